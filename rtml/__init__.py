@@ -1,0 +1,1 @@
+"""Real-time machine learning: from raw events to served, continually learning predictions."""

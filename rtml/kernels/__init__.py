@@ -1,0 +1,1 @@
+"""Compiled transition functions: arrays in, arrays out."""

@@ -1,0 +1,1 @@
+"""Models: river estimators, their compiled twins, baselines."""

@@ -1,0 +1,1 @@
+"""Stores: the event log and what is derived from it."""

@@ -1,0 +1,1 @@
+"""Use cases: one problem on one page each."""
