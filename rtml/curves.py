@@ -1,0 +1,204 @@
+"""Metrics that are a ratio of two sums: as one number, over time, in a window, and as a running score.
+
+Mean squared error, R2, hit rate and log loss are ``sum(above) / sum(below)`` over the answered questions. So a curve
+costs two running sums, O(n) whatever the window, and a live score seven numbers. A label that never came is NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+_TINY = 1e-15  # a probability is held this far from 0 and 1, so that one certain mistake does not cost infinity
+
+
+def cumulative(metric: str, y, p) -> np.ndarray:
+    """Metric of everything up to and with each question.
+
+    Examples
+    --------
+    >>> cumulative("mae", [1.0, 2.0, np.nan], [0.0, 0.0, 0.0])
+    array([1. , 1.5, 1.5])
+    """
+    above, below = _terms(metric, y, p)
+    return _finish(metric, np.cumsum(above), np.cumsum(below))
+
+
+def windowed(metric: str, y, p, window: int) -> np.ndarray:
+    """Metric of the last ``window`` questions, unanswered ones included; NaN until that many were asked.
+
+    Examples
+    --------
+    >>> windowed("mae", [1.0, 2.0, 4.0], [0.0, 0.0, 0.0], window=2)
+    array([nan, 1.5, 3. ])
+    """
+    above, below = _terms(metric, y, p)
+    curve = _finish(metric, _rolling_sum(above, window), _rolling_sum(below, window))
+    curve[: window - 1] = np.nan
+    return curve
+
+
+def per_block(metric: Callable, y, p, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Index of the last question and metric of each whole block of ``size`` questions, for any ``metric(y, p)``.
+
+    Examples
+    --------
+    >>> per_block(lambda y, p: value("mae", y, p), [1.0, 2.0, 4.0, 8.0, 9.0], [0.0] * 5, size=2)
+    (array([1, 3]), array([1.5, 6. ]))
+    """
+    y, p = arrays(y, p)
+    ends = np.arange(_positive(size) - 1, len(y), size)
+    return ends, np.array([metric(y[e + 1 - size : e + 1], p[e + 1 - size : e + 1]) for e in ends])
+
+
+def value(metric: str, y, p) -> float:
+    """Metric of all answered questions, by name.
+
+    Examples
+    --------
+    >>> value("r2_zero", [1.0, -1.0, np.nan], [0.5, -0.5, 9.0])
+    0.75
+    """
+    above, below = _terms(metric, y, p)
+    return float(_finish(metric, above.sum(), below.sum()))
+
+
+class Score:
+    """A running score: labels and predictions come in, the metrics so far come out.
+
+    Any cutting of the stream into updates, down to one by one, gives the same bits.
+
+    Examples
+    --------
+    >>> score = Score()
+    >>> score.update(2.0, 1.0).update([-1.0, np.nan], [-1.0, 3.0]).get()["mse"]
+    0.5
+    >>> score.get()["r2_zero"], score.get()["answered"], score.get()["asked"]
+    (0.8, 2, 3)
+    """
+
+    _NAMES = ("asked", "answered", "squared", "absolute", "zero", "hits", "moves")
+
+    def __init__(self) -> None:
+        self._sums = np.zeros(len(self._NAMES))
+
+    def update(self, y, p) -> Score:
+        """Add a label and its prediction, or arrays of them."""
+        y, p = arrays(np.atleast_1d(y), np.atleast_1d(p))
+        squared, answered = _terms("mse", y, p)
+        absolute, hits = _terms("mae", y, p)[0], _terms("hit_rate", y, p)
+        rows = np.stack([np.ones_like(y), answered, squared, absolute, _terms("r2_zero", y, p)[1], *hits])
+        # accumulate, not sum: it adds from left to right, so where the stream is cut changes no bit
+        self._sums = np.add.accumulate(np.column_stack([self._sums, rows]), axis=1)[:, -1].copy()
+        return self
+
+    def get(self) -> dict[str, float]:
+        """Metrics so far; NaN for those nothing is known of."""
+        s = dict(zip(self._NAMES, self._sums, strict=True))
+        pairs = {"mse": "squared", "rmse": "squared", "mae": "absolute"}
+        found = {metric: float(_finish(metric, s[name], s["answered"])) for metric, name in pairs.items()}
+        found["r2_zero"] = float(_finish("r2_zero", s["squared"], s["zero"]))
+        found["hit_rate"] = float(_finish("hit_rate", s["hits"], s["moves"]))
+        found["coverage"] = float(_finish("coverage", s["answered"], s["asked"]))
+        return found | {"answered": int(s["answered"]), "asked": int(s["asked"])}
+
+    @property
+    def state(self) -> dict:
+        """Seven sums, for a checkpoint."""
+        return {"sums": self._sums.copy()}
+
+    def load(self, state: dict) -> Score:
+        """Go on from a checkpoint."""
+        self._sums = np.array(state["sums"], float)
+        return self
+
+
+_ABOVE: dict[str, Callable] = {
+    "mse": lambda y, p: (y - p) ** 2,
+    "rmse": lambda y, p: (y - p) ** 2,
+    "r2_zero": lambda y, p: (y - p) ** 2,
+    "mae": lambda y, p: np.abs(y - p),
+    "hit_rate": lambda y, p: (y != 0) * (1 + np.sign(y) * np.sign(p)) / 2,
+    "log_loss": lambda y, p: _surprise(y, p),
+    "brier": lambda y, p: (probabilities(p) - binary(y)) ** 2,
+    "coverage": lambda y, p: np.ones_like(y),
+}
+_BELOW: dict[str, Callable] = {"r2_zero": lambda y: y * y, "hit_rate": lambda y: (y != 0).astype(float)}
+
+
+def _terms(metric: str, y, p) -> tuple[np.ndarray, np.ndarray]:
+    """What each question adds above and below the line; zero where it was not answered."""
+    if metric not in _ABOVE:
+        raise LookupError(f"no curve of {metric!r}; there are: {', '.join(_ABOVE)}; per_block takes any metric")
+    y, p = arrays(y, p)
+    known = ~np.isnan(y)
+    above, below = np.zeros(len(y)), np.zeros(len(y))
+    above[known] = _ABOVE[metric](y[known], p[known])
+    below[known] = _BELOW.get(metric, np.ones_like)(y[known])
+    return above, np.ones(len(y)) if metric == "coverage" else below
+
+
+def _finish(metric: str, above, below):
+    above, below = np.asarray(above, float), np.asarray(below, float)
+    ratio = np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
+    if metric == "r2_zero":
+        return 1 - ratio
+    return np.sqrt(ratio) if metric == "rmse" else ratio
+
+
+def _rolling_sum(values: np.ndarray, window: int) -> np.ndarray:
+    """Sum of the last ``window`` values: sums forward and backward in blocks, so that a huge value leaves no trace.
+
+    The difference of two cumulative sums would keep its rounding error for ever.
+    """
+    n, blocks = len(values), -(-len(values) // _positive(window))
+    padded = np.pad(values, (0, blocks * window - n)).reshape(blocks, window)
+    forward = np.cumsum(padded, axis=1).ravel()
+    backward = np.cumsum(padded[:, ::-1], axis=1)[:, ::-1].ravel()
+    total = forward.copy()
+    inside = np.arange(len(total)) % window != window - 1  # at a block's end the forward sum is the whole window
+    at = np.flatnonzero(inside & (np.arange(len(total)) >= window))
+    total[at] += backward[at - window + 1]
+    return total[:n]
+
+
+def _surprise(y: np.ndarray, p: np.ndarray) -> np.ndarray:
+    p = np.clip(probabilities(p), _TINY, 1 - _TINY)
+    return -np.where(binary(y) == 1, np.log(p), np.log1p(-p))
+
+
+def arrays(y, p) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and predictions as float arrays of one length; NaN labels pass, anything else not finite is refused."""
+    y, p = np.asarray(y, float), np.asarray(p, float)
+    if y.shape != p.shape or y.ndim != 1:
+        raise ValueError(f"labels and predictions must be two columns of one length, got {y.shape} and {p.shape}")
+    if np.isinf(y).any():
+        raise ValueError(f"label {int(np.isinf(y).argmax())} is infinite: write NaN for a label that never came")
+    bad = ~np.isnan(y) & ~np.isfinite(p)
+    if bad.any():
+        row = int(bad.argmax())
+        raise ValueError(f"prediction {row} is {p[row]}: a model that gives no number cannot be scored")
+    return y, p
+
+
+def binary(y: np.ndarray) -> np.ndarray:
+    """The labels, refused unless each is 0 or 1."""
+    bad = (y != 0) & (y != 1)
+    if bad.any():
+        raise ValueError(f"labels must be 0 or 1 (NaN: no answer), got {y[bad][0]}: sign_labels(returns) makes them")
+    return y
+
+
+def probabilities(p: np.ndarray) -> np.ndarray:
+    """The predictions, refused unless each lies between 0 and 1."""
+    bad = (p < 0) | (p > 1)
+    if bad.any():
+        raise ValueError(f"probabilities lie between 0 and 1, got {p[bad][0]}: is it a score? auc takes those")
+    return p
+
+
+def _positive(size: int) -> int:
+    if size < 1:
+        raise ValueError(f"a window must hold at least one question, got {size}")
+    return size
