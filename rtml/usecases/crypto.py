@@ -73,6 +73,7 @@ def _own(bar: int) -> list[Feature]:
         Feature(f"intensity_{six}", n.over(six, "sum") / (6 * bar / 1e9), "1/s", f"trades a second over {six}"),
         Feature("vwap_gap", ((close * volume / value).log() * 1e4).clip(LIMIT_BP), "bp", "close against the bar's vwap"),
         Feature(f"range_{one}", ((high / low).log() * 1e4).clip(LIMIT_BP), "bp", "high against low of the bar"),
+        Feature("from_high", ((high / close).log() * 1e4).clip(LIMIT_BP), "bp", "the bar's high against its close"),
         Feature(
             f"range_{thirty}",
             ((high.over(thirty, "max") / low.over(thirty, "min")).log() * 1e4).clip(LIMIT_BP),
@@ -89,7 +90,8 @@ def _other(s: int, symbol: str, bar: int) -> list[Feature]:
     one, six = span_text(bar), span_text(bar * 6)
     name = symbol.replace("/", "-").split("-")[0].lower()
     r, own, flow, volume = _return(s), _return(0), column(_at("flow", s)), column(_at("volume", s))
-    lead = r.over(six, "sum") - own.over(six, "sum")
+    high, close = column(_at("high", s)), column(_at("close", s))
+    thirty = span_text(bar * 30)
     return [
         Feature(f"{name}_return_{one}", r, "bp", f"{symbol}: return of the bar that just closed"),
         Feature(f"{name}_return_{one}_lag_1", r.lag(1), "bp", f"{symbol}: return of the bar before"),
@@ -102,6 +104,12 @@ def _other(s: int, symbol: str, bar: int) -> list[Feature]:
             f"{symbol}: the same over {six}",
         ),
         Feature(f"{name}_lead_{one}", r - own, "bp", f"{symbol}'s last return minus the target's"),
-        Feature(f"{name}_lead_{six}", lead, "bp", f"{symbol}'s return over {six} minus the target's"),
+        *(
+            Feature(
+                f"{name}_lead_{w}", r.over(w, "sum") - own.over(w, "sum"), "bp", f"{symbol}'s return over {w} minus the target's"
+            )
+            for w in (six, thirty)
+        ),
+        Feature(f"{name}_from_high", ((high / close).log() * 1e4).clip(LIMIT_BP), "bp", f"{symbol}: high against close"),
         Feature(f"{name}_volatility_{six}", r.over(six, "std"), "bp", f"{symbol}: volatility over {six}"),
     ]
