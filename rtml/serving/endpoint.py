@@ -1,0 +1,130 @@
+"""Serve an ASGI app from a background thread or in the foreground, and stop it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Self
+
+import uvicorn
+
+GRACE_S = 0.4  # how long an open request may take to end after stop
+
+
+class Endpoint:
+    """A running HTTP server with its own event loop on a daemon thread; use it in a ``with`` block.
+
+    uvicorn binds the port itself (``port=0``: a free one): handed a plain pre-bound socket, asyncio leaves
+    Nagle's algorithm on and each request takes 44 ms instead of 0.5 ms. Stopping takes well under a second,
+    also with clients still connected or a request half sent.
+
+    Parameters
+    ----------
+    app
+        The ASGI application, such as :func:`rtml.serving.app.make_app` gives.
+    port, host
+        Where to listen; by default a free port of this machine, not seen from outside.
+    start_timeout_s
+        How long to wait until it is up, seconds.
+    """
+
+    def __init__(self, app, port: int = 0, host: str = "127.0.0.1", start_timeout_s: float = 5.0) -> None:
+        self._server = uvicorn.Server(_config(app, host, port))
+        self._thread = threading.Thread(target=self._run, name="rtml-endpoint", daemon=True)
+        self._thread.start()
+        deadline = time.monotonic() + start_timeout_s
+        while not self._server.started:
+            if not self._thread.is_alive():
+                raise _not_started(host, port)
+            if time.monotonic() > deadline:
+                self._server.should_exit = True
+                raise TimeoutError(f"endpoint not up after {start_timeout_s} s: give it longer (start_timeout_s)")
+            time.sleep(0.002)
+        self.url = _url(self._server)
+
+    def _run(self) -> None:
+        with contextlib.suppress(SystemExit):  # how uvicorn says that it could not start; __init__ reports it
+            self._server.run()
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """Stop accepting, finish open requests, end the thread, free the port; a second call does nothing."""
+        self._server.should_exit = True
+        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            raise TimeoutError(f"endpoint {self.url} still running {timeout_s} s after stop")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
+
+
+def serve_forever(app, port: int = 8000, host: str = "127.0.0.1", started: Callable[[str], None] = print) -> None:
+    """Serve in the foreground (main thread) until Ctrl-C or SIGTERM, then return, so that the caller can close.
+
+    ``started`` is called with a line that holds the URL once it is up.
+    """
+    server = _Announcing(_config(app, host, port))
+    server.announce = started
+
+    def leave(*_: object) -> None:  # uvicorn raises the signal again after its own clean stop
+        server.should_exit = True
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        server.run()
+    except SystemExit as ex:
+        raise _not_started(host, port) from ex
+    finally:
+        for number, action in before.items():
+            signal.signal(number, action)
+
+
+class _Announcing(uvicorn.Server):
+    """A server that says where it listens."""
+
+    announce: Callable[[str], None]
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.announce(f"serving on {_url(self)} (docs at {_url(self)}/docs); Ctrl-C stops")
+
+
+def _config(app, host: str, port: int) -> uvicorn.Config:
+    """Settings for one process: no access log, no websockets, nothing printed from the server's thread."""
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # the app logs its own errors, once
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http="httptools",
+        ws="none",
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+
+
+def _url(server: uvicorn.Server) -> str:
+    host, port = server.servers[0].sockets[0].getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _not_started(host: str, port: int) -> RuntimeError:
+    """Bind once more to learn the reason: uvicorn only logs it."""
+    try:
+        socket.create_server((host, port)).close()
+    except OSError as ex:
+        return RuntimeError(
+            f"endpoint did not start on {host}:{port}: {ex.strerror}; stop what listens there or take another port"
+        )
+    return RuntimeError(f"endpoint did not start on {host}:{port}: the app failed while starting (see the log)")

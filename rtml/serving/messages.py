@@ -1,0 +1,197 @@
+"""What the endpoint takes and gives: messages, and refusals that name the field, the rule and what was got."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, NoReturn
+from urllib.parse import parse_qsl
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+BODY_LIMIT = 64 * 1024  # bytes of a request body
+SHOWN = 80  # characters of a refused value that are sent back
+
+Symbol = Annotated[
+    str, Meta(min_length=1, max_length=32, description="instrument, such as ETH-USD", examples=["ETH-USD"])
+]
+
+
+class PredictRequest(Struct, forbid_unknown_fields=True):
+    """Ask by symbol (with its newest features), or with features of your own (with or without a symbol)."""
+
+    symbol: Symbol | None = None
+    features: dict[str, float] | None = None
+
+
+class Prediction(Struct, frozen=True, gc=False):
+    """What the model expects, from which features, and when the truth will be known."""
+
+    prediction_id: str
+    symbol: str
+    return_bp: float
+    price: float | None
+    close: float | None
+    version: str
+    features_at: str
+    age_ms: float
+    horizon_s: float
+    due_at: str
+    p_up: float | UnsetType = UNSET
+
+
+class AnswerRequest(Struct, forbid_unknown_fields=True):
+    """The true value of a prediction, once it is known."""
+
+    prediction_id: Annotated[str, Meta(min_length=1, max_length=64, description="as /predict gave it")]
+    y: Annotated[float, Meta(description="what came true, in the unit of the prediction")]
+
+
+class AnswerReply(Struct, frozen=True):
+    """``joined`` the first time, ``repeated`` when the same answer was told before."""
+
+    prediction_id: str
+    status: str
+
+
+class Refusal(Struct, frozen=True):
+    """Why a request was not served: a sentence; for bad input also the field, its rule and what was got."""
+
+    error: str
+    field: str | UnsetType = UNSET
+    rule: str | UnsetType = UNSET
+    got: Any = UNSET
+
+
+class Refused(Exception):
+    """A request that is answered with a status and a :class:`Refusal`."""
+
+    def __init__(self, status: int, error: str, **about: Any) -> None:
+        super().__init__(error)
+        self.status = status
+        self.refusal = Refusal(error, **about)
+
+
+def invalid(field: str, rule: str, got: Any) -> Refused:
+    """Refusal of a field that breaks a rule."""
+    return Refused(422, f"{field}: {rule}", field=field, rule=rule, got=shown(got))
+
+
+encode = msgspec.json.Encoder().encode
+_predict = msgspec.json.Decoder(PredictRequest)
+_answer = msgspec.json.Decoder(AnswerRequest)
+_PATH = re.compile(r" - at `\$\.?(.*)`$")
+_NAMED = re.compile(r"Object (?:contains unknown|missing required) field `(.*?)`")
+
+
+def read_predict(body: bytes) -> PredictRequest:
+    """Request of a JSON body.
+
+    Examples
+    --------
+    >>> read_predict(b'{"symbol": "ETH-USD"}').symbol
+    'ETH-USD'
+    >>> read_predict(b'{"symbol": 5}')
+    Traceback (most recent call last):
+    rtml.serving.messages.Refused: symbol: expected a text or null, got a whole number
+    """
+    try:
+        return _predict.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as ex:
+        refuse(ex, body)
+
+
+def read_answer(body: bytes) -> AnswerRequest:
+    """Answer of a JSON body."""
+    try:
+        return _answer.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as ex:
+        refuse(ex, body)
+
+
+def read_query(query: bytes) -> PredictRequest:
+    """Request of a query string.
+
+    Examples
+    --------
+    >>> read_query(b"symbol=ETH-USD").symbol
+    'ETH-USD'
+    """
+    try:
+        fields = parse_qsl(query.decode(), keep_blank_values=True, errors="strict", max_num_fields=8)
+    except ValueError as ex:
+        raise invalid("query", "must be symbol=... in UTF-8", query.decode("utf-8", "replace")) from ex
+    for name, value in fields:
+        if name != "symbol":
+            raise invalid(shown(name), "is not a field of this request", value)
+    if len(fields) != 1:
+        raise invalid("symbol", "is required once", [value for _, value in fields])
+    return read_predict(encode({"symbol": fields[0][1]}))
+
+
+def refuse(ex: Exception, body: bytes) -> NoReturn:
+    """Say which field broke which rule, and with what."""
+    if not isinstance(ex, msgspec.ValidationError):
+        rule = "the body must be JSON in UTF-8"
+        reason = "nested too deep" if isinstance(ex, RecursionError) else str(ex)
+        raise invalid("body", f"{rule} ({reason})", body.decode("utf-8", "replace")) from None
+    text = str(ex)
+    path = _PATH.search(text)
+    named = _NAMED.search(text)
+    field, got = _where(path[1] if path else named[1] if named else "body", body)
+    raise invalid(field, _plain(_PATH.sub("", text)), got) from None
+
+
+def shown(value: Any) -> Any:
+    """A value short enough to send back."""
+    if value is None or isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**53):
+        return value
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= SHOWN else text[:SHOWN] + "…"
+
+
+def _where(path: str, body: bytes) -> tuple[str, Any]:
+    """Full name of the field, with the key inside ``features``, and what it held."""
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return path.removesuffix("[...]"), None
+    if path == "body":
+        return path, shown(value)
+    head = path.removesuffix("[...]")
+    value = value.get(head) if isinstance(value, dict) else None
+    if path.endswith("[...]") and isinstance(value, dict):
+        wrong = next((k for k, v in value.items() if isinstance(v, bool) or not isinstance(v, int | float)), None)
+        return (f"{head}.{shown(wrong)}", shown(value[wrong])) if wrong is not None else (head, None)
+    return shown(head), shown(value)
+
+
+_WORDS = {
+    "object": "an object",
+    "array": "a list",
+    "str": "a text",
+    "float": "a number",
+    "int": "a whole number",
+    "bool": "true or false",
+    "null": "null",
+}
+
+
+def _plain(text: str) -> str:
+    """The rule in plain words.
+
+    Examples
+    --------
+    >>> _plain("Expected `float | null`, got `str`"), _plain("Object missing required field `y`")
+    ('expected a number or null, got a text', 'is required')
+    """
+    if text.startswith("Object missing"):
+        return "is required"
+    if text.startswith("Object contains unknown"):
+        return "is not a field of this request"
+
+    def words(match: re.Match) -> str:
+        return " or ".join(_WORDS.get(kind, kind) for kind in match[1].split(" | "))
+
+    text = re.sub(r"`([a-z |]+)`", words, text)
+    return text[0].lower() + text[1:]

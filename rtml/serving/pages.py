@@ -1,0 +1,141 @@
+"""The pages and the description of the endpoint: self-contained, so that no request leaves the machine."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from typing import Any
+
+import msgspec
+
+from rtml.serving.messages import AnswerReply, AnswerRequest, Prediction, PredictRequest, Refusal
+
+SUMMARY = "Predictions of a model that keeps learning, and the answers it learns from."
+SHUT = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"}
+
+_TYPES = (PredictRequest, Prediction, AnswerRequest, AnswerReply, Refusal)
+_REFERENCES, SCHEMAS = msgspec.json.schema_components(_TYPES, ref_template="#/components/schemas/{name}")
+_REF = {kind.__name__: reference for kind, reference in zip(_TYPES, _REFERENCES, strict=True)}
+
+_REFUSALS = {
+    404: "No such prediction.",
+    409: "Answered before with another value.",
+    413: "The body is over 64 kB.",
+    422: "Bad input: the field, its rule and what was got.",
+    503: "Nothing to predict with yet: the sentence says what to run.",
+}
+_PREDICT = {"status": "200", "schema": "Prediction", "refusals": (422, 503)}
+_ROUTES: dict[tuple[str, str], dict[str, Any]] = {
+    ("POST", "/predict"): _PREDICT
+    | {
+        "summary": "Predict by symbol, or from given features",
+        "refusals": (413, 422, 503),
+        "takes": "PredictRequest",
+        "example": {"symbol": "ETH-USD"},
+    },
+    ("GET", "/predict"): _PREDICT | {"summary": "Predict by symbol", "query": "symbol"},
+    ("POST", "/answers"): {
+        "summary": "Tell what came true",
+        "schema": "AnswerReply",
+        "refusals": (404, 409, 413, 422, 503),
+        "takes": "AnswerRequest",
+        "example": {"prediction_id": "1-1", "y": -0.8},
+    },
+    ("GET", "/models"): {"summary": "The version that serves and its ancestors"},
+    ("GET", "/health"): {"summary": "Ready, or the reason why not", "refusals": (503,)},
+    ("GET", "/metrics"): {"summary": "Counters and latencies for Prometheus", "media": "text/plain"},
+}
+
+
+def described(method: str, path: str) -> dict[str, Any]:
+    """How a route is described in OpenAPI."""
+    about = _ROUTES[method, path]
+    media = about.get("media", "application/json")
+    schema = _REF.get(about.get("schema", ""), {"type": "string" if media == "text/plain" else "object"})
+    responses: dict[int, dict] = {200: {"description": "Success.", "content": {media: {"schema": schema}}}}
+    for status in about.get("refusals", ()):
+        content = {"application/json": {"schema": _REF["Refusal"] if path != "/health" else {"type": "object"}}}
+        responses[status] = {"description": _REFUSALS[status], "content": content}
+    extra: dict[str, Any] = {}
+    if "takes" in about:
+        content = {"application/json": {"schema": _REF[about["takes"]], "example": about["example"]}}
+        extra["requestBody"] = {"required": True, "content": content}
+    if "query" in about:
+        rule = SCHEMAS["PredictRequest"]["properties"]["symbol"]["anyOf"][0]
+        extra["parameters"] = [{"name": about["query"], "in": "query", "required": True, "schema": rule}]
+    extra["responses"] = {str(status): response for status, response in responses.items()}
+    name = f"{method} {path}".lower().replace(" /", "_")
+    return {"summary": about["summary"], "openapi_extra": extra, "operation_id": name, "response_model": None}
+
+
+def index() -> str:
+    """The links of the endpoint."""
+    links = [("docs", "how to ask"), ("health", "ready or not"), ("models", "what serves"), ("metrics", "Prometheus")]
+    rows = "".join(f'<li><a href="{path}">/{path}</a> {text}</li>' for path, text in links)
+    return _page("rtml", f"<p>{SUMMARY}</p><ul>{rows}</ul>")
+
+
+def docs(openapi: dict[str, Any]) -> str:
+    """The OpenAPI description as one page.
+
+    Examples
+    --------
+    >>> page = docs({"paths": {"/x": {"get": {"summary": "An <x>", "responses": {}}}}, "components": {"schemas": {}}})
+    >>> "GET /x" in page, "An &lt;x&gt;" in page
+    (True, True)
+    """
+    routes = [
+        _route(method.upper(), path, operation)
+        for path, operations in openapi["paths"].items()
+        for method, operation in operations.items()
+    ]
+    messages = [_message(name, schema) for name, schema in openapi["components"]["schemas"].items()]
+    top = f'<p>{SUMMARY} The same as <a href="openapi.json">OpenAPI</a>.</p>'
+    return _page("rtml: how to ask", f"{top}{''.join(routes)}<h2>Messages</h2>{''.join(messages)}")
+
+
+def _route(method: str, path: str, operation: dict[str, Any]) -> str:
+    parts = [f"<h2><code>{method} {escape(path)}</code></h2><p>{escape(operation['summary'])}.</p>"]
+    command = f"curl http://127.0.0.1:8000{path}"
+    if "requestBody" in operation:
+        body = operation["requestBody"]["content"]["application/json"]
+        command += f" -d '{json.dumps(body['example'])}'"
+        parts.append(f"<p>Takes {_link(body['schema'])}.</p>")
+    if "parameters" in operation:
+        command = f"curl '{command[5:]}?symbol=ETH-USD'"
+    parts.append(f"<pre>{escape(command)}</pre>")
+    for status, response in operation["responses"].items():
+        schemas = [_link(content["schema"]) for content in response.get("content", {}).values()]
+        parts.append(f"<p><b>{status}</b> {escape(response['description'])} {' '.join(schemas)}</p>")
+    return "".join(parts)
+
+
+def _link(schema: dict[str, Any]) -> str:
+    if "$ref" in schema:
+        name = escape(schema["$ref"].rsplit("/", 1)[1])
+        return f'<a href="#{name}">{name}</a>'
+    return escape(" or ".join(_link(one) for one in schema["anyOf"]) if "anyOf" in schema else schema.get("type", ""))
+
+
+def _message(name: str, schema: dict[str, Any]) -> str:
+    rows = "".join(
+        f"<tr><td><code>{escape(field)}</code></td><td>{_link(about)}</td>"
+        f"<td>{'required' if field in schema.get('required', ()) else ''}</td>"
+        f"<td>{escape(about.get('description', ''))}</td></tr>"
+        for field, about in schema.get("properties", {}).items()
+    )
+    name, meaning = escape(name), escape(schema.get("description", ""))
+    return f'<h3 id="{name}">{name}</h3><p>{meaning}</p><table>{rows}</table>'
+
+
+def _page(title: str, body: str) -> str:
+    style = (
+        ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;"
+        "padding:0 1rem}pre{overflow-x:auto;padding:.6rem;border:1px solid #8885;border-radius:4px}"
+        "td{padding:.2rem .8rem .2rem 0;vertical-align:top}h2{margin-top:2rem}p{margin:.4rem 0}"
+    )
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f'<meta name="viewport" content="width=device-width,initial-scale=1"><style>{style}</style></head>'
+        f"<body><h1>{escape(title)}</h1>{body}</body></html>"
+    )

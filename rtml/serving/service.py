@@ -1,0 +1,195 @@
+"""The service behind the endpoint: the published model, the newest features, predictions and their answers."""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import Future
+from pathlib import Path
+
+import numpy as np
+
+from rtml.clock import Clock
+from rtml.serving.messages import Prediction, PredictRequest, Refused, invalid, shown
+from rtml.serving.predictions import Answered, LogUnavailable, PredictionLog, Row, id_number, id_text
+from rtml.serving.snapshot import Newest, Serving, Snapshot
+
+NO_MODEL = "no champion model: run 04_online_train first (make run-04)"
+
+
+class Service:
+    """Answers from an immutable snapshot that one learner publishes, and keeps what it answered.
+
+    Any thread may call it. A new snapshot takes over by one assignment: a prediction uses the old or the new
+    one, never a mixture, and no request waits.
+
+    Parameters
+    ----------
+    path
+        The prediction log, a SQLite file; ``":memory:"`` keeps nothing.
+    clock
+        Read for the age of features and for when something was asked; a replay passes a
+        :class:`rtml.serving.snapshot.StreamClock`, so that ages are those of event time.
+    """
+
+    def __init__(self, path: str | Path = ":memory:", clock: Clock | None = None) -> None:
+        self.clock = clock or Clock()
+        self._serving: Serving | None = None
+        self._started = self.clock.elapsed()
+        self.log = PredictionLog(path, started=self.clock.now())
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """What serves now."""
+        return self._serving.snapshot if self._serving else None
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Serve from this snapshot on; features stay when its names and horizon are those of the last one."""
+        self.log.define(snapshot.version, snapshot.names)
+        last = self._serving
+        same = last and (last.snapshot.names, last.snapshot.horizon) == (snapshot.names, snapshot.horizon)
+        self._serving = Serving(snapshot, last.newest if same else {})
+
+    def update_features(self, symbol: str, moment: int, x: np.ndarray, close: float | None) -> bool:
+        """Hand over the features of a moment; False when there is no snapshot yet, or newer ones are here."""
+        serving = self._serving
+        if serving is None:
+            return False
+        x = np.array(x, dtype=np.float64)
+        if x.shape != (len(serving.snapshot.names),) or not np.isfinite(x).all():
+            raise ValueError(
+                f"features of {symbol} must be {len(serving.snapshot.names)} finite numbers, got {x.tolist()}: "
+                f"version {serving.snapshot.version} takes {', '.join(serving.snapshot.names)}"
+            )
+        x.setflags(write=False)
+        newest = serving.newest.get(symbol)
+        if newest is not None and newest.moment > moment:
+            return False
+        serving.newest[symbol] = Newest(symbol, int(moment), x, close, serving.snapshot.horizon)
+        return True
+
+    def ask(self, request: PredictRequest) -> Prediction:
+        """Predict by symbol or from the features of the request, and log it."""
+        started = self.clock.elapsed()
+        serving = self._serving
+        if serving is None:
+            raise Refused(503, NO_MODEL)
+        if request.features is not None:
+            asked = self._given(serving, request)
+        elif request.symbol is not None:
+            asked = _known(serving, request.symbol)
+        else:
+            raise invalid("symbol", "give a symbol, features, or both", None)
+        return self._predict(serving, asked, started)
+
+    def predict(self, symbol: str) -> Prediction:
+        """Predict from the newest features of a symbol."""
+        return self.ask(PredictRequest(symbol=symbol))
+
+    def predict_features(self, features: dict[str, float], symbol: str | None = None) -> Prediction:
+        """Predict from features by name."""
+        return self.ask(PredictRequest(symbol=symbol, features=features))
+
+    def _given(self, serving: Serving, request: PredictRequest) -> Newest:
+        names, features = serving.snapshot.names, request.features
+        if features.keys() != serving.name_set:
+            raise _wrong_names(names, features)
+        symbol = serving.snapshot.target if request.symbol is None else request.symbol
+        _check_symbol(serving, symbol)
+        last = serving.newest.get(symbol)
+        x = np.array([features[name] for name in names], dtype=np.float64)
+        if not np.isfinite(x).all():  # JSON has no such number, a caller in Python has
+            name = names[int(np.flatnonzero(~np.isfinite(x))[0])]
+            raise invalid(f"features.{name}", "must be a finite number", str(features[name]))
+        return Newest(symbol, self.clock.now(), x, last.close if last else None, serving.snapshot.horizon)
+
+    def _predict(self, serving: Serving, asked: Newest, started: int) -> Prediction:
+        snapshot, log, now = serving.snapshot, self.log, self.clock.now()
+        value = float(snapshot.model.predict(asked.x))
+        p_up = None if snapshot.sign is None else float(snapshot.sign.predict(asked.x))
+        price = None if asked.close is None else asked.close * (1.0 + value * 1e-4)
+        if not math.isfinite(value) or not math.isfinite(price or 0.0) or not math.isfinite(p_up or 0.0):
+            raise _not_finite(serving, asked)
+        try:
+            log.check()
+        except LogUnavailable as ex:
+            raise Refused(503, str(ex)) from ex
+        id, latency = log.next_id(), self.clock.elapsed() - started
+        log.append(
+            Row(id, now, asked.moment, asked.symbol, snapshot.version, asked.x_bytes, asked.close, value, p_up, latency)
+        )
+        fields = (id_text(id), asked.symbol, value, price, asked.close, snapshot.version)
+        when = (asked.features_at, (now - asked.moment) / 1e6, serving.horizon_s, asked.due_at)
+        return Prediction(*fields, *when) if p_up is None else Prediction(*fields, *when, p_up)
+
+    def tell(self, prediction_id: str, y: float) -> Future:
+        """Hand over an answer; the future gives the verdict of the log once it is on disk."""
+        id = id_number(prediction_id)
+        if id is None:
+            future: Future = Future()
+            future.set_result("unknown")
+            return future
+        return self.log.answer(id, y, self.clock.now())
+
+    def answer(self, prediction_id: str, y: float) -> str:
+        """Join an answer and wait until it is on disk: "joined", or "repeated" when told before."""
+        if not math.isfinite(y):
+            raise invalid("y", "must be a finite number", str(y))
+        return verdict(prediction_id, y, self.tell(prediction_id, y).result())
+
+    def drain_answers(self, n: int = 1000) -> list[Answered]:
+        """Answered predictions for the learner, each once."""
+        return self.log.drain(n)
+
+    def status(self) -> dict:
+        """Whether it can serve, since when, which version, how old the features are."""
+        serving, now = self._serving, self.clock.now()
+        ages = {s: (now - f.moment) / 1e9 for s, f in list(serving.newest.items())} if serving else {}
+        reason = NO_MODEL if serving is None else self.log.error or ("" if ages else "no features yet")
+        return {
+            "ready": not reason,
+            "reason": reason,
+            "uptime_s": (self.clock.elapsed() - self._started) / 1e9,
+            "version": serving.snapshot.version if serving else None,
+            "features_age_s": ages,
+            "predictions_waiting_for_the_log": self.log.waiting,
+        }
+
+    def close(self) -> None:
+        """Write what waits and close the log."""
+        self.log.close()
+
+
+def verdict(prediction_id: str, y: float, told: str | float) -> str:
+    """The verdict of the log, or the refusal that it stands for."""
+    if told == "unknown":
+        raise Refused(404, f"no prediction {shown(prediction_id)!r}: tell the prediction_id that /predict gave")
+    if isinstance(told, float):
+        raise Refused(409, f"{prediction_id} was answered with {told!r} before, got {y!r}: the first answer stands")
+    return told
+
+
+def _known(serving: Serving, symbol: str) -> Newest:
+    newest = serving.newest.get(symbol)
+    if newest is None:
+        _check_symbol(serving, symbol)
+        raise Refused(503, f"no features of {symbol} yet: they come with its first complete bars")
+    return newest
+
+
+def _check_symbol(serving: Serving, symbol: str) -> None:
+    if symbol not in serving.snapshot.symbols:
+        raise invalid("symbol", f"must be one of {', '.join(serving.snapshot.symbols)}", symbol)
+
+
+def _wrong_names(names: tuple[str, ...], features: dict[str, float]) -> Refused:
+    missing = next((name for name in names if name not in features), None)
+    if missing is not None:
+        return invalid(f"features.{missing}", f"is required; the version takes {', '.join(names)}", None)
+    extra = next(name for name in features if name not in names)
+    return invalid(f"features.{shown(extra)}", f"is no feature; the version takes {', '.join(names)}", features[extra])
+
+
+def _not_finite(serving: Serving, asked: Newest) -> Refused:
+    if serving.newest.get(asked.symbol) is asked:
+        return Refused(503, f"version {serving.snapshot.version} has no finite prediction for {asked.symbol} now")
+    return invalid("features", "must be of a size for which the prediction is finite", asked.x.tolist())
