@@ -1,0 +1,186 @@
+"""Model versions that never change: what each was made of, which one serves, since when and why.
+
+The state of a version is a file named by its hash, its id the hash of its content and lineage. Times are event time,
+ns UTC, so a replay of the same stream writes the same registry.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from rtml.clock import utc
+from rtml.store.ledger import CHAMPION, Ledger
+from rtml.store.tables import VERSION, Tables
+from rtml.store.versions import Version, Versions, plain
+
+FORMATS = ("flat", "pickle")
+
+
+class Registry:
+    """Versions, their lineage and the ledger of promotions, in one folder.
+
+    A version is named by its id, by four or more first digits of it, as ``model@number`` or as ``model@champion``.
+    Saving is idempotent and all or nothing: a process killed while saving leaves no half version.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> registry = Registry(tempfile.mkdtemp())
+    >>> first = registry.save("eth", b"weights", at=10, features="f1")
+    >>> registry.save("eth", b"weights", at=10, features="f1") == first
+    True
+    >>> second = registry.save("eth", b"better weights", parent=first, at=20, features="f1")
+    >>> for version in (first, second):
+    ...     _ = registry.promote("eth", version, "gate passed", at=version.at)
+    >>> registry.champion("eth").name, registry.rollback("eth", "errors doubled", at=30).name
+    ('eth@2', 'eth@1')
+    >>> registry.load("eth@champion"), registry.served_at("eth", 25).name
+    (b'weights', 'eth@2')
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._tables = Tables(self.path / "registry.db")
+        self._versions = Versions(self._tables, self.path / "blobs")
+        self._ledger = Ledger(self._tables)
+
+    def save(
+        self,
+        model: str,
+        state: bytes,
+        *,
+        at: int,
+        features: str,
+        parent: Version | str | None = None,
+        data: dict | None = None,
+        metrics: dict | None = None,
+        format: str = "flat",
+        describe: dict | None = None,
+    ) -> Version:
+        """Keep a state durably as a version; the same state with the same lineage is the same version.
+
+        Parameters
+        ----------
+        model : name of the model, without "@".
+        state : the state's bytes, as of ``checkpoint.dumps``.
+        at : event time, ns UTC, at which the state was complete.
+        features : hash of the feature definitions.
+        parent : the version it was trained on from.
+        data : what was learned since the parent: part, first_offset, last_offset, first_time, last_time.
+        metrics, describe : recorded beside it, as given when it was first saved.
+        format : "flat" for arrays, "pickle" where the state holds pickled objects.
+        """
+        _check(model, format)
+        above = None if parent is None else self.get(parent).id
+        made = dict(model=model, at=int(at), format=format, features=features, data=data or {}, parent=above)
+        return self.get(self._versions.add(state, dict(metrics=metrics or {}, describe=describe or {}), **made))
+
+    def get(self, version: Version | str) -> Version:
+        """Version of an id, an id's first digits, ``model@number`` or ``model@champion``."""
+        text = version.id if isinstance(version, Version) else version
+        model, _, which = text.rpartition("@")
+        if model and which == CHAMPION:
+            return self.champion(model)
+        if model and which.isdecimal():
+            found = self._versions.find(VERSION.c.model == model, VERSION.c.number == int(which))
+        else:
+            found = self._versions.find(VERSION.c.id.startswith(text, autoescape=True)) if len(text) >= 4 else []
+        if len(found) != 1:
+            raise LookupError(
+                f"{'no' if not found else 'more than one'} version {text!r} in {self.path}; {self._have()}"
+            )
+        return found[0]
+
+    def load(self, version: Version | str) -> bytes:
+        """State of a version, refused when the state or what it came from is not what was saved."""
+        return self._versions.state(self.get(version))
+
+    def promote(self, model: str, version: Version | str, why: str, at: int, evidence: dict | None = None) -> Version:
+        """Let a version serve from an event time on; promoting the champion changes nothing."""
+        chosen = self.get(version)
+        if chosen.model != model:
+            raise ValueError(f"{chosen.name} is no version of {model!r}: promote it as {chosen.model!r}")
+        self._ledger.promote(model, chosen.id, at=int(at), why=why, evidence=plain(evidence or {}))
+        return chosen
+
+    def promoted(self, version: Version | str) -> bool:
+        """Whether a version was ever promoted."""
+        return self._ledger.promoted(self.get(version).id)
+
+    def rollback(self, model: str, why: str, at: int) -> Version:
+        """Let the champion before this one serve again; once more goes one further back, never forth."""
+        before = self._ledger.rollback(model, at=int(at), why=why, evidence={})
+        if before is None:
+            raise LookupError(f"no earlier champion of {model!r} to roll back to: promote a version; {self._have()}")
+        return self.get(before)
+
+    def champion(self, model: str) -> Version:
+        """Version that serves now."""
+        if (id := self._ledger.serving(model)) is None:
+            raise LookupError(f"no champion of {model!r}: run 04_online_train first (make run-04); {self._have()}")
+        return self.get(id)
+
+    def served_at(self, model: str, time: int) -> Version:
+        """Version that served at an event time."""
+        if (id := self._ledger.serving(model, time)) is None:
+            raise LookupError(f"no champion of {model!r} at {utc(time).isoformat()}: see ledger({model!r})")
+        return self.get(id)
+
+    def lineage(self, version: Version | str) -> list[Version]:
+        """The version, its parent, and so on up to the root."""
+        return self._versions.lineage(self.get(version).id)
+
+    def versions(self, model: str) -> pd.DataFrame:
+        """All versions of a model, oldest first, one column a metric."""
+        found = self._versions.find(VERSION.c.model == model)
+        numbers = {version.id: version.number for version in found}
+        champion = self._ledger.serving(model)
+        rows = [
+            {
+                "number": version.number,
+                "id": version.id,
+                "parent": numbers.get(version.parent, 0),  # 0: a root
+                "at": pd.Timestamp(version.at, tz="UTC"),
+                "champion": version.id == champion,
+                "rows": version.data.get("last_offset", 0) - version.data.get("first_offset", 1) + 1,
+                **version.metrics,
+            }
+            for version in found
+        ]
+        return pd.DataFrame(rows, columns=None if rows else ["number", "id", "parent", "at", "champion", "rows"])
+
+    def ledger(self, model: str) -> pd.DataFrame:
+        """Every promotion and rollback of a model, oldest first: what served from when on, and why."""
+        numbers = {version.id: version.number for version in self._versions.find(VERSION.c.model == model)}
+        rows = self._ledger.entries(model)
+        before = [0, *(numbers[row.version] for row in rows)]  # 0: nothing served before
+        entries = [
+            {
+                "at": pd.Timestamp(row.at, tz="UTC"),
+                "action": row.action,
+                "before": before[i],
+                "number": numbers[row.version],
+                "why": row.why,
+                **row.evidence,
+            }
+            for i, row in enumerate(rows)
+        ]
+        return pd.DataFrame(entries, columns=None if rows else ["at", "action", "before", "number", "why"])
+
+    def close(self) -> None:
+        """Close the database connections; the next call opens new ones."""
+        self._tables.close()
+
+    def _have(self) -> str:
+        models = [f"{model}@1 to {model}@{newest}" for model, newest in self._versions.newest().items()]
+        return f"it holds {', '.join(models)}" if models else "it holds no version yet"
+
+
+def _check(model: str, format: str) -> None:
+    if not model or "@" in model:
+        raise ValueError(f"a model's name is not empty and has no '@', got {model!r}: choose one such as 'eth-rls'")
+    if format not in FORMATS:
+        raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")

@@ -1,0 +1,95 @@
+"""The registry's three tables on SQLite, and durable transactions on them.
+
+``version`` says what was saved, ``edge`` what it came from, ``promotion`` what served: a ledger that only grows.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+
+_TABLES = sa.MetaData()
+_SEQUENCE = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
+VERSION = sa.Table(
+    "version",
+    _TABLES,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("number", sa.BigInteger, nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),  # event time, ns UTC, as all times here
+    sa.Column("blob", sa.Text, nullable=False),
+    sa.Column("format", sa.Text, nullable=False),
+    sa.Column("features", sa.Text, nullable=False),
+    sa.Column("data", sa.JSON, nullable=False),
+    sa.Column("metrics", sa.JSON, nullable=False),
+    sa.Column("describe", sa.JSON, nullable=False),
+    sa.Column("code", sa.Text, nullable=False),
+    sa.Column("libraries", sa.JSON, nullable=False),
+    sa.UniqueConstraint("model", "number"),
+)
+EDGE = sa.Table(
+    "edge",
+    _TABLES,
+    sa.Column("child", sa.ForeignKey("version.id"), primary_key=True),
+    sa.Column("kind", sa.Text, primary_key=True),  # parent, data
+    sa.Column("ref", sa.Text, primary_key=True),  # a version's id, log:<part>@<first>-<last>
+)
+PROMOTION = sa.Table(
+    "promotion",
+    _TABLES,
+    sa.Column("seq", _SEQUENCE, primary_key=True),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("alias", sa.Text, nullable=False),  # champion
+    sa.Column("action", sa.Text, nullable=False),  # promote, rollback
+    sa.Column("version", sa.ForeignKey("version.id"), nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("evidence", sa.JSON, nullable=False),
+    sa.Index("promotion_of", "model", "alias", "seq"),
+)
+
+
+class Tables:
+    """A database file holding the three tables; safe for several threads and processes."""
+
+    def __init__(self, path: Path):
+        self._engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
+        sa.event.listen(self._engine, "connect", _prepare)
+        sa.event.listen(self._engine, "begin", _begin)
+        self._writing = self._engine.execution_options(writing=True)
+        weakref.finalize(self, self._engine.dispose)
+        with self.write() as connection:
+            _TABLES.create_all(connection)
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """A transaction that holds the database's only write lock from its start, kept whole or not at all."""
+        with self._writing.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A consistent view that waits for nobody."""
+        with self._engine.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close the connections; the next use opens new ones."""
+        self._engine.dispose()
+
+
+def _prepare(connection, _record) -> None:
+    connection.isolation_level = None  # we begin transactions ourselves
+    connection.execute("PRAGMA journal_mode = wal")
+    connection.execute("PRAGMA synchronous = full")
+    connection.execute("PRAGMA foreign_keys = on")
+
+
+def _begin(connection: sa.Connection) -> None:
+    writing = connection.get_execution_options().get("writing", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
