@@ -7,8 +7,8 @@ truth is left out with probability ``alpha`` at most. So one may watch it grow a
 
 What holds and what does not. It is asymptotic, so nothing is said before `BURN_IN` differences, `BURN_IN_APART` of them
 not zero. From there on, over 5,000 questions, 3 % of normal and of heavy but symmetric streams (Student t, 2.5 degrees
-of freedom) are ever missed, 4 % of those with changing volatility; strongly skewed ones are missed more often (lognormal
-with sigma 1: 8 %, 1.5: 17 %). Paired differences of two models are nearly symmetric; where a few of them outweigh all
+of freedom) are ever missed, 4 % of those with changing volatility; skewed ones are missed more often (lognormal with
+sigma 1: 8 %, 1.5: 17 %). Paired differences of two models are nearly symmetric; where a few of them outweigh all
 others the verdict says so: clip the loss then.
 """
 
@@ -74,7 +74,7 @@ def confidence_sequence(
     (True, -inf)
     """
     differences = np.asarray(differences, float)
-    _refuse(differences, alpha, horizon_steps)
+    _refuse(differences, alpha, optimise_at, horizon_steps)
     ends, blocks = _blocks(differences, horizon_steps)
     n = np.arange(1, len(blocks) + 1)
     mean = np.cumsum(blocks) / n
@@ -129,15 +129,16 @@ def _effective(differences: np.ndarray) -> float:
     return float(squares.sum() ** 2 / (squares**2).sum()) if squares.any() else 0.0
 
 
-def _refuse(differences: np.ndarray, alpha: float, horizon_steps: int) -> None:
+def _refuse(differences: np.ndarray, alpha: float, optimise_at: int, horizon_steps: int) -> None:
     if differences.ndim != 1:
         raise ValueError(f"differences must be one column, got shape {differences.shape}")
     if np.isinf(differences).any():
         raise ValueError(f"difference {int(np.isinf(differences).argmax())} is infinite: clip the loss or write NaN")
     if not 0 < alpha < 1:
         raise ValueError(f"alpha is the share of misses one accepts, between 0 and 1, got {alpha}")
-    if horizon_steps < 1:
-        raise ValueError(f"horizon_steps must be at least 1, got {horizon_steps}: an answer is known one step later")
+    for name, steps in (("horizon_steps", horizon_steps), ("optimise_at", optimise_at)):
+        if steps < 1:
+            raise ValueError(f"{name} must be at least 1, got {steps}")
 
 
 def _blocks(differences: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
