@@ -47,7 +47,8 @@ def drift(kind: str, bars: int, rng: np.random.Generator, old: float = 1.3, new:
     }
     if kind not in share:
         raise LookupError(f"no drift {kind!r}; known: {', '.join(DRIFTS)}")
-    return old + (new - old) * share[kind]()
+    moved = share[kind]()
+    return (1.0 - moved) * old + moved * new
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,9 @@ class Orders:
 
     @classmethod
     def draw(cls, pace: np.ndarray, per_bar: float, rng: np.random.Generator) -> Orders:
-        """Arrivals at random moments; sides that lean one way for a while; the last order of a bar is a fair coin.
+        """Arrivals at random moments; sides that lean one way for a while; the last order of a bar is a coin.
 
-        The coin keeps the bounce of the close between bid and ask apart from the flow of the bar.
+        The coin, tossed for a small order, keeps the bounce of the close apart from the flow of the bar.
         """
         number = rng.poisson(pace * per_bar)
         bar = np.repeat(np.arange(len(pace)), number)
@@ -95,7 +96,8 @@ class Orders:
         last = np.zeros(len(bar), bool)
         last[np.cumsum(number)[number > 0] - 1] = True
         buy = rng.random(len(bar)) < 0.5 + 0.5 * np.where(last, 0.0, lean[bar])
-        return cls(bar, time_ms, np.where(buy, 1, -1), last, np.minimum(rng.geometric(0.75, len(bar)), 12))
+        fills = np.where(last, 1, np.minimum(rng.geometric(0.72, len(bar)), 12))
+        return cls(bar, time_ms, np.where(buy, 1, -1), last, fills)
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,8 @@ class Tape:
 
 def sizes(orders: Orders, typical: float, rng: np.random.Generator) -> np.ndarray:
     """Size of each trade: many small ones, few large ones, on the lot."""
-    drawn = typical * np.exp(1.1 * rng.standard_normal(int(orders.fills.sum())))
+    scale = np.repeat(np.where(orders.last, 0.25, 1.0), orders.fills)
+    drawn = typical * scale * np.exp(1.1 * rng.standard_normal(len(scale)))
     return np.round(np.maximum(np.round(drawn / LOT), 1) * LOT, 4)
 
 

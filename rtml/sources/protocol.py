@@ -1,6 +1,7 @@
 """What a source is: raw rows in the order in which they arrived, chunk by chunk.
 
-A source knows nothing of bars or models and repairs nothing: the schema judges its rows. Asked twice, it sends the same.
+A source knows nothing of bars or models and repairs nothing: the schema judges its rows. Asked twice, it sends the
+same.
 """
 
 from __future__ import annotations

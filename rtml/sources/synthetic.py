@@ -14,8 +14,20 @@ import pandas as pd
 
 from rtml.clock import moment
 from rtml.sources import wire
-from rtml.sources.market import BAR_MS, COMMON, DRIFTS, KAPPA, NOISE_BP, PER_HOUR
-from rtml.sources.market import Orders, Tape, Weather, drift, shocks, sizes
+from rtml.sources.market import (
+    BAR_MS,
+    COMMON,
+    DRIFTS,
+    KAPPA,
+    NOISE_BP,
+    PER_HOUR,
+    Orders,
+    Tape,
+    Weather,
+    drift,
+    shocks,
+    sizes,
+)
 from rtml.sources.protocol import pieces
 
 SYMBOLS = ("ETH-USD", "BTC-USD")
@@ -42,7 +54,7 @@ class Synthetic:
     >>> source.name, source.symbols
     ('synthetic:sudden:seed=7:hours=0.5', ('ETH-USD', 'BTC-USD'))
     >>> next(source.chunks(3))["kind"].tolist()
-    ['quote', 'trade', 'trade']
+    ['trade', 'trade', 'trade']
     """
 
     symbols = SYMBOLS
