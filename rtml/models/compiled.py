@@ -1,0 +1,103 @@
+"""Compile a river model: its twin over flat arrays where one exists, else river itself behind the same face."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rtml.kernels import linear
+from rtml.models import flat
+from rtml.models.river_model import RiverModel
+from rtml.models.rows import check_label, check_names, check_row, check_state
+
+
+class Compiled:
+    """The compiled twin of a linear river model: the same numbers from flat arrays.
+
+    One writer: a learner learns; whoever else predicts does so from a model of their own, restored from a snapshot.
+    """
+
+    kind = "compiled"
+
+    def __init__(self, names: Sequence[str], how: np.ndarray, state: np.ndarray) -> None:
+        self.names = check_names(names)
+        self.classifier = bool(how[linear.KIND] == linear.LOG)
+        self._how, self._state = how, state
+
+    def predict(self, x: np.ndarray) -> float:
+        """Prediction for a row in the order of ``names``; a classifier's is the probability of True."""
+        return linear.predict(check_row(x, self.names), self._how, self._state)
+
+    def learn(self, x: np.ndarray, y: float) -> None:
+        """Learn one answer, or refuse it and stay as it was."""
+        linear.learn(check_row(x, self.names), check_label(y, self.classifier), self._how, self._state)
+
+    def replay(self, waiting, asked, y, moment, order, due, until) -> tuple[np.ndarray, int]:
+        """Ask and learn a chunk in the kernel (see :func:`rtml.kernels.linear.replay`)."""
+        predictions = np.empty(len(asked))
+        told = linear.replay(waiting, asked, y, moment, order, due, until, self._how, self._state, predictions)
+        return predictions, told
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Weight of every feature, as the model sees it (after scaling)."""
+        return dict(zip(self.names, flat.weights(self._state, len(self.names)).tolist(), strict=True))
+
+    @property
+    def state(self) -> dict:
+        """Everything learned, and all that is needed to go on from it, as flat arrays."""
+        named = flat.to_named(self._how, self._state, len(self.names))
+        return {"kind": self.kind, "names": list(self.names), "how": self._how.copy()} | named
+
+    def load(self, state: dict) -> None:
+        """Go on from a state of this very model."""
+        check_state(state, self.kind, self.names)
+        if not np.array_equal(state["how"], self._how):
+            raise ValueError(f"the state is of {flat.describe(state['how'])}, not of {self.describe()}: restore(state)")
+        self._state = flat.from_named(self._how, state, len(self.names))
+
+    def describe(self) -> str:
+        """The river model this is the twin of."""
+        return flat.describe(self._how)
+
+
+def compile(model, names: Sequence[str]) -> Compiled | RiverModel:
+    """Twin of a river model for rows whose columns are ``names``; the model given is left alone.
+
+    A twin exists for ``[StandardScaler |] [Clip |]`` and one of ``LinearRegression``, ``LogisticRegression`` (plain
+    stochastic gradient descent at constant rates) and ``RecursiveLeastSquares``. Whatever the model has learned goes
+    with it. Any other model runs as it is, one event at a time.
+
+    Examples
+    --------
+    >>> from river import linear_model, preprocessing, tree
+    >>> twin = compile(preprocessing.StandardScaler() | linear_model.LinearRegression(), ["a", "b"])
+    >>> twin.kind, twin.describe()
+    ('compiled', 'StandardScaler | LinearRegression(rate=0.01, intercept_rate=0.01)')
+    >>> compile(tree.HoeffdingTreeRegressor(), ["a", "b"]).kind
+    'river'
+    """
+    names = check_names(names)
+    translated = flat.translate(model, names)
+    if translated is None:
+        return RiverModel(model, names)
+    how, named = translated
+    return Compiled(names, how, flat.from_named(how, named, len(names)))
+
+
+def restore(state: dict) -> Compiled | RiverModel:
+    """Model of a state, from the state alone: what a server needs to answer from a snapshot.
+
+    Examples
+    --------
+    >>> from rtml.models.rls import RecursiveLeastSquares
+    >>> model = compile(RecursiveLeastSquares(ridge=1.0), ["a"])
+    >>> model.learn([2.0], 3.0)
+    >>> restore(model.state).predict([2.0]) == model.predict([2.0])
+    True
+    """
+    if state.get("kind") != Compiled.kind:
+        return RiverModel.of(state)
+    how = np.array(state["how"])
+    return Compiled(state["names"], how, flat.from_named(how, state, len(state["names"])))

@@ -1,0 +1,77 @@
+"""Models by name: baselines, linear models and a tree, ready to learn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pandas as pd
+from river import base, linear_model, optim, preprocessing, tree
+
+from rtml.models.baselines import AR1, Majority, RidgeRefit, RunningMean, Zero
+from rtml.models.clip import Clip
+from rtml.models.rls import RecursiveLeastSquares
+
+
+class Entry(NamedTuple):
+    """A model of the zoo."""
+
+    kind: str
+    build: Callable[[], base.Estimator]
+    meaning: str
+
+
+def _recursive() -> base.Estimator:
+    return preprocessing.StandardScaler() | Clip(8.0) | RecursiveLeastSquares(ridge=100.0)
+
+
+def _descent() -> base.Estimator:
+    return preprocessing.StandardScaler() | linear_model.LinearRegression(optim.SGD(0.001), intercept_lr=0.001)
+
+
+def _logistic() -> base.Estimator:
+    return preprocessing.StandardScaler() | Clip(8.0) | linear_model.LogisticRegression(optim.SGD(0.005))
+
+
+def _tree() -> base.Estimator:
+    return preprocessing.StandardScaler() | tree.HoeffdingTreeRegressor()
+
+
+ZOO = {
+    "zero": Entry("baseline", Zero, "no change: the next return is zero"),
+    "mean": Entry("baseline", RunningMean, "the mean of all answers so far"),
+    "ar1": Entry("baseline", AR1, "a line through the last known return, exact after every answer"),
+    "majority": Entry("baseline", Majority, "the share of rises so far, for the sign"),
+    "rls": Entry("linear", _recursive, "recursive least squares, ridge 100: the exact ridge of all answers so far"),
+    "sgd": Entry("linear", _descent, "river's linear regression, stochastic gradient descent at rate 0.001"),
+    "logistic": Entry("linear", _logistic, "river's logistic regression at rate 0.005, for the sign"),
+    "tree": Entry("tree", _tree, "river's Hoeffding tree regressor"),
+    "ridge_hourly": Entry("refit", RidgeRefit, "a ridge fitted again from scratch every 360 answers on all so far"),
+}
+
+
+def build(name: str) -> base.Estimator:
+    """A fresh model of the zoo.
+
+    Examples
+    --------
+    >>> build("rls")["RecursiveLeastSquares"].ridge
+    100.0
+    """
+    if name not in ZOO:
+        raise LookupError(f"no model {name!r} in the zoo; there are: {', '.join(ZOO)}")
+    return ZOO[name].build()
+
+
+def catalogue() -> pd.DataFrame:
+    """The zoo as a table: name, kind, meaning.
+
+    Examples
+    --------
+    >>> list(catalogue()["name"])[:3]
+    ['zero', 'mean', 'ar1']
+    """
+    return pd.DataFrame([(name, entry.kind, entry.meaning) for name, entry in ZOO.items()], columns=_COLUMNS)
+
+
+_COLUMNS = ["name", "kind", "meaning"]
