@@ -196,14 +196,15 @@ def _integers(column: pd.Series | None, n: int, read, *, missing: int) -> np.nda
     if _kind(column) == "i":
         return column.to_numpy(dtype=np.int64, na_value=missing)
     if isinstance(column.dtype, pd.DatetimeTZDtype) and read is _moment:
-        return _nanoseconds(column)
+        return nanoseconds(column)
     absent = column.isna().to_numpy()
     values = np.fromiter((read(value) for value in column.astype(object)), np.int64, n)
     values[absent] = missing
     return values
 
 
-def _nanoseconds(column: pd.Series) -> np.ndarray:
+def nanoseconds(column: pd.Series) -> np.ndarray:
+    """Nanoseconds UTC of a column of aware datetimes; the smallest int64 where there is none that fits."""
     ticks, scale = column.dt.tz_convert(None).to_numpy().view(np.int64), _UNIT_NS[column.dt.unit]
     fits = np.abs(ticks.astype(np.float64)) < NEVER / scale
     return np.where(fits, np.where(fits, ticks, 0) * scale, _UNREADABLE)

@@ -54,7 +54,7 @@ class Synthetic:
     >>> source.name, source.symbols
     ('synthetic:sudden:seed=7:hours=0.5', ('ETH-USD', 'BTC-USD'))
     >>> next(source.chunks(3))["kind"].tolist()
-    ['trade', 'trade', 'trade']
+    ['trade', 'quote', 'trade']
     """
 
     symbols = SYMBOLS
