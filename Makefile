@@ -5,6 +5,7 @@ PROFILE ?= demo
 RUN ?= dev
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-compile
+MIRROR = $${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(PY) -m pip config get global.index-url 2>/dev/null)}}
 LAST := $(if $(filter file,$(origin RUN)),latest,$(RUN))
 GIVEN := $(if $(USE_CASE),-p 'USE_CASE=$(USE_CASE)') $(if $(SOURCE),-p 'SOURCE=$(SOURCE)') $(foreach p,$(PARAMS),-p '$(p)')
 PIPELINE := $(PY) -m rtml.pipeline run --run '$(RUN)' --profile '$(PROFILE)' $(GIVEN)
@@ -22,7 +23,7 @@ $(VENV)/.ready: requirements.lock .ci/uv.lock pyproject.toml
 	@echo "rtml: setting up $(VENV), once"
 	@$(PY) -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
 	@echo "rtml: installing the versions of requirements.lock, hashes checked"
-	@{ $(PIP) --require-hashes -r .ci/uv.lock && $(VENV)/bin/uv pip sync --quiet --python $(PY) --require-hashes requirements.lock; } 2>$(VENV)/uv.log \
+	@{ $(PIP) --require-hashes -r .ci/uv.lock && UV_DEFAULT_INDEX="$(MIRROR)" $(VENV)/bin/uv pip sync --quiet --python $(PY) --require-hashes requirements.lock; } 2>$(VENV)/uv.log \
 	  || { echo "rtml: uv is not to be had here (see $(VENV)/uv.log), going on with pip: about a minute"; $(PIP) --require-hashes -r requirements.lock; }
 	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@ && echo "rtml: ready"

@@ -1,0 +1,120 @@
+"""Notebook parameters: what a notebook declares, and what is given in a profile or on the command line, checked."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+TYPES = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "dict": dict}
+_LINE = re.compile(r"^(?P<name>[A-Z][A-Z0-9_]*): (?P<type>\w+) = (?P<default>[^=#]+)  # (?P<meaning>[^=]+)$")
+_WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One line of a notebook's parameters cell."""
+
+    name: str
+    type: str
+    default: object
+    meaning: str
+
+
+def tagged(cell: Mapping, tag: str = "parameters") -> bool:
+    """Whether a notebook cell carries a tag."""
+    return cell["cell_type"] == "code" and tag in cell.get("metadata", {}).get("tags", [])
+
+
+def declared(notebook: Path) -> dict[str, Parameter]:
+    """Parameters of a notebook by name, from its one tagged cell."""
+    cells = [c for c in json.loads(notebook.read_text(encoding="utf-8"))["cells"] if tagged(c)]
+    if len(cells) != 1:
+        raise ValueError(f"{notebook.name} needs one code cell with the tag 'parameters', got {len(cells)}")
+    lines = [line for line in "".join(cells[0]["source"]).splitlines() if line.strip()]
+    parameters = [read_line(line, notebook.name) for line in lines]
+    return {p.name: p for p in parameters}
+
+
+def read_line(line: str, where: str) -> Parameter:
+    """Parameter of one line of the tagged cell.
+
+    Examples
+    --------
+    >>> read_line('HORIZON_S: float = 5.0  # how far ahead the label looks, seconds', "03")
+    Parameter(name='HORIZON_S', type='float', default=5.0, meaning='how far ahead the label looks, seconds')
+    """
+    match = _LINE.match(line.rstrip())
+    if match is None or match["type"] not in TYPES:
+        raise ValueError(f"{where}: a parameter reads 'NAME: type = literal  # meaning, unit', got {line!r}")
+    default = ast.literal_eval(match["default"].strip())
+    if type(default) is not TYPES[match["type"]]:
+        raise ValueError(f"{where}: {match['name']} is declared {match['type']}, its default is {default!r}")
+    return Parameter(match["name"], match["type"], default, match["meaning"])
+
+
+def from_text(parameter: Parameter, text: str):
+    """Value of a parameter given as text on the command line; a list may be written ``a,b`` or as JSON.
+
+    Examples
+    --------
+    >>> from_text(Parameter("SYMBOLS", "list", [], "instruments"), "ETH-USD,BTC-USD")
+    ['ETH-USD', 'BTC-USD']
+    """
+    try:
+        if parameter.type == "bool":
+            return _WORDS[text.lower()]
+        if parameter.type == "list" and not text.lstrip().startswith("["):
+            return [part.strip() for part in text.split(",") if part.strip()]
+        if parameter.type in ("list", "dict"):
+            return checked(parameter, ast.literal_eval(text) if "'" in text else json.loads(text))
+        return TYPES[parameter.type](text)
+    except (ValueError, KeyError, SyntaxError) as ex:
+        raise ValueError(wrong(parameter, text)) from ex
+
+
+def checked(parameter: Parameter, value):
+    """Value of a parameter that has a type already, as in a profile; a whole number will do for a float."""
+    if parameter.type == "float" and type(value) is int:
+        return float(value)
+    if type(value) is not TYPES[parameter.type]:
+        raise ValueError(wrong(parameter, value))
+    return value
+
+
+def wrong(parameter: Parameter, value) -> str:
+    """Sentence about a value of the wrong type."""
+    kind = {"bool": "bool (true or false)", "dict": "dict in JSON", "list": "list (a,b or JSON)"}
+    return (
+        f"{parameter.name} must be {kind.get(parameter.type, parameter.type)}, got {value!r}: "
+        f"{parameter.meaning}; its default is {parameter.default!r}"
+    )
+
+
+def chosen(
+    notebooks: Mapping[str, Mapping[str, Parameter]], profile: Mapping[str, object], given: Mapping[str, str]
+) -> dict[str, dict[str, object]]:
+    """Values to hand to each notebook: those of the profile, and over them those given, wherever they are declared.
+
+    A name that no notebook declares is refused, because a misspelt parameter that is ignored is worse than an error.
+    """
+    known = {name for parameters in notebooks.values() for name in parameters}
+    for name in [*profile, *given]:
+        if name not in known:
+            raise LookupError(unknown(name, known))
+    return {
+        step: {name: checked(p, profile[name]) for name, p in parameters.items() if name in profile}
+        | {name: from_text(p, given[name]) for name, p in parameters.items() if name in given}
+        for step, parameters in notebooks.items()
+    }
+
+
+def unknown(name: str, known: Iterable[str]) -> str:
+    """Sentence about a parameter that nobody declares."""
+    close = difflib.get_close_matches(name.upper(), sorted(known), n=1)
+    hint = f", did you mean {close[0]}?" if close else ""
+    return f"no notebook to be run has a parameter {name!r}{hint}; declared: {', '.join(sorted(known))}"

@@ -1,0 +1,171 @@
+"""The report of a run: one page without any request to anywhere, built from the run's folder alone."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import re
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import jinja2
+
+from rtml.run import run_folder, shown
+
+ROWS = 200  # of a table; what is longer is cut with a note
+UNITS = {"s": "s", "ms": "ms", "us": "µs", "ns": "ns", "bp": "bp", "bps": "bp", "kb": "kB", "mb": "MB", "pct": "%"}
+KIND = {".svg": "image/svg+xml", ".png": "image/png"}
+TITLE = re.compile(r"^#\s+(.+?)\s*$", re.MULTILINE)
+
+
+def write(folder: Path) -> Path:
+    """Write ``report.html`` into a run folder from what the run left there, whole or in part."""
+    template = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    template.filters |= {"words": words, "number": number}
+    page = template.from_string(files("rtml").joinpath("report.html").read_text(encoding="utf-8"))
+    path = folder / "report.html"
+    path.write_text(page.render(**story(folder)), encoding="utf-8")
+    return path
+
+
+def story(folder: Path) -> dict:
+    """What the page shows: the state of the run, its headline, and a section for each notebook."""
+    status = read(folder, "status.json")
+    contents, parameters = read(folder, "contents.json"), read(folder, "parameters.json")
+    names = sorted({*contents, *parameters, *status.get("notebooks", {})})
+    sections = [section(folder, name, contents.get(name, []), parameters.get(name, {})) for name in names]
+    for each in sections:
+        each["status"] = status.get("notebooks", {}).get(each["name"], {})
+    every = [item for each in sections for item in each["items"]]
+    return {
+        "run": folder.name,
+        "status": status,
+        "sections": sections,
+        "headline": [pair for i in every if i["kind"] == "numbers" and i["name"] == "headline" for pair in i["pairs"]],
+        "worth": [item["text"] for item in every if item["kind"] == "note" and item["name"] == "worth"],
+    }
+
+
+def section(folder: Path, name: str, items: list[dict], parameters: dict) -> dict:
+    """One notebook's part of the page."""
+    title, question = heading(folder / "notebooks" / f"{name}.ipynb")
+    metrics = read(folder, "metrics.json").get(name, {})
+    return {
+        "name": name,
+        "title": title or words(name),
+        "question": question,
+        "parameters": parameters,
+        "items": [{**item, **loaded(folder, item, metrics)} for item in items],
+    }
+
+
+def loaded(folder: Path, item: dict, metrics: dict) -> dict:
+    """What an item of the contents shows: a figure's bytes, a table's cells, the numbers of a record."""
+    if item["kind"] == "figure":
+        path = folder / item["file"]
+        return {"source": f"data:{KIND[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"}
+    if item["kind"] == "table":
+        return cells(read(folder, item["file"]))
+    if item["kind"] == "numbers":
+        return {"pairs": [spoken(key, value) for key, value in metrics.get(item["name"], {}).items()]}
+    return {}
+
+
+def cells(table: dict) -> dict:
+    """Cells of a table as text, with the side each column leans to and how many rows are left out."""
+    rows = table["rows"]
+    numeric = [
+        any(type(row[k]) in (int, float) for row in rows) and all(not isinstance(row[k], str) for row in rows)
+        for k in range(len(table["columns"]))
+    ]
+    body = [[number(value) for value in row] for row in rows[:ROWS]]
+    return {"columns": table["columns"], "numeric": numeric, "rows": body, "left_out": max(0, len(rows) - ROWS)}
+
+
+def spoken(key: str, value) -> dict:
+    """A recorded number with its name in words and its unit, which is the end of the name.
+
+    Examples
+    --------
+    >>> spoken("latency_p99_ms", 4.25)
+    {'label': 'latency p99', 'value': '4.25', 'unit': 'ms'}
+    """
+    head, _, unit = key.rpartition("_")
+    known = bool(head) and unit in UNITS
+    return {"label": words(head if known else key), "value": number(value), "unit": UNITS[unit] if known else ""}
+
+
+def words(name: str) -> str:
+    """Name as words: ``03_backtest_progressive_eval`` without its number and underscores."""
+    return re.sub(r"^\d+_", "", name).replace("_", " ")
+
+
+def number(value) -> str:
+    """Value as a reader takes it in: four significant digits, thousands apart, a moment without its T.
+
+    Examples
+    --------
+    >>> number(1234567), number(0.0123456), number(1234.5678), number(None), number("2026-01-05T00:00:00+00:00")
+    ('1,234,567', '0.01235', '1,235', '–', '2026-01-05 00:00:00 UTC')
+    """
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}" if abs(value) >= 10_000 else str(value)
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    if isinstance(value, list | dict):
+        return json.dumps(value, ensure_ascii=False)
+    return re.sub(r"^(\d{4}-\d\d-\d\d)T([\d:.]+)\+00:00$", r"\1 \2 UTC", str(value))
+
+
+def heading(notebook: Path) -> tuple[str, str]:
+    """Title of an executed notebook and the question below it; empty where there is none."""
+    if not notebook.exists():
+        return "", ""
+    every = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    texts = ["".join(cell["source"]) for cell in every if cell["cell_type"] == "markdown"]
+    text = next((text for text in texts if TITLE.search(text)), "")
+    if not text:
+        return "", ""
+    below = text[TITLE.search(text).end() :].strip().split("\n\n")[0]
+    return plain_text(TITLE.search(text)[1]), "" if below.startswith("|") else plain_text(below)
+
+
+def plain_text(markdown: str) -> str:
+    """Markdown without its marks.
+
+    Examples
+    --------
+    >>> plain_text("**How** well does `rls` do, see [notebook 3](x.ipynb)?")
+    'How well does rls do, see notebook 3?'
+    """
+    return re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", re.sub(r"[*`]", "", markdown)).replace("\n", " ")
+
+
+def read(folder: Path, name: str) -> dict:
+    """JSON of a run, empty where the run did not get that far."""
+    path = folder / name
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line: ``python -m rtml.report --run dev``."""
+    parser = argparse.ArgumentParser(prog="python -m rtml.report", description=__doc__)
+    parser.add_argument("--run", default="latest", help="name or folder of the run")
+    folder = run_folder(parser.parse_args(arguments).run)
+    if not (folder / "status.json").exists():
+        print(f"{shown(folder)} holds no run: make one first (make run-all RUN={folder.name})", file=sys.stderr)
+        return 2
+    print(shown(write(folder)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
