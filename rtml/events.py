@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 TRADE, QUOTE, GAP, TICK = 0, 1, 2, 3
+KIND_NAMES = ("trade", "quote", "gap", "tick")
 
 #: One event. ``time`` is the exchange's own clock, ns UTC; ``key`` indexes the run's symbols, target first.
 #: A trade has price (quote currency), size (base currency), side (+1 buyer took, -1 seller took, 0 unknown), id.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rtml.bars import Bars
+from rtml.checkpoint import dumps
 from rtml.features import FeatureSet
 from rtml.labels import TARGETS, Labels
 from rtml.learner import Learner
@@ -77,6 +78,12 @@ class Flow:
         for j in range(told, len(known)):
             learner.tell(int(answered[j]), float(learned[j]), int(known[j]))
         return predictions
+
+    def snapshot(self) -> bytes:
+        """The models as they are now, with all that is needed to answer from them: what the registry keeps."""
+        models = {name: learner.model.state for name, learner in self.learners.items()}
+        about = {"names": list(self.features.names), "features": self.features.definition}
+        return dumps(about | {"horizon": self.labels.horizon, "models": models})
 
     @property
     def state(self) -> dict:

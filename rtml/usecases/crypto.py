@@ -26,7 +26,7 @@ def rows(bars: np.ndarray) -> np.ndarray:
     fields = {name: bars[name].astype(float) for name in _FIELDS[:8]}
     fields["age_s"] = np.where(bars["last_time"] > 0, (bars["end"] - bars["last_time"]) / 1e9, np.nan)
     fields["spread_bp"] = 2e4 * (bars["ask"] - bars["bid"]) / (bars["ask"] + bars["bid"])
-    return np.stack([fields[name] for name in _FIELDS], axis=2).reshape(len(bars), -1)
+    return np.stack([fields[name] for name in _FIELDS], axis=2).reshape(len(bars), bars.shape[1] * len(_FIELDS))
 
 
 def features(symbols: tuple[str, ...], every: str = "10s") -> FeatureSet:

@@ -1,0 +1,65 @@
+"""Ingest: raw rows of a source into the event log, broken ones into its quarantine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from rtml.clock import utc
+from rtml.events import KIND_NAMES
+from rtml.schema import TRADES
+from rtml.sources.protocol import Source
+from rtml.store.log import EventLog
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What came in: rows received, events logged by kind and symbol, rows in quarantine by reason."""
+
+    source: str
+    received: int
+    logged: int
+    quarantined: int
+    first: int
+    last: int
+    by_kind: pd.DataFrame
+    by_reason: pd.DataFrame
+
+    def __str__(self) -> str:
+        return (
+            f"{self.source}: {self.received:,} rows received, {self.logged:,} logged, "
+            f"{self.quarantined:,} in quarantine, {utc(self.first):%Y-%m-%d %H:%M} to {utc(self.last):%Y-%m-%d %H:%M} UTC"
+        )
+
+
+def ingest(source: Source, log: EventLog, part: str, done: Callable[[int], object] = int, n: int = 50_000) -> Ingested:
+    """Write everything a source sends into one part of the log, chunk by chunk, each chunk in one transaction.
+
+    ``done`` is told the number of rows of each chunk, for a progress bar. A source that sends nothing is an error: it
+    is told apart from one whose rows all break the schema.
+    """
+    received = 0
+    for frame in source.chunks(n):
+        accepted, rejected = TRADES.accept(frame, source.symbols)
+        log.append(part, accepted, rejected)
+        received += len(frame)
+        done(len(frame))
+    if not log.count(part):
+        reasons = log.rejected(part)["reason"].value_counts().to_dict() or "it sent no row"
+        raise ValueError(f"nothing of {source.name} could be used: {reasons}; see COLUMNS and SOURCE in the README")
+    return _summary(source, log, part, received)
+
+
+def _summary(source: Source, log: EventLog, part: str, received: int) -> Ingested:
+    rows = log.read(part, 0, log.count(part))[1]
+    frame = pd.DataFrame({"symbol": np.array(source.symbols)[rows["key"]], "kind": np.array(KIND_NAMES)[rows["kind"]]})
+    by_kind = frame.value_counts().unstack(fill_value=0).reindex(list(source.symbols))
+    rejected = log.rejected(part)
+    by_reason = rejected.groupby("reason").agg(rows=("row", "size"), example=("row", "first"))
+    moments = int(rows["time"].min()), int(rows["time"].max())
+    return Ingested(
+        source.name, received, len(rows), len(rejected), *moments, by_kind, by_reason.sort_values("rows", ascending=False)
+    )
