@@ -1,0 +1,195 @@
+"""CPU microseconds a request of the server, at 64 connections: our hot route beside a plain FastAPI route.
+
+    python benchmarks/bench_http.py [REQUESTS]
+
+Server and load run in processes of their own; only the server's CPU time is counted (all its threads, the
+prediction log included), so that a busy machine changes little. The same service, model, log and uvicorn
+settings stand behind both routes; the floor is the same uvicorn with an app that answers fixed bytes.
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+CONNECTIONS = 64
+NAMES = tuple(f"feature_{i}" for i in range(20))
+ASKED = {
+    "by symbol": {"symbol": "ETH-USD"},
+    "20 features": {"symbol": "ETH-USD", "features": {name: 0.1 * i for i, name in enumerate(NAMES)}},
+}
+
+
+def main(requests: int = 40_000) -> list[dict]:
+    """Measure every server with every body, twice over; the better run counts."""
+    table = []
+    for asked, body in ASKED.items():
+        costs = {kind: min(measure(kind, body, requests) for _ in range(2)) for kind in ("floor", "ours", "fastapi")}
+        table.append({"asked": asked, **costs, "fastapi / ours": costs["fastapi"] / costs["ours"]})
+        print(
+            f"{asked:12} CPU us a request: uvicorn alone {costs['floor']:5.1f}   ours {costs['ours']:5.1f}   "
+            f"plain FastAPI + pydantic {costs['fastapi']:6.1f}   ratio {table[-1]['fastapi / ours']:.1f}"
+        )
+    return table
+
+
+def measure(kind: str, body: dict, requests: int) -> float:
+    """CPU microseconds of the server for one request."""
+    command = [sys.executable, __file__, "--server", kind]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        port = int(server.stdout.readline())
+        asyncio.run(load(port, body, requests // 10))
+        before = _cpu(server)
+        asyncio.run(load(port, body, requests))
+        cost = (_cpu(server) - before) / requests * 1e6
+        server.stdin.close()
+    return cost
+
+
+def _cpu(server: subprocess.Popen) -> float:
+    server.stdin.write("cpu\n")
+    server.stdin.flush()
+    return float(server.stdout.readline())
+
+
+async def load(port: int, body: dict, requests: int) -> None:
+    """Keep 64 connections asking until all requests are answered with 200."""
+    payload = json.dumps(body).encode()
+    head = f"POST /predict HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-type: application/json\r\n"
+    request = f"{head}content-length: {len(payload)}\r\n\r\n".encode() + payload
+    loop, done = asyncio.get_running_loop(), asyncio.Event()
+    left = [requests]
+    asking = [await loop.create_connection(lambda: Asking(request, left, done), "127.0.0.1", port) for _ in range(64)]
+    await done.wait()
+    for transport, _ in asking:
+        transport.close()
+    if wrong := [protocol.wrong for _, protocol in asking if protocol.wrong]:
+        raise RuntimeError(f"{len(wrong)} connections got something else than 200: {wrong[0]!r}")
+
+
+class Asking(asyncio.Protocol):
+    """One connection that asks again as soon as it is answered."""
+
+    def __init__(self, request: bytes, left: list[int], done: asyncio.Event) -> None:
+        self._request, self._left, self._done = request, left, done
+        self._got, self.wrong = b"", b""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._ask()
+
+    def data_received(self, data: bytes) -> None:
+        self._got += data
+        head, split, body = self._got.partition(b"\r\n\r\n")
+        if not split or len(body) < int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]):
+            return
+        if not head.startswith(b"HTTP/1.1 200"):
+            self.wrong = self._got
+        self._got = b""
+        self._ask()
+
+    def _ask(self) -> None:
+        self._left[0] -= 1
+        if self._left[0] >= 0:
+            self._transport.write(self._request)
+        elif self._left[0] <= -CONNECTIONS:
+            self._done.set()
+
+
+def serve(kind: str) -> None:
+    """Run one server until stdin ends; tell its CPU time when asked."""
+    from rtml.serving.endpoint import Endpoint
+    from rtml.serving.service import Service
+    from rtml.serving.snapshot import Snapshot
+
+    with tempfile.TemporaryDirectory() as folder:
+        service = Service(Path(folder) / "predictions.sqlite")
+        service.publish(Snapshot("v1", Linear(), NAMES, ("ETH-USD",), "ETH-USD", 10 * 10**9, 0))
+        service.update_features("ETH-USD", time.time_ns(), np.linspace(-1, 1, len(NAMES)), 2000.0)
+        with Endpoint(APPS[kind](service)) as endpoint:
+            print(endpoint.url.rpartition(":")[2], flush=True)
+            for _ in sys.stdin:
+                service.log.flush()
+                print(time.process_time(), flush=True)
+        service.close()
+
+
+class Linear:
+    """A model as cheap as one can be, so that the routes are compared."""
+
+    def __init__(self) -> None:
+        self._weights = np.linspace(0.0, 0.1, len(NAMES))
+
+    def predict(self, x: np.ndarray) -> float:
+        return float(self._weights @ x)
+
+
+def ours(service):
+    """The app of rtml."""
+    from rtml.serving.app import make_app
+
+    return make_app(service)
+
+
+def fastapi(service):
+    """The same as one would write it with FastAPI and pydantic."""
+    from fastapi import FastAPI, HTTPException
+    from pydantic import BaseModel, ConfigDict
+
+    from rtml.serving.messages import PredictRequest, Refused
+
+    class Request(BaseModel):
+        model_config = ConfigDict(extra="forbid", strict=True)
+        symbol: str | None = None
+        features: dict[str, float] | None = None
+
+    class Response(BaseModel):
+        prediction_id: str
+        symbol: str
+        return_bp: float
+        price: float | None
+        close: float | None
+        version: str
+        features_at: str
+        age_ms: float
+        horizon_s: float
+        due_at: str
+
+    app = FastAPI()
+
+    @app.post("/predict")
+    async def predict(request: Request) -> Response:
+        try:
+            given = service.ask(PredictRequest(request.symbol, request.features))
+        except Refused as ex:
+            raise HTTPException(ex.status, str(ex)) from ex
+        return Response(**{name: getattr(given, name) for name in Response.model_fields})
+
+    return app
+
+
+def floor(service):
+    """What uvicorn alone costs: fixed bytes, the body not looked at."""
+    start = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
+
+    async def app(scope, receive, send) -> None:
+        if scope["type"] == "http":
+            await receive()
+            await send(start)
+            await send({"type": "http.response.body", "body": b"ok"})
+
+    return app
+
+
+APPS = {"ours": ours, "fastapi": fastapi, "floor": floor}
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--server"]:
+        serve(sys.argv[2])
+    else:
+        main(*map(int, sys.argv[1:2]))
