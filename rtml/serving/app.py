@@ -16,13 +16,15 @@ from rtml.clock import utc
 from rtml.serving import messages, pages
 from rtml.serving.counters import Counters
 from rtml.serving.messages import BODY_LIMIT, Refused, encode
+from rtml.serving.predictions import LogUnavailable
 from rtml.serving.service import Service, verdict
 
 _LOG = logging.getLogger("rtml.serving")
 _JSON = (b"content-type", b"application/json")
 _BROKEN = encode(messages.Refusal("internal error: the request was not served; the server's log has the reason"))
 
-Reply = Callable[[bytes, bytes], Awaitable[bytes]]  # query and body in, body out; refuses by raising Refused
+# Query and body in, body out, at once or awaited; refuses by raising Refused.
+Reply = Callable[[bytes, bytes], bytes | Awaitable[bytes]]
 
 
 def make_app(service: Service, lineage: Callable[[str], list[dict]] | None = None) -> FastAPI:
@@ -52,7 +54,9 @@ class App(FastAPI):
     """
 
     def __init__(self, service: Service) -> None:
-        super().__init__(title="rtml", summary=pages.SUMMARY, version="1", docs_url=None, redoc_url=None)
+        quiet = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}  # nothing leaves here
+        about = {"title": "rtml", "summary": pages.SUMMARY, "version": "1"}
+        super().__init__(**about, docs_url=None, redoc_url=None, telemetry=quiet)
         self.counters = Counters(service)
         self._service = service
         self._doors: dict[tuple[str, str], Reply] = {}
@@ -63,11 +67,10 @@ class App(FastAPI):
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
         if scope["type"] != "http":
             return await super().__call__(scope, receive, send)
-        started = perf_counter()
-        reply = self._doors.get((scope["method"], scope["path"]))
+        started, route = perf_counter(), scope["path"]
+        reply = self._doors.get((scope["method"], route))
         if reply is not None:
             status = await _through(reply, scope, receive, send)
-            route = scope["path"]
         else:
             status = await self._routed(scope, receive, send)
             route = getattr(scope.get("route"), "path", "other")
@@ -97,16 +100,14 @@ class App(FastAPI):
 
         self.add_api_route(path, route, methods=[method], **pages.described(method, path))
 
-    async def _post_predict(self, query: bytes, body: bytes) -> bytes:
+    def _post_predict(self, query: bytes, body: bytes) -> bytes:
         return self._predicted(messages.read_predict(body))
 
-    async def _get_predict(self, query: bytes, body: bytes) -> bytes:
+    def _get_predict(self, query: bytes, body: bytes) -> bytes:
         return self._predicted(messages.read_query(query))
 
     def _predicted(self, request: messages.PredictRequest) -> bytes:
-        prediction = self._service.ask(request)
-        self.counters.prediction()
-        return encode(prediction)
+        return encode(self._service.ask(request))
 
     async def _post_answers(self, query: bytes, body: bytes) -> bytes:
         request = messages.read_answer(body)
@@ -137,9 +138,17 @@ async def _through(reply: Reply, scope: dict, receive: Callable, send: Callable)
     """Read, reply, write; nothing that goes wrong leaves without a status and a sentence."""
     status = 200
     try:
-        body = await reply(scope["query_string"], await _body(receive))
+        message = await receive()
+        body = message.get("body", b"")
+        if message.get("more_body") or len(body) > BODY_LIMIT:
+            body = await _rest(body, receive)
+        body = reply(scope["query_string"], body)
+        if body.__class__ is not bytes:
+            body = await body
     except Refused as ex:
         status, body = ex.status, encode(ex.refusal)
+    except LogUnavailable as ex:
+        status, body = 503, encode(messages.Refusal(str(ex)))
     except Exception:
         _LOG.exception("%s %s failed", scope["method"], scope["path"])
         status, body = 500, _BROKEN
@@ -149,12 +158,13 @@ async def _through(reply: Reply, scope: dict, receive: Callable, send: Callable)
     return status
 
 
-async def _body(receive: Callable) -> bytes:
-    message = await receive()
-    body = message.get("body", b"")
-    while message.get("more_body") and len(body) <= BODY_LIMIT:
+async def _rest(body: bytes, receive: Callable) -> bytes:
+    """The whole body, which came in parts, if it is not too long."""
+    more = True
+    while more and len(body) <= BODY_LIMIT:
         message = await receive()
         body += message.get("body", b"")
+        more = message.get("more_body", False)
     if len(body) > BODY_LIMIT:
         raise Refused(413, f"the body is over {BODY_LIMIT // 1024} kB: ask for one prediction at a time")
     return body

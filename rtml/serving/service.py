@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from concurrent.futures import Future
+from math import exp, inf, isfinite
 from pathlib import Path
 
 import numpy as np
 
 from rtml.clock import Clock
-from rtml.serving.messages import Prediction, PredictRequest, Refused, invalid, shown
-from rtml.serving.predictions import Answered, LogUnavailable, PredictionLog, Row, id_number, id_text
+from rtml.serving.messages import Prediction, PredictRequest, Refused, encode, invalid, read_predict, shown
+from rtml.serving.predictions import PredictionLog
 from rtml.serving.snapshot import Newest, Serving, Snapshot
+from rtml.serving.tables import Answered, id_number
 
 NO_MODEL = "no champion model: run 04_online_train first (make run-04)"
 
@@ -43,7 +44,12 @@ class Service:
         return self._serving.snapshot if self._serving else None
 
     def publish(self, snapshot: Snapshot) -> None:
-        """Serve from this snapshot on; features stay when its names and horizon are those of the last one."""
+        """Serve from this snapshot on; features stay when its names and horizon are those of the last one.
+
+        The model is asked once before: one that cannot answer is refused here, and not where clients see it.
+        """
+        for model in filter(None, (snapshot.model, snapshot.sign)):
+            float(model.predict(np.zeros(len(snapshot.names))))
         self.log.define(snapshot.version, snapshot.names)
         last = self._serving
         same = last and (last.snapshot.names, last.snapshot.horizon) == (snapshot.names, snapshot.horizon)
@@ -60,11 +66,12 @@ class Service:
                 f"features of {symbol} must be {len(serving.snapshot.names)} finite numbers, got {x.tolist()}: "
                 f"version {serving.snapshot.version} takes {', '.join(serving.snapshot.names)}"
             )
-        x.setflags(write=False)
+        if close is not None and not (isfinite(close) and close > 0.0):
+            raise ValueError(f"close of {symbol} must be a positive number or None, got {close}")
         newest = serving.newest.get(symbol)
         if newest is not None and newest.moment > moment:
             return False
-        serving.newest[symbol] = Newest(symbol, int(moment), x, close, serving.snapshot.horizon)
+        serving.newest[symbol] = Newest(symbol, int(moment), x.tobytes(), close, serving.snapshot.horizon)
         return True
 
     def ask(self, request: PredictRequest) -> Prediction:
@@ -86,40 +93,38 @@ class Service:
         return self.ask(PredictRequest(symbol=symbol))
 
     def predict_features(self, features: dict[str, float], symbol: str | None = None) -> Prediction:
-        """Predict from features by name."""
-        return self.ask(PredictRequest(symbol=symbol, features=features))
+        """Predict from features by name, checked like those of a request."""
+        return self.ask(read_predict(encode(PredictRequest(symbol=symbol, features=features))))
 
     def _given(self, serving: Serving, request: PredictRequest) -> Newest:
-        names, features = serving.snapshot.names, request.features
-        if features.keys() != serving.name_set:
-            raise _wrong_names(names, features)
-        symbol = serving.snapshot.target if request.symbol is None else request.symbol
+        snapshot, features = serving.snapshot, request.features
+        try:
+            x = serving.pack(*[features[name] for name in snapshot.names])
+        except KeyError:
+            raise _wrong_names(snapshot.names, features) from None
+        if len(features) != len(snapshot.names):
+            raise _wrong_names(snapshot.names, features)
+        symbol = snapshot.target if request.symbol is None else request.symbol
         _check_symbol(serving, symbol)
         last = serving.newest.get(symbol)
-        x = np.array([features[name] for name in names], dtype=np.float64)
-        if not np.isfinite(x).all():  # JSON has no such number, a caller in Python has
-            name = names[int(np.flatnonzero(~np.isfinite(x))[0])]
-            raise invalid(f"features.{name}", "must be a finite number", str(features[name]))
-        return Newest(symbol, self.clock.now(), x, last.close if last else None, serving.snapshot.horizon)
+        return Newest(symbol, self.clock.now(), x, last.close if last else None, snapshot.horizon)
 
     def _predict(self, serving: Serving, asked: Newest, started: int) -> Prediction:
-        snapshot, log, now = serving.snapshot, self.log, self.clock.now()
-        value = float(snapshot.model.predict(asked.x))
-        p_up = None if snapshot.sign is None else float(snapshot.sign.predict(asked.x))
-        price = None if asked.close is None else asked.close * (1.0 + value * 1e-4)
-        if not math.isfinite(value) or not math.isfinite(price or 0.0) or not math.isfinite(p_up or 0.0):
+        snapshot, log, now, x, close = serving.snapshot, self.log, self.clock.now(), asked.x, asked.close
+        value = float(snapshot.model.predict(x))
+        p_up = None if snapshot.sign is None else float(snapshot.sign.predict(x))
+        price = None if close is None else _price(close, value)
+        if not isfinite(value + (price or 0.0) + (p_up or 0.0)):
             raise _not_finite(serving, asked)
-        try:
-            log.check()
-        except LogUnavailable as ex:
-            raise Refused(503, str(ex)) from ex
-        id, latency = log.next_id(), self.clock.elapsed() - started
-        log.append(
-            Row(id, now, asked.moment, asked.symbol, snapshot.version, asked.x_bytes, asked.close, value, p_up, latency)
-        )
-        fields = (id_text(id), asked.symbol, value, price, asked.close, snapshot.version)
-        when = (asked.features_at, (now - asked.moment) / 1e6, serving.horizon_s, asked.due_at)
-        return Prediction(*fields, *when) if p_up is None else Prediction(*fields, *when, p_up)
+        if log.full:
+            raise Refused(503, log.full)
+        id, text = log.next_id()
+        symbol, version, moment = asked.symbol, snapshot.version, asked.moment
+        took = self.clock.elapsed() - started
+        log.append((id, now, moment, symbol, version, asked.x_bytes, close, value, p_up, took))
+        given = (text, symbol, value, price, close, version)
+        when = (asked.features_at, (now - moment) / 1e6, serving.horizon_s, asked.due_at)
+        return Prediction(*given, *when) if p_up is None else Prediction(*given, *when, p_up)
 
     def tell(self, prediction_id: str, y: float) -> Future:
         """Hand over an answer; the future gives the verdict of the log once it is on disk."""
@@ -132,7 +137,7 @@ class Service:
 
     def answer(self, prediction_id: str, y: float) -> str:
         """Join an answer and wait until it is on disk: "joined", or "repeated" when told before."""
-        if not math.isfinite(y):
+        if not isfinite(y):
             raise invalid("y", "must be a finite number", str(y))
         return verdict(prediction_id, y, self.tell(prediction_id, y).result())
 
@@ -166,6 +171,10 @@ def verdict(prediction_id: str, y: float, told: str | float) -> str:
     if isinstance(told, float):
         raise Refused(409, f"{prediction_id} was answered with {told!r} before, got {y!r}: the first answer stands")
     return told
+
+
+def _price(close: float, return_bp: float) -> float:
+    return close * exp(return_bp * 1e-4) if return_bp < 1e6 else inf  # a log return; beyond, exp overflows
 
 
 def _known(serving: Serving, symbol: str) -> Newest:
