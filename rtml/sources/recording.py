@@ -80,8 +80,10 @@ class Recording:
         parts = make[self.shape](exact, mids)
         rows = pd.concat([part.assign(row=part.index) for part in parts]).sort_values("row", kind="stable")
         if "time" not in rows:
-            rows["time"] = moments[rows["row"]]
-        rows["known"] = np.maximum.accumulate(np.maximum(exact, 0))[rows["row"]]
+            rows["time"], exact = moments[rows["row"]], exact[rows["row"]]
+        else:
+            exact = rows["time"].to_numpy()
+        rows["known"] = np.maximum.accumulate(np.maximum(exact, 0))
         rows["symbol"] = self._column("symbol")[rows["row"]] if "symbol" in self.names else None
         return rows.reindex(columns=[*RAW, "known"]).reset_index(drop=True)
 

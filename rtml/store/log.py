@@ -11,11 +11,14 @@ import sqlite3
 import threading
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from rtml.events import EVENT
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _TABLES = """
 create table if not exists part (id integer primary key, name text unique not null, descr text not null);
@@ -90,6 +93,8 @@ class EventLog:
 
     def rejected(self, part: str) -> pd.DataFrame:
         """The quarantine of a part: ``after`` (offset), ``reason`` and ``row`` (JSON), in order of arrival."""
+        import pandas as pd  # a second of start-up that only people who look need to pay
+
         with self._lock:
             found = self._db.execute(
                 "select after, reason, row from quarantine where part = ? order by id", (part,)
