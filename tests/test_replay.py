@@ -109,6 +109,19 @@ def test_two_markets_are_merged_by_time_and_holes_are_said():
     assert silent_s.tolist() == [184, 185, 1487, 1532]
 
 
+def test_the_raw_messages_hold_the_trades_and_quotes_of_the_tables():
+    source = Replay(recorded("raw/binance_spot_ethusdt_2024-08-08.log.gz"))
+    events, rejected = received(source)
+    assert source.symbols == ("ETH-USDT",) and len(rejected) == 0
+    for kind, name, fields in ((TRADE, "trades", ["price", "size"]), (QUOTE, "bbo", ["bid", "ask"])):
+        table = pd.read_parquet(recorded(f"binance_spot_ethusdt_{name}_2024-08-08.parquet"))
+        own = events[events["kind"] == kind]
+        assert len(own) > 6_000
+        for field in fields:
+            assert (own[field] == table[field].iloc[: len(own)].to_numpy()).all()
+        assert (own["time"] == table["recv_ts"].astype("int64").iloc[: len(own)].to_numpy()).all()
+
+
 # -- shapes ----------------------------------------------------------------------------------------------------------
 
 
@@ -204,7 +217,7 @@ def test_missing_empty_and_foreign_files_are_said(write, tmp_path):
     with pytest.raises(ValueError, match=r"broken\.parquet cannot be read as parquet"):
         Replay(str(tmp_path / "broken.parquet"))
     (tmp_path / "book.xlsx").touch()
-    with pytest.raises(ValueError, match="neither Parquet nor CSV"):
+    with pytest.raises(ValueError, match="neither Parquet nor CSV nor a message log"):
         Replay(str(tmp_path / "book.xlsx"))
     with pytest.raises(ValueError, match="no recording given"):
         Replay(" , ")
@@ -215,6 +228,15 @@ def test_broken_cells_reach_the_quarantine_as_they_were_written(write):
     events, rejected = received(Replay(path))
     assert events["price"].tolist() == [1.0, 3.0]
     assert ["soon" in rejected["row"].iloc[0], "cheap" in rejected["row"].iloc[1]] == [True, True]
+
+
+def test_a_row_may_be_a_trade_or_a_quote_or_neither(write):
+    table = pd.DataFrame({"ts": [T0, T0 + 1, T0 + 2], "price": [1.0, None, None], "bid": [None, 0.9, None]})
+    events, rejected = received(
+        Replay(write("ethusd.csv", table.assign(ask=[None, 1.1, None], trade_id=[7, None, None])))
+    )
+    assert events["kind"].tolist() == [TRADE, QUOTE] and events["id"].tolist() == [7, -1]
+    assert rejected["reason"].tolist() == ["price is not a positive number"]
 
 
 # -- symbols and ids -------------------------------------------------------------------------------------------------

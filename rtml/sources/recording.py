@@ -11,6 +11,7 @@ import pandas as pd
 
 from rtml.clock import NEVER
 from rtml.schema import nanoseconds
+from rtml.sources import messages
 from rtml.sources.protocol import RAW
 
 #: Names under which a column is found without being told, in order of preference.
@@ -94,12 +95,16 @@ class Recording:
         return pd.to_numeric(self.table[self.names[ours]], errors="coerce").astype(float)
 
     def _trades(self, exact: np.ndarray, mids: bool) -> list[pd.DataFrame]:
+        """Trades, and quotes where a row has them; a row may be one of the two or both."""
         given = {ours: self.table[self.names[ours]] for ours in ("price", "size", "side") if ours in self.names}
         trades = pd.DataFrame({"kind": "trade", "size": 0.0, "side": None} | given, index=self.table.index)
         if "id" in self.names:
             trades["id"] = _whole(self.table[self.names["id"]])
-        both = {"bid", "ask"} <= self.names.keys()
-        return [*(self._quotes(exact, False) if both else []), trades]
+        if not {"bid", "ask"} <= self.names.keys():
+            return [trades]
+        (quotes,) = self._quotes(exact, False)
+        quoted = quotes[["bid", "ask"]].notna().any(axis=1)
+        return [quotes[quoted], trades[trades["price"].notna() | ~quoted]]
 
     def _quotes(self, exact: np.ndarray, mids: bool) -> list[pd.DataFrame]:
         bid, ask = self.table[self.names["bid"]], self.table[self.names["ask"]]
@@ -163,10 +168,13 @@ def symbol_of(name: str) -> str:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    readers = {".parquet": pd.read_parquet, ".csv": lambda p: pd.read_csv(p, low_memory=False)}
+    readers = {".parquet": pd.read_parquet, ".csv": lambda p: pd.read_csv(p, low_memory=False), ".log": messages.read}
     kind = Path(path.name.removesuffix(".gz")).suffix.lower()
     if kind not in readers:
-        raise ValueError(f"{path.name} is neither Parquet nor CSV: give a file that ends in .parquet, .csv or .csv.gz")
+        raise ValueError(
+            f"{path.name} is neither Parquet nor CSV nor a message log: "
+            "its name must end in .parquet, .csv or .log, or with .gz behind"
+        )
     try:
         table = readers[kind](path)
     except (ValueError, OSError) as broken:
@@ -205,8 +213,8 @@ def _epoch(numbers: pd.Series) -> np.ndarray:
 
 
 def _whole(column: pd.Series) -> pd.Series | None:
-    """Integer ids, or None when any is something else."""
-    if column.dtype.kind == "i":
+    """Integer ids, missing where they are missing; None when any is something else."""
+    if column.dtype.kind == "i" or (column.dtype.kind == "f" and (column.dropna() % 1 == 0).all()):
         return column.astype("Int64")
-    text = column.astype(str)
+    text = column.dropna().astype(str)
     return text.astype("int64").astype("Int64") if text.str.fullmatch(r"[0-9]{1,18}").all() else None

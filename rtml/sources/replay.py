@@ -131,16 +131,14 @@ def _chosen(wanted: tuple[str, ...], found: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _numbered(rows: pd.DataFrame) -> pd.DataFrame:
-    """Number a symbol's trades in order where not all of them came with an integer id, so that none counts twice."""
-    rows = rows.copy()
+    """Integer ids as given; the trades of a symbol that has none are numbered in order."""
     trade = (rows["kind"] == "trade").to_numpy()
-    ids = np.full(len(rows), -1, np.int64)
-    for _, place in rows[trade].groupby("symbol", dropna=False).indices.items():
-        at = np.flatnonzero(trade)[place]
-        given = rows["id"].iloc[at]
-        ids[at] = given if given.notna().all() else np.arange(1, len(at) + 1)
-    rows["id"] = ids
-    return rows
+    ids = rows["id"].where(trade).astype("Int64")
+    for place in rows.assign(symbol=rows["symbol"].astype(str)).groupby("symbol").indices.values():
+        own = place[trade[place]]
+        if ids.iloc[own].isna().all():
+            ids.iloc[own] = np.arange(1, len(own) + 1)
+    return rows.assign(id=ids.fillna(-1).astype("int64"))
 
 
 def _with_gaps(rows: pd.DataFrame, longest: int) -> pd.DataFrame:
