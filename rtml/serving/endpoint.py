@@ -124,7 +124,6 @@ def _not_started(host: str, port: int) -> RuntimeError:
     try:
         socket.create_server((host, port)).close()
     except OSError as ex:
-        return RuntimeError(
-            f"endpoint did not start on {host}:{port}: {ex.strerror}; stop what listens there or take another port"
-        )
+        why = str(ex.strerror).partition(" (")[0]
+        return RuntimeError(f"endpoint did not start on {host}:{port}: {why}; stop what listens there or take another")
     return RuntimeError(f"endpoint did not start on {host}:{port}: the app failed while starting (see the log)")

@@ -22,7 +22,10 @@ create table if not exists answer (
     place integer primary key autoincrement, id integer not null unique, y real not null, answered_at integer not null);
 create table if not exists drained (one integer primary key check (one = 1), place integer not null);
 """
-_CHUNKS = (256, 16, 1)  # rows of one insert: one call a chunk, since each call lets go of the interpreter lock
+# Many rows an insert: each call lets go of the interpreter lock, which busy threads are slow to give back.
+_INSERT = {
+    rows: f"insert into prediction values {','.join(['(?,?,?,?,?,?,?,?,?,?)'] * rows)}" for rows in (1024, 64, 8, 1)
+}
 SESSION = 2**32  # ids of one session
 
 
@@ -89,8 +92,7 @@ def opened(path: str | Path) -> sqlite3.Connection:
 def insert(database: sqlite3.Connection, rows: list[Row]) -> None:
     """Write predictions in few calls."""
     start = 0
-    for chunk in _CHUNKS:
-        statement = f"insert into prediction values {','.join(['(?,?,?,?,?,?,?,?,?,?)'] * chunk)}"
+    for chunk, statement in _INSERT.items():
         while len(rows) - start >= chunk:
             database.execute(statement, list(itertools.chain.from_iterable(rows[start : start + chunk])))
             start += chunk

@@ -1,0 +1,154 @@
+"""The endpoint starts, says why when it cannot, and stops quickly whatever its clients do."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from contextlib import asynccontextmanager, closing
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from rtml.serving.endpoint import Endpoint
+
+FOREGROUND = """
+from rtml.serving.endpoint import serve_forever
+
+async def app(scope, receive, send):
+    await receive()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+serve_forever(app, port=0, started=lambda line: print(line, flush=True))
+print("closed", flush=True)
+"""
+
+
+async def hello(scope, receive, send) -> None:
+    """Answers every request, at /endless without end."""
+    if scope["type"] != "http":
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    while scope["path"] == "/endless":
+        await send({"type": "http.response.body", "body": b"more", "more_body": True})
+        await asyncio.sleep(0.01)
+    body = (await receive())["body"] if scope["method"] == "POST" else b"hello"
+    await send({"type": "http.response.body", "body": body})
+
+
+def connected(endpoint: Endpoint, request: bytes = b"") -> socket.socket:
+    host, _, port = endpoint.url.removeprefix("http://").partition(":")
+    client = socket.create_connection((host, int(port)), timeout=5)
+    client.sendall(request)
+    return client
+
+
+def seconds_to_stop(endpoint: Endpoint) -> float:
+    started = time.monotonic()
+    endpoint.stop()
+    return time.monotonic() - started
+
+
+def test_it_answers_and_frees_its_port():
+    with Endpoint(hello) as endpoint:
+        assert httpx.get(endpoint.url).text == "hello"
+    port = int(endpoint.url.rpartition(":")[2])
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(endpoint.url)
+    with Endpoint(hello, port=port) as again:
+        assert again.url == endpoint.url
+
+
+def test_it_stops_when_its_block_fails():
+    with pytest.raises(ZeroDivisionError), Endpoint(hello) as endpoint:
+        1 / 0  # noqa: B018
+    assert not endpoint._thread.is_alive()
+
+
+def test_stopping_twice_does_nothing():
+    endpoint = Endpoint(hello)
+    endpoint.stop()
+    endpoint.stop()
+
+
+def test_a_taken_port_is_said():
+    with Endpoint(hello) as endpoint:
+        port = int(endpoint.url.rpartition(":")[2])
+        says = rf"did not start on 127\.0\.0\.1:{port}: Address already in use; stop what listens there"
+        with pytest.raises(RuntimeError, match=says):
+            Endpoint(hello, port=port)
+
+
+def test_an_app_that_fails_while_starting_is_said():
+    @asynccontextmanager
+    async def fails(app):
+        raise OSError("no disk")
+        yield
+
+    with pytest.raises(RuntimeError, match="the app failed while starting"):
+        Endpoint(FastAPI(lifespan=fails))
+
+
+def test_a_start_that_takes_too_long_is_said():
+    @asynccontextmanager
+    async def slow(app):
+        await asyncio.sleep(0.5)
+        yield
+
+    with pytest.raises(TimeoutError, match=r"not up after 0\.05 s"):
+        Endpoint(FastAPI(lifespan=slow), start_timeout_s=0.05)
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"",
+        b"GET / HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nhalf",
+        b"POST / HTTP/1.1\r\nhost: x\r\nconte",
+    ],
+    ids=["silent", "idle", "endless answer", "half a body", "half a head"],
+)
+def test_it_stops_within_a_second_with_a_client_that_is(request_bytes, capfd):
+    endpoint = Endpoint(hello)
+    with closing(connected(endpoint, request_bytes)):
+        time.sleep(0.05)
+        assert seconds_to_stop(endpoint) < 1.0
+    assert capfd.readouterr() == ("", "")
+
+
+def test_nothing_is_printed_for_garbage_and_the_next_client_is_served(capfd):
+    with Endpoint(hello) as endpoint:
+        for garbage in (b"\x16\x03\x01\x02\x00", b"GET\r\n\r\n", b"BREW / HTCPCP/1.0\r\n\r\n", b"\0" * 70_000):
+            with closing(connected(endpoint, garbage)) as client:
+                assert client.recv(100).startswith(b"HTTP/1.1 400")
+        assert httpx.get(endpoint.url).text == "hello"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_no_request_waits_for_a_delayed_acknowledgement():
+    with Endpoint(hello) as endpoint, httpx.Client(base_url=endpoint.url) as client:
+        took = []
+        for _ in range(30):
+            started = time.perf_counter()
+            client.post("/", content=b"ping")
+            took.append(time.perf_counter() - started)
+    assert statistics.median(took) < 0.02, took
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_in_the_foreground_it_ends_cleanly_on(number):
+    command = [sys.executable, "-c", FOREGROUND]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        url = server.stdout.readline().split()[2]
+        assert httpx.get(url).text == "ok"
+        server.send_signal(number)
+        out, error = server.communicate(timeout=5)
+    assert (out, error, server.returncode) == ("closed\n", "", 0)
