@@ -68,10 +68,10 @@ def from_text(parameter: Parameter, text: str):
     try:
         if parameter.type == "bool":
             return _WORDS[text.lower()]
-        if parameter.type == "list" and not text.lstrip().startswith("["):
+        if parameter.type == "list" and text.lstrip()[:1] not in ("[", "{"):
             return [part.strip() for part in text.split(",") if part.strip()]
         if parameter.type in ("list", "dict"):
-            return checked(parameter, ast.literal_eval(text) if "'" in text else json.loads(text))
+            return checked(parameter, json.loads(text))
         return TYPES[parameter.type](text)
     except (ValueError, KeyError, SyntaxError) as ex:
         raise ValueError(wrong(parameter, text)) from ex
@@ -116,5 +116,5 @@ def chosen(
 def unknown(name: str, known: Iterable[str]) -> str:
     """Sentence about a parameter that nobody declares."""
     close = difflib.get_close_matches(name.upper(), sorted(known), n=1)
-    hint = f", did you mean {close[0]}?" if close else ""
+    hint = f" (did you mean {close[0]}?)" if close else ""
     return f"no notebook to be run has a parameter {name!r}{hint}; declared: {', '.join(sorted(known))}"

@@ -14,10 +14,12 @@ from pathlib import Path
 import nbformat
 import papermill
 import yaml
+import zmq
 from ipykernel.kernelspec import get_kernel_dict
 from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
 from nbclient.exceptions import DeadKernelError
+from traitlets import default
 
 from rtml import report
 from rtml.parameters import chosen, declared
@@ -29,6 +31,10 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 
 class ThisInterpreter(AsyncKernelManager):
     """Starts a notebook's kernel with the interpreter that runs the pipeline, whatever kernels a user has installed."""
+
+    @default("transport_encryption")
+    def _encrypt_where_possible(self) -> str:
+        return "auto" if zmq.has("curve") else "disabled"
 
     @property
     def kernel_spec(self) -> KernelSpec:
