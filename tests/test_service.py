@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -213,7 +214,7 @@ answers_told = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(steps=answers_told)
 def test_whatever_comes_in_whatever_order_each_answer_is_joined_and_drained_once(steps):
     with tempfile.TemporaryDirectory() as folder:
@@ -326,38 +327,32 @@ def test_after_closing_nothing_is_taken(tmp_path):
         service.predict_features(dict.fromkeys(NAMES, 1.0))
 
 
-@pytest.fixture
-def restless():
-    """Threads take turns often."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(2e-5)
-    yield
-    sys.setswitchinterval(before)
-
-
-def test_threads_that_ask_while_another_publishes_never_see_a_mixture(service, restless):
+def test_threads_that_ask_while_another_publishes_never_see_a_mixture(service):
     """Version n has weight n on the first feature and 0 on the second; the first is 1."""
     service.update_features("ETH-USD", T0 + S, [1.0, 7.0], 2000.0)
     service.publish(snapshot("0", Weighted(0.0, 0.0)))
-    seen = []
+    stop, seen = threading.Event(), []
 
     def ask() -> None:
-        for _ in range(3000):
+        while not stop.is_set():
             given = service.predict("ETH-USD")
             seen.append((given.version, given.return_bp, given.prediction_id))
+            time.sleep(0)
 
     threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:
         thread.start()
-    version = 0
-    while any(thread.is_alive() for thread in threads):
-        version += 1
+    for version in range(1, 101):
         service.publish(snapshot(str(version), Weighted(float(version), 0.0)))
+        enough = len(seen) + 10
+        while len(seen) < enough:
+            time.sleep(0.0001)
+    stop.set()
     for thread in threads:
         thread.join()
     assert all(float(version) == value for version, value, _ in seen)
-    assert len({id for *_, id in seen}) == len(seen) == 12_000
-    assert len({version for version, *_ in seen}) > 5
+    assert len({id for *_, id in seen}) == len(seen)
+    assert len({version for version, *_ in seen}) > 90
     service.log.flush()
     assert service.log.given == len(seen) and service.log.waiting == 0
 

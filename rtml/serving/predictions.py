@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import threading
 from collections import deque
@@ -50,20 +49,16 @@ class PredictionLog:
         self._database = tables.opened(path)
         self._lock = threading.Lock()  # one user of the connection at a time
         session = self._database.execute("insert into session (started) values (?)", (started,)).lastrowid
-        self._prefix, self._numbers = f"{session}-", itertools.count(1)
-        self._first = self._last = session * SESSION
+        self._prefix, self._first = f"{session}-", session * SESSION
+        self.given, self._counting = 0, threading.Lock()  # ids given in this session
         self._thread = threading.Thread(target=self._run, name="rtml-prediction-log", daemon=True)
         self._thread.start()
 
     def next_id(self) -> tuple[int, str]:
         """An id never given before, by this session or an earlier one, and its text."""
-        number = next(self._numbers)
+        with self._counting:
+            self.given = number = self.given + 1
         return self._first + number, self._prefix + str(number)
-
-    @property
-    def given(self) -> int:
-        """Predictions handed over in this session."""
-        return self._last - self._first
 
     @property
     def waiting(self) -> int:
@@ -78,7 +73,6 @@ class PredictionLog:
     def append(self, row: Row) -> None:
         """Hand over a prediction; it is written soon."""
         self._rows.append(row)
-        self._last = row[0]
         if not self._work.is_set():
             self._work.set()
 
