@@ -40,7 +40,10 @@ def audit(build: Callable[[], Flow], events: np.ndarray, cuts: int = 20, seed: i
     whole = flow.push(events)
     checks = [
         ("an answer is the return over the horizon, known at its end", _answers(whole, flow.labels.horizon)),
-        ("no later event changes an earlier bar, feature, answer or prediction", _future(build, events, whole, cuts, seed)),
+        (
+            "no later event changes an earlier bar, feature, answer or prediction",
+            _future(build, events, whole, cuts, seed),
+        ),
         ("a prediction has learned from answers known before its moment only", _order(build, whole)),
     ]
     return pd.DataFrame(checks, columns=["rule", "checked"])
@@ -79,7 +82,9 @@ def _same(what: str, part: np.ndarray, whole: np.ndarray, outcome: Outcome, name
     if part.dtype.names or part.ndim != 2:
         raise Leak(f"{what}: later events change what was known before {utc(int(outcome.bars['end'][-1, 0]))}")
     row, column = np.argwhere(~((part == whole[: len(part)]) | np.isnan(part)))[0]
-    raise Leak(f"feature {names[column]!r} at {utc(int(outcome.moment[row]))} changes with later events: it sees the future")
+    raise Leak(
+        f"feature {names[column]!r} at {utc(int(outcome.moment[row]))} changes with later events: it sees the future"
+    )
 
 
 def _order(build, whole: Outcome) -> str:

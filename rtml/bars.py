@@ -58,7 +58,9 @@ class Bars:
         """Take events in order of arrival; return the bars they close, shape (intervals, symbols), dtype ``BAR``."""
         events = np.ascontiguousarray(events, EVENT)
         if events.size and not (0 <= events["key"].min() and events["key"].max() < self._keys.size):
-            raise ValueError(f"keys must lie in 0..{self._keys.size - 1}, got {events['key'].min()}..{events['key'].max()}")
+            raise ValueError(
+                f"keys must lie in 0..{self._keys.size - 1}, got {events['key'].min()}..{events['key'].max()}"
+            )
         closed, taken = [], 0
         while taken < events.size:
             last = self._last_within(events, taken)
@@ -78,7 +80,9 @@ class Bars:
     @property
     def state(self) -> dict:
         """Everything the next event depends on, as arrays."""
-        live = [self._ids[k, np.arange(key["head"], key["tail"]) % self._ids.shape[1]] for k, key in enumerate(self._keys)]
+        live = [
+            self._ids[k, np.arange(key["head"], key["tail"]) % self._ids.shape[1]] for k, key in enumerate(self._keys)
+        ]
         return {"head": self._head.copy(), "slots": self._slots.copy(), "keys": self._keys.copy(), "ids": live}
 
     def load(self, state: dict) -> None:

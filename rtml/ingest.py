@@ -61,5 +61,11 @@ def _summary(source: Source, log: EventLog, part: str, received: int) -> Ingeste
     by_reason = rejected.groupby("reason").agg(rows=("row", "size"), example=("row", "first"))
     moments = int(rows["time"].min()), int(rows["time"].max())
     return Ingested(
-        source.name, received, len(rows), len(rejected), *moments, by_kind, by_reason.sort_values("rows", ascending=False)
+        source.name,
+        received,
+        len(rows),
+        len(rejected),
+        *moments,
+        by_kind,
+        by_reason.sort_values("rows", ascending=False),
     )

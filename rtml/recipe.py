@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from rtml.flow import Flow
 from rtml.learner import Learner
 from rtml.models import zoo
-from rtml.models.compiled import compile
 from rtml.usecases import crypto
 
 USE_CASES = {crypto.NAME: crypto}
@@ -35,6 +34,7 @@ class Recipe:
     bar: str = "10s"
     lateness: str = "1s"
     horizon: str = "10s"
+    market: dict = field(default_factory=dict)  # options of the synthetic market, whose truth is known
     models: dict[str, str] = field(default_factory=lambda: {"return": "rls", "sign": "logistic", "volatility": "rls"})
 
     def __post_init__(self) -> None:
@@ -59,8 +59,12 @@ class Recipe:
         """The run's flow with empty state; without learners it computes questions and answers only."""
         bars, features, labels = self.operators()
         chosen = self.models.items() if learning else ()
-        learners = {t: Learner(compile(zoo.build(name), features.names)) for t, name in chosen}
+        learners = {t: Learner(zoo.build(name), features.names) for t, name in chosen}
         return Flow(bars, features, labels, USE_CASES[self.use_case].rows, learners)
+
+    def with_champion(self, name: str) -> Recipe:
+        """The same with another model for the return."""
+        return replace(self, models=self.models | {"return": name})
 
     def write(self, path: Path) -> Recipe:
         """Write it as JSON, and hand it back."""

@@ -130,9 +130,7 @@ _SIGNATURE = _i8(
 
 
 @numba.njit(_SIGNATURE, cache=True, nogil=True, error_model="numpy")
-def push(
-    start, time, key, rows, nodes, widths, deepest, outputs, times, rings, count, tail, cells, queues, ends, out
-):
+def push(start, time, key, rows, nodes, widths, deepest, outputs, times, rings, count, tail, cells, queues, ends, out):
     """Run rows from ``start`` on through the graph into ``out``; return the rows done.
 
     Fewer than given means that the rings of a key are full: grow them and call again.

@@ -57,25 +57,25 @@ def _own(bar: int) -> list[Feature]:
     r, close, value, volume, flow, n = _return(0), *(column(c) for c in ("close", "value", "volume", "flow", "n"))
     high, low = column("high"), column("low")
     return [
-        Feature(f"return_{one}", r, "bp", "return of the bar that just closed"),
-        Feature(f"return_{one}_lag_1", r.lag(1), "bp", "return of the bar before"),
-        Feature(f"return_{one}_lag_2", r.lag(2), "bp", "return two bars before"),
-        Feature(f"return_{six}", r.over(six, "sum"), "bp", f"return over {six}"),
-        Feature(f"return_{thirty}", r.over(thirty, "sum"), "bp", f"return over {thirty}"),
-        Feature(f"move_{one}", r.abs(), "bp", "size of the last return, without its sign"),
-        Feature(f"volatility_{six}", r.over(six, "std"), "bp", f"standard deviation of bar returns over {six}"),
-        Feature(f"volatility_{thirty}", r.over(thirty, "std"), "bp", f"standard deviation of bar returns over {thirty}"),
-        Feature(f"imbalance_{one}", flow / volume, "share", "buys minus sells over all volume, last bar"),
+        Feature("return_1", r, "bp", "return of the bar that just closed"),
+        Feature("return_1_lag_1", r.lag(1), "bp", "return of the bar before"),
+        Feature("return_1_lag_2", r.lag(2), "bp", "return two bars before"),
+        Feature("return_6", r.over(six, "sum"), "bp", f"return over {six}"),
+        Feature("return_30", r.over(thirty, "sum"), "bp", f"return over {thirty}"),
+        Feature("move_1", r.abs(), "bp", "size of the last return, without its sign"),
+        Feature("volatility_6", r.over(six, "std"), "bp", f"standard deviation of bar returns over {six}"),
+        Feature("volatility_30", r.over(thirty, "std"), "bp", f"standard deviation of bar returns over {thirty}"),
+        Feature("imbalance_1", flow / volume, "share", "buys minus sells over all volume, last bar"),
+        Feature("imbalance_6", flow.over(six, "sum") / volume.over(six, "sum"), "share", f"the same over {six}"),
+        Feature("trades_1", (n + 1).log(), "log count", "log of one plus the trades of the bar"),
+        Feature("intensity_6", n.over(six, "sum") / (6 * bar / 1e9), "1/s", f"trades a second over {six}"),
         Feature(
-            f"imbalance_{six}", flow.over(six, "sum") / volume.over(six, "sum"), "share", f"the same over {six}"
+            "vwap_gap", ((close * volume / value).log() * 1e4).clip(LIMIT_BP), "bp", "close against the bar's vwap"
         ),
-        Feature(f"trades_{one}", (n + 1).log(), "log count", "log of one plus the trades of the bar"),
-        Feature(f"intensity_{six}", n.over(six, "sum") / (6 * bar / 1e9), "1/s", f"trades a second over {six}"),
-        Feature("vwap_gap", ((close * volume / value).log() * 1e4).clip(LIMIT_BP), "bp", "close against the bar's vwap"),
-        Feature(f"range_{one}", ((high / low).log() * 1e4).clip(LIMIT_BP), "bp", "high against low of the bar"),
+        Feature("range_1", ((high / low).log() * 1e4).clip(LIMIT_BP), "bp", "high against low of the bar"),
         Feature("from_high", ((high / close).log() * 1e4).clip(LIMIT_BP), "bp", "the bar's high against its close"),
         Feature(
-            f"range_{thirty}",
+            "range_30",
             ((high.over(thirty, "max") / low.over(thirty, "min")).log() * 1e4).clip(LIMIT_BP),
             "bp",
             f"high against low of {thirty}",
@@ -93,23 +93,25 @@ def _other(s: int, symbol: str, bar: int) -> list[Feature]:
     high, close = column(_at("high", s)), column(_at("close", s))
     thirty = span_text(bar * 30)
     return [
-        Feature(f"{name}_return_{one}", r, "bp", f"{symbol}: return of the bar that just closed"),
-        Feature(f"{name}_return_{one}_lag_1", r.lag(1), "bp", f"{symbol}: return of the bar before"),
-        Feature(f"{name}_return_{six}", r.over(six, "sum"), "bp", f"{symbol}: return over {six}"),
-        Feature(f"{name}_imbalance_{one}", flow / volume, "share", f"{symbol}: buys minus sells over all volume"),
+        Feature(f"{name}_return_1", r, "bp", f"{symbol}: return of the bar that just closed"),
+        Feature(f"{name}_return_1_lag_1", r.lag(1), "bp", f"{symbol}: return of the bar before"),
+        Feature(f"{name}_return_6", r.over(six, "sum"), "bp", f"{symbol}: return over {six}"),
+        Feature(f"{name}_imbalance_1", flow / volume, "share", f"{symbol}: buys minus sells over all volume"),
         Feature(
-            f"{name}_imbalance_{six}",
+            f"{name}_imbalance_6",
             flow.over(six, "sum") / volume.over(six, "sum"),
             "share",
             f"{symbol}: the same over {six}",
         ),
-        Feature(f"{name}_lead_{one}", r - own, "bp", f"{symbol}'s last return minus the target's"),
+        Feature(f"{name}_lead_1", r - own, "bp", f"{symbol}'s last return minus the target's"),
         *(
             Feature(
-                f"{name}_lead_{w}", r.over(w, "sum") - own.over(w, "sum"), "bp", f"{symbol}'s return over {w} minus the target's"
+                f"{name}_lead_{k}", r.over(w, "sum") - own.over(w, "sum"), "bp", f"{symbol}'s return over {w} minus it"
             )
-            for w in (six, thirty)
+            for k, w in ((6, six), (30, thirty))
         ),
-        Feature(f"{name}_from_high", ((high / close).log() * 1e4).clip(LIMIT_BP), "bp", f"{symbol}: high against close"),
-        Feature(f"{name}_volatility_{six}", r.over(six, "std"), "bp", f"{symbol}: volatility over {six}"),
+        Feature(
+            f"{name}_from_high", ((high / close).log() * 1e4).clip(LIMIT_BP), "bp", f"{symbol}: high against close"
+        ),
+        Feature(f"{name}_volatility_6", r.over(six, "std"), "bp", f"{symbol}: volatility over {six}"),
     ]

@@ -1,0 +1,100 @@
+"""The feed: a learner's newest features and promoted versions, handed to the service while the stream arrives."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rtml.checkpoint import loads
+from rtml.clock import Clock, utc
+from rtml.dataset import Dataset
+from rtml.models.compiled import restore
+from rtml.recipe import Recipe
+from rtml.registry import Registry
+from rtml.serving.service import Service
+from rtml.serving.snapshot import Snapshot, StreamClock
+from rtml.store.versions import Version
+from rtml.training import Trainer
+
+MODEL = "champion"  # the name that the notebooks register versions under
+_STEPS_A_SECOND = 40
+
+
+def snapshot_of(registry: Registry, version: Version, recipe: Recipe) -> Snapshot:
+    """A registered version, ready to serve; its bytes are checked against their hash first."""
+    state = loads(registry.load(version))
+    models = {target: restore(model) for target, model in state["models"].items()}
+    names, target = tuple(state["names"]), recipe.target
+    about = dict(
+        horizon=state["horizon"], trained_up_to=version.at, sign=models.get("sign"), kind=models["return"].kind
+    )
+    return Snapshot(version.name, models["return"], names, (target,), target, **about)
+
+
+class Feed:
+    """Keeps a service at what the learner has come to.
+
+    The learner writes, the service reads: a version reaches it by one assignment, features by another, and no request
+    waits for either.
+    """
+
+    def __init__(self, service: Service, registry: Registry, recipe: Recipe, trainer: Trainer | None = None) -> None:
+        self._service, self._registry, self._recipe, self._trainer = service, registry, recipe, trainer
+        self._error: BaseException | None = None
+
+    def refresh(self) -> None:
+        """Publish the champion when it is another one, and the newest features."""
+        champion, serving = self._registry.champion(MODEL), self._service.snapshot
+        if serving is None or serving.version != champion.name:
+            self._service.publish(snapshot_of(self._registry, champion, self._recipe))
+        newest = self._trainer.newest if self._trainer else None
+        if newest is not None:
+            close = float(newest.bars["close"][-1, 0])
+            self._tell(int(newest.moment[-1]))
+            self._service.update_features(self._recipe.target, int(newest.moment[-1]), newest.X[-1], close)
+
+    def _tell(self, moment: int) -> None:
+        """A replayed stream has its own time: ages are those of the market, not of the machine."""
+        if isinstance(self._service.clock, StreamClock):
+            self._service.clock.tell(moment)
+
+    def show(self, data: Dataset) -> None:
+        """Hand over the newest features of a dataset, where no stream arrives."""
+        last, close = data.questions[-1:], float(data.bars["close"].iloc[-1])
+        self._service.update_features(self._recipe.target, int(last.moment[0]), last.X[0], close)
+
+    def lineage(self, version: str) -> list[dict]:
+        """A version and its parents, newest first, as the endpoint tells it."""
+        chain = self._registry.lineage(version)
+        return [{"version": v.name, "id": v.id, "trained_up_to": utc(v.at).isoformat()} for v in chain]
+
+    @contextmanager
+    def arriving(self, seconds: float) -> Iterator[Feed]:
+        """Let the rest of the log arrive over so many seconds, learned and published by a thread, inside the block.
+
+        Leaving the block waits until all has arrived; what failed in the thread is raised there.
+        """
+        if seconds <= 0:
+            raise ValueError(f"the stream needs some time to arrive, got {seconds} s")
+        self.refresh()
+        thread = threading.Thread(target=self._arrive, args=(seconds,), name="rtml-feed", daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            thread.join()
+        if self._error is not None:
+            raise RuntimeError("training failed while it served; the last snapshot went on serving") from self._error
+
+    def _arrive(self, seconds: float) -> None:
+        status, clock = self._trainer.status(), Clock()
+        start, first, count = clock.elapsed(), status.offset, status.last - status.offset
+        steps, pause = max(1, round(seconds * _STEPS_A_SECOND)), threading.Event()
+        try:
+            for step in range(1, steps + 1):
+                self._trainer.run(first + count * step // steps)
+                self.refresh()
+                pause.wait(max(0.0, start / 1e9 + seconds * step / steps - clock.elapsed() / 1e9))
+        except BaseException as ex:
+            self._error = ex
