@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 from collections.abc import Mapping
@@ -11,35 +10,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import nbformat
-import papermill
 import yaml
-import zmq
-from ipykernel.kernelspec import get_kernel_dict
-from jupyter_client import AsyncKernelManager
-from jupyter_client.kernelspec import KernelSpec
-from nbclient.exceptions import DeadKernelError
-from traitlets import default
 
-from rtml import report
+from rtml import interpreter, report
 from rtml.parameters import chosen, declared
 from rtml.run import claim, run_folder, shown
 from rtml.status import Status, alone, begin
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-
-
-class ThisInterpreter(AsyncKernelManager):
-    """Starts a notebook's kernel with the interpreter that runs the pipeline, whatever kernels a user has installed."""
-
-    @default("transport_encryption")
-    def _encrypt_where_possible(self) -> str:
-        return "auto" if zmq.has("curve") else "disabled"
-
-    @property
-    def kernel_spec(self) -> KernelSpec:
-        """The one kernel there is."""
-        return KernelSpec(**get_kernel_dict())
 
 
 def profile(name: str, file: Path = CHECKOUT / "profiles.yml") -> dict:
@@ -60,57 +38,44 @@ def steps(notebooks: Path, only: str = "") -> list[Path]:
     return some
 
 
-def execute(notebook: Path, copy: Path, parameters: Mapping, cwd: Path | None = None) -> None:
-    """Execute one notebook into a copy, with a bar on a terminal and plain lines elsewhere."""
-    bar = {
-        "desc": f"{notebook.stem:<29}",
-        "bar_format": "{desc} {bar:26} {n_fmt:>3}/{total_fmt} cells  {elapsed}",
-        "disable": not sys.stderr.isatty(),
-        "ascii": " -#",
-    }
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    papermill.execute_notebook(
-        notebook,
-        copy,
-        parameters=dict(parameters),
-        cwd=cwd,
-        progress_bar=bar,
-        kernel_name="python3",
-        kernel_manager_class=ThisInterpreter,
-        record_timing=False,
-    )
-
-
-def sentence(error: BaseException) -> dict:
-    """Where a notebook stopped and why: the cell as JupyterLab numbers it, and the error's own sentence."""
-    if isinstance(error, papermill.PapermillExecutionError):
-        return {"cell": error.exec_count, "error": f"{error.ename}: {error.evalue}"}
-    if isinstance(error, DeadKernelError):
-        return {"cell": None, "error": "the kernel died: usually the machine is out of memory, try a smaller profile"}
-    return {"cell": None, "error": f"{type(error).__name__}: {error}"}
-
-
-def perform(notebook: Path, status: Status, parameters: Mapping) -> bool:
+def perform(notebook: Path, status: Status, values: Mapping, manager: interpreter.ThisInterpreter) -> bool:
     """Run one notebook into the run's folder; True when it went through."""
-    start = status.clock.elapsed()
+    from rtml import notebooks  # papermill takes seconds to import: the first kernel starts meanwhile
+
+    begun, name = status.clock.elapsed(), notebook.stem
     copy = status.run.path(f"notebooks/{notebook.name}")
-    status.step(notebook.stem, "running")
+    status.step(name, "running")
     try:
-        execute(notebook, copy, parameters)
+        notebooks.execute(notebook, copy, values, manager)
     except KeyboardInterrupt:
-        status.step(notebook.stem, "interrupted", seconds=status.since(start))
-        print(f"\ninterrupted in {notebook.stem}", file=sys.stderr)
+        status.step(name, "interrupted", seconds=status.since(begun))
+        print(f"\ninterrupted in {name}", file=sys.stderr)
         return False
     except Exception as error:
-        why = sentence(error)
-        status.step(notebook.stem, "failed", seconds=status.since(start), **why)
+        why = notebooks.sentence(error)
+        status.step(name, "failed", seconds=status.since(begun), **why)
         where = f"cell [{why['cell']}] of " if why["cell"] else ""
-        print(f"\n{notebook.stem} failed: {why['error']}\nsee {where}{shown(copy)}", file=sys.stderr)
+        print(f"\n{name} failed: {why['error']}\nsee {where}{shown(copy)}", file=sys.stderr)
         return False
-    status.step(notebook.stem, "done", seconds=status.since(start))
+    status.step(name, "done", seconds=status.since(begun))
     if not sys.stderr.isatty():
-        print(f"{notebook.stem:<29} done in {status.since(start):.1f} s", flush=True)
+        print(f"{name:<29} done in {status.since(begun):.1f} s", flush=True)
     return True
+
+
+def in_sequence(plan: Plan, status: Status) -> bool:
+    """Run the planned notebooks one after the other, each kernel started a notebook ahead; stop where one fails."""
+    todo, waiting = list(plan.values.items()), [interpreter.start()]
+    try:
+        for place, (path, values) in enumerate(todo):
+            manager = waiting.pop()
+            waiting += [interpreter.start(interpreter.WARM)] if place + 1 < len(todo) else []
+            if not perform(path, status, values, manager):
+                return False
+        return True
+    finally:
+        for manager in waiting:
+            interpreter.stop(manager)
 
 
 @dataclass(frozen=True)
@@ -140,37 +105,12 @@ def carry_out(plan: Plan) -> bool:
     """Run the planned notebooks one after the other and write the report; True when all went through."""
     status = begin(plan.folder, [path.stem for path in plan.values], plan.whole, plan.asked)
     start = status.clock.elapsed()
-    passed = all(perform(path, status, values) for path, values in plan.values.items())
+    passed = in_sequence(plan, status)
     state = "done" if passed else status.values["state"]
     status.note(state, finished=status.now(), seconds=status.since(start))
     page = report.write(plan.folder)
     print(f"\n{shown(page)}  {page.stat().st_size / 1e3:.0f} kB, {status.since(start):.0f} s", flush=True)
     return passed
-
-
-def store(notebooks: Path) -> int:
-    """Run the notebooks in place with their defaults, so that they are read with figures and numbers."""
-    os.environ["RTML_QUIET"] = "1"  # no half-drawn progress bar in the stored outputs
-    for path in steps(notebooks):
-        copy = path.with_name(f".{path.name}")
-        try:
-            execute(path, copy, {}, cwd=notebooks)
-            nbformat.write(tidy(nbformat.read(copy, as_version=4)), path)
-        except papermill.PapermillExecutionError as error:
-            print(f"{path.stem} failed at cell [{error.exec_count}]: {sentence(error)['error']}", file=sys.stderr)
-            return 1
-        finally:
-            copy.unlink(missing_ok=True)
-    return 0
-
-
-def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Notebook without what differs from run to run and from machine to machine."""
-    kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-    notebook.metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
-    for cell in notebook.cells:
-        cell.metadata = {key: cell.metadata[key] for key in ("tags",) if cell.metadata.get(key)}
-    return notebook
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -187,7 +127,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill leaves a status too
     if options.command == "store":
-        return store(options.notebooks)
+        from rtml import notebooks
+
+        return 0 if notebooks.store(steps(options.notebooks)) else 1
     with ExitStack() as stack:
         try:
             given = dict(split(text) for text in options.given)

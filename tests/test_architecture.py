@@ -23,7 +23,8 @@ LAYERS = (  # lowest first; a module, or all modules of a package, imports only 
     ("usecases", "registry", "dataset", "audit", "evaluation", "scoreboard", "figure_style"),
     ("recipe", "figure_data", "figure_live", "figure_scores"),
     ("training", "figures", "run"),
-    ("serving", "parameters", "report", "status"),
+    ("serving", "parameters", "report", "status", "interpreter"),
+    ("notebooks",),
     ("pipeline",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
@@ -33,7 +34,8 @@ DOORS = {  # third party: the modules that may import it
     "matplotlib": {"figure_style"},
     "uvicorn": {"serving.endpoint"},
     "fastapi": {"serving.app"},
-    "papermill": {"pipeline"},
+    "papermill": {"notebooks"},
+    "jupyter_client": {"interpreter"},
     "jinja2": {"report"},
     "yaml": {"pipeline"},
     "tqdm": {"run"},

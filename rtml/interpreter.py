@@ -1,0 +1,48 @@
+"""The kernel of a notebook: this very interpreter, started ahead of its turn.
+
+A kernel needs a few seconds until it has imported what every notebook imports. Started while the notebook before it
+still runs, it is ready when its turn comes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import zmq
+from ipykernel.kernelspec import get_kernel_dict
+from jupyter_client import AsyncKernelManager
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_core.utils import run_sync
+from traitlets import Tuple, default
+
+WARM = ("pandas", "matplotlib.pyplot", "numba", "river.linear_model")
+
+
+class ThisInterpreter(AsyncKernelManager):
+    """Starts a kernel with the interpreter that runs the pipeline, whatever kernels a user has installed."""
+
+    imports = Tuple()
+
+    @default("transport_encryption")
+    def _encrypt_where_possible(self) -> str:
+        return "auto" if zmq.has("curve") else "disabled"
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        """The one kernel there is; what it imports ahead leaves no name behind."""
+        spec = KernelSpec(**get_kernel_dict())
+        ahead = [f"--IPKernelApp.exec_lines=__import__({name!r})" for name in self.imports]
+        spec.argv = [*spec.argv, "--HistoryManager.hist_file=:memory:", *ahead]
+        return spec
+
+
+def start(imports: tuple[str, ...] = (), cwd: Path | None = None) -> ThisInterpreter:
+    """Start a kernel and return at once; who takes it waits until it is ready."""
+    manager = ThisInterpreter(imports=imports)
+    run_sync(manager.start_kernel)(**({"cwd": str(cwd)} if cwd else {}))
+    return manager
+
+
+def stop(manager: ThisInterpreter) -> None:
+    """Stop a kernel that nobody took."""
+    run_sync(manager.shutdown_kernel)(now=True)
