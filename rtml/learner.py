@@ -102,12 +102,14 @@ class Learner:
         An answer that never comes closes its question at once.
         """
         self._check_chunk(questions)
-        before = list(self._open.values())
-        waiting = np.array([q.x for q in before]).reshape(len(before), len(self.names))
-        y = np.concatenate([[q.y for q in before], questions.y])
-        known = np.concatenate([np.array([q.known for q in before], dtype=np.int64), questions.known])
+        X, y, known = questions.X, questions.y, questions.known
+        if self._open:
+            waiting = list(self._open.values())
+            X = np.concatenate([[q.x for q in waiting], X])
+            y = np.concatenate([[q.y for q in waiting], y])
+            known = np.concatenate([[q.known for q in waiting], known])
         order = _by_time(known)
-        predictions, told = self.model.replay(waiting, questions.X, y, questions.moment, order, known[order], until)
+        predictions, told = self.model.replay(X, y, questions.moment, known, order, until)
         self._book(questions, predictions, y, known, order[:told])
         return predictions
 

@@ -1,9 +1,9 @@
-"""Linear models as compiled transitions over one flat state: river's SGD, and recursive least squares.
+"""Linear models as compiled transitions over flat arrays: river's SGD, and recursive least squares.
 
-A model of ``d`` features is two arrays. ``how`` (what does not change) holds the numbers named by the constants below.
-``state`` (what is learned) holds in this order: count, intercept, weights (d), means (d), variances (d), deviations
-(d), the standardised row last learned (d + 1) and, for recursive least squares only, the covariance (d + 1, d + 1)
-and its gain (d + 1). Deviations are the roots of the variances, infinite where nothing varied, so that ``x / inf = 0``.
+A model of ``d`` features is six arrays. ``how`` (what does not change) holds the numbers named by the constants below.
+``w`` are the weights, the intercept last; ``mean``, ``var`` and ``sd`` what the scaler knows, the count of answers last
+in ``mean``. An ``sd`` is the root of a variance, infinite where nothing varied, so that ``x / inf = 0``; one where no
+scaler is. ``cov`` is the covariance of ``w`` for recursive least squares, and empty for the others.
 """
 
 from __future__ import annotations
@@ -16,59 +16,55 @@ from numba import njit, types
 SQUARED, LOG, RECURSIVE = 0, 1, 2
 KIND, SCALE, CLIP, RATE, INTERCEPT_RATE, L2, GRADIENT_LIMIT, WEIGHT_POS, WEIGHT_NEG = range(9)
 FORGETTING, RIDGE, INTERCEPT_PRECISION, RENEWAL = range(3, 7)  # the same places, for recursive least squares
-SIZE = 9
-HEAD = 2  # count and intercept stand before the weights
+SIZE = 9  # of how
 
 _row = types.Array(types.float64, 1, "C", readonly=True)
 _table = types.Array(types.float64, 2, "C", readonly=True)
 _whole = types.Array(types.int64, 1, "C", readonly=True)
-_state = types.Array(types.float64, 1, "C")
+_vector = types.Array(types.float64, 1, "C")
+_matrix = types.Array(types.float64, 2, "C")
+_learned = (_vector, _vector, _vector, _vector, _matrix)  # w, mean, var, sd, cov
+_stream = types.int64(_table, _row, _whole, _whole, _whole, types.int64, _vector, _row, *_learned)
 _options = {"cache": True, "nogil": True, "error_model": "numpy"}
-
-
-def state_size(d: int, recursive: bool) -> int:
-    """Length of the flat state of ``d`` features.
-
-    Examples
-    --------
-    >>> state_size(10, False), state_size(10, True)
-    (53, 185)
-    """
-    return HEAD + 4 * d + d + 1 + ((d + 1) * (d + 2) if recursive else 0)
+_part = njit(inline="always", error_model="numpy")  # of a kernel: a call would cost more than the arithmetic in it
 
 
 @njit(types.boolean(_row, types.int64), **_options)
 def finite(x, d):
     """Whether a row has ``d`` finite numbers."""
-    if x.shape[0] != d:
-        return False
     bad = 0.0
-    for j in range(d):
+    for j in range(x.shape[0]):
         bad += x[j] - x[j]
-    return bad == 0.0
+    return x.shape[0] == d and bad == 0.0
 
 
-@njit(types.float64(_row, _row, _row), **_options)
-def predict(x, how, state):
-    """Prediction for one row: a number, or the probability of True."""
-    d = x.shape[0]
-    w, mean, sd = state[HEAD : HEAD + d], state[HEAD + d : HEAD + 2 * d], state[HEAD + 3 * d : HEAD + 4 * d]
-    limit = how[CLIP]
-    dot = 0.0
+@_part
+def _dot(X, i, limit, w, mean, sd, z):
+    """Fill ``z`` with row ``i`` as the model sees it; return what the weights make of it."""
+    d, dot = X.shape[1], 0.0
     for j in range(d):
-        dot += w[j] * max(min((x[j] - mean[j]) / sd[j], limit), -limit)
-    dot += state[1]
-    if how[KIND] != LOG:
-        return dot
-    return 0.0 if dot < -30 else (1.0 if dot > 30 else 1.0 / (1.0 + math.exp(-dot)))
+        z[j] = (X[i, j] - mean[j]) / sd[j]
+    if limit < np.inf:
+        for j in range(d):
+            z[j] = max(min(z[j], limit), -limit)
+    for j in range(d):
+        dot += w[j] * z[j]
+    return dot + w[d]
 
 
-@njit(types.float64(types.float64, types.float64, _row), **_options)
+@_part
+def _answer(dot, kind):
+    """The prediction of a dot product: itself, or river's sigmoid of it."""
+    if kind == LOG:
+        dot = 0.0 if dot < -30.0 else (1.0 if dot > 30.0 else 1.0 / (1.0 + math.exp(-dot)))
+    return dot
+
+
+@_part
 def _gradient(dot, y, how):
     """Gradient of river's squared or log loss, limited."""
-    if how[KIND] == SQUARED:
-        gradient = 2.0 * (dot - y)
-    else:
+    gradient = 2.0 * (dot - y)
+    if how[KIND] == LOG:
         sign = 1.0 if y != 0.0 else -1.0
         weight = how[WEIGHT_POS] if y != 0.0 else how[WEIGHT_NEG]
         margin = dot * sign
@@ -81,101 +77,106 @@ def _gradient(dot, y, how):
     return max(min(gradient, how[GRADIENT_LIMIT]), -how[GRADIENT_LIMIT])
 
 
-@njit(types.void(_state, types.int64, _state, _state, types.float64, types.float64, types.float64), **_options)
-def _condition(state, d, gain, covariance, error, spread, fade):
+@_part
+def _condition(w, cov, gain, error, spread, fade):
     """Move coefficients by gain and error; shrink the covariance, which stays symmetric bit by bit."""
-    size = d + 1
     inverse = 1.0 / spread
-    for j in range(d):
-        state[HEAD + j] += gain[j] * (error * inverse)
-    state[1] += gain[d] * (error * inverse)
-    for i in range(size):
-        row = covariance[i * size : (i + 1) * size]
-        for j in range(size):
-            row[j] = (row[j] - (gain[i] * gain[j]) * inverse) * fade
+    for j in range(w.shape[0]):
+        w[j] += gain[j] * (error * inverse)
+    for i in range(w.shape[0]):
+        for j in range(w.shape[0]):
+            cov[i, j] = (cov[i, j] - (gain[i] * gain[j]) * inverse) * fade
 
 
-@njit(types.void(types.float64, types.int64, _row, _state), **_options)
-def _learn_recursive(y, d, how, state):
-    """Fade what was known by ``forgetting``, learn one row exactly, and renew the faded ridge of one coefficient."""
-    size = d + 1
-    start = HEAD + 4 * d
-    z, gain = state[start : start + size], state[start + size + size * size :]
-    covariance = state[start + size : start + size + size * size]
-    z[d] = 1.0
-    gain[:] = 0.0
-    for i in range(size):
-        row = covariance[i * size : (i + 1) * size]
-        for j in range(size):
-            gain[j] += row[j] * z[i]
-    error, spread = y - state[1], 0.0
-    for j in range(d):
-        error -= state[HEAD + j] * z[j]
-    for j in range(size):
-        spread += z[j] * gain[j]
-    forgetting = how[FORGETTING]
-    _condition(state, d, gain, covariance, error, max(spread, 0.0) + forgetting, 1.0 / forgetting)
-    if forgetting < 1.0:
-        j = int(state[0]) % size
-        gain[:] = covariance[j * size : (j + 1) * size]
-        precision = how[RENEWAL] * (how[RIDGE] if j < d else how[INTERCEPT_PRECISION])
-        error = -state[HEAD + j] if j < d else -state[1]
-        _condition(state, d, gain, covariance, error, gain[j] + 1.0 / precision, 1.0)
-
-
-@njit(types.void(_row, types.float64, _row, _state), **_options)
-def learn(x, y, how, state):
-    """Learn one answer: the scaler first, then the model on the row as the new scaler sees it (as river does)."""
-    d = x.shape[0]
-    w, mean, var = state[HEAD : HEAD + d], state[HEAD + d : HEAD + 2 * d], state[HEAD + 2 * d : HEAD + 3 * d]
-    sd, z = state[HEAD + 3 * d : HEAD + 4 * d], state[HEAD + 4 * d : HEAD + 5 * d + 1]
-    limit = how[CLIP]
-    state[0] += 1.0
-    count = state[0]
+@_part
+def _scale(X, i, how, mean, var, sd):
+    """Count, and let the scaler see row ``i``."""
+    d = X.shape[1]
+    mean[d] += 1.0
+    count = mean[d]
     if how[SCALE] != 0.0:
         for j in range(d):
             old = mean[j]
-            new = old + (x[j] - old) / count
-            spread = var[j] + ((x[j] - old) * (x[j] - new) - var[j]) / count
+            new = old + (X[i, j] - old) / count
+            spread = var[j] + ((X[i, j] - old) * (X[i, j] - new) - var[j]) / count
             root = math.sqrt(spread)
             mean[j] = new
             var[j] = spread
-            sd[j] = root if spread != 0.0 else np.inf
-    for j in range(d):
-        z[j] = max(min((x[j] - mean[j]) / sd[j], limit), -limit)
-    if how[KIND] == RECURSIVE:
-        _learn_recursive(y, d, how, state)
-        return
-    dot = 0.0
-    for j in range(d):
-        dot += w[j] * z[j]
-    gradient = _gradient(dot + state[1], y, how)
-    state[1] -= how[INTERCEPT_RATE] * gradient
+            sd[j] = root if root != 0.0 else np.inf
+
+
+@_part
+def _descend(X, i, y, how, w, mean, var, sd, z):
+    """Learn row ``i`` by one step of stochastic gradient descent, as river takes it: the scaler first."""
+    d = X.shape[1]
+    _scale(X, i, how, mean, var, sd)
+    gradient = _gradient(_dot(X, i, how[CLIP], w, mean, sd, z), y, how)
+    w[d] -= how[INTERCEPT_RATE] * gradient
     rate, l2 = how[RATE], how[L2]
     for j in range(d):
         w[j] -= rate * (z[j] * gradient + l2 * w[j])
 
 
-@njit(
-    types.int64(_table, _table, _row, _whole, _whole, _whole, types.int64, _row, _state, _state),
-    **_options,
-)
-def replay(waiting, asked, y, moment, order, due, until, how, state, predictions):
-    """Ask every row of ``asked`` at its moment, learn every answer once it is known; return how many answers came.
+@_part
+def _solve(X, i, y, how, w, mean, var, sd, cov, z):
+    """Learn row ``i`` exactly, fade what was known by ``forgetting``, renew the faded ridge of one coefficient."""
+    size, forgetting, spread = w.shape[0], how[FORGETTING], 0.0
+    _scale(X, i, how, mean, var, sd)
+    error = y - _dot(X, i, how[CLIP], w, mean, sd, z)
+    gain = np.zeros(size)
+    z[size - 1] = 1.0
+    for i in range(size):
+        for j in range(size):
+            gain[j] += cov[i, j] * z[i]
+    for j in range(size):
+        spread += z[j] * gain[j]
+    _condition(w, cov, gain, error, max(spread, 0.0) + forgetting, 1.0 / forgetting)
+    if forgetting < 1.0:
+        i = int(mean[size - 1]) % size
+        gain[:] = cov[i]
+        precision = how[RENEWAL] * (how[RIDGE] if i < size - 1 else how[INTERCEPT_PRECISION])
+        _condition(w, cov, gain, -w[i], gain[i] + 1.0 / precision, 1.0)
 
-    Row ``i`` of ``y`` belongs to ``waiting`` first, then to ``asked``. ``order`` lists rows by the time of their
-    answer, ``due`` those times. An answer due at the very moment of a question comes after it. A NaN closes its
-    question without being learned.
+
+@njit(types.float64(_table, _row, *_learned), **_options)
+def predict(X, how, w, mean, var, sd, cov):
+    """Prediction for the only row: a number, or the probability of True."""
+    return _answer(_dot(X, 0, how[CLIP], w, mean, sd, np.empty(X.shape[1])), how[KIND])
+
+
+@njit(_stream, **_options)
+def replay_descent(X, y, moment, known, order, until, predictions, how, w, mean, var, sd, cov):
+    """Ask the last rows of ``X`` at their moments, learn every answer once it is known; return how many answers came.
+
+    The rows before those were asked earlier and wait. ``order`` lists rows by the time at which their answer is known.
+    An answer known at the very moment of a question comes after it. A NaN closes its question unlearned.
     """
-    before = waiting.shape[0]
-    told = 0
-    for t in range(asked.shape[0] + 1):
-        limit = moment[t] - 1 if t < asked.shape[0] else until
-        while told < order.shape[0] and due[told] <= limit:
+    n, told, z = len(moment), 0, np.empty(w.shape[0])
+    before = X.shape[0] - n
+    for t in range(n + 1):
+        limit = moment[t] - 1 if t < n else until
+        while told < len(order) and known[order[told]] <= limit:
             i = order[told]
             told += 1
             if not math.isnan(y[i]):
-                learn(waiting[i] if i < before else asked[i - before], y[i], how, state)
-        if t < asked.shape[0]:
-            predictions[t] = predict(asked[t], how, state)
+                _descend(X, i, y[i], how, w, mean, var, sd, z)
+        if t < n:
+            predictions[t] = _answer(_dot(X, before + t, how[CLIP], w, mean, sd, z), how[KIND])
+    return told
+
+
+@njit(_stream, **_options)
+def replay_recursive(X, y, moment, known, order, until, predictions, how, w, mean, var, sd, cov):
+    """The same for recursive least squares: a kernel of its own, since one that could do both would be slower."""
+    n, told, z = len(moment), 0, np.empty(w.shape[0])
+    before = X.shape[0] - n
+    for t in range(n + 1):
+        limit = moment[t] - 1 if t < n else until
+        while told < len(order) and known[order[told]] <= limit:
+            i = order[told]
+            told += 1
+            if not math.isnan(y[i]):
+                _solve(X, i, y[i], how, w, mean, var, sd, cov, z)
+        if t < n:
+            predictions[t] = _dot(X, before + t, how[CLIP], w, mean, sd, z)
     return told

@@ -10,6 +10,7 @@ from rtml.kernels import linear
 from rtml.models import flat
 from rtml.models.river_model import RiverModel
 from rtml.models.rows import check_label, check_names, check_row, check_state
+from rtml.models.twins import translate
 
 
 class Compiled:
@@ -20,42 +21,42 @@ class Compiled:
 
     kind = "compiled"
 
-    def __init__(self, names: Sequence[str], how: np.ndarray, state: np.ndarray) -> None:
+    def __init__(self, names: Sequence[str], how: np.ndarray, learned: flat.Flat) -> None:
         self.names = check_names(names)
         self.classifier = bool(how[linear.KIND] == linear.LOG)
-        self._how, self._state = how, state
+        self._how, self._learned = how, learned
 
     def predict(self, x: np.ndarray) -> float:
         """Prediction for a row in the order of ``names``; a classifier's is the probability of True."""
-        return linear.predict(check_row(x, self.names), self._how, self._state)
+        return flat.predict(check_row(x, self.names), self._how, self._learned)
 
     def learn(self, x: np.ndarray, y: float) -> None:
         """Learn one answer, or refuse it and stay as it was."""
-        linear.learn(check_row(x, self.names), check_label(y, self.classifier), self._how, self._state)
+        flat.learn(check_row(x, self.names), check_label(y, self.classifier), self._how, self._learned)
 
-    def replay(self, waiting, asked, y, moment, order, due, until) -> tuple[np.ndarray, int]:
-        """Ask and learn a chunk in the kernel (see :func:`rtml.kernels.linear.replay`)."""
-        predictions = np.empty(len(asked))
-        told = linear.replay(waiting, asked, y, moment, order, due, until, self._how, self._state, predictions)
+    def replay(self, X, y, moment, known, order, until) -> tuple[np.ndarray, int]:
+        """Ask and learn a chunk in a kernel (see :func:`rtml.kernels.linear.replay_descent`)."""
+        predictions = np.empty(len(moment))
+        told = flat.replay(X, y, moment, known, order, until, predictions, self._how, self._learned)
         return predictions, told
 
     @property
     def weights(self) -> dict[str, float]:
         """Weight of every feature, as the model sees it (after scaling)."""
-        return dict(zip(self.names, flat.weights(self._state, len(self.names)).tolist(), strict=True))
+        return dict(zip(self.names, self._learned.weights.tolist(), strict=False))
 
     @property
     def state(self) -> dict:
         """Everything learned, and all that is needed to go on from it, as flat arrays."""
-        named = flat.to_named(self._how, self._state, len(self.names))
-        return {"kind": self.kind, "names": list(self.names), "how": self._how.copy()} | named
+        head = {"kind": self.kind, "names": list(self.names), "how": self._how.copy()}
+        return head | flat.to_named(self._how, self._learned)
 
     def load(self, state: dict) -> None:
         """Go on from a state of this very model."""
         check_state(state, self.kind, self.names)
         if not np.array_equal(state["how"], self._how):
             raise ValueError(f"the state is of {flat.describe(state['how'])}, not of {self.describe()}: restore(state)")
-        self._state = flat.from_named(self._how, state, len(self.names))
+        self._learned = flat.from_named(self._how, state)
 
     def describe(self) -> str:
         """The river model this is the twin of."""
@@ -79,11 +80,11 @@ def compile(model, names: Sequence[str]) -> Compiled | RiverModel:
     'river'
     """
     names = check_names(names)
-    translated = flat.translate(model, names)
+    translated = translate(model, names)
     if translated is None:
         return RiverModel(model, names)
     how, named = translated
-    return Compiled(names, how, flat.from_named(how, named, len(names)))
+    return Compiled(names, how, flat.from_named(how, named))
 
 
 def restore(state: dict) -> Compiled | RiverModel:
@@ -100,4 +101,4 @@ def restore(state: dict) -> Compiled | RiverModel:
     if state.get("kind") != Compiled.kind:
         return RiverModel.of(state)
     how = np.array(state["how"])
-    return Compiled(state["names"], how, flat.from_named(how, state, len(state["names"])))
+    return Compiled(state["names"], how, flat.from_named(how, state))

@@ -49,19 +49,19 @@ class RiverModel:
         with self._all_or_nothing():
             self._learn(x, y)
 
-    def replay(self, waiting, asked, y, moment, order, due, until) -> tuple[np.ndarray, int]:
-        """Ask and learn a chunk one by one, as :func:`rtml.kernels.linear.replay` does."""
-        predictions, told, before = np.empty(len(asked)), 0, len(waiting)
+    def replay(self, X, y, moment, known, order, until) -> tuple[np.ndarray, int]:
+        """Ask and learn a chunk one by one, as :func:`rtml.kernels.linear.replay_descent` does."""
+        n, told, predictions = len(moment), 0, np.empty(len(moment))
+        limits = [*(moment - 1).tolist(), until]
         with self._all_or_nothing():
-            for t in range(len(asked) + 1):
-                limit = moment[t] - 1 if t < len(asked) else until
-                while told < len(order) and due[told] <= limit:
-                    row = order[told]
+            for t in range(n + 1):
+                while told < len(order) and known[order[told]] <= limits[t]:
+                    i = order[told]
                     told += 1
-                    if y[row] == y[row]:
-                        self._learn(waiting[row] if row < before else asked[row - before], y[row])
-                if t < len(asked):
-                    predictions[t] = self._predict(asked[t])
+                    if y[i] == y[i]:
+                        self._learn(X[i], y[i])
+                if t < n:
+                    predictions[t] = self._predict(X[len(X) - n + t])
         return predictions, told
 
     @property
