@@ -52,13 +52,8 @@ def market(bars: pd.DataFrame, symbol: str = ""):
     left = edges[:-1].astype("datetime64[ns]")
     volume.bar(left, np.bincount(place, bars["volume"], len(edges) - 1), width, align="edge", color=SKY)
     volume.set_ylabel(f"volume\nper {step}")
-    hole = np.bincount(place, ~np.asarray(bars["complete"], bool), len(edges) - 1) / size
-    empty = np.bincount(place, np.asarray(bars["empty"] & bars["complete"], bool), len(edges) - 1) / size
-    silent.bar(left, 100 * empty, width, align="edge", color="#b8b8b8", label="no trade")
-    silent.bar(left, 100 * hole, width, bottom=100 * empty, align="edge", color=ORANGE, label="incomplete")
-    silent.set(ylim=(0, 100), yticks=[0, 100], ylabel="% of\nbars")
-    silent.legend(loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=2, handlelength=1, borderpad=0, borderaxespad=0)
-    _shade(price, left, width, hole > 0, ORANGE), _shade(price, left, width, empty > 0.5, "#b8b8b8")
+    for share, colour in _silence(silent, left, width, [np.bincount(place, f, len(size)) / size for f in _flags(bars)]):
+        _shade(price, left, width, share, colour)
     time_axis(silent, end)
     return figure
 
@@ -176,8 +171,7 @@ def delay_timeline(questions, first: int = 0, count: int = 12):
     """
     some = slice(first, first + count)
     moment, known, y = (np.asarray(getattr(questions, name))[some] for name in ("moment", "known", "y"))
-    figure, axes = canvas("When is the answer to each question known?", height=1.3 + 0.27 * max(len(moment), 1))
-    ax = axes[0, 0]
+    figure, [[ax]] = canvas("When is the answer to each question known?", height=1.3 + 0.27 * max(len(moment), 1))
     if not len(moment):
         nothing(ax, "no questions")
         return figure
@@ -193,8 +187,8 @@ def delay_timeline(questions, first: int = 0, count: int = 12):
     ax.plot(end[due], row[due], "s", color="white", markeredgecolor=BLUE, markersize=7, label="answer still to come")
     ax.plot(end[never], row[never], "x", color=RED, markersize=7, label="never answered: counted, not guessed")
     ax.axvline(seconds[-1], color=INK, linewidth=1, linestyle=(0, (4, 3)))
-    note = f"at the last question's moment {learned.sum()} of the {len(moment) - 1} earlier ones have been learned"
-    ax.set_title(note + "; an answer due at that very moment comes after it")
+    note = f"the last question is predicted with {learned.sum()} of {len(moment) - 1} earlier answers learned"
+    ax.set_title(note + "; an answer due at its very moment comes after it")
     ax.set(yticks=[], ylim=(len(moment) - 0.4, -0.6), ylabel="question")
     ax.set_xlabel(f"seconds since {pd.Timestamp(moment[0]):%Y-%m-%d %H:%M:%S} UTC")
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
@@ -207,6 +201,21 @@ def _bins(end: np.ndarray, at_most: int) -> tuple[np.ndarray, np.timedelta64, st
     step = next((s for s in _STEPS if (ns[-1] - ns[0]) // s <= at_most), _STEPS[-1])
     edges = np.arange((ns[0] - 1) // step, -(-ns[-1] // step) + 1) * step
     return edges, np.timedelta64(step, "ns"), span_text(step)
+
+
+def _flags(bars: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    complete = np.asarray(bars["complete"], bool)
+    return np.asarray(bars["empty"], bool) & complete, ~complete
+
+
+def _silence(ax, left: np.ndarray, width: np.timedelta64, shares: list[np.ndarray]) -> list[tuple[np.ndarray, str]]:
+    """Draw how many bars had no trade or are incomplete; return the bins to be shaded in the price, with colours."""
+    empty, hole = shares
+    ax.bar(left, 100 * empty, width, align="edge", color="#b8b8b8", label="no trade")
+    ax.bar(left, 100 * hole, width, bottom=100 * empty, align="edge", color=ORANGE, label="incomplete")
+    ax.set(ylim=(0, 100), yticks=[0, 100], ylabel="% of\nbars")
+    ax.legend(loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=2, handlelength=1, borderpad=0, borderaxespad=0)
+    return [(hole > 0, ORANGE), (empty > 0.5, "#b8b8b8")]
 
 
 def _shade(ax, left: np.ndarray, width: np.timedelta64, where: np.ndarray, colour: str) -> None:

@@ -132,8 +132,7 @@ def latency(milliseconds, budget_ms: float = 0.0):
         Drawn as a line where it is above zero.
     """
     taken = np.sort(np.asarray(milliseconds, float))
-    figure, axes = canvas("How long does an answer take?", 1, 2, 3.6, sharex=True)
-    often, longer = axes[0]
+    figure, [[often, longer]] = canvas("How long does an answer take?", 1, 2, 3.6, sharex=True)
     if not len(taken):
         nothing(often, "no request yet"), nothing(longer, "no request yet")
         return figure
