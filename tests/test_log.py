@@ -151,6 +151,7 @@ def test_two_processes_write_while_a_third_reads(tmp_path):
             offsets, _ = log.read("trades", after, 500)
             seen.extend(offsets.tolist())
             after = seen[-1] if seen else 0
+    assert [writer.poll() for writer in writers] == [None, None], "a writer waits for the other, it does not fail"
     for writer in writers:
         writer.kill()
         writer.communicate()

@@ -85,9 +85,12 @@ def test_the_declared_strength_is_recovered_from_bars_by_least_squares(day_bars,
 
 
 def test_over_many_seeds_every_part_of_the_law_has_the_weight_declared():
-    weights = np.array([least_squares(Synthetic(seed=s, drift="none").truth())[0] for s in range(12)])
+    truths = [Synthetic(seed=s, drift="none").truth() for s in range(12)]
+    weights = np.array([least_squares(truth)[0] for truth in truths])
     spread = weights.std(axis=0) / np.sqrt(len(weights))
     assert (np.abs(weights.mean(axis=0) - [1.3, 1.0, 1.0]) < 4 * spread + 0.02).all(), (weights.mean(axis=0), spread)
+    alone = np.mean([least_squares(truth, ["z"])[0] for truth in truths])
+    assert abs(alone - 1.3) < 0.06, "flow alone shows it too: the bounce of the close is a coin apart from it"
 
 
 def test_no_model_beats_the_one_that_knows_the_law(day):
