@@ -59,34 +59,31 @@ def market(bars: pd.DataFrame, symbol: str = ""):
 
 
 @styled
-def arrivals(moments: dict[str, np.ndarray], every: str = "1m"):
-    """Events a minute, and below, on scales of their own, the ones that are late, repeated, broken ...
+def arrivals(moments: dict[str, np.ndarray], parts: dict[str, np.ndarray] | None = None, every: str = "1m"):
+    """Events a minute of each stream, and below, on scales of their own, those that are late, repeated, broken ...
 
     Parameters
     ----------
     moments
-        Name -> event times (int ns UTC, in any order); the first is what came in, the others are parts of it.
+        Name -> event times (int ns UTC, in any order), one panel a stream.
+    parts
+        The same for parts of all events, with their share said.
     """
-    (first, main), *others = moments.items()
-    ratios = {"height_ratios": [3] + [0.8] * len(others)}
-    height = 2.7 + 0.75 * len(others)
-    figure, axes = canvas("How did the events arrive?", 1 + len(others), 1, height, sharex=True, gridspec=ratios)
-    main = np.asarray(main, "i8")
-    if not len(main):
+    shown = {name: np.asarray(when, "i8") for name, when in (moments | (parts or {})).items()}
+    everything = np.concatenate([shown[name] for name in moments])
+    heights = [2.0 if name in moments else 0.8 for name in shown]
+    grid = {"sharex": True, "gridspec": {"height_ratios": heights}}
+    figure, axes = canvas("How did the events arrive?", len(shown), 1, 0.9 + 0.9 * sum(heights), **grid)
+    if not len(everything):
         nothing(axes[0, 0], "no events")
         return figure
-    step = next((s for s in [span(every), *_STEPS] if s >= span(every) and np.ptp(main) // s <= 1500), _STEPS[-1])
-    edges = np.arange(main.min() // step, main.max() // step + 2) * step
-    for ax, (name, when), colour in zip(
-        axes[:, 0], moments.items(), [BLUE, RED, ORANGE, GREEN, GREY] * 9, strict=False
-    ):
-        counts = np.histogram(np.asarray(when, "i8"), edges)[0]
-        shown, thick = np.append(counts, counts[-1]), 0.0 if name == first else 0.8
-        ax.fill_between(times(edges), shown, step="post", facecolor=colour, edgecolor=colour, linewidth=thick)
-        share = "" if name == first else f" ({100 * len(when) / len(main):.2g} %)"
-        ax.set_title(f"{name}: {len(when):,}{share}", color=INK)
-        ax.set_ylim(0, max(counts.max() * 1.08, 1))
-        ax.yaxis.get_major_locator().set_params(integer=True, nbins=4 if name == first else 2)
+    steps = [s for s in (span(every), *_STEPS) if s >= span(every)]
+    step = next((s for s in steps if np.ptp(everything) // s <= 1500), _STEPS[-1])
+    edges = np.arange(everything.min() // step, everything.max() // step + 2) * step
+    for ax, (name, when), colour in zip(axes[:, 0], shown.items(), (BLUE, GREEN, RED, ORANGE, GREY) * 9, strict=False):
+        _counts(ax, edges, np.histogram(when, edges)[0], colour, thick=0.0 if name in moments else 0.8)
+        share = "" if name in moments else f" ({100 * len(when) / len(everything):.2g} % of all)"
+        ax.set_title(f"{name}: {len(when):,} events{share}", color=INK)
     axes[0, 0].set_ylabel(f"events per {span_text(step)}")
     time_axis(axes[-1, 0], times(edges))
     return figure
@@ -201,6 +198,13 @@ def _bins(end: np.ndarray, at_most: int) -> tuple[np.ndarray, np.timedelta64, st
     step = next((s for s in _STEPS if (ns[-1] - ns[0]) // s <= at_most), _STEPS[-1])
     edges = np.arange((ns[0] - 1) // step, -(-ns[-1] // step) + 1) * step
     return edges, np.timedelta64(step, "ns"), span_text(step)
+
+
+def _counts(ax, edges: np.ndarray, counts: np.ndarray, colour: str, thick: float) -> None:
+    steps = np.append(counts, counts[-1])
+    ax.fill_between(times(edges), steps, step="post", facecolor=colour, edgecolor=colour, linewidth=thick)
+    ax.set_ylim(0, max(counts.max() * 1.08, 1))
+    ax.yaxis.get_major_locator().set_params(integer=True, nbins=2 if thick else 4)
 
 
 def _flags(bars: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

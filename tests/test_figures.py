@@ -102,7 +102,9 @@ def up(n=N):
 
 DRAWN = {
     "market": lambda: figures.market(bars(), "ETH-USD"),
-    "arrivals": lambda: figures.arrivals({"events": moments(), "late": moments(9), "in quarantine": moments(0)}),
+    "arrivals": lambda: figures.arrivals(
+        {"ETH-USD": moments(), "BTC-USD": moments()}, {"late": moments(9), "in quarantine": moments(0)}
+    ),
     "feature_panel": lambda: figures.feature_panel(*features()),
     "feature_label_correlation": lambda: figures.feature_label_correlation(features()[0], top=12),
     "delay_timeline": lambda: figures.delay_timeline(questions()),
@@ -121,7 +123,7 @@ DRAWN = {
 one, none = slice(0, 1), slice(0, 0)
 NOTHING = {
     "market": lambda: figures.market(bars(0)),
-    "arrivals": lambda: figures.arrivals({"events": [], "late": []}),
+    "arrivals": lambda: figures.arrivals({"events": []}, {"late": []}),
     "feature_label_correlation": lambda: figures.feature_label_correlation(features()[0].iloc[none]),
     "delay_timeline": lambda: figures.delay_timeline(questions(0)),
     "score_over_time": lambda: figures.score_over_time({"rls": (moments(3), [np.nan] * 3)}),
