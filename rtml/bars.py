@@ -57,20 +57,18 @@ class Bars:
     def push(self, events: np.ndarray) -> np.ndarray:
         """Take events in order of arrival; return the bars they close, shape (intervals, symbols), dtype ``BAR``."""
         events = np.ascontiguousarray(events, EVENT)
-        if events.size and not (0 <= events["key"].min() and events["key"].max() < self._keys.size):
-            raise ValueError(
-                f"keys must lie in 0..{self._keys.size - 1}, got {events['key'].min()}..{events['key'].max()}"
-            )
         closed, taken = [], 0
         while taken < events.size:
-            last = self._last_within(events, taken)
-            out = np.empty((self._rows(events[taken:last]), self._keys.size), BAR)
+            last, rows = self._reach(events, taken)
+            out = np.empty((rows, self._keys.size), BAR)
             state = (self._head, self._slots, self._keys, self._ids)
             upto, rows = kernel.push(events[:last], taken, self.every, self.lateness, self._jump, *state, out)
             closed.append(out[:rows])
             if upto < last:
                 self._grow()
             taken = upto
+        if len(closed) == 1:
+            return closed[0]
         return np.concatenate(closed) if closed else np.empty((0, self._keys.size), BAR)
 
     def counts(self) -> dict[str, int]:
@@ -93,18 +91,15 @@ class Bars:
         for k, rows in enumerate(state["ids"]):
             self._ids[k, np.arange(self._keys["head"][k], self._keys["tail"][k]) % size] = rows
 
-    def _last_within(self, events: np.ndarray, start: int) -> int:
-        """End of the longest run from ``start`` that closes a bounded number of bars: a gap of years costs no memory."""
-        first = max(int(self._head["max_time"][0]), 0) or int(events["time"][start])
-        beyond = np.flatnonzero(events["time"][start:] - first > self.every * _MOST_ROWS)
-        return start + max(int(beyond[0]), 1) if beyond.size else events.size
-
-    def _rows(self, events: np.ndarray) -> int:
-        """Upper bound of the intervals that the events can close."""
-        first = int(self._head["next_end"][0])
-        if first == kernel.NONE:
-            first = int(events["time"][0])
-        return max(0, min(int(events["time"].max()) - first, self._jump + self.every * _MOST_ROWS)) // self.every + 3
+    def _reach(self, events: np.ndarray, start: int) -> tuple[int, int]:
+        """End of a run of events that closes a bounded number of bars, and that bound: a gap of years costs no memory."""
+        next_end, max_time = int(self._head["next_end"][0]), int(self._head["max_time"][0])
+        first = int(events["time"][start]) if next_end == kernel.NONE else max_time
+        low, high, latest, last = kernel.survey(events, start, first, self.every * _MOST_ROWS)
+        if not 0 <= low <= high < self._keys.size:
+            raise ValueError(f"keys must lie in 0..{self._keys.size - 1}, got {low}..{high}")
+        since = first if next_end == kernel.NONE else next_end
+        return last, max(0, min(latest - since, self._jump + self.every * _MOST_ROWS)) // self.every + 3
 
     def _grow(self) -> None:
         """Double the ring of ids, each id at its own place modulo the new size."""

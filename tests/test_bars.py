@@ -19,13 +19,17 @@ def tape(n=3000, seed=0, symbols=2, mean_gap_ns=int(1.5e9)):
     time = 1_700_000_003 * S + np.cumsum(r.integers(0, 2 * mean_gap_ns, n) * (r.random(n) > 0.2))
     price = 100 + np.cumsum(r.integers(-3, 4, n)) / 100
     size = r.integers(1, 50, n) / 10
-    return events(time, key=r.integers(0, symbols, n), id=np.arange(n), price=price, size=size, side=r.choice([-1, 1], n))
+    return events(
+        time, key=r.integers(0, symbols, n), id=np.arange(n), price=price, size=size, side=r.choice([-1, 1], n)
+    )
 
 
 def polars_bars(trades):
     """The same bars by another program, from trades in (time, id) order."""
     frame = pl.DataFrame({name: trades[name] for name in ("time", "key", "id", "price", "size", "side")})
-    frame = frame.sort("time", "id").with_columns(at=pl.from_epoch("time", time_unit="ns"), flow=pl.col("size") * pl.col("side"))
+    frame = frame.sort("time", "id").with_columns(
+        at=pl.from_epoch("time", time_unit="ns"), flow=pl.col("size") * pl.col("side")
+    )
     price = pl.col("price")
     grouped = frame.group_by_dynamic("at", every="10s", closed="left", label="right", group_by="key").agg(
         open=price.first(), high=price.max(), low=price.min(), close=price.last(), volume=pl.col("size").sum(),
@@ -62,7 +66,9 @@ def test_an_empty_bar_carries_the_close_and_no_volume():
 
 
 def test_the_boundary_belongs_to_the_next_interval():
-    closed = Bars(lateness="1ns").push(events([1, 10 * S - 1, 10 * S, 20 * S, 31 * S], id=range(5), price=[1.0, 2, 3, 4, 5]))
+    closed = Bars(lateness="1ns").push(
+        events([1, 10 * S - 1, 10 * S, 20 * S, 31 * S], id=range(5), price=[1.0, 2, 3, 4, 5])
+    )
     assert closed["end"][:, 0].tolist() == [20 * S, 30 * S]
     assert closed["close"][:, 0].tolist() == [3.0, 4.0]
 

@@ -19,7 +19,10 @@ AGGREGATES = ("sum", "count", "mean", "std", "min", "max")
 def declared():
     x, y = column("x"), column("y")
     features = [Feature(f"{how}_{w}", x.over(w, how), "", "") for how in AGGREGATES for w in ("1h", "5h")]
-    features += [Feature("lag", x.lag(3), "", "", -1.0), Feature("change", (x / x.lag(1)).log().over("5h", "sum"), "", "")]
+    features += [
+        Feature("lag", x.lag(3), "", "", -1.0),
+        Feature("change", (x / x.lag(1)).log().over("5h", "sum"), "", ""),
+    ]
     return features + [Feature("mix", ((x + y * 2 - constant(1)) / y).clip(5).sqrt().abs(), "", "", 7.0)]
 
 
@@ -33,7 +36,9 @@ def stream(seed, n=120, keys=3):
 
 def brute_force(time, x, key, i, width, how):
     """An aggregate of row ``i`` from its definition."""
-    w = [x[j] for j in range(i + 1) if key[j] == key[i] and time[i] - width < time[j] <= time[i] and math.isfinite(x[j])]
+    w = [
+        x[j] for j in range(i + 1) if key[j] == key[i] and time[i] - width < time[j] <= time[i] and math.isfinite(x[j])
+    ]
     if how in ("sum", "count"):
         return math.fsum(w) if how == "sum" else len(w)
     if not w or (how == "std" and len(w) < 2):

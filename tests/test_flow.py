@@ -23,7 +23,9 @@ SYMBOLS = ("ETH-USD", "BTC-USD")
 def tape(seed=0, n=1500):
     r = np.random.default_rng(seed)
     time = 1_700_000_003 * S + np.cumsum(r.integers(0, S, n))
-    rows = events(time, key=r.integers(0, 2, n), id=np.arange(n), price=100 * np.exp(np.cumsum(r.normal(0, 2e-4, n))), size=1.0)
+    rows = events(
+        time, key=r.integers(0, 2, n), id=np.arange(n), price=100 * np.exp(np.cumsum(r.normal(0, 2e-4, n))), size=1.0
+    )
     gap = n // 2
     rows["time"][gap:] += 30 * S
     rows["kind"][gap], rows["key"][gap], rows["id"][gap] = GAP, 0, rows["time"][gap] - 30 * S
@@ -44,7 +46,9 @@ def flow(kind=Flow, labels=Labels, features=None, horizon="10s"):
 
 
 @settings(max_examples=15, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
-@given(seed=st.integers(0, 99), cuts=st.lists(st.integers(0, 1500), max_size=40), horizon=st.sampled_from(["10s", "30s"]))
+@given(
+    seed=st.integers(0, 99), cuts=st.lists(st.integers(0, 1500), max_size=40), horizon=st.sampled_from(["10s", "30s"])
+)
 def test_any_cutting_gives_the_same_outcome_and_state(seed, cuts, horizon):
     rows, one, many = tape(seed), flow(horizon=horizon), flow(horizon=horizon)
     whole = one.push(rows)
@@ -70,7 +74,10 @@ def test_a_state_round_trip_in_mid_stream_changes_nothing():
     rows, one, two = tape(), flow(), flow()
     one.push(rows[:777])
     two.load(loads(dumps(one.state)))
-    assert two.push(rows[777:]).predictions["volatility"].tobytes() == one.push(rows[777:]).predictions["volatility"].tobytes()
+    assert (
+        two.push(rows[777:]).predictions["volatility"].tobytes()
+        == one.push(rows[777:]).predictions["volatility"].tobytes()
+    )
     assert two.snapshot() == one.snapshot()
 
 

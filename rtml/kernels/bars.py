@@ -137,6 +137,20 @@ def _mark_gap(slots, k, key, e, next_end, every):
 
 
 _EVENTS = numba.typeof(np.empty(1, EVENT))
+
+
+@numba.njit(numba.int64[::1](_EVENTS, numba.int64, numba.int64, numba.int64), **_OPTIONS)
+def survey(events, start, origin, reach):
+    """Smallest and largest key, largest time and end of the longest run from ``start`` within ``reach`` of ``origin``."""
+    low = high = events[start].key
+    latest, i = events[start].time, start
+    while i < events.size and (events[i].time - origin <= reach or i == start):
+        low, high = min(low, events[i].key), max(high, events[i].key)
+        latest = max(latest, events[i].time)
+        i += 1
+    return np.array([low, high, latest, i])
+
+
 _SIGNATURE = numba.int64[:](
     _EVENTS,
     numba.int64,
