@@ -17,6 +17,17 @@ from rtml.run import run_folder, shown
 ROWS = 200  # of a table; what is longer is cut with a note
 UNITS = {"s": "s", "ms": "ms", "us": "µs", "ns": "ns", "bp": "bp", "bps": "bp", "kb": "kB", "mb": "MB", "pct": "%"}
 KIND = {".svg": "image/svg+xml", ".png": "image/png"}
+RUN = {
+    "state": "",
+    "started": "",
+    "seconds": None,
+    "profile": "",
+    "given": {},
+    "code": "",
+    "libraries": {},
+    "notebooks": {},
+}
+STEP = {"state": "", "seconds": None, "cell": None, "error": ""}
 TITLE = re.compile(r"^#\s+(.+?)\s*$", re.MULTILINE)
 
 
@@ -34,16 +45,18 @@ def write(folder: Path) -> Path:
 
 def story(folder: Path) -> dict:
     """What the page shows: the state of the run, its headline, and a section for each notebook."""
-    status = read(folder, "status.json")
+    status = RUN | read(folder, "status.json")
+    steps = {name: STEP | step for name, step in status["notebooks"].items()}
     contents, parameters = read(folder, "contents.json"), read(folder, "parameters.json")
-    names = sorted({*contents, *parameters, *status.get("notebooks", {})})
+    names = sorted({*contents, *parameters, *steps})
     sections = [section(folder, name, contents.get(name, []), parameters.get(name, {})) for name in names]
     for each in sections:
-        each["status"] = status.get("notebooks", {}).get(each["name"], {})
+        each["status"] = steps.get(each["name"], STEP)
     every = [item for each in sections for item in each["items"]]
     return {
         "run": folder.name,
         "status": status,
+        "steps": steps,
         "sections": sections,
         "headline": [pair for i in every if i["kind"] == "numbers" and i["name"] == "headline" for pair in i["pairs"]],
         "worth": [item["text"] for item in every if item["kind"] == "note" and item["name"] == "worth"],
@@ -59,7 +72,7 @@ def section(folder: Path, name: str, items: list[dict], parameters: dict) -> dic
         "title": title or words(name),
         "question": question,
         "parameters": parameters,
-        "items": [{**item, **loaded(folder, item, metrics)} for item in items],
+        "items": [{"caption": "", **item, **loaded(folder, item, metrics)} for item in items],
     }
 
 

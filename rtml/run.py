@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 MARK = ".rtml-run"  # only a folder with this file in it is ever emptied
 KEPT = {MARK, "status.json", "notebooks"}  # belong to the runner, which writes them before notebook 01 opens the run
-SVG_LIMIT = 100_000  # bytes; a heavier drawing is stored as PNG so that a report of 25 figures stays below 3 MB
+SVG_LIMIT = 80_000  # bytes; a heavier drawing is stored as PNG so that a report of 25 figures stays below 3 MB
 
 
 def home() -> Path:
@@ -117,6 +117,16 @@ class Run:
             remove(old)
         return path
 
+    def fork(self, name: str, to: str) -> Path:
+        """Copy of an artefact for this notebook to go on with, so that the original stays as its notebook left it."""
+        source, path = self.folder / name, self.fresh(to)
+        if source.is_dir():
+            shutil.copytree(source, path)
+        else:
+            for part in source.parent.glob(f"{source.name}*"):  # a database and its write-ahead log
+                shutil.copy2(part, path.with_name(path.name + part.name.removeprefix(source.name)))
+        return path
+
     def need(self, name: str, made_by: str) -> Path:
         """Path of an artefact of an earlier notebook, or a sentence that says which one to run."""
         path = self.folder / name
@@ -140,7 +150,7 @@ class Run:
         if path.stat().st_size > SVG_LIMIT:
             path.unlink()
             path = path.with_suffix(".png")
-            figure.savefig(path, format="png", dpi=130, bbox_inches="tight")
+            figure.savefig(path, format="png", dpi=120, bbox_inches="tight")
         self._tell("figure", name, file=str(path.relative_to(self.folder)), caption=caption)
         return figure
 
