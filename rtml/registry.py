@@ -74,23 +74,24 @@ class Registry:
         format : "flat" for arrays, "pickle" where the state holds pickled objects.
         """
         _check(model, format)
-        above = None if parent is None else self.get(parent).id
+        above = None if parent is None else self.get(parent.id if isinstance(parent, Version) else parent).id
         made = dict(model=model, at=int(at), format=format, features=features, data=data or {}, parent=above)
         return self.get(self._versions.add(state, dict(metrics=metrics or {}, describe=describe or {}), **made))
 
     def get(self, version: Version | str) -> Version:
         """Version of an id, an id's first digits, ``model@number`` or ``model@champion``."""
-        text = version.id if isinstance(version, Version) else version
-        model, _, which = text.rpartition("@")
+        if isinstance(version, Version):
+            return version
+        model, _, which = version.rpartition("@")
         if model and which == CHAMPION:
             return self.champion(model)
         if model and which.isdecimal():
             found = self._versions.find(VERSION.c.model == model, VERSION.c.number == int(which))
         else:
-            found = self._versions.find(VERSION.c.id.startswith(text, autoescape=True)) if len(text) >= 4 else []
+            found = self._versions.find(VERSION.c.id.startswith(version, autoescape=True)) if len(version) >= 4 else []
         if len(found) != 1:
             raise LookupError(
-                f"{'no' if not found else 'more than one'} version {text!r} in {self.path}; {self._have()}"
+                f"{'no' if not found else 'more than one'} version {version!r} in {self.path}; {self._have()}"
             )
         return found[0]
 

@@ -1,0 +1,133 @@
+"""What a consumer of the log has done: its offset, its state and its outputs, committed as one.
+
+A consumer killed anywhere goes on from its last commit; what it did since is done again, and nothing is there twice.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from rtml.checkpoint import digest
+
+_TABLES = (
+    "create table if not exists consumer (one integer primary key check (one = 1), identity text not null)",
+    "create table if not exists progress (one integer primary key check (one = 1), step integer not null, "
+    "offset integer not null, state blob not null, digest text not null)",
+    "create table if not exists prediction (target text, moment integer, prediction real not null, y real, "
+    "known integer, primary key (target, moment)) without rowid",
+)
+
+
+class Journal:
+    """One SQLite file of one consumer; others may read it meanwhile.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> journal = Journal(Path(tempfile.mkdtemp()) / "training.db", {"part": "events"})
+    >>> journal.begin(offset=0, state=b"fresh")
+    >>> journal.commit(offset=100, state=b"wiser", asked=[("return", 10, 0.5)], answered=[])
+    >>> journal.commit(offset=200, state=b"wisest", asked=[], answered=[(0.7, 20, "return", 10)])
+    >>> journal.offset, journal.state
+    (200, b'wisest')
+    >>> journal.predictions("return").to_dict("records")
+    [{'moment': 10, 'prediction': 0.5, 'y': 0.7, 'known': 20}]
+    """
+
+    def __init__(self, path: str | Path, identity: dict) -> None:
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.RLock()
+        self._db = sqlite3.connect(self.path, timeout=30.0, isolation_level=None, check_same_thread=False)
+        self._db.execute("pragma journal_mode = wal")
+        self._db.execute("pragma synchronous = normal")  # a power cut may take back commits, never tear one
+        self._step = -1
+        with self._lock, self._db:
+            self._db.execute("begin immediate")
+            for statement in _TABLES:
+                self._db.execute(statement)
+            self._db.execute("insert or ignore into consumer values (1, ?)", (json.dumps(identity, sort_keys=True),))
+        self._check(identity)
+
+    def begin(self, offset: int, state: bytes) -> None:
+        """Commit the state to start from, unless there is progress already; then take up the last commit."""
+        with self._lock, self._db:
+            self._db.execute(
+                "insert or ignore into progress values (1, 0, ?, ?, ?)", (int(offset), state, digest(state))
+            )
+            self._step = self._db.execute("select step from progress").fetchone()[0]
+
+    @property
+    def offset(self) -> int:
+        """Offset of the log up to which everything is done."""
+        with self._lock:
+            return self._db.execute("select offset from progress").fetchone()[0]
+
+    @property
+    def state(self) -> bytes:
+        """State at that offset."""
+        with self._lock:
+            state, name = self._db.execute("select state, digest from progress").fetchone()
+        if digest(state) != name:
+            raise ValueError(
+                f"the state in {self.path} was changed: restore the file from a backup, or start a new run"
+            )
+        return state
+
+    def commit(
+        self,
+        offset: int,
+        state: bytes,
+        asked: Iterable[tuple[str, int, float]],
+        answered: Iterable[tuple[float, int, str, int]],
+    ) -> None:
+        """Store progress and outputs in one transaction.
+
+        Parameters
+        ----------
+        offset, state : what the consumer goes on from.
+        asked : target, moment and prediction of each new question.
+        answered : y, known, target and moment of each answer that became known; a question never asked here is let be.
+        """
+        with self._lock, self._db:
+            self._db.execute("begin immediate")
+            row = (int(offset), state, digest(state), self._step)
+            moved = self._db.execute(
+                "update progress set step = step + 1, offset = ?, state = ?, digest = ? where step = ?", row
+            )
+            if moved.rowcount != 1:
+                raise RuntimeError(f"somebody else made progress in {self.path}: let one process at a time train there")
+            self._db.executemany("insert into prediction (target, moment, prediction) values (?, ?, ?)", asked)
+            self._db.executemany("update prediction set y = ?, known = ? where target = ? and moment = ?", answered)
+        self._step += 1
+
+    def predictions(self, target: str) -> pd.DataFrame:
+        """Every prediction of a target in order of moment; ``y`` is NaN and ``known`` NA while there is no answer."""
+        with self._lock:
+            rows = self._db.execute(
+                "select moment, prediction, y, known from prediction where target = ? order by moment", (target,)
+            ).fetchall()
+        frame = pd.DataFrame(rows, columns=["moment", "prediction", "y", "known"])
+        return frame.astype({"moment": "int64", "prediction": float, "y": float, "known": "Int64"})
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+    def _check(self, identity: dict) -> None:
+        with self._lock:
+            stored = json.loads(self._db.execute("select identity from consumer").fetchone()[0])
+        other = [name for name in identity if stored.get(name) != identity[name]]
+        if other:
+            told = "; ".join(f"{name} was {stored.get(name)!r}, now {identity[name]!r}" for name in other)
+            self.close()
+            raise ValueError(
+                f"{self.path} belongs to another training ({told}): start a new run, or go back to what was"
+            )
