@@ -83,7 +83,7 @@ class Learner:
         if known <= question.moment:
             raise ValueError(
                 f"the answer of question {id}, asked at {utc(question.moment)}, cannot be known at "
-                f"{utc(known)}: a label looks ahead"
+                f"{utc(int(known))}: a label looks ahead"
             )
         if y == y:
             self.model.learn(question.x, check_label(y, self.model.classifier))
@@ -144,13 +144,13 @@ class Learner:
             raise ValueError(f"question {id} is open already: give every question an id of its own")
         if moment < self.last_moment:
             raise ValueError(
-                f"questions must be asked in the order of their moments: question {id} at {utc(moment)} follows "
+                f"questions must be asked in the order of their moments: question {id} at {utc(int(moment))} follows "
                 f"{utc(self.last_moment)}; sort the event log or raise the lateness"
             )
         if moment <= self.last_learned:
             raise ValueError(
-                f"question {id} at {utc(moment)} comes after an answer known at {utc(self.last_learned)} was learned: "
-                "at equal times ask first, then tell"
+                f"question {id} at {utc(int(moment))} comes after an answer known at {utc(self.last_learned)} was "
+                "learned: at equal times ask first, then tell"
             )
 
     def _check_chunk(self, questions: Questions) -> None:

@@ -63,7 +63,7 @@ class Questions:
         n = len(self.id)
         if self.X.shape != (n, len(self.names)):
             raise ValueError(
-                f"X must have {n} rows of {len(self.names)} columns ({self.names}), got shape {self.X.shape}"
+                f"X must have {n} rows of {len(self.names)} columns ({', '.join(self.names)}), got shape {self.X.shape}"
             )
         for name in ("moment", "y", "known"):
             if getattr(self, name).shape != (n,):
@@ -87,15 +87,15 @@ class Questions:
         if len(back):
             row = back[0]
             raise ValueError(
-                f"questions must be in the order of their moments: question {self.id[row]} at {utc(self.moment[row])} "
-                f"follows {utc(self.moment[row - 1])}; sort the event log or raise the lateness"
+                f"questions must be in the order of their moments: question {self.id[row]} at "
+                f"{utc(int(self.moment[row]))} follows {utc(int(self.moment[row - 1]))}; sort the event log or raise the lateness"
             )
         early = np.flatnonzero(self.known <= self.moment)
         if len(early):
             row = early[0]
             raise ValueError(
                 f"an answer must become known after its question: question {self.id[row]} is asked at "
-                f"{utc(self.moment[row])} and its answer known at {utc(self.known[row])}; a label looks ahead"
+                f"{utc(int(self.moment[row]))} and its answer known at {utc(int(self.known[row]))}; a label looks ahead"
             )
         if (~np.isnan(self.y) & (self.known == NEVER)).any():
             row = np.flatnonzero(~np.isnan(self.y) & (self.known == NEVER))[0]
