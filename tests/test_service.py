@@ -203,6 +203,12 @@ def test_an_answer_told_is_joined_though_nobody_waits_for_it(service):
     assert told.result() == "joined"
 
 
+def test_of_answers_told_at_once_the_first_stands(service):
+    id = service.predict("ETH-USD").prediction_id
+    told = [service.tell(id, y) for y in (1.0, 2.0, 1.0)]
+    assert [future.result() for future in told] == ["joined", 1.0, "repeated"]
+
+
 answers_told = st.lists(
     st.one_of(
         st.just("predict"),
@@ -240,7 +246,7 @@ def test_whatever_comes_in_whatever_order_each_answer_is_joined_and_drained_once
 
 
 KILLED = f"""
-import os, sys
+import sys
 from rtml.serving.service import Service
 from rtml.serving.snapshot import Snapshot
 
@@ -250,26 +256,30 @@ class Zero:
 
 service = Service(sys.argv[1])
 service.publish(Snapshot("v1", Zero(), ("a",), ("ETH-USD",), "ETH-USD", {10 * S}, 0))
-ids = [service.predict_features({{"a": float(i)}}).prediction_id for i in range(600)]
-for id in ids[:5]:
-    service.answer(id, 1.0)
-print(*ids[:5], flush=True)
-late = [service.predict_features({{"a": 0.0}}).prediction_id for i in range(3)]
-print(*late, flush=True)
-os.kill(os.getpid(), 9)
+while True:
+    ids = [service.predict_features({{"a": 1.0}}).prediction_id for i in range(100)]
+    print("given", *ids, flush=True)
+    service.answer(ids[50], 1.0)
+    print("answered", ids[50], flush=True)
 """
 
 
-def test_what_was_acknowledged_survives_a_kill_and_no_id_comes_twice(tmp_path):
+@pytest.mark.parametrize("lines", [1, 2, 9, 40])
+def test_what_was_acknowledged_survives_a_kill_and_no_id_comes_twice(tmp_path, lines):
     path = tmp_path / "log.sqlite"
-    killed = subprocess.run([sys.executable, "-c", KILLED, path], capture_output=True, text=True)
-    answered, late = (line.split() for line in killed.stdout.splitlines())
-    assert killed.returncode == -9, killed.stderr
+    with subprocess.Popen([sys.executable, "-c", KILLED, path], stdout=subprocess.PIPE, text=True) as killed:
+        said = [killed.stdout.readline().split() for _ in range(lines)]
+        killed.kill()
+        said += [line.split() for line in killed.stdout]
+    given = {id for word, *ids in said if word == "given" for id in ids}
+    answered = [id for word, *ids in said if word == "answered" for id in ids]
     with closing(Service(path)) as service:
-        assert [service.answer(id, 1.0) for id in answered] == ["repeated"] * 5
-        assert [told.id for told in service.drain_answers()] == answered
+        assert service.log._database.execute("pragma integrity_check").fetchone() == ("ok",)
+        assert [service.answer(id, 1.0) for id in answered] == ["repeated"] * len(answered)
+        drained = [told.id for told in service.drain_answers()]
+        assert drained[: len(answered)] == answered and len(drained) <= len(answered) + 1
         service.publish(snapshot())
-        assert service.predict_features(dict.fromkeys(NAMES, 1.0)).prediction_id not in late
+        assert service.predict_features(dict.fromkeys(NAMES, 1.0)).prediction_id not in given
 
 
 @pytest.fixture

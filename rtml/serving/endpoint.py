@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import signal
 import socket
 import threading
@@ -98,7 +97,6 @@ class _Announcing(uvicorn.Server):
 
 def _config(app, host: str, port: int) -> uvicorn.Config:
     """Settings for one process: no access log, no websockets, nothing printed from the server's thread."""
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # the app logs its own errors, once
     return uvicorn.Config(
         app,
         host=host,
@@ -106,7 +104,7 @@ def _config(app, host: str, port: int) -> uvicorn.Config:
         http="httptools",
         ws="none",
         log_config=None,
-        log_level="critical",
+        log_level="critical",  # the app logs its own errors, once
         access_log=False,
         proxy_headers=False,
         server_header=False,

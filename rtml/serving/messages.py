@@ -97,7 +97,7 @@ def read_predict(body: bytes) -> PredictRequest:
     """
     try:
         return _predict.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as ex:
+    except (msgspec.DecodeError, UnicodeDecodeError) as ex:
         refuse(ex, body)
 
 
@@ -105,7 +105,7 @@ def read_answer(body: bytes) -> AnswerRequest:
     """Answer of a JSON body."""
     try:
         return _answer.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as ex:
+    except (msgspec.DecodeError, UnicodeDecodeError) as ex:
         refuse(ex, body)
 
 
@@ -133,8 +133,7 @@ def refuse(ex: Exception, body: bytes) -> NoReturn:
     """Say which field broke which rule, and with what."""
     if not isinstance(ex, msgspec.ValidationError):
         rule = "the body must be JSON in UTF-8"
-        reason = "nested too deep" if isinstance(ex, RecursionError) else str(ex)
-        raise invalid("body", f"{rule} ({reason})", body.decode("utf-8", "replace")) from None
+        raise invalid("body", f"{rule} ({ex})", body.decode("utf-8", "replace")) from None
     text = str(ex)
     path = _PATH.search(text)
     named = _NAMED.search(text)
@@ -154,7 +153,7 @@ def _where(path: str, body: bytes) -> tuple[str, Any]:
     """Full name of the field, with the key inside ``features``, and what it held."""
     try:
         value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # what is nested deep is not sent back
         return path.removesuffix("[...]"), None
     if path == "body":
         return path, shown(value)
