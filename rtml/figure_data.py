@@ -141,9 +141,9 @@ def feature_label_correlation(frame: pd.DataFrame, label: str = "y", top: int = 
     if not len(names):
         nothing(ax, "no answered question, or no feature that varies")
         return figure
-    for rows in np.array_split(np.arange(len(frame)), 4):
+    for rows, shade in zip(np.array_split(np.arange(len(frame)), 4), ("#cccccc", "#a6a6a6", GREY, INK), strict=True):
         part = _rank_correlation(frame.iloc[rows], label).reindex(names)
-        ax.plot(part, place, "o", color=GREY, markersize=3.5, alpha=0.6, label="each quarter of the run")
+        ax.plot(part, place, "o", color=shade, markersize=4, label="quarters of the run, first (light) to last (dark)")
     ax.errorbar(
         whole[names], place, xerr=1.96 / np.sqrt(len(frame)), fmt="o", color=BLUE, markersize=7, label="whole run"
     )
@@ -151,7 +151,7 @@ def feature_label_correlation(frame: pd.DataFrame, label: str = "y", top: int = 
     ax.set_yticks(place, names)
     ax.set(xlabel=f"rank correlation with {label} (Spearman), 95 % interval", ylim=(-0.7, len(names) - 0.3))
     handles, labels = ax.get_legend_handles_labels()
-    ax.legend([handles[-1], handles[0]], [labels[-1], labels[0]], loc="lower right")
+    ax.legend([handles[-1], handles[2]], [labels[-1], labels[2]], loc="lower right")
     omitted = f"the {len(names)} strongest of {len(whole)} features; " if len(whole) > len(names) else ""
     ax.set_title(f"{omitted}{len(frame):,} answered questions")
     return figure

@@ -146,7 +146,7 @@ def cost_quality(frame: pd.DataFrame, score: str = "r2_zero", label: str = "R² 
     Parameters
     ----------
     frame
-        Indexed by model, with ``cpu_seconds`` and the score; ``learned``, answers learned, is said where it differs.
+        Indexed by model, with ``cpu_seconds`` and the score; ``samples``, answers learned, is said where it differs.
     """
     need(frame, ("cpu_seconds", score), "cost_quality")
     figure, axes = canvas("What does quality cost?", height=4.0, width=8.4)
@@ -160,13 +160,13 @@ def cost_quality(frame: pd.DataFrame, score: str = "r2_zero", label: str = "R² 
     paint = colours(list(shown.index))
     x, y = np.maximum(shown["cpu_seconds"].to_numpy(float), 1e-4), shown[score].to_numpy(float)
     ax.set_xlim(x.min() / 2, x.max() * max(3.0, (x.max() / x.min()) ** 0.3))
-    differ = "learned" in shown and shown["learned"].nunique() > 1
+    differ = "samples" in shown and shown["samples"].nunique() > 1
     inside = np.clip(y, low + 0.05 * (high - low), high - 0.02 * (high - low))
     ax.xaxis.set_major_formatter("{x:g}")
     ax.scatter(x, inside, color=[paint[n] for n in shown.index], s=60, zorder=3, clip_on=False)
     for at, i in zip(_apart(np.log10(x), inside, high - low), range(len(x)), strict=True):
         off = f" ▼ {y[i]:.3g}" if y[i] < low else ""
-        learned = f", {shown['learned'].iloc[i]:,.0f} learned" if differ else ""
+        learned = f", {shown['samples'].iloc[i]:,.0f} samples" if differ else ""
         place = dict(xytext=(9, 0), textcoords="offset points", va="center", annotation_clip=False)
         behind = dict(facecolor="white", edgecolor="none", pad=0.5, alpha=0.85)
         ax.annotate(f"{shown.index[i]}{off}{learned}", (x[i], at), fontsize=9.5, bbox=behind, **place)

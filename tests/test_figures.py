@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.text import Text
+from PIL import Image
 
 from rtml import figure_style as style
 from rtml import figures, metrics
@@ -92,7 +93,7 @@ def weights(n=24):
 
 def costs():
     y, p = predictions()
-    return metrics.table(y, p).assign(cpu_seconds=np.geomspace(0.001, 40, len(p)), learned=np.arange(len(p)) * 1000)
+    return metrics.table(y, p).assign(cpu_seconds=np.geomspace(0.001, 40, len(p)), samples=np.arange(len(p)) * 1000)
 
 
 def up(n=N):
@@ -240,7 +241,10 @@ def test_a_single_row_is_drawn(name):
 
 def test_a_notebook_shows_a_figure_as_the_value_of_its_cell():
     png, size = DRAWN["latency"]()._repr_png_()
-    assert png.startswith(b"\x89PNG") and size["width"] == 960
+    picture = Image.open(BytesIO(png))
+    assert (size["width"], picture.width) == (960, 1300)
+    assert picture.mode == "P" and len(png) < 60_000, "a palette keeps notebooks and reports small"
+    assert picture.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
 
 
 @pytest.mark.parametrize("name", ["score_over_time"])
