@@ -8,7 +8,7 @@ truth is left out with probability ``alpha`` at most. So one may watch it grow a
 What holds and what does not. It is asymptotic, so nothing is said before `BURN_IN` differences, `BURN_IN_APART` of them
 not zero. From there on, over 5,000 questions, 3 % of normal and of heavy but symmetric streams (Student t, 2.5 degrees
 of freedom) are ever missed, 4 % of those with changing volatility; skewed ones are missed more often (lognormal with
-sigma 1: 8 %, 1.5: 17 %). Paired differences of two models are nearly symmetric; where a few of them outweigh all
+sigma 1: 7 %, 1.5: 19 %). Paired differences of two models are nearly symmetric; where a few of them outweigh all
 others the verdict says so: clip the loss then.
 """
 
