@@ -16,6 +16,7 @@ from rtml.run import run_folder, shown
 
 ROWS = 200  # of a table; what is longer is cut with a note
 UNITS = {"s": "s", "ms": "ms", "us": "µs", "ns": "ns", "bp": "bp", "bps": "bp", "kb": "kB", "mb": "MB", "pct": "%"}
+MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?\+00:00")
 KIND = {".svg": "image/svg+xml", ".png": "image/png"}
 RUN = {
     "state": "",
@@ -36,7 +37,7 @@ def write(folder: Path) -> Path:
     template = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    template.filters |= {"words": words, "number": number}
+    template.filters |= {"words": words, "number": number, "literal": json.dumps}
     page = template.from_string(files("rtml").joinpath("report.html").read_text(encoding="utf-8"))
     path = folder / "report.html"
     path.write_text(page.render(**story(folder)), encoding="utf-8")
@@ -89,14 +90,36 @@ def loaded(folder: Path, item: dict, metrics: dict) -> dict:
 
 
 def cells(table: dict) -> dict:
-    """Cells of a table as text, with the side each column leans to and how many rows are left out."""
-    rows = table["rows"]
-    numeric = [
-        any(type(row[k]) in (int, float) for row in rows) and all(not isinstance(row[k], str) for row in rows)
-        for k in range(len(table["columns"]))
-    ]
-    body = [[number(value) for value in row] for row in rows[:ROWS]]
-    return {"columns": table["columns"], "numeric": numeric, "rows": body, "left_out": max(0, len(rows) - ROWS)}
+    """Cells of a table as text, how each column leans, and how many rows are left out."""
+    columns = [list(column) for column in zip(*table["rows"], strict=True)] or [[] for _ in table["columns"]]
+    shown = zip(*(aligned(column[:ROWS]) for column in columns), strict=True)
+    leans = ["n" if numeric(column) else "t" if all(map(moment, column)) else "" for column in columns]
+    return {
+        "columns": list(zip(map(words, table["columns"]), leans, strict=True)),
+        "rows": [list(zip(row, leans, strict=True)) for row in shown],
+        "left_out": max(0, len(table["rows"]) - ROWS),
+    }
+
+
+def numeric(column: list) -> bool:
+    """Whether a column holds numbers only, some perhaps missing."""
+    kinds = {type(value) for value in column}
+    return bool(kinds & {int, float}) and kinds <= {int, float, type(None)}
+
+
+def aligned(column: list) -> list[str]:
+    """Values of a column as text; fractions with as many digits as the one that needs most, at most four.
+
+    Examples
+    --------
+    >>> aligned([3.9412, 3.8, None]), aligned(["rls", 1]), aligned([0.5, 0.00001])
+    (['3.941', '3.800', '–'], ['rls', '1'], ['0.5', '1e-05'])
+    """
+    fractions = [value for value in column if isinstance(value, float)]
+    if not fractions or any(0 < abs(value) < 1e-4 or abs(value) >= 1e6 for value in fractions):
+        return [number(value) for value in column]
+    digits = max(len(number(value).partition(".")[2]) for value in fractions)
+    return [f"{value:,.{min(digits, 4)}f}" if isinstance(value, float) else number(value) for value in column]
 
 
 def spoken(key: str, value) -> dict:
@@ -122,20 +145,26 @@ def number(value) -> str:
 
     Examples
     --------
-    >>> number(1234567), number(0.0123456), number(1234.5678), number(None), number("2026-01-05T00:00:00+00:00")
-    ('1,234,567', '0.01235', '1,235', '–', '2026-01-05 00:00:00 UTC')
+    >>> number(1234567), number(0.0123456), number(1234.5678), number(None), number("2026-01-05T00:00:00.250000+00:00")
+    ('1,234,567', '0.01235', '1,235', '–', '2026-01-05 00:00:00.25 UTC')
     """
     if value is None:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
-        return f"{value:,}" if abs(value) >= 10_000 else str(value)
+        return f"{value:,}"
     if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+        return f"{value:,.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.4g}"
     if isinstance(value, list | dict):
         return json.dumps(value, ensure_ascii=False)
-    return re.sub(r"^(\d{4}-\d\d-\d\d)T([\d:.]+)\+00:00$", r"\1 \2 UTC", str(value))
+    when = moment(value)
+    return f"{when[1]} {when[2]}{(when[3] or '').rstrip('0').rstrip('.')} UTC" if when else str(value)
+
+
+def moment(value) -> re.Match | None:
+    """Parts of a moment in ISO text."""
+    return MOMENT.fullmatch(value) if isinstance(value, str) else None
 
 
 def heading(notebook: Path) -> tuple[str, str]:

@@ -18,6 +18,7 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
 MARK = ".rtml-run"  # only a folder with this file in it is ever emptied
@@ -150,7 +151,8 @@ class Run:
         if path.stat().st_size > SVG_LIMIT:
             path.unlink()
             path = path.with_suffix(".png")
-            figure.savefig(path, format="png", dpi=120, bbox_inches="tight")
+            figure.savefig(path, format="png", dpi=144, bbox_inches="tight")
+            fewer_colours(path)
         self._tell("figure", name, file=str(path.relative_to(self.folder)), caption=caption)
         return figure
 
@@ -223,6 +225,13 @@ def plain(value):
     if isinstance(value, date):
         return None if value != value else value.isoformat()  # a missing moment, like NaN, is not equal to itself
     return str(value)
+
+
+def fewer_colours(image: Path) -> None:
+    """Store a drawing with 128 colours: a third of the bytes, and nobody sees a difference."""
+    with Image.open(image) as drawing:
+        few = drawing.convert("RGB").quantize(128, dither=Image.Dither.NONE)
+    few.save(image, optimize=True)
 
 
 def progress(work: Iterable | int, label: str) -> tqdm:

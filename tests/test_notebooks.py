@@ -56,18 +56,20 @@ def test_parameters_are_typed_literals_with_a_meaning_and_all_of_them_are_record
     assert not [name for name in parameters if not re.search(rf"\b{name}\b", used)], "declared, but never used"
 
 
-def test_a_parameter_of_two_notebooks_means_the_same_in_both():
+def test_a_parameter_of_two_notebooks_has_one_type_and_one_default():
     met = {}
     for path in NOTEBOOKS:
         for name, parameter in declared(path).items():
-            assert met.setdefault(name, parameter) == parameter, f"{name} of {path.stem} differs from an earlier one"
+            kind = (parameter.type, parameter.default)
+            assert met.setdefault(name, kind) == kind, f"{name} of {path.stem} differs from an earlier one"
 
 
 @each_notebook
 def test_cells_are_short_and_define_nothing(path):
     for cell in code_cells(path):
         text = source(cell)
-        assert text.count("\n") < 15, f"more than 15 lines: {text[:80]}"
+        only_imports = all(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.parse(text).body)
+        assert text.count("\n") < (25 if only_imports else 15), f"more than 15 lines: {text[:80]}"
         assert not re.search(r"^\s*[!%]", text, re.MULTILINE), f"a magic or a shell command: {text[:80]}"
         nodes = list(ast.walk(ast.parse(text)))
         assert not [n for n in nodes if isinstance(n, DEFINITIONS)], f"a definition or a try: {text[:80]}"

@@ -72,7 +72,7 @@ def test_it_shows_headline_worth_sections_and_parameters_in_order(folder):
     text = report.write(folder).read_text()
     text = text[text.index("<header>") :].replace(text[text.index("<nav") : text.index("</nav>")], "")
     shown = ["Run dev", "0.1034", "4.251", "rls v3", "No result here can be traded", "late &amp; were counted."]
-    shown += ["3 · Backtest", "How good is it?", "8640", "R2 of the last hour", "1,234,567", "ETH-USD", "3.11.7"]
+    shown += ["3 · Backtest", "How good is it?", "8,640", "R2 of the last hour", "1,234,567", "ETH-USD", "3.11.7"]
     places = [text.index(words) for words in shown]
     assert places == sorted(places)
     assert text.count("No result here can be traded") == 1
@@ -117,10 +117,10 @@ def test_the_same_folder_gives_the_same_page(folder):
     assert report.write(folder).read_bytes() == report.write(folder).read_bytes()
 
 
-@given(st.floats(allow_nan=False, allow_infinity=False))
+@given(st.floats(-1e300, 1e300))
 def test_a_number_keeps_its_first_digits(value):
     shown = float(report.number(value).replace(",", ""))
-    assert abs(shown - value) <= max(abs(value) * 5.1e-4, 0.0)
+    assert abs(shown - value) <= abs(value) * 5.1e-4
 
 
 def test_the_command_line_writes_it_again_or_says_what_is_missing(folder, capsys):
