@@ -47,6 +47,18 @@ def span_text(nanoseconds: int) -> str:
     return f"{nanoseconds // _UNITS[unit]}{unit}"
 
 
+def round_span(nanoseconds: int) -> str:
+    """The shortest span of a clock face (10s, 1m, 15m, 1h ...) that is not shorter.
+
+    Examples
+    --------
+    >>> round_span(span("14m")), round_span(1), round_span(span("400d"))
+    ('15m', '10s', '7d')
+    """
+    faces = ("10s", "30s", "1m", "5m", "15m", "30m", "1h", "3h", "6h", "12h", "1d", "2d", "7d")
+    return next((face for face in faces if span(face) >= nanoseconds), faces[-1])
+
+
 def utc(nanoseconds: int) -> datetime:
     """Aware UTC datetime of a moment, to the microsecond.
 

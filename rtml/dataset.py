@@ -32,6 +32,10 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.questions)
 
+    def __getitem__(self, part: slice) -> Dataset:
+        """A stretch of the questions; the bars stay whole."""
+        return Dataset(self.bars, self.questions[part], self.offset[part])
+
     def of(self, target: str) -> Questions:
         """The same questions with the answers of another target: return, sign or volatility."""
         q = self.questions

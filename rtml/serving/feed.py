@@ -6,6 +6,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
+import pandas as pd
+
 from rtml.checkpoint import loads
 from rtml.clock import Clock, utc
 from rtml.dataset import Dataset
@@ -59,10 +62,14 @@ class Feed:
         if isinstance(self._service.clock, StreamClock):
             self._service.clock.tell(moment)
 
-    def show(self, data: Dataset) -> None:
-        """Hand over the newest features of a dataset, where no stream arrives."""
-        last, close = data.questions[-1:], float(data.bars["close"].iloc[-1])
-        self._service.update_features(self._recipe.target, int(last.moment[0]), last.X[0], close)
+    def show(self, data: Dataset, offset: int = 0) -> None:
+        """Hand over the newest features that a dataset has, or had when the log was read up to an offset."""
+        asked = int(np.searchsorted(data.offset, offset, side="right")) if offset else len(data)
+        if asked:
+            last = data.questions[asked - 1 : asked]
+            close = float(data.bars["close"].loc[pd.Timestamp(int(last.moment[0]), tz="UTC")])
+            self._tell(int(last.moment[0]))
+            self._service.update_features(self._recipe.target, int(last.moment[0]), last.X[0], close)
 
     def lineage(self, version: str) -> list[dict]:
         """A version and its parents, newest first, as the endpoint tells it."""
