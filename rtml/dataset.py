@@ -15,7 +15,7 @@ from rtml.labels import TARGETS
 from rtml.questions import Questions
 from rtml.store.log import EventLog
 
-CHUNK = 1000  # events between two places at which the stream may be split
+_PLACES = 500  # at how many places a stream may be split, at least
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,13 +75,14 @@ class Dataset:
 def build(log: EventLog, part: str, flow: Flow, done: Callable[[int], object] = int) -> Dataset:
     """Run a whole part of the log through a flow without learners; ``done`` is told the events of each chunk."""
     outcomes, places, after = [], [], 0
+    chunk = max(1, min(1000, log.count(part) // _PLACES))
     while True:
-        offsets, rows = log.read(part, after, 50 * CHUNK)
+        offsets, rows = log.read(part, after, 50_000)
         if not len(rows):
             break
-        for start in range(0, len(rows), CHUNK):
-            outcomes.append(flow.push(rows[start : start + CHUNK]))
-            last = offsets[min(start + CHUNK, len(rows)) - 1]
+        for start in range(0, len(rows), chunk):
+            outcomes.append(flow.push(rows[start : start + chunk]))
+            last = offsets[min(start + chunk, len(rows)) - 1]
             places.append(np.full(len(outcomes[-1].moment), last))
         after = int(offsets[-1])
         done(len(rows))

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from rtml import metrics
+from rtml.clock import NEVER
 from rtml.evidence import Comparison, ConfidenceSequence, compare, confidence_sequence
 from rtml.learner import Learner
 from rtml.models import zoo
@@ -58,25 +59,28 @@ class Evaluation:
         frame["cpu_seconds"] = [p.cpu_seconds for p in self.progress.values()]
         return frame.astype({"answered": int, "samples": int}).rename_axis("model")
 
-    def loss(self, name: str) -> np.ndarray:
-        """Loss of each question, NaN without an answer: squared error, or log loss for the sign."""
+    def loss(self, name: str, cut: float = np.inf) -> np.ndarray:
+        """Loss of each question, NaN without an answer: squared error, or log loss for the sign.
+
+        ``cut`` limits the size of answers and predictions of a return (bp): a few huge moves outweigh a day otherwise.
+        """
         y, p = self.questions.y, self.predictions(name)
         if self.target != "sign":
-            return (y - p) ** 2
+            return (np.clip(y, -cut, cut) - np.clip(p, -cut, cut)) ** 2
         p = np.clip(p, 1e-6, 1 - 1e-6)
         return -np.where(y == 1.0, np.log(p), np.log(1 - p)) + 0 * y
 
-    def compare(self, a: str, b: str, since: int = 0) -> Comparison:
+    def compare(self, a: str, b: str, cut: float = np.inf) -> Comparison:
         """Whether ``a`` loses less than ``b`` on the same questions, valid whenever one looks."""
-        return compare(self.loss(a)[since:], self.loss(b)[since:], names=(a, b), horizon_steps=self._overlap())
+        return compare(self.loss(a, cut), self.loss(b, cut), names=(a, b), horizon_steps=self._overlap())
 
     def difference(self, a: str, b: str) -> ConfidenceSequence:
         """Mean of ``loss(a) - loss(b)`` over time, with its interval."""
         return confidence_sequence(self.loss(a) - self.loss(b), horizon_steps=self._overlap())
 
-    def comparisons(self, name: str, since: int = 0) -> pd.DataFrame:
+    def comparisons(self, name: str, cut: float = np.inf) -> pd.DataFrame:
         """The chosen model against every other: mean difference of the loss a question, interval, verdict."""
-        rows = {other: self.compare(name, other, since) for other in self.progress if other != name}
+        rows = {other: self.compare(name, other, cut) for other in self.progress if other != name}
         columns = {k: [getattr(c, k) for c in rows.values()] for k in ("mean", "low", "high", "n", "verdict")}
         return pd.DataFrame(columns, index=pd.Index(list(rows), name=f"{name} against"))
 
@@ -115,10 +119,12 @@ class Evaluation:
         return quality | {"auc": metrics.auc(sign, p), "hit_rate": metrics.hit_rate(y, p)}
 
     def _overlap(self) -> int:
-        """How many questions are asked until the first is answered."""
+        """How many questions are asked while one waits for its answer: their losses overlap."""
         q = self.questions
-        steps = np.searchsorted(q.moment, q.known[:1], side="left")
-        return max(1, int(steps[0])) if len(q) else 1
+        waits = (q.known - q.moment)[q.known < NEVER]
+        if len(q) < 2 or not len(waits):
+            return 1
+        return max(1, round(float(np.median(waits) / max(np.median(np.diff(q.moment)), 1))))
 
 
 def weights_over_time(name: str, questions: Questions, every: int = 60) -> pd.DataFrame:
