@@ -88,7 +88,8 @@ class Questions:
             row = back[0]
             raise ValueError(
                 f"questions must be in the order of their moments: question {self.id[row]} at "
-                f"{utc(int(self.moment[row]))} follows {utc(int(self.moment[row - 1]))}; sort the event log or raise the lateness"
+                f"{utc(int(self.moment[row]))} follows {utc(int(self.moment[row - 1]))}; "
+                "sort the event log or raise the lateness"
             )
         early = np.flatnonzero(self.known <= self.moment)
         if len(early):
