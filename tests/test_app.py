@@ -238,8 +238,10 @@ def test_a_log_that_cannot_be_written_is_503(fresh):
     fresh.service.publish(snapshot())
     id = fresh.post("/predict", json={"features": dict.fromkeys(NAMES, 1.0)}).json()["prediction_id"]
     fresh.service.log.close()
-    refused = fresh.post("/answers", json={"prediction_id": id, "y": 1.0})
-    assert (refused.status_code, "log is closed" in refused.json()["error"]) == (503, True)
+    told = fresh.post("/answers", json={"prediction_id": id, "y": 1.0})
+    asked = fresh.post("/predict", json={"features": dict.fromkeys(NAMES, 1.0)})
+    for refused in (told, asked):
+        assert (refused.status_code, "log is closed" in refused.json()["error"]) == (503, True)
 
 
 values = st.one_of(

@@ -30,8 +30,9 @@ class PredictionLog:
     >>> import numpy as np
     >>> log = PredictionLog(":memory:")
     >>> log.define("v1", ("a", "b"))
-    >>> id, text = log.next_id()
-    >>> log.append(Row(id, 0, 0, "ETH-USD", "v1", np.array([1.0, 2.0]).tobytes(), 100.0, 0.5, None, 900))
+    >>> log.append(0, 0, "ETH-USD", "v1", np.array([1.0, 2.0]).tobytes(), 100.0, 0.5, None, 900)
+    '1-1'
+    >>> id = tables.id_number("1-1")
     >>> log.answer(id, -1.5, at=10).result(), log.answer(id, -1.5, at=11).result()
     ('joined', 'repeated')
     >>> [(told.x.tolist(), told.y) for told in log.answers()]
@@ -54,12 +55,6 @@ class PredictionLog:
         self._thread = threading.Thread(target=self._run, name="rtml-prediction-log", daemon=True)
         self._thread.start()
 
-    def next_id(self) -> tuple[int, str]:
-        """An id never given before, by this session or an earlier one, and its text."""
-        with self._counting:
-            self.given = number = self.given + 1
-        return self._first + number, self._prefix + str(number)
-
     @property
     def waiting(self) -> int:
         """Predictions not written yet."""
@@ -70,17 +65,21 @@ class PredictionLog:
         with self._lock:
             self._database.execute("insert or replace into definition values (?, ?)", (version, json.dumps(names)))
 
-    def append(self, row: Row) -> None:
-        """Hand over a prediction; it is written soon."""
-        self._rows.append(row)
+    def append(self, *row) -> str:
+        """Hand over a prediction (a :class:`Row` without its id), to be written soon; its id as text.
+
+        An id is never given again, by this session or a later one.
+        """
+        if self._closing or len(self._rows) + len(self._batch) >= BACKLOG:
+            raise LogUnavailable(self._full())
+        with self._counting:
+            self.given = number = self.given + 1
+        self._rows.append((self._first + number, *row))
         if not self._work.is_set():
             self._work.set()
+        return self._prefix + str(number)
 
-    @property
-    def full(self) -> str:
-        """Why no more predictions can be logged, or nothing."""
-        if len(self._rows) + len(self._batch) < BACKLOG and not self._closing:
-            return ""
+    def _full(self) -> str:
         if self._closing:
             return "the prediction log is closed: the endpoint is stopping"
         return f"{BACKLOG} predictions wait to be written: {self.error or 'the disk is too slow'}"
@@ -88,7 +87,7 @@ class PredictionLog:
     def answer(self, id: int, y: float, at: int) -> Future:
         """Join an answer; the future gives "joined", "repeated", "unknown" or, when told otherwise, the first ``y``."""
         if self._closing:
-            raise LogUnavailable("the prediction log is closed: the endpoint is stopping")
+            raise LogUnavailable(self._full())
         future: Future = Future()
         future.set_running_or_notify_cancel()  # an answer told is joined, whoever stops waiting for it
         self._told.append((future, id, y, at))

@@ -116,12 +116,9 @@ class Service:
         price = None if close is None else _price(close, value)
         if not isfinite(value + (price or 0.0) + (p_up or 0.0)):
             raise _not_finite(serving, asked)
-        if log.full:
-            raise Refused(503, log.full)
-        id, text = log.next_id()
         symbol, version, moment = asked.symbol, snapshot.version, asked.moment
         took = self.clock.elapsed() - started
-        log.append((id, now, moment, symbol, version, asked.x_bytes, close, value, p_up, took))
+        text = log.append(now, moment, symbol, version, asked.x_bytes, close, value, p_up, took)
         given = (text, symbol, value, price, close, version)
         when = (asked.features_at, (now - moment) / 1e6, serving.horizon_s, asked.due_at)
         return Prediction(*given, *when) if p_up is None else Prediction(*given, *when, p_up)
