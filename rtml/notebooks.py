@@ -23,10 +23,8 @@ class Started(Engine):
     def execute_managed_notebook(
         cls, nb_man: NotebookExecutionManager, kernel_name: str, manager: ThisInterpreter, start_timeout: int, **_
     ) -> None:
-        """Run the cells and stop the kernel; without time stamps, which would differ from run to run."""
-        client = PapermillNotebookClient(
-            nb_man, km=manager, kernel_name=kernel_name, startup_timeout=start_timeout, record_timing=False
-        )
+        """Run the cells and stop the kernel."""
+        client = PapermillNotebookClient(nb_man, km=manager, kernel_name=kernel_name, startup_timeout=start_timeout)
         client.execute(cleanup_kc=True)
 
 

@@ -79,7 +79,8 @@ def test_a_run_goes_through_fails_with_a_sentence_and_starts_clean(books, at_hom
     assert (status["state"], status["given"]) == ("done", {"SEED": "3"})
     assert {step["state"] for step in status["notebooks"].values()} == {"done"}
     assert (at_home / "runs/latest").resolve() == folder
-    (folder / "left.bin").write_bytes(b"over")
+    for left in (folder / "left.bin", folder / "notebooks/06_older.ipynb"):
+        left.write_bytes(b"over")
 
     assert run(books, "--run", "mine", "-p", "FAIL=true") == 1
     sentence = "AssertionError: no feature was computed: run 01_ingest with a longer stream"
@@ -92,7 +93,7 @@ def test_a_run_goes_through_fails_with_a_sentence_and_starts_clean(books, at_hom
     assert {k: status["notebooks"]["02_features"][k] for k in ("state", "cell", "error")} == {
         "state": "failed", "cell": 4, "error": sentence,
     }  # fmt: skip
-    assert not (folder / "left.bin").exists()
+    assert not (folder / "left.bin").exists() and not (folder / "notebooks/06_older.ipynb").exists()
     assert sentence in (folder / "report.html").read_text()
 
 
