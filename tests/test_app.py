@@ -381,6 +381,8 @@ def test_every_route_is_described_and_answers_as_described(client):
         ("/predict", "post", "422"): client.post("/predict", json={}),
         ("/predict", "post", "413"): client.post("/predict", content=b" " * 70_000),
         ("/answers", "post", "200"): client.post("/answers", json={"prediction_id": id, "y": 1}),
+        ("/models", "get", "200"): client.get("/models"),
+        ("/health", "get", "200"): client.get("/health"),
         ("/answers", "post", "404"): client.post("/answers", json={"prediction_id": "x", "y": 1}),
     }
     for (path, method, status), reply in replies.items():

@@ -110,7 +110,7 @@ def test_without_a_model_the_command_that_makes_one_is_named():
         assert service.update_features("ETH-USD", T0, [1.0, 2.0], 1.0) is False
         with pytest.raises(Refused) as refused:
             service.predict("ETH-USD")
-        assert (refused.value.status, str(refused.value), service.status()["reason"]) == (503, NO_MODEL, NO_MODEL)
+        assert (refused.value.status, str(refused.value), service.health().reason) == (503, NO_MODEL, NO_MODEL)
 
 
 def test_a_model_that_explodes_on_published_features_is_no_answer(service):
@@ -297,10 +297,10 @@ def test_a_log_that_cannot_be_written_is_said_and_nothing_is_lost(service, locke
     ids = [service.predict("ETH-USD").prediction_id for _ in range(5)]
     with pytest.raises(LogUnavailable, match="cannot be written: database is locked"):
         service.answer(ids[0], 1.0)
-    assert "database is locked" in service.status()["reason"]
+    assert "database is locked" in service.health().reason
     locked()
     assert [service.answer(id, 1.0) for id in ids] == ["joined"] * 5
-    assert service.status()["ready"]
+    assert service.health().ready
 
 
 def test_predictions_stop_before_the_memory_is_full(service, locked, monkeypatch):

@@ -177,30 +177,24 @@ def _describe_service(app: App, service: Service, lineage: Callable[[str], list[
     def models() -> Response:
         snapshot = service.snapshot
         if snapshot is None:
-            return _json({"serving": None, "lineage": []})
-        serving = {
-            "version": snapshot.version,
-            "kind": snapshot.kind,
-            "target": snapshot.target,
-            "symbols": snapshot.symbols,
-            "features": snapshot.names,
-            "horizon_s": snapshot.horizon / 1e9,
-            "trained_up_to": utc(snapshot.trained_up_to).isoformat(),
-        }
-        return _json({"serving": serving, "lineage": lineage(snapshot.version)})
+            return _json(messages.Models(None, []))
+        until = utc(snapshot.trained_up_to).isoformat()
+        what = (snapshot.version, snapshot.kind, snapshot.target, snapshot.symbols, snapshot.names)
+        serving = messages.Version(*what, snapshot.horizon / 1e9, until)
+        return _json(messages.Models(serving, lineage(snapshot.version)))
 
     @app.get("/health", **pages.described("GET", "/health"))
     async def health() -> Response:
-        status = service.status()
-        return _json(status, 200 if status["ready"] else 503)
+        health = service.health()
+        return _json(health, 200 if health.ready else 503)
 
     @app.get("/metrics", **pages.described("GET", "/metrics"))
     async def metrics() -> Response:
         return Response(app.counters.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @app.get("/docs", include_in_schema=False)
-    async def docs() -> HTMLResponse:
-        return HTMLResponse(pages.docs(app.openapi()), headers=pages.SHUT)
+    async def docs(request: Request) -> HTMLResponse:
+        return HTMLResponse(pages.docs(app.openapi(), str(request.base_url)), headers=pages.SHUT)
 
     @app.get("/", include_in_schema=False)
     async def index() -> HTMLResponse:

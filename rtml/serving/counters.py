@@ -69,16 +69,16 @@ class Counters(Collector):
         yield from self._state()
 
     def _state(self) -> Iterator[Metric]:
-        service, status = self._service, self._service.status()
+        service, health = self._service, self._service.health()
         yield CounterMetricFamily("rtml_predictions", "Predictions given.", value=service.log.given)
-        yield GaugeMetricFamily("rtml_ready", "1 when predictions can be given.", value=float(status["ready"]))
+        yield GaugeMetricFamily("rtml_ready", "1 when predictions can be given.", value=float(health.ready))
         yield GaugeMetricFamily(
             "rtml_prediction_log_waiting",
             "Predictions not yet on disk.",
-            value=status["predictions_waiting_for_the_log"],
+            value=health.waiting,
         )
         age = GaugeMetricFamily("rtml_features_age_seconds", "Age of the newest features.", labels=("symbol",))
-        for symbol, seconds in status["features_age_s"].items():
+        for symbol, seconds in health.features_age_s.items():
             age.add_metric((symbol,), seconds)
         model = GaugeMetricFamily("rtml_model_info", "The version that serves.", labels=("version", "kind", "target"))
         trained = GaugeMetricFamily("rtml_model_trained_up_to_seconds", "Event time the model has learned up to.")

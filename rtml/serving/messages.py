@@ -17,34 +17,38 @@ Symbol = Annotated[
 ]
 
 
+def _said(description: str) -> Meta:
+    return Meta(description=description)
+
+
 class PredictRequest(Struct, forbid_unknown_fields=True):
     """Ask by symbol (with its newest features), or with features of your own (with or without a symbol)."""
 
     symbol: Symbol | None = None
-    features: dict[str, float] | None = None
+    features: Annotated[dict[str, float] | None, _said("all that the version takes, by name: see /models")] = None
 
 
 class Prediction(Struct, frozen=True, gc=False):
     """What the model expects, from which features, and when the truth will be known."""
 
-    prediction_id: str
+    prediction_id: Annotated[str, _said("to tell the answer with")]
     symbol: str
-    return_bp: float
-    price: float | None
-    close: float | None
-    version: str
-    features_at: str
-    age_ms: float
-    horizon_s: float
-    due_at: str
-    p_up: float | UnsetType = UNSET
+    return_bp: Annotated[float, _said("log return expected over the horizon, basis points")]
+    price: Annotated[float | None, _said("price expected at due_at; null without a close")]
+    close: Annotated[float | None, _said("last close that the features know")]
+    version: Annotated[str, _said("of the model")]
+    features_at: Annotated[str, _said("event time of the features, ISO, UTC")]
+    age_ms: Annotated[float, _said("age of the features, milliseconds")]
+    horizon_s: Annotated[float, _said("seconds")]
+    due_at: Annotated[str, _said("when the truth is known, ISO, UTC")]
+    p_up: Annotated[float | UnsetType, _said("probability that the price rises, where a model gives one")] = UNSET
 
 
 class AnswerRequest(Struct, forbid_unknown_fields=True):
     """The true value of a prediction, once it is known."""
 
     prediction_id: Annotated[str, Meta(min_length=1, max_length=64, description="as /predict gave it")]
-    y: Annotated[float, Meta(description="what came true, in the unit of the prediction")]
+    y: Annotated[float, _said("what came true, in the unit of the prediction")]
 
 
 class AnswerReply(Struct, frozen=True):
@@ -52,6 +56,36 @@ class AnswerReply(Struct, frozen=True):
 
     prediction_id: str
     status: str
+
+
+class Health(Struct, frozen=True):
+    """Ready, or the reason why not."""
+
+    ready: bool
+    reason: Annotated[str, _said("empty when ready")]
+    uptime_s: float
+    version: Annotated[str | None, _said("that serves")]
+    features_age_s: Annotated[dict[str, float], _said("age of the newest features by symbol, seconds")]
+    waiting: Annotated[int, _said("predictions not yet on disk")]
+
+
+class Version(Struct, frozen=True):
+    """A version as it serves."""
+
+    version: str
+    kind: Annotated[str, _said("compiled or river")]
+    target: str
+    symbols: Annotated[tuple[str, ...], _said("that can be asked for")]
+    features: Annotated[tuple[str, ...], _said("names, in the order of the model")]
+    horizon_s: float
+    trained_up_to: Annotated[str, _said("event time, ISO, UTC")]
+
+
+class Models(Struct, frozen=True):
+    """The version that serves, and its ancestors, newest first."""
+
+    serving: Version | None
+    lineage: list[dict]
 
 
 class Refusal(Struct, frozen=True):

@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 
-from rtml.serving.messages import AnswerReply, AnswerRequest, Prediction, PredictRequest, Refusal
+from rtml.serving import messages as m
 
 SUMMARY = "Predictions of a model that keeps learning, and the answers it learns from."
 SHUT = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"}
 
-_TYPES = (PredictRequest, Prediction, AnswerRequest, AnswerReply, Refusal)
+_TYPES = (m.PredictRequest, m.Prediction, m.AnswerRequest, m.AnswerReply, m.Models, m.Version, m.Health, m.Refusal)
 _REFERENCES, SCHEMAS = msgspec.json.schema_components(_TYPES, ref_template="#/components/schemas/{name}")
 _REF = {kind.__name__: reference for kind, reference in zip(_TYPES, _REFERENCES, strict=True)}
 
@@ -22,7 +22,7 @@ _REFUSALS = {
     409: "Answered before with another value.",
     413: "The body is over 64 kB.",
     422: "Bad input: the field, its rule and what was got.",
-    503: "Nothing to predict with yet: the sentence says what to run.",
+    503: "Not possible now: the sentence says why and what to do.",
 }
 _PREDICT = {"status": "200", "schema": "Prediction", "refusals": (422, 503)}
 _ROUTES: dict[tuple[str, str], dict[str, Any]] = {
@@ -41,8 +41,8 @@ _ROUTES: dict[tuple[str, str], dict[str, Any]] = {
         "takes": "AnswerRequest",
         "example": {"prediction_id": "1-1", "y": -0.8},
     },
-    ("GET", "/models"): {"summary": "The version that serves and its ancestors"},
-    ("GET", "/health"): {"summary": "Ready, or the reason why not", "refusals": (503,)},
+    ("GET", "/models"): {"summary": "The version that serves and its ancestors", "schema": "Models"},
+    ("GET", "/health"): {"summary": "Ready, or the reason why not", "schema": "Health", "refusals": (503,)},
     ("GET", "/metrics"): {"summary": "Counters and latencies for Prometheus", "media": "text/plain"},
 }
 
@@ -51,10 +51,10 @@ def described(method: str, path: str) -> dict[str, Any]:
     """How a route is described in OpenAPI."""
     about = _ROUTES[method, path]
     media = about.get("media", "application/json")
-    schema = _REF.get(about.get("schema", ""), {"type": "string" if media == "text/plain" else "object"})
+    schema = _REF.get(about.get("schema", ""), {"type": "string"})
     responses: dict[int, dict] = {200: {"description": "Success.", "content": {media: {"schema": schema}}}}
     for status in about.get("refusals", ()):
-        content = {"application/json": {"schema": _REF["Refusal"] if path != "/health" else {"type": "object"}}}
+        content = {"application/json": {"schema": _REF["Refusal"] if path != "/health" else schema}}
         responses[status] = {"description": _REFUSALS[status], "content": content}
     extra: dict[str, Any] = {}
     if "takes" in about:
@@ -75,17 +75,18 @@ def index() -> str:
     return _page("rtml", f"<p>{SUMMARY}</p><ul>{rows}</ul>")
 
 
-def docs(openapi: dict[str, Any]) -> str:
-    """The OpenAPI description as one page.
+def docs(openapi: dict[str, Any], base: str) -> str:
+    """The OpenAPI description as one page, with commands to copy.
 
     Examples
     --------
-    >>> page = docs({"paths": {"/x": {"get": {"summary": "An <x>", "responses": {}}}}, "components": {"schemas": {}}})
-    >>> "GET /x" in page, "An &lt;x&gt;" in page
-    (True, True)
+    >>> routes = {"/x": {"get": {"summary": "An <x>", "responses": {}}}}
+    >>> page = docs({"paths": routes, "components": {"schemas": {}}}, "http://127.0.0.1:8000/")
+    >>> "GET /x" in page, "An &lt;x&gt;" in page, "curl http://127.0.0.1:8000/x" in page
+    (True, True, True)
     """
     routes = [
-        _route(method.upper(), path, operation)
+        _route(method.upper(), path, operation, base)
         for path, operations in openapi["paths"].items()
         for method, operation in operations.items()
     ]
@@ -94,9 +95,9 @@ def docs(openapi: dict[str, Any]) -> str:
     return _page("rtml: how to ask", f"{top}{''.join(routes)}<h2>Messages</h2>{''.join(messages)}")
 
 
-def _route(method: str, path: str, operation: dict[str, Any]) -> str:
+def _route(method: str, path: str, operation: dict[str, Any], base: str) -> str:
     parts = [f"<h2><code>{method} {escape(path)}</code></h2><p>{escape(operation['summary'])}.</p>"]
-    command = f"curl http://127.0.0.1:8000{path}"
+    command = f"curl {base}{path[1:]}"
     if "requestBody" in operation:
         body = operation["requestBody"]["content"]["application/json"]
         command += f" -d '{json.dumps(body['example'])}'"
@@ -105,7 +106,7 @@ def _route(method: str, path: str, operation: dict[str, Any]) -> str:
         command = f"curl '{command[5:]}?symbol=ETH-USD'"
     parts.append(f"<pre>{escape(command)}</pre>")
     for status, response in operation["responses"].items():
-        schemas = [_link(content["schema"]) for content in response.get("content", {}).values()]
+        schemas = [_link(one["schema"]) for one in response.get("content", {}).values() if "$ref" in one["schema"]]
         parts.append(f"<p><b>{status}</b> {escape(response['description'])} {' '.join(schemas)}</p>")
     return "".join(parts)
 
@@ -131,7 +132,8 @@ def _message(name: str, schema: dict[str, Any]) -> str:
 def _page(title: str, body: str) -> str:
     style = (
         ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;"
-        "padding:0 1rem}pre{overflow-x:auto;padding:.6rem;border:1px solid #8885;border-radius:4px}"
+        "padding:0 1rem}pre{white-space:pre-wrap;overflow-wrap:anywhere;padding:.6rem;border:1px solid #8885;"
+        "border-radius:4px}"
         "td{padding:.2rem .8rem .2rem 0;vertical-align:top}h2{margin-top:2rem}p{margin:.4rem 0}"
     )
     return (

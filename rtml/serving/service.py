@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from rtml.clock import Clock
-from rtml.serving.messages import Prediction, PredictRequest, Refused, encode, invalid, read_predict, shown
+from rtml.serving.messages import Health, Prediction, PredictRequest, Refused, encode, invalid, read_predict, shown
 from rtml.serving.predictions import PredictionLog
 from rtml.serving.snapshot import Newest, Serving, Snapshot
 from rtml.serving.tables import Answered, id_number
@@ -142,19 +142,14 @@ class Service:
         """Answered predictions for the learner, each once."""
         return self.log.drain(n)
 
-    def status(self) -> dict:
+    def health(self) -> Health:
         """Whether it can serve, since when, which version, how old the features are."""
         serving, now = self._serving, self.clock.now()
         ages = {s: (now - f.moment) / 1e9 for s, f in list(serving.newest.items())} if serving else {}
         reason = NO_MODEL if serving is None else self.log.error or ("" if ages else "no features yet")
-        return {
-            "ready": not reason,
-            "reason": reason,
-            "uptime_s": (self.clock.elapsed() - self._started) / 1e9,
-            "version": serving.snapshot.version if serving else None,
-            "features_age_s": ages,
-            "predictions_waiting_for_the_log": self.log.waiting,
-        }
+        uptime_s = (self.clock.elapsed() - self._started) / 1e9
+        version = serving.snapshot.version if serving else None
+        return Health(not reason, reason, uptime_s, version, ages, self.log.waiting)
 
     def close(self) -> None:
         """Write what waits and close the log."""
