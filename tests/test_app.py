@@ -405,6 +405,7 @@ def test_the_docs_show_every_route_and_message(client):
     for path, methods in openapi["paths"].items():
         assert all(f"<code>{method.upper()} {path}</code>" in page for method in methods)
     assert all(f'id="{name}"' in page for name in openapi["components"]["schemas"])
+    assert "&lt;" not in page, "something is escaped twice"
     assert "-d &#x27;{&quot;symbol&quot;: &quot;ETH-USD&quot;}&#x27;" in page
 
 

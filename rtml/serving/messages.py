@@ -52,7 +52,7 @@ class AnswerRequest(Struct, forbid_unknown_fields=True):
 
 
 class AnswerReply(Struct, frozen=True):
-    """``joined`` the first time, ``repeated`` when the same answer was told before."""
+    """What became of an answer: joined the first time, repeated when it was told before."""
 
     prediction_id: str
     status: str

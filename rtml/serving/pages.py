@@ -112,21 +112,22 @@ def _route(method: str, path: str, operation: dict[str, Any], base: str) -> str:
 
 
 def _link(schema: dict[str, Any]) -> str:
+    if "anyOf" in schema:
+        return " or ".join(_link(one) for one in schema["anyOf"])
     if "$ref" in schema:
         name = escape(schema["$ref"].rsplit("/", 1)[1])
         return f'<a href="#{name}">{name}</a>'
-    return escape(" or ".join(_link(one) for one in schema["anyOf"]) if "anyOf" in schema else schema.get("type", ""))
+    return escape(schema.get("type", ""))
 
 
 def _message(name: str, schema: dict[str, Any]) -> str:
-    rows = "".join(
-        f"<tr><td><code>{escape(field)}</code></td><td>{_link(about)}</td>"
-        f"<td>{'required' if field in schema.get('required', ()) else ''}</td>"
-        f"<td>{escape(about.get('description', ''))}</td></tr>"
-        for field, about in schema.get("properties", {}).items()
-    )
+    rows = []
+    for field, about in schema.get("properties", {}).items():
+        optional = "" if field in schema.get("required", ()) else "optional; "
+        meaning = escape(f"{optional}{about.get('description', '')}".removesuffix("; "))
+        rows.append(f"<tr><td><code>{escape(field)}</code></td><td>{_link(about)}</td><td>{meaning}</td></tr>")
     name, meaning = escape(name), escape(schema.get("description", ""))
-    return f'<h3 id="{name}">{name}</h3><p>{meaning}</p><table>{rows}</table>'
+    return f'<h3 id="{name}">{name}</h3><p>{meaning}</p><table>{"".join(rows)}</table>'
 
 
 def _page(title: str, body: str) -> str:
