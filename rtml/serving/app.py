@@ -56,7 +56,7 @@ class App(FastAPI):
     def __init__(self, service: Service) -> None:
         quiet = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}  # nothing leaves here
         about = {"title": "rtml", "summary": pages.SUMMARY, "version": "1"}
-        super().__init__(**about, docs_url=None, redoc_url=None, telemetry=quiet)
+        super().__init__(**about, docs_url=None, redoc_url=None, redirect_slashes=False, telemetry=quiet)
         self.counters = Counters(service)
         self._service = service
         self._doors: dict[tuple[str, str], Reply] = {}
