@@ -58,9 +58,12 @@ def test_the_catalogue_opens_what_it_lists(tmp_path):
     assert isinstance(open_source(str(tmp_path / "ethusd.csv")), Replay)
 
 
-def test_the_live_exchange_says_when_it_comes_and_what_works_now():
-    with pytest.raises(RuntimeError, match=r"'kraken' is not built yet.*set SOURCE to synthetic"):
-        open_source("exchange:kraken")
+def test_an_exchange_is_opened_by_its_name_and_an_unknown_one_lists_the_known():
+    for source in ("kraken", "exchange:kraken", "coinbase", "binance"):
+        live = open_source(source, symbols=["ETH/USD"], backfill="10m", seconds=60)
+        assert live.name == f"exchange:{source.removeprefix('exchange:')}:ETH/USD" and live.symbols == ("ETH/USD",)
+    with pytest.raises(LookupError, match="no exchange 'mtgox'; known: kraken, coinbase, binance"):
+        open_source("exchange:mtgox")
 
 
 def test_a_chunk_holds_at_least_one_row():

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pandas as pd
 
+from rtml.sources.capture import Capture, header
+from rtml.sources.dialects import DIALECTS
 from rtml.sources.exchange import Exchange
 from rtml.sources.market import DRIFTS
 from rtml.sources.protocol import Source
-from rtml.sources.replay import Replay
+from rtml.sources.replay import Replay, place
 from rtml.sources.synthetic import Synthetic
 
 #: What SOURCE may say.
@@ -17,7 +20,10 @@ SOURCES = {
     "synthetic": "a seeded market whose signal is known and drifts; runs anywhere",
     "synthetic:<drift>": f"the same, with the drift named: {', '.join(DRIFTS)}",
     "<file>": "a recording in Parquet or CSV; several comma separated, SYMBOL=<file> to name its symbol",
-    "exchange:<name>": "the live exchange (not built yet)",
+    "kraken, coinbase": "a live exchange: the last hour, then every trade as it comes",
+    "binance": "the same; it does not serve every place",
+    "exchange:<name>": "the same exchanges by their full name",
+    "<capture>": "what a live exchange sent, recorded message by message (Exchange(record=...))",
 }
 
 
@@ -30,10 +36,13 @@ def open_source(
     drift: str = "sudden",
     columns: dict[str, str] | None = None,
     gap: str = "",
+    seconds: float = 0.0,
+    backfill: str = "1h",
 ) -> Source:
     """Open a source by the text of the parameter SOURCE.
 
-    ``seed``, ``hours`` and ``drift`` are the synthetic market's, ``columns`` and ``gap`` the recording's.
+    ``seed``, ``hours`` and ``drift`` are the synthetic market's, ``columns`` and ``gap`` the recording's; ``seconds``
+    (how long to follow it live, 0: until stopped) and ``backfill`` (how much of the past first) the exchange's.
 
     Examples
     --------
@@ -43,9 +52,20 @@ def open_source(
     kind, _, rest = source.strip().partition(":")
     if kind == "synthetic":
         return Synthetic(seed=seed, hours=hours, drift=rest or drift)
-    if kind == "exchange":
-        return Exchange(rest, tuple(symbols))
+    if kind == "exchange" or source.strip() in DIALECTS:
+        return Exchange(rest or source.strip(), tuple(symbols), seconds=seconds, backfill=backfill)
+    if (path := captured(source)) is not None:
+        return Capture(path, symbols)
     return Replay(source, symbols=symbols, columns=columns, gap=gap)
+
+
+def captured(source: str) -> Path | None:
+    """The file that SOURCE names when it is a capture of an exchange."""
+    try:
+        path = place(source.strip())[1]
+    except (FileNotFoundError, ValueError, OSError):
+        return None
+    return path if header(path) else None
 
 
 def catalogue() -> pd.DataFrame:

@@ -46,7 +46,7 @@ class Replay:
     def __init__(
         self, source: str, *, symbols: Sequence[str] = (), columns: dict[str, str] | None = None, gap: str = ""
     ) -> None:
-        given = [_place(part.strip()) for part in source.split(",") if part.strip()]
+        given = [place(part.strip()) for part in source.split(",") if part.strip()]
         if not given:
             raise ValueError("no recording given: set SOURCE to a Parquet or CSV file, or to synthetic")
         files = [(symbol, Recording.open(path, columns or {})) for symbol, path in given]
@@ -72,7 +72,7 @@ class Replay:
         return pieces(self._rows, n)
 
 
-def _place(text: str) -> tuple[str, Path]:
+def place(text: str) -> tuple[str, Path]:
     """Symbol (empty when not given) and file of ``SYMBOL=path`` or ``path``, from here or from the checkout."""
     named = re.fullmatch(r"([A-Za-z0-9:/_-]{2,24})=(.+)", text)
     roots = [Path.cwd(), Path(os.environ.get("RTML_HOME", _CHECKOUT))]

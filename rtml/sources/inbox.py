@@ -1,0 +1,42 @@
+"""Rows on their way from the thread that receives them to the one that reads them."""
+
+from __future__ import annotations
+
+import threading
+
+
+class Inbox:
+    """Rows put in by one thread and taken out by another, all that wait at once.
+
+    Examples
+    --------
+    >>> inbox = Inbox()
+    >>> inbox.put([(1,), (2,)]); inbox.put([(3,)]); inbox.end()
+    >>> inbox.take(), inbox.take(), inbox.ended
+    ([(1,), (2,), (3,)], [], True)
+    """
+
+    def __init__(self) -> None:
+        self.ended = False
+        self._rows: list[tuple] = []
+        self._news = threading.Condition()
+
+    def put(self, rows: list[tuple]) -> None:
+        """Add rows."""
+        with self._news:
+            self._rows.extend(rows)
+            self._news.notify()
+
+    def end(self) -> None:
+        """No more rows will come."""
+        with self._news:
+            self.ended = True
+            self._news.notify_all()
+
+    def take(self) -> list[tuple]:
+        """Everything that waits, at least one row; nothing at the end."""
+        with self._news:
+            while not self._rows and not self.ended:
+                self._news.wait(0.5)  # not for ever: Ctrl-C must get through
+            rows, self._rows = self._rows, []
+        return rows

@@ -1,0 +1,165 @@
+"""Kraken's public REST (``/0/public``) and websocket v2 (``/v2``), from a feed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+
+import numpy as np
+from aiohttp import WSMsgType, web
+
+from loopback.feed import iso
+
+BATCH, TICK = 50, 0.005
+ASSETS = {
+    name: {"aclass": "currency", "altname": altname, "decimals": 10, "display_decimals": 5, "status": "enabled"}
+    for name, altname in (("XXBT", "XBT"), ("XETH", "ETH"), ("ZUSD", "USD"))
+}
+IDS = {"BTC/USD": "XXBTZUSD", "ETH/USD": "XETHZUSD"}
+
+
+def _pair(symbol: str) -> dict:
+    base = {"BTC/USD": "XXBT", "ETH/USD": "XETH"}[symbol]
+    return {
+        "altname": IDS[symbol][1:4] + "USD", "wsname": IDS[symbol][1:4] + "/USD", "base": base,
+        "aclass_base": "currency", "aclass_quote": "currency", "quote": "ZUSD", "lot": "unit", "cost_decimals": 5,
+        "pair_decimals": 1, "lot_decimals": 8, "lot_multiplier": 1, "leverage_buy": [],
+        "leverage_sell": [], "fees": [[0, 0.4]],
+        "fees_maker": [[0, 0.25]], "fee_volume_currency": "ZUSD", "margin_call": 80, "margin_stop": 40,
+        "ordermin": "0.00005", "costmin": "0.5", "tick_size": "0.1", "status": "online",
+    }  # fmt: skip
+
+
+def told(tape, symbol: str, i: int) -> dict:
+    """One trade in a websocket message."""
+    return {
+        "symbol": symbol, "side": "buy" if tape.buy[i] else "sell", "price": float(tape.price[i]),
+        "qty": float(tape.size[i]), "ord_type": "limit", "trade_id": int(tape.id[i]), "timestamp": iso(tape.time[i]),
+    }  # fmt: skip
+
+
+def rest(exchange, request) -> web.Response:
+    """Answer a REST request."""
+    method, query, feed = request.match_info["method"], request.query, exchange.feed
+    if method == "Time":
+        return _ok({"unixtime": feed.now() // 10**9, "rfc1123": ""})
+    if method == "SystemStatus":
+        return _ok({"status": "online", "timestamp": iso(feed.now())})
+    if method == "Assets":
+        return _ok(ASSETS)
+    if method == "AssetPairs":
+        return _ok({IDS[symbol]: _pair(symbol) for symbol in feed.tapes})
+    symbol = next((symbol for symbol in feed.tapes if query.get("pair") == IDS[symbol]), None)
+    if method != "Trades" or symbol is None:
+        return web.json_response({"error": ["EQuery:Unknown asset pair"]})
+    return _ok(_page(exchange, symbol, query))
+
+
+def _page(exchange, symbol: str, query) -> dict:
+    feed, tape, n = exchange.feed, exchange.feed.tapes[symbol], min(int(query.get("count", 1000)), 1000)
+    until = feed.upto(symbol, exchange.faults.lag)
+    start = max(0, until - n)
+    if "since" in query:
+        since = int(query["since"]) if len(query["since"]) > 12 else int(float(query["since"]) * 1e9)
+        start = int(np.searchsorted(tape.time, since, side="right"))
+        until = min(until, start + n)
+    known = [i for i in range(start, until) if not feed.hidden[symbol][i]]
+    rows = [
+        [f"{tape.price[i]:.5f}", f"{tape.size[i]:.8f}", int(tape.time[i]) / 1e9, "b" if tape.buy[i] else "s", "l", "",
+         int(tape.id[i])] for i in known
+    ]  # fmt: skip
+    return {IDS[symbol]: rows, "last": str(int(tape.time[until - 1])) if until > start else query.get("since", "0")}
+
+
+def _ok(result) -> web.Response:
+    return web.json_response({"error": [], "result": result})
+
+
+class Socket:
+    """One websocket connection."""
+
+    def __init__(self, exchange, request) -> None:
+        self.exchange, self.request = exchange, request
+        self.ws = web.WebSocketResponse(compress=False, autoping=False)
+        self.symbols: set[str] = set()
+        self.position, self.sent = 0, time.monotonic()
+
+    async def run(self) -> web.WebSocketResponse:
+        """Serve until the connection ends."""
+        await self.ws.prepare(self.request)
+        self.exchange.sockets.add(self)
+        await self.say({"channel": "status", "type": "update", "data": [{"system": "online", "api_version": "v2"}]})
+        pump = asyncio.create_task(self._pump())
+        try:
+            async for message in self.ws:
+                if message.type == WSMsgType.PING and not self.exchange.faults.stall:
+                    await self.ws.pong(message.data)
+                elif message.type == WSMsgType.TEXT:
+                    await self._asked(json.loads(message.data))
+        finally:
+            pump.cancel()
+            self.exchange.sockets.discard(self)
+        return self.ws
+
+    async def say(self, message) -> None:
+        """Send a message, unless the line is dead."""
+        if not self.exchange.faults.stall and not self.ws.closed:
+            self.sent = time.monotonic()
+            await self.ws.send_str(message if isinstance(message, str) else json.dumps(message))
+
+    async def _asked(self, message: dict) -> None:
+        faults, feed = self.exchange.faults, self.exchange.feed
+        if message.get("method") == "ping":
+            await self.say({"method": "pong", "time_in": iso(feed.now()), "time_out": iso(feed.now())})
+        if message.get("method") != "subscribe" or faults.mute:
+            return
+        wanted = message["params"]
+        self.exchange.subscriptions += 1
+        if faults.rejections > 0:
+            faults.rejections -= 1
+            answer = {"error": faults.reject, "method": "subscribe", "success": False, "symbol": wanted["symbol"][0]}
+            await self.say(answer | {"req_id": message.get("req_id")})
+            return
+        self.position = feed.happened()
+        for symbol in wanted["symbol"]:
+            result = {"channel": "trade", "snapshot": bool(wanted.get("snapshot")), "symbol": symbol}
+            await self.say({"method": "subscribe", "result": result, "success": True, "req_id": message.get("req_id")})
+        for symbol in wanted["symbol"] if wanted.get("snapshot") else ():
+            data = [told(feed.tapes[symbol], symbol, i) for i in self._newest(symbol)]
+            await self.say({"channel": "trade", "type": "snapshot", "data": data})
+        self.symbols |= set(wanted["symbol"])
+
+    def _newest(self, symbol: str) -> list[int]:
+        passed = [i for name, i in self.exchange.feed.between(0, self.position) if name == symbol]
+        return passed[-50:]
+
+    async def _pump(self) -> None:
+        """Tell what happens, in the order of time; a heartbeat after a second without anything."""
+        while not self.ws.closed:
+            if self.symbols and not self.exchange.faults.stall:
+                until = self.exchange.feed.happened()
+                trades = [at for at in self.exchange.feed.between(self.position, until) if at[0] in self.symbols]
+                self.position = until
+                for message in self._messages(trades):
+                    await self.say(message)
+            if self.symbols and time.monotonic() - self.sent > 1:
+                await self.say({"channel": "heartbeat"})
+            await asyncio.sleep(TICK)
+
+    def _messages(self, trades):
+        """Trades of one symbol after another in messages of at most ``BATCH``, faults applied."""
+        faults, tapes, data = self.exchange.faults, self.exchange.feed.tapes, []
+        for symbol, i in trades:
+            if faults.skip > 0:
+                faults.skip -= 1
+                continue
+            if data and (data[-1]["symbol"] != symbol or len(data) == BATCH):
+                yield self._message(data)
+                data = []
+            data.append(told(tapes[symbol], symbol, i))
+        if data:
+            yield self._message(data)
+
+    def _message(self, data: list) -> dict:
+        return {"channel": "trade", "type": "update", "data": data[::-1] if self.exchange.faults.shuffle else data}
