@@ -11,7 +11,7 @@ import numpy as np
 from rtml.clock import NEVER, utc
 from rtml.models.compiled import Compiled, compile
 from rtml.models.river_model import RiverModel
-from rtml.models.rows import check_label, check_row
+from rtml.models.rows import check_label
 from rtml.questions import Questions
 
 _NEVER_YET = -(2**63)
@@ -68,7 +68,7 @@ class Learner:
     def ask(self, id: int, moment: int, x) -> float:
         """Predict, and remember question and features until the answer is told."""
         self._check_turn(id, moment)
-        x = check_row(x, self.names).copy()
+        x = np.array(x, dtype=np.float64)
         prediction = self.model.predict(x)
         self._open[int(id)] = Asked(prediction, x, int(moment))
         self.last_moment = int(moment)
@@ -86,7 +86,7 @@ class Learner:
                 f"{utc(int(known))}: a label looks ahead"
             )
         if y == y:
-            self.model.learn(question.x, check_label(y, self.model.classifier))
+            self.model.learn(question.x, y)
             self.last_learned = max(self.last_learned, int(known))
             self.answered += 1
         else:

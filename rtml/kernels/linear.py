@@ -1,9 +1,10 @@
 """Linear models as compiled transitions over flat arrays: river's SGD, and recursive least squares.
 
-A model of ``d`` features is six arrays. ``how`` (what does not change) holds the numbers named by the constants below.
-``w`` are the weights, the intercept last; ``mean``, ``var`` and ``sd`` what the scaler knows, the count of answers last
-in ``mean``. An ``sd`` is the root of a variance, infinite where nothing varied, so that ``x / inf = 0``; one where no
-scaler is. ``cov`` is the covariance of ``w`` for recursive least squares, and empty for the others.
+A model of ``d`` features is three arrays. ``how``, which does not change, holds the numbers named by the constants.
+``table`` has a row for each name below and ``d + 1`` columns: one a feature and a last one, which holds the intercept
+beside the weights and the count of answers beside the means. A deviation is the root of a variance, infinite where
+nothing varied, so that ``x / inf = 0``; it is one where no scaler is. ``cov`` is the covariance of the weights for
+recursive least squares, and empty for the others.
 """
 
 from __future__ import annotations
@@ -17,20 +18,21 @@ SQUARED, LOG, RECURSIVE = 0, 1, 2
 KIND, SCALE, CLIP, RATE, INTERCEPT_RATE, L2, GRADIENT_LIMIT, WEIGHT_POS, WEIGHT_NEG = range(9)
 FORGETTING, RIDGE, INTERCEPT_PRECISION, RENEWAL = range(3, 7)  # the same places, for recursive least squares
 SIZE = 9  # of how
+WEIGHTS, MEANS, VARIANCES, DEVIATIONS = range(4)  # rows of table
 
 _row = types.Array(types.float64, 1, "C", readonly=True)
 _table = types.Array(types.float64, 2, "C", readonly=True)
 _whole = types.Array(types.int64, 1, "C", readonly=True)
 _vector = types.Array(types.float64, 1, "C")
 _matrix = types.Array(types.float64, 2, "C")
-_learned = (_vector, _vector, _vector, _vector, _matrix)  # w, mean, var, sd, cov
-_stream = types.int64(_table, _row, _whole, _whole, _whole, types.int64, _vector, _row, *_learned)
+_model = (_row, _matrix, _matrix)  # how, table, cov
+_stream = types.int64(_table, _row, _whole, _whole, _whole, types.int64, _vector, *_model)
 _options = {"cache": True, "nogil": True, "error_model": "numpy"}
 _part = njit(inline="always", error_model="numpy")  # of a kernel: a call would cost more than the arithmetic in it
 
 
-@njit(types.boolean(_row, types.int64), **_options)
-def finite(x, d):
+@_part
+def _finite(x, d):
     """Whether a row has ``d`` finite numbers."""
     bad = 0.0
     for j in range(x.shape[0]):
@@ -133,24 +135,45 @@ def _solve(X, i, y, how, w, mean, var, sd, cov, z):
     _condition(w, cov, gain, error, max(spread, 0.0) + forgetting, 1.0 / forgetting)
     if forgetting < 1.0:
         i = int(mean[size - 1]) % size
-        gain[:] = cov[i]
+        for j in range(size):
+            gain[j] = cov[i, j]
         precision = how[RENEWAL] * (how[RIDGE] if i < size - 1 else how[INTERCEPT_PRECISION])
         _condition(w, cov, gain, -w[i], gain[i] + 1.0 / precision, 1.0)
 
 
-@njit(types.float64(_table, _row, *_learned), **_options)
-def predict(X, how, w, mean, var, sd, cov):
-    """Prediction for the only row: a number, or the probability of True."""
-    return _answer(_dot(X, 0, how[CLIP], w, mean, sd, np.empty(X.shape[1])), how[KIND])
+@njit(types.float64(_row, _row, _matrix), **_options)
+def predict(x, how, table):
+    """Prediction for a row: a number, or the probability of True; NaN where a number of the row is missing."""
+    d = table.shape[1] - 1
+    if not _finite(x, d):
+        return np.nan
+    w, mean, sd, z = table[WEIGHTS], table[MEANS], table[DEVIATIONS], np.empty(d)
+    return _answer(_dot(x.reshape((1, d)), 0, how[CLIP], w, mean, sd, z), how[KIND])
+
+
+@njit(types.boolean(_row, types.float64, *_model), **_options)
+def learn(x, y, how, table, cov):
+    """Learn a row; False, and nothing learned, where a number of it is missing."""
+    d = table.shape[1] - 1
+    if not (_finite(x, d) and math.isfinite(y)):
+        return False
+    w, mean, var, sd = table[WEIGHTS], table[MEANS], table[VARIANCES], table[DEVIATIONS]
+    X, z = x.reshape((1, d)), np.empty(d + 1)
+    if how[KIND] == RECURSIVE:
+        _solve(X, 0, y, how, w, mean, var, sd, cov, z)
+    else:
+        _descend(X, 0, y, how, w, mean, var, sd, z)
+    return True
 
 
 @njit(_stream, **_options)
-def replay_descent(X, y, moment, known, order, until, predictions, how, w, mean, var, sd, cov):
+def replay_descent(X, y, moment, known, order, until, predictions, how, table, cov):
     """Ask the last rows of ``X`` at their moments, learn every answer once it is known; return how many answers came.
 
     The rows before those were asked earlier and wait. ``order`` lists rows by the time at which their answer is known.
     An answer known at the very moment of a question comes after it. A NaN closes its question unlearned.
     """
+    w, mean, var, sd = table[WEIGHTS], table[MEANS], table[VARIANCES], table[DEVIATIONS]
     n, told, z = len(moment), 0, np.empty(w.shape[0])
     before = X.shape[0] - n
     for t in range(n + 1):
@@ -166,8 +189,9 @@ def replay_descent(X, y, moment, known, order, until, predictions, how, w, mean,
 
 
 @njit(_stream, **_options)
-def replay_recursive(X, y, moment, known, order, until, predictions, how, w, mean, var, sd, cov):
+def replay_recursive(X, y, moment, known, order, until, predictions, how, table, cov):
     """The same for recursive least squares: a kernel of its own, since one that could do both would be slower."""
+    w, mean, var, sd = table[WEIGHTS], table[MEANS], table[VARIANCES], table[DEVIATIONS]
     n, told, z = len(moment), 0, np.empty(w.shape[0])
     before = X.shape[0] - n
     for t in range(n + 1):

@@ -137,6 +137,8 @@ class RidgeRefit(base.Regressor):
         Penalty on squared weights of standardised features.
     clip
         Limit of a standardised feature.
+    fits
+        Fits after which it stays as it is; 0 for no limit.
 
     Examples
     --------
@@ -147,11 +149,12 @@ class RidgeRefit(base.Regressor):
     6.0
     """
 
-    def __init__(self, every: int = 360, ridge: float = 100.0, clip: float = 8.0) -> None:
+    def __init__(self, every: int = 360, ridge: float = 100.0, clip: float = 8.0, fits: int = 0) -> None:
+        self.fits = fits
         self.every = every
         self.ridge = ridge
         self.clip = clip
-        self._rows: list[list[float]] = []
+        self._rows = np.empty((0, 0))
         self._y: list[float] = []
         self._names: list = []
         self._fit: tuple | None = None
@@ -159,13 +162,22 @@ class RidgeRefit(base.Regressor):
     @property
     def samples(self) -> int:
         """Rows read by all fits so far: the price of starting from scratch."""
-        fits = len(self._y) // self.every
+        fits = min(len(self._y) // self.every, self.fits or len(self._y))
         return self.every * fits * (fits + 1) // 2
 
     def learn_one(self, x: dict, y: float) -> None:
         """Keep the answer; fit again when enough are new."""
+        if self.fits and len(self._y) >= self.fits * self.every:
+            return
         self._names = self._names or list(x)
-        self._rows.append([x[name] for name in self._names])
+        if len(self._y) == len(self._rows):  # full: twice the room
+            grown = np.zeros(
+                (max(2 * len(self._rows), 256), len(self._names))
+            )  # zeros: the same bits in every snapshot
+            if self._y:
+                grown[: len(self._y)] = self._rows
+            self._rows = grown
+        self._rows[len(self._y)] = [x[name] for name in self._names]
         self._y.append(y)
         if len(self._y) % self.every == 0:
             self._fit = self._fitted()
@@ -180,7 +192,7 @@ class RidgeRefit(base.Regressor):
         return float(z @ weights + intercept)
 
     def _fitted(self) -> tuple:
-        X, y = np.array(self._rows), np.array(self._y)
+        X, y = self._rows[: len(self._y)], np.array(self._y)
         mean, deviation = X.mean(axis=0), X.std(axis=0)
         deviation[deviation == 0.0] = np.inf
         Z = np.clip((X - mean) / deviation, -self.clip, self.clip)

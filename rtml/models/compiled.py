@@ -28,11 +28,17 @@ class Compiled:
 
     def predict(self, x: np.ndarray) -> float:
         """Prediction for a row in the order of ``names``; a classifier's is the probability of True."""
-        return flat.predict(check_row(x, self.names), self._how, self._learned)
+        x = np.ascontiguousarray(x, dtype=np.float64)
+        prediction = linear.predict(x, self._how, self._learned.table) if x.ndim == 1 else np.nan
+        if prediction != prediction:
+            check_row(x, self.names)  # the row is to blame, or the model has left the numbers
+        return prediction
 
     def learn(self, x: np.ndarray, y: float) -> None:
         """Learn one answer, or refuse it and stay as it was."""
-        flat.learn(check_row(x, self.names), check_label(y, self.classifier), self._how, self._learned)
+        x, y = np.ascontiguousarray(x, dtype=np.float64), check_label(y, self.classifier)
+        if x.ndim != 1 or not linear.learn(x, y, self._how, *self._learned):
+            check_row(x, self.names)
 
     def replay(self, X, y, moment, known, order, until) -> tuple[np.ndarray, int]:
         """Ask and learn a chunk in a kernel (see :func:`rtml.kernels.linear.replay_descent`)."""
@@ -43,7 +49,7 @@ class Compiled:
     @property
     def weights(self) -> dict[str, float]:
         """Weight of every feature, as the model sees it (after scaling)."""
-        return dict(zip(self.names, self._learned.weights.tolist(), strict=False))
+        return dict(zip(self.names, self._learned.table[linear.WEIGHTS].tolist(), strict=False))
 
     @property
     def state(self) -> dict:

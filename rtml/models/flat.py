@@ -10,30 +10,27 @@ import numpy as np
 from rtml.kernels import linear
 
 INTERCEPT_PRECISION = 1e-4  # so small that the intercept is hardly shrunk, so large that the arithmetic stays exact
-_NOTHING, _FIRST, _EMPTY = np.empty(0, np.int64), np.zeros(1, np.int64), np.empty(0)
 
 
 class Flat(NamedTuple):
     """Everything a linear model has learned.
 
-    ``weights`` end with the intercept and ``means`` with the count of answers; ``deviations`` are the roots of
-    ``variances``, infinite where nothing varied. ``covariance`` is empty but for recursive least squares.
+    ``table`` has the rows weights, means, variances and deviations (roots of variances, infinite where nothing varied)
+    and a column a feature; a last column holds the intercept and the count of answers. ``covariance`` is empty but for
+    recursive least squares.
     """
 
-    weights: np.ndarray
-    means: np.ndarray
-    variances: np.ndarray
-    deviations: np.ndarray
+    table: np.ndarray
     covariance: np.ndarray
 
 
 def fresh(how: np.ndarray, d: int) -> Flat:
     """What a model of ``d`` features knows before the first answer."""
-    covariance = np.empty((0, 0))
+    table, covariance = np.zeros((4, d + 1)), np.empty((0, 0))
+    table[linear.DEVIATIONS] = np.inf if how[linear.SCALE] else 1.0
     if how[linear.KIND] == linear.RECURSIVE:
         covariance = np.diag(np.r_[np.full(d, 1.0 / how[linear.RIDGE]), 1.0 / how[linear.INTERCEPT_PRECISION]])
-    deviations = np.full(d + 1, np.inf if how[linear.SCALE] else 1.0)
-    return Flat(np.zeros(d + 1), np.zeros(d + 1), np.zeros(d + 1), deviations, covariance)
+    return Flat(table, covariance)
 
 
 def recursive_how(ridge: float, forgetting: float, d: int, scale: bool = False, limit: float = math.inf) -> np.ndarray:
@@ -46,16 +43,6 @@ def recursive_how(ridge: float, forgetting: float, d: int, scale: bool = False, 
     return how
 
 
-def predict(x: np.ndarray, how: np.ndarray, flat: Flat) -> float:
-    """Prediction for one row."""
-    return linear.predict(x[None], how, *flat)
-
-
-def learn(x: np.ndarray, y: float, how: np.ndarray, flat: Flat) -> None:
-    """Learn one row."""
-    replay(x[None], np.array([y]), _NOTHING, _FIRST, _FIRST, 0, _EMPTY, how, flat)
-
-
 def replay(X, y, moment, known, order, until, predictions, how: np.ndarray, flat: Flat) -> int:
     """Ask and learn a chunk (see :func:`rtml.kernels.linear.replay_descent`)."""
     recursive = how[linear.KIND] == linear.RECURSIVE
@@ -65,10 +52,10 @@ def replay(X, y, moment, known, order, until, predictions, how: np.ndarray, flat
 
 def to_named(how: np.ndarray, flat: Flat) -> dict:
     """Copy of everything learned, by name; what can be computed from it again is left out."""
-    d = len(flat.weights) - 1
-    named = {"count": float(flat.means[d]), "intercept": float(flat.weights[d]), "weights": flat.weights[:d].copy()}
+    weights, means, variances, _ = flat.table
+    named = {"count": float(means[-1]), "intercept": float(weights[-1]), "weights": weights[:-1].copy()}
     if how[linear.SCALE]:
-        named |= {"means": flat.means[:d].copy(), "variances": flat.variances[:d].copy()}
+        named |= {"means": means[:-1].copy(), "variances": variances[:-1].copy()}
     if how[linear.KIND] == linear.RECURSIVE:
         named["covariance"] = flat.covariance.copy()
     return named
@@ -76,14 +63,14 @@ def to_named(how: np.ndarray, flat: Flat) -> dict:
 
 def from_named(how: np.ndarray, named: dict) -> Flat:
     """What :func:`to_named` took apart."""
-    d = len(named["weights"])
-    flat = fresh(how, d)
-    flat.weights[:] = np.append(named["weights"], named["intercept"])
-    flat.means[d] = named["count"]
+    flat = fresh(how, len(named["weights"]))
+    weights, means, variances, deviations = flat.table
+    weights[:] = np.append(named["weights"], named["intercept"])
+    means[-1] = named["count"]
     if how[linear.SCALE]:
-        flat.means[:d], flat.variances[:d] = named["means"], named["variances"]
-        roots = np.sqrt(flat.variances)
-        flat.deviations[:] = np.where(roots == 0.0, np.inf, roots)
+        means[:-1], variances[:-1] = named["means"], named["variances"]
+        roots = np.sqrt(variances)
+        deviations[:] = np.where(roots == 0.0, np.inf, roots)
     if how[linear.KIND] == linear.RECURSIVE:
         flat.covariance[:] = named["covariance"]
     return flat

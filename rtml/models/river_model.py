@@ -114,11 +114,21 @@ class RiverModel:
             self._saved, self._since = self._pickled(), []
 
     def _pickled(self) -> bytes:
-        """Bytes of the model, in which a feature's name is a number: the same however often it was saved before."""
+        """Bytes of the model, the same however often it was saved before.
+
+        A pickle notes which of its parts are one object. Names of features and types of arrays are one before a restart
+        and several after it, so they are written as a place or a text instead.
+        """
         out = io.BytesIO()
         pickler = pickle.Pickler(out, protocol=5)
         places = {name: place for place, name in enumerate(self.names)}
-        pickler.persistent_id = lambda part: places.get(part) if type(part) is str else None
+        pickler.persistent_id = lambda part: (
+            places.get(part)
+            if type(part) is str
+            else part.str
+            if isinstance(part, np.dtype) and not part.names
+            else None
+        )
         try:
             pickler.dump(self.model)
         except (pickle.PicklingError, AttributeError, TypeError) as ex:
@@ -127,7 +137,7 @@ class RiverModel:
 
     def _unpickled(self, blob: bytes):
         unpickler = pickle.Unpickler(io.BytesIO(blob))
-        unpickler.persistent_load = self.names.__getitem__
+        unpickler.persistent_load = lambda part: np.dtype(part) if type(part) is str else self.names[part]
         return unpickler.load()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from river import base
 
-from rtml.kernels.linear import finite
+from rtml.kernels import linear
 from rtml.models import flat
 
 
@@ -47,17 +47,17 @@ class RecursiveLeastSquares(base.Regressor):
     @property
     def weights(self) -> dict:
         """Weight of every feature seen."""
-        return dict(zip(self._places, self._flat.weights.tolist(), strict=False))
+        return dict(zip(self._places, self._flat.table[linear.WEIGHTS].tolist(), strict=False))
 
     @property
     def intercept(self) -> float:
         """Prediction where every feature is zero."""
-        return float(self._flat.weights[-1])
+        return float(self._flat.table[linear.WEIGHTS, -1])
 
     @property
     def answers(self) -> float:
         """How many answers were learned."""
-        return float(self._flat.means[-1])
+        return float(self._flat.table[linear.MEANS, -1])
 
     def covariance(self, names) -> np.ndarray:
         """Covariance of the weights of these features, in this order, and last of the intercept."""
@@ -67,16 +67,15 @@ class RecursiveLeastSquares(base.Regressor):
 
     def learn_one(self, x: dict, y: float) -> None:
         """Learn one answer; a feature that is absent counts as zero."""
-        row, y = np.array(list(x.values()), dtype=np.float64), float(y)
-        if not (np.isfinite(y) and finite(row, len(x))):
+        if not np.isfinite([*x.values(), y]).all():
             raise ValueError(f"features and label must be finite numbers, got {x} and {y}")
         if not x.keys() <= self._places.keys():
             self.__dict__.update(self._grown([name for name in x if name not in self._places]).__dict__)
-        flat.learn(self._row(x), y, self._how, self._flat)
+        linear.learn(self._row(x), y, self._how, *self._flat)
 
     def predict_one(self, x: dict) -> float:
         """Prediction; a feature that is absent, or was never learned, counts as zero."""
-        return flat.predict(self._row(x), self._how, self._flat)
+        return linear.predict(self._row(x), self._how, self._flat.table)
 
     def _row(self, x: dict) -> np.ndarray:
         return np.array([x.get(name, 0.0) for name in self._places], dtype=np.float64)
@@ -89,6 +88,6 @@ class RecursiveLeastSquares(base.Regressor):
         other._how = flat.recursive_how(self.ridge, self.forgetting, d)
         other._flat = flat.fresh(other._how, d)
         kept = np.r_[:old, d]
-        other._flat.weights[kept], other._flat.means[kept] = self._flat.weights, self._flat.means
+        other._flat.table[:, kept] = self._flat.table
         other._flat.covariance[np.ix_(kept, kept)] = self._flat.covariance
         return other

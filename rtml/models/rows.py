@@ -8,8 +8,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rtml.kernels import linear
-
 
 def check_names(names: Sequence[str]) -> tuple[str, ...]:
     """Names of the columns of a row, or why they cannot be.
@@ -29,8 +27,14 @@ def check_names(names: Sequence[str]) -> tuple[str, ...]:
 def check_row(x, names: tuple[str, ...]) -> np.ndarray:
     """Row as float64, one finite number a name."""
     x = np.ascontiguousarray(x, dtype=np.float64)
-    if x.ndim != 1 or not linear.finite(x, len(names)):
-        _refuse(x, names)
+    if x.shape != (len(names),):
+        raise ValueError(f"a row must have {len(names)} numbers ({', '.join(names)}), got shape {x.shape}")
+    fine = np.isfinite(x)
+    if not fine.all():
+        column = int(np.argmin(fine))
+        raise ValueError(
+            f"feature {names[column]!r} must be a finite number, got {x[column]}: say what missing means upstream"
+        )
     return x
 
 
@@ -61,12 +65,3 @@ def check_state(state: dict, kind: str, names: tuple[str, ...]) -> None:
     if tuple(state["names"]) != names:
         other = sorted(set(state["names"]) ^ set(names)) or "the same names in another order"
         raise ValueError(f"the state has other columns than this model: {other}; restore(state) builds its own model")
-
-
-def _refuse(x: np.ndarray, names: tuple[str, ...]) -> None:
-    if x.shape != (len(names),):
-        raise ValueError(f"a row must have {len(names)} numbers ({', '.join(names)}), got shape {x.shape}")
-    column = int(np.flatnonzero(~np.isfinite(x))[0])
-    raise ValueError(
-        f"feature {names[column]!r} must be a finite number, got {x[column]}: say what missing means upstream"
-    )

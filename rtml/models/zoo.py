@@ -21,12 +21,12 @@ class Entry(NamedTuple):
     meaning: str
 
 
-def _recursive() -> base.Estimator:
-    return preprocessing.StandardScaler() | Clip(8.0) | RecursiveLeastSquares(ridge=100.0)
+def _recursive(forgetting: float = 0.999) -> base.Estimator:
+    return preprocessing.StandardScaler() | Clip(8.0) | RecursiveLeastSquares(ridge=100.0, forgetting=forgetting)
 
 
 def _descent() -> base.Estimator:
-    return preprocessing.StandardScaler() | linear_model.LinearRegression(optim.SGD(0.001), intercept_lr=0.001)
+    return preprocessing.StandardScaler() | linear_model.LinearRegression(optim.SGD(0.0003), intercept_lr=0.0003)
 
 
 def _logistic() -> base.Estimator:
@@ -42,11 +42,13 @@ ZOO = {
     "mean": Entry("baseline", RunningMean, "the mean of all answers so far"),
     "ar1": Entry("baseline", AR1, "a line through the last known return, exact after every answer"),
     "majority": Entry("baseline", Majority, "the share of rises so far, for the sign"),
-    "rls": Entry("linear", _recursive, "recursive least squares, ridge 100: the exact ridge of all answers so far"),
-    "sgd": Entry("linear", _descent, "river's linear regression, stochastic gradient descent at rate 0.001"),
+    "rls": Entry("linear", _recursive, "recursive least squares, ridge 100, forgetting 0.999: old answers fade"),
+    "rls_all": Entry("linear", lambda: _recursive(1.0), "the same without forgetting: the exact ridge of all answers"),
+    "sgd": Entry("linear", _descent, "river's linear regression, stochastic gradient descent at rate 0.0003"),
     "logistic": Entry("linear", _logistic, "river's logistic regression at rate 0.005, for the sign"),
     "tree": Entry("tree", _tree, "river's Hoeffding tree regressor"),
     "ridge_hourly": Entry("refit", RidgeRefit, "a ridge fitted again from scratch every 360 answers on all so far"),
+    "ridge_once": Entry("refit", lambda: RidgeRefit(every=720, fits=1), "a ridge fitted once, after 720 answers"),
 }
 
 
