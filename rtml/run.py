@@ -39,11 +39,12 @@ def home() -> Path:
 
 
 def run_folder(run: str | Path) -> Path:
-    """Folder of a run given by name (``dev``) or by path (``runs/dev``), whatever the current folder is."""
+    """Folder of a run given by name (``dev``, ``latest``) or by path (``runs/dev``), whatever the current folder is."""
     path = Path(run)
     if not str(run).strip() or ".." in path.parts:
         raise ValueError(f"a run is a name such as 'dev' or a folder such as 'runs/dev', got {str(run)!r}")
-    return home() / ("runs" if len(path.parts) == 1 and not path.is_absolute() else "") / path
+    folder = home() / ("runs" if len(path.parts) == 1 and not path.is_absolute() else "") / path
+    return folder.resolve() if folder.is_symlink() else folder
 
 
 def open_run(run_dir: str | Path, *, notebook: str, **parameters) -> Run:
@@ -69,6 +70,8 @@ def open_run(run_dir: str | Path, *, notebook: str, **parameters) -> Run:
 
 def claim(folder: Path) -> None:
     """Make a folder a run folder; one that holds something else is refused, because a run empties its folder."""
+    if folder == home() / "runs" / "latest" and not folder.exists():
+        raise ValueError("latest names the newest run, and there is none yet: name this one, such as RUN=dev")
     if folder.exists() and not (folder / MARK).exists() and any(folder.iterdir()):
         raise ValueError(
             f"{shown(folder)} holds files that no run wrote: name another RUN_DIR, "

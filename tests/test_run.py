@@ -36,6 +36,14 @@ def test_a_run_outside_home_by_dots_is_refused(run):
         run_folder(run)
 
 
+def test_latest_is_the_newest_run_and_never_a_run_of_that_name(tmp_path):
+    with pytest.raises(ValueError, match="latest names the newest run, and there is none yet"):
+        open_run("latest", notebook="01_ingest")
+    open_run("mine", notebook="01_ingest")
+    (tmp_path / "runs/latest").symlink_to("mine")
+    assert open_run("latest", notebook="02_features").folder == tmp_path / "runs/mine"
+
+
 def test_a_missing_artefact_says_what_to_run():
     sentence = r"runs/dev/features.parquet is missing: run 02_features first \(make run-02\)"
     with pytest.raises(FileNotFoundError, match=sentence):
