@@ -240,8 +240,6 @@ def fewer_colours(image: Path) -> None:
 def progress(work: Iterable | int, label: str) -> tqdm:
     """Progress bar around an iterable, or over a total to ``.update()``; silent where ``RTML_QUIET`` is set.
 
-    It is silent under ``make notebooks`` and nbval, so that no half-drawn bar is stored with a notebook's outputs.
-
     Examples
     --------
     >>> [n for n in progress(range(3), "count")]
