@@ -104,6 +104,24 @@ def test_an_answer_due_at_the_moment_of_a_question_comes_after_it():
     assert third != 0.0
 
 
+def test_a_chunk_without_questions_lets_time_pass():
+    questions = stream(20, delays=95)
+    learner, nobody = Learner(RecursiveLeastSquares(), NAMES), questions[:0]
+    learner.replay(questions, until=200)
+    assert (learner.open, learner.answered) == (10, 10)
+    assert len(learner.replay(nobody, until=250)) == 0 and learner.answered == 15
+    learner.replay(nobody)
+    assert learner.open == 0
+
+
+def test_a_chunk_that_starts_before_what_was_revealed_is_refused():
+    questions = stream(20, delays=15)
+    learner = Learner(RecursiveLeastSquares(), NAMES)
+    learner.replay(questions[:10])  # to the end of time, as if nothing followed
+    with pytest.raises(ValueError, match="at equal times ask first, then tell"):
+        learner.replay(questions[10:])
+
+
 def test_a_question_at_the_moment_of_a_learned_answer_is_refused():
     learner = Learner(RecursiveLeastSquares(), NAMES)
     learner.ask(1, 10, np.ones(4))
