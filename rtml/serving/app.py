@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from time import perf_counter
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse
 
-from rtml.clock import utc
+from rtml.clock import Clock, utc
 from rtml.serving import messages, pages
 from rtml.serving.counters import Counters
 from rtml.serving.messages import BODY_LIMIT, Refused, encode
 from rtml.serving.predictions import LogUnavailable
 from rtml.serving.service import Service, verdict
 
+_elapsed = Clock().elapsed  # how long a request took, whatever the clock of the service
 _LOG = logging.getLogger("rtml.serving")
 _JSON = (b"content-type", b"application/json")
 _BROKEN = encode(messages.Refusal("internal error: the request was not served; the server's log has the reason"))
@@ -40,7 +40,8 @@ def make_app(service: Service, lineage: Callable[[str], list[dict]] | None = Non
     >>> service.close()
     """
     app = App(service)
-    _describe_service(app, service, lineage or (lambda version: []))
+    _add_state(app, service, lineage or (lambda version: []))
+    _add_pages(app)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _broken)
     return app
@@ -67,14 +68,14 @@ class App(FastAPI):
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
         if scope["type"] != "http":
             return await super().__call__(scope, receive, send)
-        started, route = perf_counter(), scope["path"]
+        started, route = _elapsed(), scope["path"]
         reply = self._doors.get((scope["method"], route))
         if reply is not None:
             status = await _through(reply, scope, receive, send)
         else:
             status = await self._routed(scope, receive, send)
             route = getattr(scope.get("route"), "path", "other")
-        self.counters.request(route, status, perf_counter() - started)
+        self.counters.request(route, status, (_elapsed() - started) * 1e-9)
 
     async def _routed(self, scope: dict, receive: Callable, send: Callable) -> int:
         status = 500
@@ -170,8 +171,8 @@ async def _rest(body: bytes, receive: Callable) -> bytes:
     return body
 
 
-def _describe_service(app: App, service: Service, lineage: Callable[[str], list[dict]]) -> None:
-    """The routes that are asked now and then."""
+def _add_state(app: App, service: Service, lineage: Callable[[str], list[dict]]) -> None:
+    """What serves, how it is, and what it counted."""
 
     @app.get("/models", **pages.described("GET", "/models"))
     def models() -> Response:
@@ -191,6 +192,10 @@ def _describe_service(app: App, service: Service, lineage: Callable[[str], list[
     @app.get("/metrics", **pages.described("GET", "/metrics"))
     async def metrics() -> Response:
         return Response(app.counters.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _add_pages(app: App) -> None:
+    """The pages for people."""
 
     @app.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> HTMLResponse:

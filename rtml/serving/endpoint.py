@@ -12,6 +12,8 @@ from typing import Self
 
 import uvicorn
 
+from rtml.clock import Clock
+
 GRACE_S = 0.4  # how long an open request may take to end after stop
 
 
@@ -36,11 +38,12 @@ class Endpoint:
         self._server = uvicorn.Server(_config(app, host, port))
         self._thread = threading.Thread(target=self._run, name="rtml-endpoint", daemon=True)
         self._thread.start()
-        deadline = time.monotonic() + start_timeout_s
+        clock = Clock()
+        deadline = clock.elapsed() + start_timeout_s * 1e9
         while not self._server.started:
             if not self._thread.is_alive():
                 raise _not_started(host, port)
-            if time.monotonic() > deadline:
+            if clock.elapsed() > deadline:
                 self._server.should_exit = True
                 raise TimeoutError(f"endpoint not up after {start_timeout_s} s: give it longer (start_timeout_s)")
             time.sleep(0.002)
