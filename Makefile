@@ -39,7 +39,7 @@ report: env  ## write the report of a run again (RUN=latest unless given)
 
 lab: env  ## JupyterLab on the notebooks, after a first demo run so that each of them works by itself
 	@test -e runs/dev/report.html || $(PY) -m rtml.pipeline run --run dev
-	@JUPYTER_PREFER_ENV_PATH=1 $(VENV)/bin/jupyter lab $(LAB_ARGS) notebooks/01_ingest.ipynb
+	@JUPYTER_PREFER_ENV_PATH=1 $(VENV)/bin/jupyter lab --MappingKernelManager.transport_encryption=auto $(LAB_ARGS) notebooks/01_ingest.ipynb
 
 serve: env  ## keep the newest run's champion up behind HTTP until Ctrl-C (SERVE_ARGS="--port 8000")
 	@$(PY) -m rtml.serving --run '$(LAST)' $(SERVE_ARGS)

@@ -136,7 +136,7 @@ class Run:
         path = self.folder / name
         if not path.exists():
             name_of_run = self.folder.name if self.folder == run_folder(self.folder.name) else shown(self.folder)
-            other = "" if name_of_run == "dev" else f" RUN={name_of_run}"
+            other = "" if name_of_run in ("dev", "latest") else f" RUN={name_of_run}"
             raise FileNotFoundError(f"{shown(path)} is missing: run {made_by} first (make run-{made_by[:2]}{other})")
         return path
 
