@@ -273,7 +273,7 @@ def check_whole(path: str) -> int:
 
 def test_killed_at_any_line_of_a_save_leaves_nothing_half(workers, tmp_path):
     counts = []
-    for line in range(1, 1000, 4):
+    for line in range(1, 1000, 5):
         path, said = str(tmp_path / str(line)), str(tmp_path / "said")
         code = workers.run("save_until_killed", path, said, line)
         if code == 0:
@@ -283,7 +283,7 @@ def test_killed_at_any_line_of_a_save_leaves_nothing_half(workers, tmp_path):
         registry = Registry(path)
         assert [version.number for version in save_chain(registry, 3)] == [1, 2, 3]  # the next try goes through
         registry.close()
-    assert len(counts) > 20 and counts == sorted(counts) and set(counts) == {2, 3}
+    assert len(counts) > 15 and counts == sorted(counts) and set(counts) == {2, 3}
 
 
 def test_killed_at_any_moment_keeps_what_was_acknowledged(workers, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -51,13 +52,13 @@ class Workers:
         self._parent.stdout.close()
 
 
-def die_at_line(count: int) -> None:
-    """Kill this process by SIGKILL before the package runs its ``count``-th line from now on."""
-    left = count
+def die_at_line(count: int, *parts: str) -> None:
+    """Kill this process by SIGKILL before the package, or some parts of it, runs its ``count``-th line from now on."""
+    left, watched = count, tuple(os.path.join(PACKAGE, part) for part in parts or ("",))
 
     def trace(frame, event, _):
         nonlocal left
-        if not frame.f_code.co_filename.startswith(PACKAGE):
+        if not frame.f_code.co_filename.startswith(watched):
             return None
         left -= event == "line"
         if left <= 0:
@@ -78,6 +79,8 @@ def _work(module, function: str, arguments: list) -> None:
 
 
 def _serve(module) -> None:
+    importlib.import_module("sqlalchemy.dialects.sqlite")  # else every worker would, when it opens its first database
+    gc.freeze()  # a worker's collector then leaves what it shares with this process alone, which would be copied
     for line in sys.stdin:
         what, *arguments = json.loads(line)
         if what == "start":
