@@ -154,7 +154,7 @@ def test_the_command_goes_on_where_it_was_killed(run, market, tmp_path, capsys):
 @pytest.mark.parametrize("chunk", [1, 7, 5000])
 def test_any_chunk_gives_the_same(market, tmp_path, chunk):
     results = [
-        (train(folder := copy(market, tmp_path / str(size)), until=700, chunk=size, every=span("90s")), result(folder))[
+        (train(folder := copy(market, tmp_path / str(size)), until=350, chunk=size, every=span("1m")), result(folder))[
             1
         ]
         for size in (300, chunk)
@@ -168,13 +168,14 @@ def test_a_river_model_killed_and_started_again_ends_the_same(workers, market, t
     interrupted, uninterrupted = (copy(market, tmp_path / name) for name in ("interrupted", "uninterrupted"))
     for folder in (interrupted, uninterrupted):
         replace(Recipe.read(folder / "recipe.json"), models={"return": "tree"}).write(folder / "recipe.json")
-    train(uninterrupted)
+    until = 1500
+    train(uninterrupted, until=until)
     chance = random.Random(7)
     for _ in range(6):
-        worker = workers.start("train", str(interrupted))
-        time.sleep(chance.uniform(0.1, 0.6))
+        worker = workers.start("train", str(interrupted), 0, until)
+        time.sleep(chance.uniform(0.05, 0.3))
         assert workers.kill(worker) in (0, -signal.SIGKILL)
-    assert workers.run("train", str(interrupted)) == 0
+    assert workers.run("train", str(interrupted), 0, until) == 0
     check_same(result(interrupted), result(uninterrupted))
     assert Registry(uninterrupted / "registry").get("eth@1").format == "pickle"
 
@@ -255,9 +256,9 @@ def test_training_goes_on_behind_the_backtest(run):
 def test_the_newest_outcome_is_that_of_the_last_closed_bar(run):
     with EventLog(run / "events.db") as log:
         registry = Registry(run / "registry")
-        trainer = Trainer(flow(run), log, PART, run / "training.db", registry, "eth", EVERY, chunk=3)
+        trainer = Trainer(flow(run), log, PART, run / "training.db", registry, "eth", EVERY, chunk=10)
         assert trainer.newest is None
-        trainer.run(900)
+        trainer.run(600)
         asked, bars = trainer.newest.moment, trainer.newest.bars
         assert asked[-1] == trainer.predictions().moment.iloc[-1] == bars["end"][-1, 0]
         trainer.close()
