@@ -1,7 +1,7 @@
 """Bars of ten seconds: ours beside pandas and polars, same trades, same run.
 
-``python benchmarks/bench_bars.py`` prints events a CPU second and the ratio to each peer. Ours also de-duplicates by id,
-handles late and disordered trades and emits the empty bars; the peers do none of that.
+``python benchmarks/bench_bars.py`` prints events a CPU second and the ratio to each peer. Ours also
+de-duplicates by id, handles late and disordered trades and emits the empty bars; the peers do none of that.
 """
 
 import os

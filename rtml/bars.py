@@ -28,7 +28,8 @@ class Bars:
     >>> from rtml.events import events
     >>> s = 10**9
     >>> bars = Bars(every="10s", lateness="1s")
-    >>> closed = bars.push(events([1 * s, 12 * s, 15 * s, 31 * s], id=[1, 2, 3, 4], price=[7.0, 8.0, 9.0, 9.5], size=1.0))
+    >>> trades = events([1 * s, 12 * s, 15 * s, 31 * s], id=[1, 2, 3, 4], price=[7.0, 8.0, 9.0, 9.5])
+    >>> closed = bars.push(trades)
     >>> [(int(b["end"]) // s, float(b["open"]), float(b["close"]), int(b["n"])) for b in closed[:, 0]]
     [(20, 8.0, 9.0, 2), (30, 9.0, 9.0, 0)]
     """
@@ -92,7 +93,7 @@ class Bars:
             self._ids[k, np.arange(self._keys["head"][k], self._keys["tail"][k]) % size] = rows
 
     def _reach(self, events: np.ndarray, start: int) -> tuple[int, int]:
-        """End of a run of events that closes a bounded number of bars, and that bound: a gap of years costs no memory."""
+        """End of a run that closes a bounded number of bars, and that bound: a gap of years costs no memory."""
         next_end, max_time = int(self._head["next_end"][0]), int(self._head["max_time"][0])
         first = int(events["time"][start]) if next_end == kernel.NONE else max_time
         low, high, latest, last = kernel.survey(events, start, first, self.every * _MOST_ROWS)

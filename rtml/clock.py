@@ -67,6 +67,7 @@ def utc(nanoseconds: int) -> datetime:
     >>> utc(1_700_000_000_000_000_000).isoformat()
     '2023-11-14T22:13:20+00:00'
     """
+    nanoseconds = int(nanoseconds)
     return datetime.fromtimestamp(nanoseconds // 10**9, UTC) + timedelta(microseconds=nanoseconds % 10**9 // 1000)
 
 

@@ -29,9 +29,10 @@ class Ingested:
     by_reason: pd.DataFrame
 
     def __str__(self) -> str:
+        first, last = (f"{utc(t):%Y-%m-%d %H:%M}" for t in (self.first, self.last))
         return (
             f"{self.source}: {self.received:,} rows received, {self.logged:,} logged, "
-            f"{self.quarantined:,} in quarantine, {utc(self.first):%Y-%m-%d %H:%M} to {utc(self.last):%Y-%m-%d %H:%M} UTC"
+            f"{self.quarantined:,} in quarantine, {first} to {last} UTC"
         )
 
 

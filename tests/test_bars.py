@@ -1,5 +1,7 @@
 """Bars: an independent oracle, every cutting, late and repeated trades, gaps and ticks."""
 
+from itertools import pairwise
+
 import numpy as np
 import polars as pl
 import pytest
@@ -40,7 +42,7 @@ def polars_bars(trades):
 
 def in_pieces(bars, rows, cuts):
     edges = [0, *sorted(c % (len(rows) + 1) for c in cuts), len(rows)]
-    return np.concatenate([bars.push(rows[a:b]) for a, b in zip(edges, edges[1:], strict=False)])
+    return np.concatenate([bars.push(rows[a:b]) for a, b in pairwise(edges)])
 
 
 def test_bars_equal_those_of_polars():

@@ -101,5 +101,5 @@ def test_an_unknown_use_case_is_said():
 
 
 def test_a_share_outside_is_said(data):
-    with pytest.raises(ValueError, match="must lie between 0 and 1, got 1.5"):
+    with pytest.raises(ValueError, match=r"must lie between 0 and 1, got 1\.5"):
         data.split(1.5)

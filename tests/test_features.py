@@ -1,6 +1,7 @@
 """Features: brute force and pandas as oracles, every cutting, no future, ties by sequence."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -77,7 +78,7 @@ def test_any_cutting_gives_the_same_features_and_state(seed, cuts):
     whole, cut = (FeatureSet(declared(), ["x", "y"]) for _ in range(2))
     want = whole.push(time, rows, key)
     edges = [0, *sorted(cuts), len(time)]
-    got = [cut.push(time[a:b], rows[a:b], key[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+    got = [cut.push(time[a:b], rows[a:b], key[a:b]) for a, b in pairwise(edges)]
     assert np.concatenate(got).tobytes() == want.tobytes()
     assert dumps(cut.state) == dumps(whole.state)
 

@@ -1,4 +1,4 @@
-"""The feed: versions and features reach the service while the stream arrives; make serve without and with a champion."""
+"""The feed: versions and features reach the service while the stream arrives; make serve."""
 
 import signal
 import subprocess
@@ -56,7 +56,7 @@ def test_versions_and_features_reach_the_service_while_the_stream_arrives(world)
 
 
 def test_features_shown_are_those_of_the_offset(world):
-    recipe, log, registry, data, trainer = world
+    recipe, _, registry, data, trainer = world
     trainer.run()
     service = Service(clock=StreamClock())
     feed = Feed(service, registry, recipe)

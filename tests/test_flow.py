@@ -1,5 +1,7 @@
 """Flow: one path for every cutting, and the classic leaks, each caught."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
@@ -53,7 +55,7 @@ def test_any_cutting_gives_the_same_outcome_and_state(seed, cuts, horizon):
     rows, one, many = tape(seed), flow(horizon=horizon), flow(horizon=horizon)
     whole = one.push(rows)
     edges = [0, *sorted(cuts), len(rows)]
-    parts = [many.push(rows[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [many.push(rows[a:b]) for a, b in pairwise(edges)]
     for name in ("bars", "moment", "X", "answered", "y", "known"):
         assert np.concatenate([getattr(p, name) for p in parts]).tobytes() == getattr(whole, name).tobytes(), name
     for target, predictions in whole.predictions.items():

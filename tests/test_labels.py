@@ -1,5 +1,7 @@
 """Labels: known one horizon later and not before, silent over gaps."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -36,7 +38,7 @@ def test_any_cutting_gives_the_same_answers_each_when_its_bar_closes(seed, cuts,
     one, many = Labels("10s", f"{10 * steps}s"), Labels("10s", f"{10 * steps}s")
     asked, y = one.push(end, close, whole)
     edges, got = [0, *sorted(cuts), 60], []
-    for a, b in zip(edges, edges[1:], strict=False):
+    for a, b in pairwise(edges):
         part = many.push(end[a:b], close[a:b], whole[a:b])
         assert not len(part[0]) or end[a] <= part[0].min() + many.horizon <= part[0].max() + many.horizon <= end[b - 1]
         got.append(part)

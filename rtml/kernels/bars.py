@@ -104,7 +104,7 @@ def _seen(ids, k, key, id):
     if id > key.max_id:
         return False
     cap = ids.shape[1]
-    for j in range(key.tail - 1, key.head - 1, -1):
+    for j in range(key.tail - 1, key.head - 1, -1):  # noqa: SIM110, numba has no any()
         if ids[k, j & (cap - 1), 0] == id:
             return True
     return False
@@ -141,7 +141,7 @@ _EVENTS = numba.typeof(np.empty(1, EVENT))
 
 @numba.njit(numba.int64[::1](_EVENTS, numba.int64, numba.int64, numba.int64), **_OPTIONS)
 def survey(events, start, origin, reach):
-    """Smallest and largest key, largest time and end of the longest run from ``start`` within ``reach`` of ``origin``."""
+    """Smallest and largest key, largest time, and end of the run from ``start`` within ``reach`` of ``origin``."""
     low = high = events[start].key
     latest, i = events[start].time, start
     while i < events.size and (events[i].time - origin <= reach or i == start):

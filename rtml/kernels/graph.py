@@ -16,8 +16,8 @@ NAMES = ("column", "const", "add", "sub", "mul", "div", "log", "sqrt", "abs", "c
     "lag", "sum", "count", "mean", "std", "min", "max",
 )  # fmt: skip
 
-#: One operation: operands ``a`` and ``b`` are earlier nodes (or a column), ``c`` a constant, ``ring`` where the operand's
-#: past is kept, ``window`` which window, ``cell`` which accumulator (sums) or queue (min, max).
+#: One operation: operands ``a`` and ``b`` are earlier nodes (or a column), ``c`` a constant, ``ring`` where the
+#: operand's past is kept, ``window`` which window, ``cell`` which accumulator (sums) or queue (min, max).
 NODE = np.dtype([(n, "<i8") for n in ("op", "a", "b", "ring", "window", "cell")] + [("c", "<f8")])
 
 #: A running sum and sum of squares as pairs (high, low), and the number of finite values in the window.

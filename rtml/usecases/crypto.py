@@ -31,7 +31,7 @@ def rows(bars: np.ndarray) -> np.ndarray:
 
 def features(symbols: tuple[str, ...], every: str = "10s") -> FeatureSet:
     """What is known of the market when a bar closes, the target's features first."""
-    declared = _own(span(every))
+    declared = _price(span(every)) + _flow(span(every))
     for s, symbol in enumerate(symbols[1:], start=1):
         declared += _other(s, symbol, span(every))
     return FeatureSet(declared, columns(len(symbols)))
@@ -42,20 +42,30 @@ def operators(symbols: tuple[str, ...], every: str, lateness: str, horizon: str)
     return Bars(every, lateness, len(symbols)), features(symbols, every), Labels(every, horizon)
 
 
+def _at(field: str, s: int) -> Formula:
+    return column(field if s == 0 else f"{field}@{s}")
+
+
+def _log_ratio(above: Formula, below: Formula) -> Formula:
+    """Log ratio of two prices in basis points."""
+    return ((above / below).log() * 1e4).clip(LIMIT_BP)
+
+
 def _return(s: int) -> Formula:
-    close = column(_at("close", s))
-    return ((close / close.lag(1)).log() * 1e4).clip(LIMIT_BP)
+    return _log_ratio(_at("close", s), _at("close", s).lag(1))
 
 
-def _at(field: str, s: int) -> str:
-    return field if s == 0 else f"{field}@{s}"
+def _imbalance(s: int, window: str = "") -> Formula:
+    flow, volume = _at("flow", s), _at("volume", s)
+    return flow.over(window, "sum") / volume.over(window, "sum") if window else flow / volume
 
 
-def _own(bar: int) -> list[Feature]:
-    """Price, flow and pace of the target itself."""
-    one, six, thirty = (span_text(bar * k) for k in (1, 6, 30))
-    r, close, value, volume, flow, n = _return(0), *(column(c) for c in ("close", "value", "volume", "flow", "n"))
-    high, low = column("high"), column("low")
+def _price(bar: int) -> list[Feature]:
+    """The target's price: where it went, how far, and where in its range it stands."""
+    six, thirty = span_text(bar * 6), span_text(bar * 30)
+    r, close, high, low = _return(0), column("close"), column("high"), column("low")
+    vwap_gap = _log_ratio(close * column("volume"), column("value"))
+    wide = _log_ratio(high.over(thirty, "max"), low.over(thirty, "min"))
     return [
         Feature("return_1", r, "bp", "return of the bar that just closed"),
         Feature("return_1_lag_1", r.lag(1), "bp", "return of the bar before"),
@@ -65,21 +75,22 @@ def _own(bar: int) -> list[Feature]:
         Feature("move_1", r.abs(), "bp", "size of the last return, without its sign"),
         Feature("volatility_6", r.over(six, "std"), "bp", f"standard deviation of bar returns over {six}"),
         Feature("volatility_30", r.over(thirty, "std"), "bp", f"standard deviation of bar returns over {thirty}"),
-        Feature("imbalance_1", flow / volume, "share", "buys minus sells over all volume, last bar"),
-        Feature("imbalance_6", flow.over(six, "sum") / volume.over(six, "sum"), "share", f"the same over {six}"),
+        Feature("range_1", _log_ratio(high, low), "bp", "high against low of the bar"),
+        Feature("range_30", wide, "bp", f"high against low of {thirty}"),
+        Feature("from_high", _log_ratio(high, close), "bp", "the bar's high against its close"),
+        Feature("vwap_gap", vwap_gap, "bp", "close against the bar's volume weighted price"),
+    ]
+
+
+def _flow(bar: int) -> list[Feature]:
+    """The target's flow and pace: who buys, how often, how dear."""
+    six, n = span_text(bar * 6), column("n")
+    intensity = n.over(six, "sum") / (6 * bar / 1e9)
+    return [
+        Feature("imbalance_1", _imbalance(0), "share", "buys minus sells over all volume, last bar"),
+        Feature("imbalance_6", _imbalance(0, six), "share", f"the same over {six}"),
         Feature("trades_1", (n + 1).log(), "log count", "log of one plus the trades of the bar"),
-        Feature("intensity_6", n.over(six, "sum") / (6 * bar / 1e9), "1/s", f"trades a second over {six}"),
-        Feature(
-            "vwap_gap", ((close * volume / value).log() * 1e4).clip(LIMIT_BP), "bp", "close against the bar's vwap"
-        ),
-        Feature("range_1", ((high / low).log() * 1e4).clip(LIMIT_BP), "bp", "high against low of the bar"),
-        Feature("from_high", ((high / close).log() * 1e4).clip(LIMIT_BP), "bp", "the bar's high against its close"),
-        Feature(
-            "range_30",
-            ((high.over(thirty, "max") / low.over(thirty, "min")).log() * 1e4).clip(LIMIT_BP),
-            "bp",
-            f"high against low of {thirty}",
-        ),
+        Feature("intensity_6", intensity, "1/s", f"trades a second over {six}"),
         Feature("quiet", (column("age_s") + 1).log(), "log s", "log of one plus the seconds since the last trade"),
         Feature("spread", column("spread_bp").clip(LIMIT_BP), "bp", "best ask against best bid, 0 without quotes"),
     ]
@@ -87,31 +98,23 @@ def _own(bar: int) -> list[Feature]:
 
 def _other(s: int, symbol: str, bar: int) -> list[Feature]:
     """The same moment seen in another symbol, and how far it has run ahead."""
-    one, six = span_text(bar), span_text(bar * 6)
-    name = symbol.replace("/", "-").split("-")[0].lower()
-    r, own, flow, volume = _return(s), _return(0), column(_at("flow", s)), column(_at("volume", s))
-    high, close = column(_at("high", s)), column(_at("close", s))
-    thirty = span_text(bar * 30)
-    return [
-        Feature(f"{name}_return_1", r, "bp", f"{symbol}: return of the bar that just closed"),
-        Feature(f"{name}_return_1_lag_1", r.lag(1), "bp", f"{symbol}: return of the bar before"),
-        Feature(f"{name}_return_6", r.over(six, "sum"), "bp", f"{symbol}: return over {six}"),
-        Feature(f"{name}_imbalance_1", flow / volume, "share", f"{symbol}: buys minus sells over all volume"),
-        Feature(
-            f"{name}_imbalance_6",
-            flow.over(six, "sum") / volume.over(six, "sum"),
-            "share",
-            f"{symbol}: the same over {six}",
+    six, thirty = span_text(bar * 6), span_text(bar * 30)
+    r, own, name = _return(s), _return(0), symbol.replace("/", "-").split("-")[0].lower()
+    declared = [
+        ("return_1", r, "bp", "return of the bar that just closed"),
+        ("return_1_lag_1", r.lag(1), "bp", "return of the bar before"),
+        ("return_6", r.over(six, "sum"), "bp", f"return over {six}"),
+        ("imbalance_1", _imbalance(s), "share", "buys minus sells over all volume, last bar"),
+        ("imbalance_6", _imbalance(s, six), "share", f"the same over {six}"),
+        ("lead_1", r - own, "bp", "its last return minus the target's"),
+        ("lead_6", r.over(six, "sum") - own.over(six, "sum"), "bp", f"its return over {six} minus the target's"),
+        (
+            "lead_30",
+            r.over(thirty, "sum") - own.over(thirty, "sum"),
+            "bp",
+            f"its return over {thirty} minus the target's",
         ),
-        Feature(f"{name}_lead_1", r - own, "bp", f"{symbol}'s last return minus the target's"),
-        *(
-            Feature(
-                f"{name}_lead_{k}", r.over(w, "sum") - own.over(w, "sum"), "bp", f"{symbol}'s return over {w} minus it"
-            )
-            for k, w in ((6, six), (30, thirty))
-        ),
-        Feature(
-            f"{name}_from_high", ((high / close).log() * 1e4).clip(LIMIT_BP), "bp", f"{symbol}: high against close"
-        ),
-        Feature(f"{name}_volatility_6", r.over(six, "std"), "bp", f"{symbol}: volatility over {six}"),
+        ("from_high", _log_ratio(_at("high", s), _at("close", s)), "bp", "the bar's high against its close"),
+        ("volatility_6", r.over(six, "std"), "bp", f"standard deviation of bar returns over {six}"),
     ]
+    return [Feature(f"{name}_{what}", formula, unit, f"{symbol}: {words}") for what, formula, unit, words in declared]
