@@ -20,6 +20,10 @@ from rtml.sources.protocol import RAW, pieces
 from rtml.sources.stitch import Stitch
 
 
+_TYPES = {name: "str" for name in ("symbol", "kind", "side")} | {"time": "int64", "id": "int64"}
+_TYPES |= {name: "float64" for name in ("price", "size", "bid", "ask")}
+
+
 def understand(dialect, markets: dict[str, str], kind: str, data):
     """What a note says to ``Stitch``: a message or page is read, anything else is taken as it is."""
     if kind == "ws":
@@ -31,8 +35,7 @@ def understand(dialect, markets: dict[str, str], kind: str, data):
 
 def frame(rows: list[tuple]) -> pd.DataFrame:
     """Raw rows as a frame."""
-    table = pd.DataFrame(rows, columns=list(RAW))
-    return table.astype({"price": float, "size": float, "bid": float, "ask": float, "time": "int64", "id": "int64"})
+    return pd.DataFrame(rows, columns=list(RAW)).astype(_TYPES)
 
 
 class Recorder:

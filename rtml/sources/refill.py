@@ -57,7 +57,7 @@ class Refill:
 
     async def fill(self, symbol: str) -> None:
         """Ask for what follows the last trade in sequence until nothing is missing, or say that it cannot be had."""
-        thread, began, tries = self.stitch.threads[symbol], self.clock.elapsed(), 0
+        thread, doubted, began, tries = self.stitch.threads[symbol], None, 0, 0
         while thread.last is not None:
             last, slack = thread.last, _SLACK[min(tries, 4)] * _SECOND
             try:
@@ -68,12 +68,12 @@ class Refill:
                 self.note("lost", symbol)
                 break
             self.note("rest", [symbol, answer])
-            if thread.last > last:
-                began, tries = self.clock.elapsed(), 0
-                if self.dialect.more(trades, last):
-                    continue
+            if thread.last > last and self.dialect.more(trades, last):
+                continue
             if thread.missing is None:
                 break
+            if thread.missing != doubted:
+                doubted, began, tries = thread.missing, self.clock.elapsed(), 0
             tries += 1
             self._doubt(symbol, trades, tries, began)
             await asyncio.sleep(min(1.0, self.patience.pause(tries)))

@@ -55,16 +55,16 @@ def iso(text: str) -> int:
 def seconds(number: float) -> int:
     """Nanoseconds of seconds since 1970, cut to the microsecond as Kraken's websocket does.
 
-    The shortest text of the number is what the exchange wrote: a product of floats would be off by one in the last
-    digit, and a trade on the edge of a bar would lie in another bar than the same trade over the websocket.
+    A float of that size is good to a quarter of a microsecond, so what lies that little below one is meant to be it: a
+    trade on the edge of a bar must not lie in another bar than the same trade over the websocket.
 
     Examples
     --------
-    >>> seconds(1695628177.7087061)
-    1695628177708706000
+    >>> seconds(1695628177.7087061), seconds(1695628177.7087058)
+    (1695628177708706000, 1695628177708706000)
     """
     whole, _, part = repr(float(number)).partition(".")
-    return int(whole) * 10**9 + int(part[:6].ljust(6, "0")) * 1000
+    return int(whole) * 10**9 + (int(part[:7].ljust(7, "0")) + 3) // 10 * 1000
 
 
 def trade(market, id, time, price, size, side) -> Trade:

@@ -33,7 +33,7 @@ class Tape:
             id=np.arange(n) + int(rng.integers(10_000, 90_000)),
             time=start + np.cumsum(gap).astype(np.int64) * 1000,
             price=np.round(price * np.exp(np.cumsum(rng.normal(0, 2e-5, n))), 1),
-            size=np.round(rng.lognormal(-4, 1.5, n), 8) + 1e-8,
+            size=np.round(rng.lognormal(-4, 1.5, n) + 1e-8, 8),
             buy=rng.random(n) < 0.5,
         )
 
