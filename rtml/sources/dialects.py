@@ -27,7 +27,8 @@ class Kraken:
             return Heard(trades, max(broken, int(not trades)))
         if message.get("method") == "subscribe":
             if message.get("success") is True:
-                return Heard(agreed=(str((message.get("result") or {}).get("symbol")),))
+                result = message.get("result")
+                return Heard(agreed=(str(result.get("symbol") if isinstance(result, dict) else result),))
             return Heard(refused=str(message.get("error") or "no reason given"))
         return NOTHING
 
@@ -156,7 +157,8 @@ class Binance:
         if message.get("e") == "aggTrade":
             return Heard(*read([message], lambda m: Binance._told(m, m["s"])))
         if "id" in message and message.get("error"):
-            return Heard(refused=str(message["error"].get("msg", message["error"])))
+            error = message["error"]
+            return Heard(refused=str(error.get("msg", error) if isinstance(error, dict) else error))
         if "id" in message and "result" in message:
             return Heard(agreed=("*",))
         return NOTHING

@@ -47,7 +47,7 @@ def iso(text: str) -> int:
     1695628177708706000
     """
     part = text[20:].rstrip("Z")
-    if text[19:20] not in (".", "Z", "") or not (part.isdigit() or not part):
+    if len(text) < 19 or text[19:20] not in (".", "Z", "") or not (part.isdigit() or not part):
         raise ValueError(f"not a moment in UTC: {text!r}")
     return _second(text[:19]) + int(part[:9].ljust(9, "0"))
 
