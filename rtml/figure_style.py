@@ -74,6 +74,8 @@ def _plot_class():
     class Plot(Figure):
         """A figure that a notebook shows by itself and that is saved in the house style."""
 
+        picture = b""
+
         def savefig(self, fname, **how):
             with matplotlib.rc_context(STYLE):
                 if how.get("format") != "png" and not str(fname).endswith(".png"):
@@ -82,9 +84,11 @@ def _plot_class():
             _few_colours(whole, fname)
 
         def _repr_png_(self):
-            self.savefig(png := BytesIO(), format="png")
+            if self.stale or not self.picture:  # drawn once for the notebook and the report
+                self.savefig(png := BytesIO(), format="png")
+                self.picture = png.getvalue()
             width, height = (round(inches * 96) for inches in self.get_size_inches())
-            return png.getvalue(), {"width": width, "height": height}
+            return self.picture, {"width": width, "height": height}
 
     return Plot
 

@@ -15,7 +15,7 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_core.utils import run_sync
 from traitlets import Tuple, default
 
-WARM = ("pandas", "matplotlib.pyplot", "numba", "river.linear_model")
+WARM = ("pandas", "matplotlib.figure", "rtml.recipe")  # what every notebook imports, kernels of the models among it
 
 
 class ThisInterpreter(AsyncKernelManager):

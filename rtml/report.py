@@ -17,7 +17,6 @@ from rtml.run import run_folder, shown
 ROWS = 200  # of a table; what is longer is cut with a note
 UNITS = {"s": "s", "ms": "ms", "us": "µs", "ns": "ns", "bp": "bp", "bps": "bp", "kb": "kB", "mb": "MB", "pct": "%"}
 MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?\+00:00")
-KIND = {".svg": "image/svg+xml", ".png": "image/png"}
 RUN = {
     "state": "",
     "started": "",
@@ -80,8 +79,8 @@ def section(folder: Path, name: str, items: list[dict], parameters: dict) -> dic
 def loaded(folder: Path, item: dict, metrics: dict) -> dict:
     """What an item of the contents shows: a figure's bytes, a table's cells, the numbers of a record."""
     if item["kind"] == "figure":
-        path = folder / item["file"]
-        return {"source": f"data:{KIND[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"}
+        picture = base64.b64encode((folder / item["file"]).read_bytes()).decode()
+        return {"source": f"data:image/png;base64,{picture}"}
     if item["kind"] == "table":
         return cells(read(folder, item["file"]))
     if item["kind"] == "numbers":

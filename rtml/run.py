@@ -18,12 +18,10 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 MARK = ".rtml-run"  # only a folder with this file in it is ever emptied
 KEPT = {MARK, "status.json", "notebooks"}  # belong to the runner, which writes them before notebook 01 opens the run
-SVG_LIMIT = 80_000  # bytes; a heavier drawing is stored as PNG so that a report of 25 figures stays below 3 MB
 
 
 def home() -> Path:
@@ -148,15 +146,11 @@ class Run:
         return numbers
 
     def figure(self, name: str, figure, caption: str = ""):
-        """Save a matplotlib figure for the report, as SVG or, when that is heavy, as PNG, and hand it back."""
-        path = self.path(f"figures/{self.notebook}/{name}.svg")
-        figure.savefig(path, format="svg", bbox_inches="tight", metadata={"Date": None})
-        if path.stat().st_size > SVG_LIMIT:
-            path.unlink()
-            path = path.with_suffix(".png")
-            figure.savefig(path, format="png", dpi=144, bbox_inches="tight")
-            fewer_colours(path)
-        self._tell("figure", name, file=str(path.relative_to(self.folder)), caption=caption)
+        """Save a figure for the report, the very picture that the notebook shows, and hand it back."""
+        path = self.path(f"figures/{self.notebook}/{name}.png")
+        picture, size = figure._repr_png_()
+        path.write_bytes(picture)
+        self._tell("figure", name, file=str(path.relative_to(self.folder)), caption=caption, width=size["width"])
         return figure
 
     def table(self, name: str, frame, caption: str = ""):
@@ -228,13 +222,6 @@ def plain(value):
     if isinstance(value, date):
         return None if value != value else value.isoformat()  # a missing moment, like NaN, is not equal to itself
     return str(value)
-
-
-def fewer_colours(image: Path) -> None:
-    """Store a drawing with 128 colours: a third of the bytes, and nobody sees a difference."""
-    with Image.open(image) as drawing:
-        few = drawing.convert("RGB").quantize(128, dither=Image.Dither.NONE)
-    few.save(image, optimize=True)
 
 
 def progress(work: Iterable | int, label: str) -> tqdm:

@@ -3,13 +3,13 @@
 import json
 import os
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rtml import figures, metrics
 from rtml.run import home, open_run, plain, progress, run_folder
 
 
@@ -111,33 +111,17 @@ def test_a_failed_write_leaves_the_old_file(monkeypatch):
     assert run.read_json("catalogue.json") == {"a": 1}
 
 
-def drawing(points):
-    matplotlib.use("agg")
-    from matplotlib.figure import Figure
-
-    figure = Figure()
-    figure.add_subplot().scatter(range(points), range(points))
-    return figure
-
-
-def test_a_figure_is_svg_a_heavy_one_png_and_both_are_handed_back():
+def test_a_figure_is_saved_as_the_notebook_shows_it_and_handed_back():
     run = open_run("dev", notebook="02_features")
-    for name, points in (("light", 10), ("heavy", 3000)):
-        figure = drawing(points)
-        assert run.figure(name, figure) is figure
-    files = [item["file"] for item in run.read_json("contents.json")["02_features"]]
-    assert files == ["figures/02_features/light.svg", "figures/02_features/heavy.png"]
-    assert sorted(p.name for p in (run.folder / "figures/02_features").iterdir()) == ["heavy.png", "light.svg"]
-
-
-def test_the_same_drawing_gives_the_same_bytes():
-    run = open_run("dev", notebook="02_features")
-    matplotlib.rcParams["svg.hashsalt"] = "rtml"
-    blobs = []
-    for _ in range(2):
-        run.figure("light", drawing(10))
-        blobs.append((run.folder / "figures/02_features/light.svg").read_bytes())
-    assert blobs[0] == blobs[1]
+    figure = figures.calibration(metrics.calibration(np.linspace(0, 1, 500) > 0.5, np.linspace(0.1, 0.9, 500)))
+    assert run.figure("calibration", figure, caption="It comes true.") is figure
+    item = run.read_json("contents.json")["02_features"][0]
+    picture, size = figure._repr_png_()
+    assert (run.folder / item["file"]).read_bytes() == picture
+    assert item == {
+        "kind": "figure", "name": "calibration", "file": "figures/02_features/calibration.png",
+        "caption": "It comes true.", "width": size["width"],
+    }  # fmt: skip
 
 
 def test_a_table_keeps_its_named_index_and_its_texts():
