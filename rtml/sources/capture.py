@@ -19,7 +19,6 @@ from rtml.sources.dialects import DIALECTS
 from rtml.sources.protocol import RAW, pieces
 from rtml.sources.stitch import Stitch
 
-
 _TYPES = {name: "str" for name in ("symbol", "kind", "side")} | {"time": "int64", "id": "int64"}
 _TYPES |= {name: "float64" for name in ("price", "size", "bid", "ask")}
 

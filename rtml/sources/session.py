@@ -177,7 +177,7 @@ class Session:
             if self.state == "LIVE" and self.stitch.live:
                 if seconds and now - self._since >= seconds * _SECOND:
                     return
-                self._tick(now)
+                self.tick(now)
 
     def _look(self, now: int) -> None:
         """Note whether any frame came, a pong too."""
@@ -185,7 +185,8 @@ class Session:
         if stamp and stamp != self._stamp:
             self._stamp, self._frame = stamp, now
 
-    def _tick(self, now: int) -> None:
+    def tick(self, now: int) -> None:
+        """Tell the time of a market that was quiet for a while."""
         quiet = now - max(self._moved, self._ticked)
         trusted = min(now, self._frame + int(self.patience.trust * _SECOND))
         if self.stitch.time and quiet >= self.patience.tick * _SECOND and trusted > max(self._moved, self._ticked):

@@ -70,16 +70,18 @@ class Stitch:
         self._start = 0
         self._target = next(iter(markets))
         self._by_market = {thread.market: thread for thread in self.threads.values()}
+        self._behind_now = dict.fromkeys(markets)  # symbols that are not level
+        self._flowing = False  # live at the last note: no row waits
         self._out: list[tuple] = []
 
     @property
     def live(self) -> bool:
         """Whether nothing is missing of any symbol."""
-        return all(thread.level for thread in self.threads.values())
+        return not self._behind_now
 
     def behind(self) -> list[str]:
         """Symbols of which something is missing."""
-        return [symbol for symbol, thread in self.threads.items() if not thread.level]
+        return [symbol for symbol in self.threads if symbol in self._behind_now]
 
     def take(self, kind: str, data) -> list[tuple]:
         """Rows (columns of ``RAW``) that a note sets free.
@@ -90,103 +92,113 @@ class Stitch:
         drops an id that does not exist; ``tick`` tells the time of a quiet market.
         """
         self._out = []
-        getattr(self, "_" + kind)(data)
-        self._merge()
+        changed = getattr(self, "_" + kind)(data)
+        for thread in changed:
+            if thread.level:
+                self._behind_now.pop(thread.symbol, None)
+            else:
+                self._behind_now[thread.symbol] = None
+        self._merge(changed)
         if self._out and kind != "tick":
             self.time = max(self.time, max(map(_TIME, self._out)))
         return self._out
 
-    def _begin(self, data: dict) -> None:
+    def _begin(self, data: dict) -> list[Thread]:
         self._start = data["from"]
         for symbol, thread in self.threads.items():
             thread.last, thread.time = data[symbol] or (None, data["from"])
+        return list(self.threads.values())
 
-    def _ws(self, heard: Heard) -> None:
+    def _ws(self, heard: Heard) -> list[Thread]:
         self.counts["broken"] += heard.broken
+        changed = self._offer(heard.trades)
         if heard.newest and heard.newest[0] in self._by_market:
             thread = self._by_market[heard.newest[0]]
             thread.newest = max(thread.newest, heard.newest[1])
-        self._offer(heard.trades)
+            changed.append(thread)
+        return changed
 
-    def _rest(self, page: tuple) -> None:
+    def _rest(self, page: tuple) -> list[Thread]:
         _, trades, broken = page
         self.counts["pages"] += 1
         self.counts["broken"] += broken
-        self._offer(trades)
+        return self._offer(trades)
 
-    def _behind(self, _) -> None:
+    def _behind(self, _) -> list[Thread]:
         for thread in self.threads.values():
             thread.behind = True
+        return list(self.threads.values())
 
-    def _level(self, symbol: str) -> None:
+    def _level(self, symbol: str) -> list[Thread]:
         thread = self.threads[symbol]
         thread.behind = False
         if thread.last is None and thread.held:
             thread.last = min(thread.held) - 1
             self._advance(thread)
+        return [thread]
 
-    def _lost(self, symbol: str) -> None:
+    def _lost(self, symbol: str) -> list[Thread]:
         """What lies before the first trade held never comes: say so, and go on with that trade."""
         thread = self.threads[symbol]
-        if not thread.held or thread.last is None:
-            return
-        first = min(thread.held)
-        end = max(thread.held[first].time - 1, thread.time + 1)
-        self.counts["gaps"] += 1
-        self.counts["lost"] += first - 1 - thread.last
-        thread.ready.append((symbol, "gap", end, None, None, None, thread.time, None, None))
-        thread.last = first - 1
-        self._advance(thread)
+        if thread.held and thread.last is not None:
+            first = min(thread.held)
+            end = max(thread.held[first].time - 1, thread.time + 1)
+            self.counts["gaps"] += 1
+            self.counts["lost"] += first - 1 - thread.last
+            thread.ready.append((symbol, "gap", end, None, None, None, thread.time, None, None))
+            thread.last = first - 1
+            self._advance(thread)
+        return [thread]
 
-    def _false(self, symbol: str) -> None:
+    def _false(self, symbol: str) -> list[Thread]:
         thread = self.threads[symbol]
         thread.newest = -1
         if thread.held:
             del thread.held[min(thread.held)]
         self.counts["false"] += 1
+        return [thread]
 
-    def _tick(self, time: int) -> None:
+    def _tick(self, time: int) -> list[Thread]:
         self.counts["ticks"] += 1
         self._out.append((self._target, "tick", time, None, None, None, -1, None, None))
+        return []
 
-    def _offer(self, trades) -> None:
+    def _offer(self, trades) -> list[Thread]:
+        """Take trades; the symbols they belong to."""
+        changed: dict[str, Thread] = {}
         for trade in trades:
             thread = self._by_market.get(trade.market)
             if thread is None:
                 self.counts["strange"] += 1
-            elif thread.last is None and not thread.behind:
-                thread.last = trade.id
-                self._send(thread, trade)
-            elif (thread.last is not None and trade.id <= thread.last) or trade.id in thread.held:
+                continue
+            changed[trade.market] = thread
+            if thread.last is None and not thread.behind:
+                thread.last = trade.id - 1
+            if (thread.last is not None and trade.id <= thread.last) or trade.id in thread.held:
                 self.counts["duplicate"] += 1
             else:
                 thread.held[trade.id] = trade
                 self._advance(thread)
+        return list(changed.values())
 
     def _advance(self, thread: Thread) -> None:
         while thread.last is not None and (trade := thread.held.pop(thread.last + 1, None)) is not None:
-            thread.last = trade.id
-            self._send(thread, trade)
+            thread.last, thread.time = trade.id, max(thread.time, trade.time)
+            if trade.time >= self._start:
+                self.counts["trades"] += 1
+                row = (thread.symbol, "trade", trade.time, trade.price, trade.size, trade.side, trade.id, None, None)
+                thread.ready.append(row)
 
-    def _send(self, thread: Thread, trade: Trade) -> None:
-        thread.time = max(thread.time, trade.time)
-        if trade.time >= self._start:
-            self.counts["trades"] += 1
-            row = (thread.symbol, "trade", trade.time, trade.price, trade.size, trade.side, trade.id, None, None)
-            thread.ready.append(row)
-
-    def _merge(self) -> None:
+    def _merge(self, changed: list[Thread]) -> None:
         """Move rows out: all when every symbol is level, else those whose time every symbol behind has passed."""
-        waiting = [thread for thread in self.threads.values() if thread.ready]
-        if not waiting:
+        if self.live and len(changed) == 1 and self._flowing:  # the common case: one message, nothing waits
+            self._out.extend(changed[0].ready)
+            changed[0].ready.clear()
             return
-        behind = [thread.time for thread in self.threads.values() if not thread.level]
-        if len(waiting) == 1 and not behind:
-            self._out.extend(waiting[0].ready)
-            waiting[0].ready.clear()
-            return
-        until = min(behind, default=None)
-        self._out.extend(heapq.merge(*(_upto(thread.ready, until) for thread in waiting), key=_TIME))
+        until = min((self.threads[symbol].time for symbol in self._behind_now), default=None)
+        waiting = [thread.ready for thread in self.threads.values() if thread.ready]
+        self._out.extend(heapq.merge(*(_upto(ready, until) for ready in waiting), key=_TIME))
+        self._flowing = self.live
 
 
 def _upto(ready: deque, until: int | None):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,18 +18,23 @@ class Feed:
     ----------
     past : float
         Seconds of the tape that lie in the past when the clock starts.
+    wall : bool
+        Shift the tape so that its clock is the machine's.
     """
 
-    def __init__(self, tapes: dict[str, Tape], speed: float = 1.0, past: float = 30.0) -> None:
-        self.tapes, self.speed = tapes, speed
+    def __init__(self, tapes: dict[str, Tape], speed: float = 1.0, past: float = 30.0, wall: bool = False) -> None:
         first = min(int(tape.time[0]) for tape in tapes.values())
-        self._time, self._at = first + int(past * 1e9), time.monotonic()
+        shift = time.time_ns() - first - int(past * 1e9) if wall else 0
+        self.tapes = {symbol: replace(tape, time=tape.time + shift // 1000 * 1000) for symbol, tape in tapes.items()}
+        self.speed, self._time, self._at = speed, first + shift + int(past * 1e9), time.monotonic()
         self._frozen = False
         self.hidden = {symbol: np.zeros(len(tape), bool) for symbol, tape in tapes.items()}  # what REST does not know
-        merged = [(int(t), k, i) for k, tape in enumerate(tapes.values()) for i, t in enumerate(tape.time)]
-        self._order = sorted(merged)
-        self._names = list(tapes)
-        self._times = np.array([t for t, _, _ in self._order])
+        self._names, all_tapes = list(self.tapes), list(self.tapes.values())
+        times = np.concatenate([tape.time for tape in all_tapes])
+        order = np.argsort(times, kind="stable")
+        self._times = times[order]
+        self._key = np.repeat(np.arange(len(all_tapes)), [len(tape) for tape in all_tapes])[order]
+        self._index = np.concatenate([np.arange(len(tape)) for tape in all_tapes])[order]
 
     def now(self) -> int:
         """The exchange's time, ns."""
@@ -53,7 +59,12 @@ class Feed:
 
     def between(self, start: int, end: int) -> list[tuple[str, int]]:
         """Symbol and index of trades number ``start`` to ``end`` of all symbols."""
-        return [(self._names[k], i) for _, k, i in self._order[start:end]]
+        pairs = zip(self._key[start:end].tolist(), self._index[start:end].tolist(), strict=True)
+        return [(self._names[k], i) for k, i in pairs]
+
+    def newest(self, symbol: str, number: int, n: int = 50) -> list[int]:
+        """Indices of the last ``n`` trades of a symbol among the first ``number`` of all."""
+        return self._index[:number][self._key[:number] == self._names.index(symbol)][-n:].tolist()
 
 
 def iso(ns: int) -> str:

@@ -6,26 +6,34 @@ import asyncio
 import json
 import time
 
+import msgspec
 import numpy as np
 from aiohttp import WSMsgType, web
 
 from loopback.feed import iso
 
 BATCH, TICK = 50, 0.005
-ASSETS = {
-    name: {"aclass": "currency", "altname": altname, "decimals": 10, "display_decimals": 5, "status": "enabled"}
-    for name, altname in (("XXBT", "XBT"), ("XETH", "ETH"), ("ZUSD", "USD"))
-}
-IDS = {"BTC/USD": "XXBTZUSD", "ETH/USD": "XETHZUSD"}
+TOGETHER = 20_000_000  # ns: trades of a symbol this near to each other share a message
+
+
+def listed(symbol: str) -> str:
+    """Kraken's REST name of a symbol."""
+    base, quote = symbol.split("/")
+    return f"X{'XBT' if base == 'BTC' else base}Z{quote}"
+
+
+def _assets(symbols) -> dict:
+    names = {listed(symbol)[:4]: listed(symbol)[1:4] for symbol in symbols} | {"ZUSD": "USD"}
+    fixed = {"aclass": "currency", "decimals": 10, "display_decimals": 5, "status": "enabled"}
+    return {name: fixed | {"altname": altname} for name, altname in names.items()}
 
 
 def _pair(symbol: str) -> dict:
-    base = {"BTC/USD": "XXBT", "ETH/USD": "XETH"}[symbol]
+    name = listed(symbol)
     return {
-        "altname": IDS[symbol][1:4] + "USD", "wsname": IDS[symbol][1:4] + "/USD", "base": base,
-        "aclass_base": "currency", "aclass_quote": "currency", "quote": "ZUSD", "lot": "unit", "cost_decimals": 5,
-        "pair_decimals": 1, "lot_decimals": 8, "lot_multiplier": 1, "leverage_buy": [],
-        "leverage_sell": [], "fees": [[0, 0.4]],
+        "altname": name[1:4] + "USD", "wsname": name[1:4] + "/USD", "aclass_base": "currency", "base": name[:4],
+        "aclass_quote": "currency", "quote": "ZUSD", "lot": "unit", "cost_decimals": 5, "pair_decimals": 1,
+        "lot_decimals": 8, "lot_multiplier": 1, "leverage_buy": [], "leverage_sell": [], "fees": [[0, 0.4]],
         "fees_maker": [[0, 0.25]], "fee_volume_currency": "ZUSD", "margin_call": 80, "margin_stop": 40,
         "ordermin": "0.00005", "costmin": "0.5", "tick_size": "0.1", "status": "online",
     }  # fmt: skip
@@ -47,10 +55,10 @@ def rest(exchange, request) -> web.Response:
     if method == "SystemStatus":
         return _ok({"status": "online", "timestamp": iso(feed.now())})
     if method == "Assets":
-        return _ok(ASSETS)
+        return _ok(_assets(feed.tapes))
     if method == "AssetPairs":
-        return _ok({IDS[symbol]: _pair(symbol) for symbol in feed.tapes})
-    symbol = next((symbol for symbol in feed.tapes if query.get("pair") == IDS[symbol]), None)
+        return _ok({listed(symbol): _pair(symbol) for symbol in feed.tapes})
+    symbol = next((symbol for symbol in feed.tapes if query.get("pair") == listed(symbol)), None)
     if method != "Trades" or symbol is None:
         return web.json_response({"error": ["EQuery:Unknown asset pair"]})
     return _ok(_page(exchange, symbol, query))
@@ -69,7 +77,7 @@ def _page(exchange, symbol: str, query) -> dict:
         [f"{tape.price[i]:.5f}", f"{tape.size[i]:.8f}", int(tape.time[i]) / 1e9, "b" if tape.buy[i] else "s", "l", "",
          int(tape.id[i])] for i in known
     ]  # fmt: skip
-    return {IDS[symbol]: rows, "last": str(int(tape.time[until - 1])) if until > start else query.get("since", "0")}
+    return {listed(symbol): rows, "last": str(int(tape.time[until - 1])) if until > start else query.get("since", "0")}
 
 
 def _ok(result) -> web.Response:
@@ -106,7 +114,7 @@ class Socket:
         """Send a message, unless the line is dead."""
         if not self.exchange.faults.stall and not self.ws.closed:
             self.sent = time.monotonic()
-            await self.ws.send_str(message if isinstance(message, str) else json.dumps(message))
+            await self.ws.send_str(message if isinstance(message, str) else msgspec.json.encode(message).decode())
 
     async def _asked(self, message: dict) -> None:
         faults, feed = self.exchange.faults, self.exchange.feed
@@ -126,13 +134,9 @@ class Socket:
             result = {"channel": "trade", "snapshot": bool(wanted.get("snapshot")), "symbol": symbol}
             await self.say({"method": "subscribe", "result": result, "success": True, "req_id": message.get("req_id")})
         for symbol in wanted["symbol"] if wanted.get("snapshot") else ():
-            data = [told(feed.tapes[symbol], symbol, i) for i in self._newest(symbol)]
+            data = [told(feed.tapes[symbol], symbol, i) for i in feed.newest(symbol, self.position)]
             await self.say({"channel": "trade", "type": "snapshot", "data": data})
         self.symbols |= set(wanted["symbol"])
-
-    def _newest(self, symbol: str) -> list[int]:
-        passed = [i for name, i in self.exchange.feed.between(0, self.position) if name == symbol]
-        return passed[-50:]
 
     async def _pump(self) -> None:
         """Tell what happens, in the order of time; a heartbeat after a second without anything."""
@@ -150,6 +154,7 @@ class Socket:
     def _messages(self, trades):
         """Trades of one symbol after another in messages of at most ``BATCH``, faults applied."""
         faults, tapes, data = self.exchange.faults, self.exchange.feed.tapes, []
+        trades = sorted(trades, key=lambda at: (tapes[at[0]].time[at[1]] // TOGETHER, at[0]))
         for symbol, i in trades:
             if faults.skip > 0:
                 faults.skip -= 1

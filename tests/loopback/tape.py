@@ -50,9 +50,10 @@ class Tape:
         return len(self.id)
 
 
-def tapes(seconds: float = 120.0, rate: float = 15.0, seed: int = 7) -> dict[str, Tape]:
-    """ETH and BTC, BTC half as busy."""
+def tapes(seconds: float = 120.0, rate: float = 15.0, seed: int = 7, symbols: int = 2) -> dict[str, Tape]:
+    """ETH and BTC, BTC half as busy; of more symbols all are as busy as ETH."""
+    names = ["ETH/USD", "BTC/USD"] + [f"A{k:02d}/USD" for k in range(2, symbols)]
     return {
-        symbol: Tape.draw(seconds, rate / (1 + k), PRICES[symbol], seed + k)
-        for k, symbol in enumerate(("ETH/USD", "BTC/USD"))
+        symbol: Tape.draw(seconds, rate / (2 if symbols == 2 and k else 1), PRICES.get(symbol, 100.0), seed + k)
+        for k, symbol in enumerate(names[:symbols])
     }
