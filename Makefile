@@ -16,12 +16,12 @@ MAKEFLAGS += --no-print-directory
 help:  ## this list; variables: USE_CASE= SOURCE= RUN=dev PROFILE=demo PARAMS="KEY=VALUE ..."
 	@sed -n 's/^\([a-z0-9-]*\)[a-z0-9 -]*:.*## /\1 - /p' Makefile | awk -F ' - ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
-env: $(VENV)/.ready  ## set up the environment from requirements.lock (about 15 s with uv, 70 s without)
+env: $(VENV)/.ready  ## set up the environment from requirements.lock (about 20 s with uv, 70 s without)
 
 $(VENV)/.ready: requirements.lock .ci/uv.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("rtml needs Python 3.11 or newer, %s is %s: install one and name it, for example make env PYTHON=python3.12" % (sys.executable, sys.version.split()[0]))'
 	@echo "rtml: setting up $(VENV), once"
-	@$(PY) -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
+	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
 	@echo "rtml: installing the versions of requirements.lock, hashes checked"
 	@{ $(PIP) --require-hashes -r .ci/uv.lock && UV_DEFAULT_INDEX="$(MIRROR)" $(VENV)/bin/uv pip sync --quiet --python $(PY) --require-hashes requirements.lock; } 2>$(VENV)/uv.log \
 	  || { echo "rtml: uv is not to be had here (see $(VENV)/uv.log), going on with pip: about a minute"; $(PIP) --require-hashes -r requirements.lock; }
