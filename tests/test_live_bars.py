@@ -51,7 +51,7 @@ class Market:
 
 def test_bars_close_within_a_tick_of_their_time_in_a_busy_and_in_a_quiet_market():
     market = Market()
-    for each in [25] * 60 + [0] * 100 + [1] * 20 + [0] * 60:  # 3 s busy, 5 s quiet, 1 s slow, 3 s quiet
+    for each in [25] * 100 + [0] * 100 + [1] * 20 + [0] * 60:  # 5 s busy, 5 s quiet, 1 s slow, 3 s quiet
         market.step(each)
     ends = np.array([end for end, _ in market.closed])
     late = np.array([at - end - SECOND for end, at in market.closed])
