@@ -12,6 +12,7 @@ from rtml.clock import Clock
 from rtml.serving.messages import Health, Prediction, PredictRequest, Refused, encode, invalid, read_predict, shown
 from rtml.serving.predictions import PredictionLog
 from rtml.serving.snapshot import Newest, Serving, Snapshot
+from rtml.serving.stream import Stream
 from rtml.serving.tables import Answered, id_number
 
 NO_MODEL = "no champion model: run 04_online_train first (make run-04)"
@@ -37,6 +38,7 @@ class Service:
         self._serving: Serving | None = None
         self._started = self.clock.elapsed()
         self.log = PredictionLog(path, started=self.clock.now())
+        self.stream = Stream()
 
     @property
     def snapshot(self) -> Snapshot | None:
