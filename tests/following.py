@@ -19,7 +19,7 @@ from rtml.sources.patience import Patience
 from rtml.sources.protocol import RAW
 
 SYMBOLS = ("ETH/USD", "BTC/USD")
-SOON = Patience(dead=1.0, answer=2.0, start=20.0, fill=20.0, longest=0.5)  # a test waits less than a user
+SOON = Patience(dead=1.0, answer=2.0, start=20.0, fill=20.0, longest=0.2)  # a test waits less than a user
 
 
 def wait_for(condition, what: str, limit: float = 40.0) -> None:
@@ -89,27 +89,25 @@ class Following:
         return self.failure
 
 
-def market(
-    seconds: float = 120.0, rate: float = 40.0, speed: float = 1.0, past: float = 20.0, seed: int = 7
-) -> Loopback:
+def market(seconds=120.0, rate=40.0, speed=1.0, past=20.0, seed=7, name="kraken") -> Loopback:
     """A loopback exchange of two symbols."""
-    return Loopback(Feed(tapes(seconds, rate, seed), speed, past))
+    return Loopback(Feed(tapes(seconds, rate, seed), speed, past), name=name)
 
 
 def following(exchange: Loopback, *, backfill: str = "5s", symbols=SYMBOLS, patience=SOON, **options) -> Following:
     """A source that follows a loopback exchange."""
     given = {"client_options": exchange.client_options, "patience": patience} | options
-    return Following(Exchange("kraken", symbols, backfill=backfill, **given))
+    return Following(Exchange(exchange.name, symbols, backfill=backfill, **given))
 
 
-def check_tape(rows: pd.DataFrame, feed: Feed) -> dict[str, int]:
+def check_tape(rows: pd.DataFrame, feed: Feed, unit: int = 1) -> dict[str, int]:
     """Every symbol's trades are the tape's: contiguous, in order, none twice, equal in every field; how many."""
     counts = {}
     for symbol, own in rows[rows["kind"] == "trade"].groupby("symbol"):
         tape, ids = feed.tapes[symbol], own["id"].to_numpy()
         assert (np.diff(ids) == 1).all(), f"{symbol}: {ids[:-1][np.diff(ids) != 1]} is not followed by the next id"
         part = slice(int(ids[0] - tape.id[0]), int(ids[-1] - tape.id[0]) + 1)
-        assert (own["time"].to_numpy() == tape.time[part]).all()
+        assert (own["time"].to_numpy() == tape.time[part] // unit * unit).all()
         assert (own["price"].to_numpy() == tape.price[part]).all()
         assert (own["size"].to_numpy() == tape.size[part]).all()
         assert ((own["side"] == "buy").to_numpy() == tape.buy[part]).all()

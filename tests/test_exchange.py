@@ -55,6 +55,28 @@ def test_a_past_of_many_pages_is_whole():
         assert sum(check_tape(follower.rows, exchange.feed).values()) > 4000
 
 
+@pytest.mark.parametrize("name", ["coinbase", "binance"])
+def test_other_exchanges_are_followed_the_same_way(name):
+    unit = {"coinbase": 1, "binance": 10**6}[name]  # Binance tells milliseconds
+    with market(rate=80, past=40, name=name) as exchange, following(exchange, backfill="30s") as follower:
+        follower.live().caught_up(exchange)
+        assert sum(check_tape(follower.rows, exchange.feed, unit).values()) > 2500, "several pages"
+        exchange.faults.skip = 5
+        exchange.drop("abort")
+        wait_for(lambda: exchange.dials >= 2 and exchange.faults.skip == 0, "a second connection, trades left out")
+        follower.caught_up(exchange).live()
+        check_tape(follower.rows, exchange.feed, unit)
+        exchange.faults.stall = True
+        wait_for(lambda: follower.count("reconnects") >= 2, "the dead socket noticed")
+        exchange.faults.clear()
+        follower.live().caught_up(exchange)
+        check_tape(follower.rows, exchange.feed, unit)
+        assert follower.count("gaps") == 0
+        exchange.faults.reject, exchange.faults.rejections = "ETH-USD is not a valid product, stream", 100
+        exchange.drop("end")
+        assert f"{name} rejected the subscription" in str(follower.ended())
+
+
 def test_no_past_begins_with_the_newest_trade(exchange):
     with following(exchange, backfill="") as follower:
         follower.live().caught_up(exchange)

@@ -71,7 +71,7 @@ def chaos(seconds: float, speed: float, seed: int, record: str) -> tuple:
 
 @pytest.mark.parametrize(
     "seconds",
-    [7.0, pytest.param(60.0, marks=pytest.mark.skipif(not DEEP, reason="a minute: set RTML_DEEP=1 (make test-deep)"))],
+    [6.0, pytest.param(60.0, marks=pytest.mark.skipif(not DEEP, reason="a minute: set RTML_DEEP=1 (make test-deep)"))],
 )
 def test_a_stormy_session_gives_the_trades_and_bars_of_a_quiet_one(tmp_path, seconds):
     results = {}

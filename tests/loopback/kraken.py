@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import time
-
-import msgspec
 import numpy as np
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from loopback.feed import iso
+from loopback.line import Line
 
-BATCH, TICK = 50, 0.005
-TOGETHER = 20_000_000  # ns: trades of a symbol this near to each other share a message
+BATCH = 50
 
 
 def listed(symbol: str) -> str:
@@ -84,81 +79,39 @@ def _ok(result) -> web.Response:
     return web.json_response({"error": [], "result": result})
 
 
-class Socket:
-    """One websocket connection."""
+class Socket(Line):
+    """A connection to websocket v2."""
 
-    def __init__(self, exchange, request) -> None:
-        self.exchange, self.request = exchange, request
-        self.ws = web.WebSocketResponse(compress=False, autoping=False)
-        self.symbols: set[str] = set()
-        self.position, self.sent = 0, time.monotonic()
-
-    async def run(self) -> web.WebSocketResponse:
-        """Serve until the connection ends."""
-        await self.ws.prepare(self.request)
-        self.exchange.sockets.add(self)
+    async def hello(self) -> None:
         await self.say({"channel": "status", "type": "update", "data": [{"system": "online", "api_version": "v2"}]})
-        pump = asyncio.create_task(self._pump())
-        try:
-            async for message in self.ws:
-                if message.type == WSMsgType.PING and not self.exchange.faults.stall:
-                    await self.ws.pong(message.data)
-                elif message.type == WSMsgType.TEXT:
-                    await self._asked(json.loads(message.data))
-        finally:
-            pump.cancel()
-            self.exchange.sockets.discard(self)
-        return self.ws
 
-    async def say(self, message) -> None:
-        """Send a message, unless the line is dead."""
-        if not self.exchange.faults.stall and not self.ws.closed:
-            self.sent = time.monotonic()
-            await self.ws.send_str(message if isinstance(message, str) else msgspec.json.encode(message).decode())
+    async def beat(self) -> None:
+        await self.say({"channel": "heartbeat"})
 
-    async def _asked(self, message: dict) -> None:
-        faults, feed = self.exchange.faults, self.exchange.feed
+    async def asked(self, message: dict) -> None:
+        faults, feed, id = self.exchange.faults, self.exchange.feed, message.get("req_id")
         if message.get("method") == "ping":
             await self.say({"method": "pong", "time_in": iso(feed.now()), "time_out": iso(feed.now())})
         if message.get("method") != "subscribe" or faults.mute:
             return
         wanted = message["params"]
-        self.exchange.subscriptions += 1
-        if faults.rejections > 0:
-            faults.rejections -= 1
+        if self.rejected():
             answer = {"error": faults.reject, "method": "subscribe", "success": False, "symbol": wanted["symbol"][0]}
-            await self.say(answer | {"req_id": message.get("req_id")})
+            await self.say(answer | {"req_id": id})
             return
         self.position = feed.happened()
         for symbol in wanted["symbol"]:
             result = {"channel": "trade", "snapshot": bool(wanted.get("snapshot")), "symbol": symbol}
-            await self.say({"method": "subscribe", "result": result, "success": True, "req_id": message.get("req_id")})
+            await self.say({"method": "subscribe", "result": result, "success": True, "req_id": id})
         for symbol in wanted["symbol"] if wanted.get("snapshot") else ():
             data = [told(feed.tapes[symbol], symbol, i) for i in feed.newest(symbol, self.position)]
             await self.say({"channel": "trade", "type": "snapshot", "data": data})
-        self.symbols |= set(wanted["symbol"])
+        self.follow(wanted["symbol"])
 
-    async def _pump(self) -> None:
-        """Tell what happens, in the order of time; a heartbeat after a second without anything."""
-        while not self.ws.closed:
-            if self.symbols and not self.exchange.faults.stall:
-                until = self.exchange.feed.happened()
-                trades = [at for at in self.exchange.feed.between(self.position, until) if at[0] in self.symbols]
-                self.position = until
-                for message in self._messages(trades):
-                    await self.say(message)
-            if self.symbols and time.monotonic() - self.sent > 1:
-                await self.say({"channel": "heartbeat"})
-            await asyncio.sleep(TICK)
-
-    def _messages(self, trades):
-        """Trades of one symbol after another in messages of at most ``BATCH``, faults applied."""
-        faults, tapes, data = self.exchange.faults, self.exchange.feed.tapes, []
-        trades = sorted(trades, key=lambda at: (tapes[at[0]].time[at[1]] // TOGETHER, at[0]))
+    def messages(self, trades):
+        """Trades of one symbol after another in messages of at most ``BATCH``."""
+        tapes, data = self.exchange.feed.tapes, []
         for symbol, i in trades:
-            if faults.skip > 0:
-                faults.skip -= 1
-                continue
             if data and (data[-1]["symbol"] != symbol or len(data) == BATCH):
                 yield self._message(data)
                 data = []
@@ -168,3 +121,17 @@ class Socket:
 
     def _message(self, data: list) -> dict:
         return {"channel": "trade", "type": "update", "data": data[::-1] if self.exchange.faults.shuffle else data}
+
+
+ROUTES = {"/0/public/{method}": rest}
+SOCKETS = {"/v2": Socket}
+
+
+def urls(base: str) -> dict:
+    """Where the client finds it."""
+    return {"public": f"http://{base}", "ws": {"publicV2": f"ws://{base}/v2"}}
+
+
+def again(feed, symbol: str, indices) -> list[dict]:
+    """Messages that tell trades once more."""
+    return [{"channel": "trade", "type": "update", "data": [told(feed.tapes[symbol], symbol, i) for i in indices]}]

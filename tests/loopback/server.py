@@ -6,10 +6,11 @@ import asyncio
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 
 from aiohttp import web
 
-from loopback import kraken
+from loopback import binance, coinbase, kraken
 from loopback.faults import Faults, Rest
 from loopback.feed import Feed
 
@@ -25,7 +26,8 @@ class Loopback:
     ['rateLimit', 'urls']
     """
 
-    def __init__(self, feed: Feed, port: int = 0) -> None:
+    def __init__(self, feed: Feed, port: int = 0, name: str = "kraken") -> None:
+        self.name, self.speech = name, {"kraken": kraken, "coinbase": coinbase, "binance": binance}[name]
         self.feed, self.faults, self.port = feed, Faults(), port
         self.sockets: set = set()
         self.requests: list[tuple[float, str]] = []  # when and what REST was asked
@@ -36,9 +38,7 @@ class Loopback:
     @property
     def client_options(self) -> dict:
         """Options that point the unpatched client here."""
-        base = f"127.0.0.1:{self.port}"
-        urls = {"api": {"public": f"http://{base}", "ws": {"publicV2": f"ws://{base}/v2"}}}
-        return {"urls": urls, "rateLimit": 20}
+        return {"urls": {"api": self.speech.urls(f"127.0.0.1:{self.port}")}, "rateLimit": 20}
 
     def __enter__(self) -> Loopback:
         self._thread.start()
@@ -66,11 +66,11 @@ class Loopback:
 
     def repeat(self, n: int = 20) -> None:
         """Tell the last trades of every symbol again."""
-        for symbol, tape in self.feed.tapes.items():
+        for symbol in self.feed.tapes:
             until = self.feed.upto(symbol)
-            data = [kraken.told(tape, symbol, i) for i in range(max(0, until - n), until)]
-            for socket in list(self.sockets):
-                self._do(socket.say({"channel": "trade", "type": "update", "data": data}))
+            for message in self.speech.again(self.feed, symbol, range(max(0, until - n), until)):
+                for socket in list(self.sockets):
+                    self._do(socket.say(message))
 
     def fail(self, n: int, **what) -> None:
         """Let the next ``n`` REST requests fail."""
@@ -82,8 +82,10 @@ class Loopback:
     async def _serve(self) -> None:
         self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
         app = web.Application()
-        app.router.add_get("/0/public/{method}", self._rest)
-        app.router.add_get("/v2", self._dialled)
+        for path, answer in self.speech.ROUTES.items():
+            app.router.add_get(path, partial(self._rest, answer))
+        for path, line in self.speech.SOCKETS.items():
+            app.router.add_get(path, partial(self._dialled, line))
         runner = web.AppRunner(app, shutdown_timeout=0.2, access_log=None)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", self.port)
@@ -97,7 +99,7 @@ class Loopback:
                 socket.request.transport.abort()
         await runner.cleanup()
 
-    async def _rest(self, request) -> web.StreamResponse:
+    async def _rest(self, answer, request) -> web.StreamResponse:
         self.requests.append((time.monotonic(), request.path_qs))
         fault = self.faults.rest
         if fault and fault.n > 0 and fault.only in request.path:
@@ -108,13 +110,13 @@ class Loopback:
             if fault.abort or fault.body or fault.status != 200:
                 headers = fault.headers | {"Content-Type": fault.content}
                 return web.Response(status=fault.status, body=fault.body.encode(), headers=headers)
-        return kraken.rest(self, request)
+        return answer(self, request)
 
-    async def _dialled(self, request) -> web.StreamResponse:
+    async def _dialled(self, line, request) -> web.StreamResponse:
         self.dials += 1
         if self.faults.refuse:
             return web.Response(status=self.faults.refuse, text="no", headers=self.faults.refuse_headers)
-        return await kraken.Socket(self, request).run()
+        return await line(self, request).run()
 
 
 async def _quietly(coroutine) -> None:
