@@ -19,7 +19,7 @@ from rtml.sources.patience import Patience
 from rtml.sources.protocol import RAW
 
 SYMBOLS = ("ETH/USD", "BTC/USD")
-SOON = Patience(dead=1.0, answer=2.0, start=20.0, fill=20.0, longest=0.2)  # a test waits less than a user
+SOON = Patience(dead=1.0, answer=2.0, start=20.0, fill=20.0, longest=0.1)  # a test waits less than a user
 
 
 def wait_for(condition, what: str, limit: float = 40.0) -> None:

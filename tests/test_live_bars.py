@@ -66,14 +66,14 @@ def test_memory_is_flat():
     tracemalloc.start()
     try:
         for step in range(60):
-            market.step(25)  # 500 trades
+            market.step(10)  # 200 trades
             if step % 20 == 19:
                 market.closed.clear()
                 state.append(len(dumps(market.bars.state)))
                 memory.append(tracemalloc.get_traced_memory()[0])
     finally:
         tracemalloc.stop()
-    assert market.session.stitch.counts["trades"] == 60 * 500
+    assert market.session.stitch.counts["trades"] == 60 * 200
     assert not any(thread.held or thread.ready for thread in market.session.stitch.threads.values())
     assert state[2] <= state[1] * 1.1, f"the bars' state grows: {state}"
     assert memory[2] - memory[1] < 1_000_000, f"memory grows: {memory}"

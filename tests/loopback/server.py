@@ -23,7 +23,7 @@ class Loopback:
     >>> from loopback.tape import tapes
     >>> with Loopback(Feed(tapes())) as exchange:
     ...     sorted(exchange.client_options)
-    ['rateLimit', 'urls']
+    ['rateLimit', 'timeout_on_exit', 'urls']
     """
 
     def __init__(self, feed: Feed, port: int = 0, name: str = "kraken") -> None:
@@ -38,7 +38,7 @@ class Loopback:
     @property
     def client_options(self) -> dict:
         """Options that point the unpatched client here."""
-        return {"urls": {"api": self.speech.urls(f"127.0.0.1:{self.port}")}, "rateLimit": 20}
+        return {"urls": {"api": self.speech.urls(f"127.0.0.1:{self.port}")}, "rateLimit": 5, "timeout_on_exit": 1}
 
     def __enter__(self) -> Loopback:
         self._thread.start()
