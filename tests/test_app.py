@@ -371,7 +371,8 @@ def test_metrics_count_what_happened(fresh):
 
 def test_every_route_is_described_and_answers_as_described(client):
     openapi = client.get("/openapi.json").json()
-    assert set(openapi["paths"]) == {"/predict", "/answers", "/models", "/health", "/metrics"}
+    paths = {"/predict", "/answers", "/models", "/health", "/metrics", "/bars", "/predictions/stream"}
+    assert set(openapi["paths"]) == paths
     assert set(openapi["paths"]["/predict"]) == {"get", "post"}
     given = client.post("/predict", json=ETH)
     id = given.json()["prediction_id"]
@@ -383,6 +384,8 @@ def test_every_route_is_described_and_answers_as_described(client):
         ("/answers", "post", "200"): client.post("/answers", json={"prediction_id": id, "y": 1}),
         ("/models", "get", "200"): client.get("/models"),
         ("/health", "get", "200"): client.get("/health"),
+        ("/bars", "get", "200"): client.get("/bars"),
+        ("/bars", "get", "422"): client.get("/bars?n=-1"),
         ("/answers", "post", "404"): client.post("/answers", json={"prediction_id": "x", "y": 1}),
     }
     for (path, method, status), reply in replies.items():
@@ -395,7 +398,7 @@ def test_every_route_is_described_and_answers_as_described(client):
 def test_a_page_asks_nothing_of_another_machine(client, path):
     page = client.get(path)
     assert page.headers["content-security-policy"].startswith("default-src 'none'")
-    assert not re.findall(r"<(?:script|link|img|iframe)|@import|url\(", page.text)
+    assert not re.findall(r"<(?:script .*src|link|img|iframe)|@import|url\(|https?://(?!127)", page.text)
     links = re.findall(r'href="([^"#]+)"', page.text)
     assert links and all(client.get(f"/{link}").status_code == 200 for link in links)
 

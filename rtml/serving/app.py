@@ -1,46 +1,58 @@
-"""The HTTP app: predictions, answers, models, health, metrics and their description."""
+"""The HTTP app: predictions, answers, the live page and its stream, models, health, metrics and their description."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse
 
 from rtml.clock import Clock, utc
-from rtml.serving import messages, pages
+from rtml.serving import live_messages, messages, pages
+from rtml.serving.access import Access
 from rtml.serving.counters import Counters
-from rtml.serving.messages import BODY_LIMIT, Refused, encode
-from rtml.serving.predictions import LogUnavailable
+from rtml.serving.door import BROKEN, LOG, Check, Reply, Through, through
+from rtml.serving.live_messages import PromoteRequest, RollbackRequest
+from rtml.serving.messages import encode
 from rtml.serving.service import Service, verdict
+from rtml.serving.stream import CLIENTS, EventStream
 
 _elapsed = Clock().elapsed  # how long a request took, whatever the clock of the service
-_LOG = logging.getLogger("rtml.serving")
-_JSON = (b"content-type", b"application/json")
-_BROKEN = encode(messages.Refusal("internal error: the request was not served; the server's log has the reason"))
-
-# Query and body in, body out, at once or awaited; refuses by raising Refused.
-Reply = Callable[[bytes, bytes], bytes | Awaitable[bytes]]
+FULL = f"{CLIENTS} streams are open: close one"
 
 
-def make_app(service: Service, lineage: Callable[[str], list[dict]] | None = None) -> FastAPI:
+class Promoter(Protocol):
+    """What may change the version that serves, such as :class:`rtml.serving.promotions.Promotions`."""
+
+    def promote(self, request: PromoteRequest) -> str: ...
+
+    def rollback(self, request: RollbackRequest) -> str: ...
+
+
+def make_app(
+    service: Service,
+    lineage: Callable[[str], list[dict]] | None = None,
+    promotions: Promoter | None = None,
+    access: Access | None = None,
+) -> FastAPI:
     """The endpoint's app over a service.
 
-    ``lineage`` gives the ancestors of a version as dicts, newest first, for ``/models``.
+    ``lineage`` gives the ancestors of a version as dicts, newest first, for ``/models``. Without ``promotions`` there
+    is no ``/promote`` and no ``/rollback``. ``access`` is what the environment says unless given.
 
     Examples
     --------
     >>> service = Service()
     >>> sorted(make_app(service).openapi()["paths"])
-    ['/answers', '/health', '/metrics', '/models', '/predict']
+    ['/answers', '/bars', '/health', '/metrics', '/models', '/predict', '/predictions/stream']
     >>> service.close()
     """
-    app = App(service)
+    app = App(service, promotions, Access.from_environment() if access is None else access)
     _add_state(app, service, lineage or (lambda version: []))
+    _add_stream(app, service)
     _add_pages(app)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _broken)
@@ -54,24 +66,37 @@ class App(FastAPI):
     a mount, where the path differs, they are found through the router and do the same.
     """
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, promotions: Promoter | None, access: Access) -> None:
         quiet = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}  # nothing leaves here
         about = {"title": "rtml", "summary": pages.SUMMARY, "version": "1"}
         super().__init__(**about, docs_url=None, redoc_url=None, redirect_slashes=False, telemetry=quiet)
         self.counters = Counters(service)
         self._service = service
-        self._doors: dict[tuple[str, str], Reply] = {}
+        self._promotions, self._access = promotions, access
+        self._doors: dict[tuple[str, str], tuple[Reply, Check | None]] = {}
         self._door("POST", "/predict", self._post_predict)
         self._door("GET", "/predict", self._get_predict)
-        self._door("POST", "/answers", self._post_answers)
+        self._door("POST", "/answers", self._post_answers, access.check)
+        if promotions is not None:
+            self._door("POST", "/promote", self._post_promote, access.check)
+            self._door("POST", "/rollback", self._post_rollback, access.check)
+
+    @property
+    def guarded(self) -> bool:
+        """Whether calls that change something need the token."""
+        return self._access.guarded
+
+    def stopping(self) -> None:
+        """The server is about to stop: let go of those who would stay for ever."""
+        self._service.stream.end()
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
         if scope["type"] != "http":
             return await super().__call__(scope, receive, send)
         started, route = _elapsed(), scope["path"]
-        reply = self._doors.get((scope["method"], route))
-        if reply is not None:
-            status = await _through(reply, scope, receive, send)
+        door = self._doors.get((scope["method"], route))
+        if door is not None:
+            status = await through(*door, scope, receive, send)
         else:
             status = await self._routed(scope, receive, send)
             route = getattr(scope.get("route"), "path", "other")
@@ -89,17 +114,18 @@ class App(FastAPI):
         try:
             await super().__call__(scope, receive, watched)
         except Exception:  # already answered by _broken; kept from the server, which would print it
-            _LOG.exception("%s %s failed", scope["method"], scope["path"])
+            LOG.exception("%s %s failed", scope["method"], scope["path"])
         return status
 
-    def _door(self, method: str, path: str, reply: Reply) -> None:
+    def _door(self, method: str, path: str, reply: Reply, check: Check | None = None) -> None:
         """Open a door, and the same as a route that OpenAPI describes."""
-        self._doors[method, path] = reply
+        self._doors[method, path] = reply, check
 
         async def route(request: Request) -> Response:
-            return _Through(reply)
+            return Through(reply, check)
 
-        self.add_api_route(path, route, methods=[method], **pages.described(method, path))
+        secret = check is not None and self.guarded
+        self.add_api_route(path, route, methods=[method], **pages.described(method, path, secret))
 
     def _post_predict(self, query: bytes, body: bytes) -> bytes:
         return self._predicted(messages.read_predict(body))
@@ -117,58 +143,28 @@ class App(FastAPI):
         status = verdict(request.prediction_id, request.y, told)
         return encode(messages.AnswerReply(request.prediction_id, status))
 
+    async def _post_promote(self, query: bytes, body: bytes) -> bytes:
+        return await self._served(self._promotions.promote, live_messages.read_promote(body))
+
+    async def _post_rollback(self, query: bytes, body: bytes) -> bytes:
+        return await self._served(self._promotions.rollback, live_messages.read_rollback(body))
+
+    async def _served(self, change: Callable[[Any], str], request: PromoteRequest | RollbackRequest) -> bytes:
+        """Change what serves, without keeping other requests waiting."""
+        try:
+            return encode(live_messages.Promoted(await asyncio.to_thread(change, request)))
+        except LookupError as ex:
+            raise messages.Refused(404, str(ex.args[0])) from ex
+        except ValueError as ex:
+            raise messages.Refused(422, str(ex)) from ex
+
     def openapi(self) -> dict[str, Any]:
         """The description, with the messages of the doors among its components."""
         if not self.openapi_schema:
-            super().openapi().setdefault("components", {}).setdefault("schemas", {}).update(pages.SCHEMAS)
+            components = super().openapi().setdefault("components", {})
+            components.setdefault("schemas", {}).update(pages.SCHEMAS)
+            components |= {"securitySchemes": pages.BEARER} if self.guarded else {}
         return self.openapi_schema
-
-
-class _Through(Response):
-    """A response that runs a door."""
-
-    def __init__(self, reply: Reply) -> None:
-        super().__init__()
-        self._reply = reply
-
-    async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
-        await _through(self._reply, scope, receive, send)
-
-
-async def _through(reply: Reply, scope: dict, receive: Callable, send: Callable) -> int:
-    """Read, reply, write; nothing that goes wrong leaves without a status and a sentence."""
-    status = 200
-    try:
-        message = await receive()
-        body = message.get("body", b"")
-        if message.get("more_body") or len(body) > BODY_LIMIT:
-            body = await _rest(body, receive)
-        body = reply(scope["query_string"], body)
-        if body.__class__ is not bytes:
-            body = await body
-    except Refused as ex:
-        status, body = ex.status, encode(ex.refusal)
-    except LogUnavailable as ex:
-        status, body = 503, encode(messages.Refusal(str(ex)))
-    except Exception:
-        _LOG.exception("%s %s failed", scope["method"], scope["path"])
-        status, body = 500, _BROKEN
-    headers = (_JSON, (b"content-length", b"%d" % len(body)))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-    return status
-
-
-async def _rest(body: bytes, receive: Callable) -> bytes:
-    """The whole body, which came in parts, if it is not too long."""
-    more = True
-    while more and len(body) <= BODY_LIMIT:
-        message = await receive()
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-    if len(body) > BODY_LIMIT:
-        raise Refused(413, f"the body is over {BODY_LIMIT // 1024} kB: ask for one prediction at a time")
-    return body
 
 
 def _add_state(app: App, service: Service, lineage: Callable[[str], list[dict]]) -> None:
@@ -194,6 +190,27 @@ def _add_state(app: App, service: Service, lineage: Callable[[str], list[dict]])
         return Response(app.counters.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
+def _add_stream(app: App, service: Service) -> None:
+    """What happens, as it happens, and what happened last."""
+
+    @app.get("/predictions/stream", **pages.described("GET", "/predictions/stream"))
+    async def stream(request: Request) -> Response:
+        try:
+            last = request.headers.get("last-event-id", "").encode("latin-1")
+            after = live_messages.read_after(request.scope["query_string"], last)
+            if service.stream.clients >= CLIENTS:
+                raise messages.Refused(503, FULL)
+        except messages.Refused as ex:
+            return _json(ex.refusal, ex.status)
+        return EventStream(service.stream, after)
+
+    async def bars(query: bytes, body: bytes) -> bytes:
+        newest = service.stream.bars(live_messages.read_bars(query))
+        return b'{"bars":%s,"status":%s}' % (newest, service.stream.status)
+
+    app._door("GET", "/bars", bars)
+
+
 def _add_pages(app: App) -> None:
     """The pages for people."""
 
@@ -203,7 +220,7 @@ def _add_pages(app: App) -> None:
 
     @app.get("/", include_in_schema=False)
     async def index() -> HTMLResponse:
-        return HTMLResponse(pages.index(), headers=pages.SHUT)
+        return HTMLResponse(pages.LIVE, headers=pages.LIVE_SHUT)
 
 
 def _json(value: Any, status: int = 200) -> Response:
@@ -218,4 +235,4 @@ async def _http_error(request: Request, ex: HTTPException) -> Response:
 
 
 async def _broken(request: Request, ex: Exception) -> Response:
-    return Response(_BROKEN, 500, media_type="application/json")
+    return Response(BROKEN, 500, media_type="application/json")

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from rtml.serving.live_messages import STATES
 from rtml.serving.service import Service
 
 _SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
@@ -28,6 +29,7 @@ class Counters(Collector):
         self._answers: dict[str, int] = {}
         self._seconds: dict[str, list[int]] = {}
         self._sums: dict[str, float] = {}
+        self._ticks, self._tick_sum = [0] * (len(_SECONDS) + 1), 0.0
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """Count a request."""
@@ -44,6 +46,11 @@ class Counters(Collector):
     def answer(self, status: str) -> None:
         """Count an answer: joined, repeated, unknown or contradicting."""
         self._answers[status] = self._answers.get(status, 0) + 1
+
+    def observe_tick(self, seconds: float) -> None:
+        """Time from a trade received to the prediction published; called by the one thread that publishes."""
+        self._ticks[bisect_left(_SECONDS, seconds)] += 1
+        self._tick_sum += seconds
 
     def text(self) -> bytes:
         """Everything in the text format of Prometheus."""
@@ -65,8 +72,23 @@ class Counters(Collector):
         answers = CounterMetricFamily("rtml_answers", "Answers told, by what became of them.", labels=("status",))
         for status, count in self._answers.items():
             answers.add_metric((status,), count)
-        yield from (requests, seconds, answers)
+        ticks = HistogramMetricFamily("rtml_tick_to_prediction_seconds", "Trade received to prediction published.")
+        ticks.add_metric((), list(zip(bounds, accumulate(self._ticks), strict=True)), self._tick_sum)
+        yield from (requests, seconds, answers, ticks)
         yield from self._state()
+        yield from self._source()
+
+    def _source(self) -> Iterator[Metric]:
+        stream = self._service.stream
+        yield GaugeMetricFamily("rtml_stream_clients", "Open streams.", value=stream.clients)
+        yield CounterMetricFamily("rtml_stream_dropped", "Clients dropped for being slow.", value=stream.dropped)
+        lag = GaugeMetricFamily("rtml_event_lag_seconds", "Wall time minus event time of the newest bar, when told.")
+        if stream.lag_s is not None:
+            lag.add_metric((), stream.lag_s)
+        state = GaugeMetricFamily("rtml_source_state", "1 for the state that the source is in.", labels=("state",))
+        for name in STATES if stream.state else ():
+            state.add_metric((name,), float(name == stream.state))
+        yield from (lag, state)
 
     def _state(self) -> Iterator[Metric]:
         service, health = self._service, self._service.health()

@@ -13,6 +13,7 @@ from typing import Self
 import uvicorn
 
 from rtml.clock import Clock
+from rtml.serving.access import check_host
 
 GRACE_S = 0.4  # how long an open request may take to end after stop
 
@@ -29,13 +30,14 @@ class Endpoint:
     app
         The ASGI application, such as :func:`rtml.serving.app.make_app` gives.
     port, host
-        Where to listen; by default a free port of this machine, not seen from outside.
+        Where to listen; by default a free port of this machine, not seen from outside. Another host than this
+        machine is refused for an app that does not ask for the token (``app.guarded``).
     start_timeout_s
         How long to wait until it is up, seconds.
     """
 
     def __init__(self, app, port: int = 0, host: str = "127.0.0.1", start_timeout_s: float = 5.0) -> None:
-        self._server = uvicorn.Server(_config(app, host, port))
+        self._server = _Server(_config(app, host, port))
         self._thread = threading.Thread(target=self._run, name="rtml-endpoint", daemon=True)
         self._thread.start()
         clock = Clock()
@@ -88,7 +90,15 @@ def serve_forever(app, port: int = 8000, host: str = "127.0.0.1", started: Calla
             signal.signal(number, action)
 
 
-class _Announcing(uvicorn.Server):
+class _Server(uvicorn.Server):
+    """A server that tells its app first when it stops, so that open streams end."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        getattr(self.config.app, "stopping", lambda: None)()
+        await super().shutdown(sockets)
+
+
+class _Announcing(_Server):
     """A server that says where it listens."""
 
     announce: Callable[[str], None]
@@ -100,6 +110,7 @@ class _Announcing(uvicorn.Server):
 
 def _config(app, host: str, port: int) -> uvicorn.Config:
     """Settings for one process: no access log, no websockets, nothing printed from the server's thread."""
+    check_host(host, getattr(app, "guarded", False))
     return uvicorn.Config(
         app,
         host=host,

@@ -2,29 +2,50 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import re
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from rtml.serving import live_messages as live
 from rtml.serving import messages as m
 
 SUMMARY = "Predictions of a model that keeps learning, and the answers it learns from."
 SHUT = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"}
 
-_TYPES = (m.PredictRequest, m.Prediction, m.AnswerRequest, m.AnswerReply, m.Models, m.Version, m.Health, m.Refusal)
+LIVE = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
+_SCRIPT = hashlib.sha256(re.search(r"<script>(.*?)</script>", LIVE, re.DOTALL)[1].encode()).digest()
+LIVE_SHUT = {
+    "content-security-policy": f"{SHUT['content-security-policy']}; connect-src 'self'; base-uri 'none'; "
+    f"form-action 'none'; script-src 'sha256-{base64.b64encode(_SCRIPT).decode()}'",
+    "cache-control": "no-store",
+}
+BEARER = {"bearer": {"type": "http", "scheme": "bearer"}}
+
+_TYPES = (
+    (m.PredictRequest, m.Prediction, m.AnswerRequest, m.AnswerReply, m.Models, m.Version, m.Health, m.Refusal)
+    + (live.Bars, live.Bar, live.Status)
+    + (live.PromoteRequest, live.RollbackRequest, live.Promoted)
+)
 _REFERENCES, SCHEMAS = msgspec.json.schema_components(_TYPES, ref_template="#/components/schemas/{name}")
 _REF = {kind.__name__: reference for kind, reference in zip(_TYPES, _REFERENCES, strict=True)}
 
 _REFUSALS = {
-    404: "No such prediction.",
+    401: "The token is missing or wrong.",
+    403: "Asked by a page of another origin.",
+    404: "No such prediction or version.",
     409: "Answered before with another value.",
     413: "The body is over 64 kB.",
     422: "Bad input: the field, its rule and what was got.",
     503: "Not possible now: the sentence says why and what to do.",
 }
 _PREDICT = {"status": "200", "schema": "Prediction", "refusals": (422, 503)}
+_CHANGE = {"schema": "Promoted", "refusals": (401, 403, 404, 413, 422)}
 _ROUTES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/predict"): _PREDICT
     | {
@@ -37,18 +58,44 @@ _ROUTES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/answers"): {
         "summary": "Tell what came true",
         "schema": "AnswerReply",
-        "refusals": (404, 409, 413, 422, 503),
+        "refusals": (401, 403, 404, 409, 413, 422, 503),
         "takes": "AnswerRequest",
         "example": {"prediction_id": "1-1", "y": -0.8},
     },
     ("GET", "/models"): {"summary": "The version that serves and its ancestors", "schema": "Models"},
     ("GET", "/health"): {"summary": "Ready, or the reason why not", "schema": "Health", "refusals": (503,)},
+    ("POST", "/promote"): _CHANGE
+    | {
+        "summary": "Let a version serve",
+        "takes": "PromoteRequest",
+        "example": {"version": "champion@2", "who": "ada", "why": "better over the last day"},
+    },
+    ("POST", "/rollback"): _CHANGE
+    | {
+        "summary": "Let the version before serve again",
+        "takes": "RollbackRequest",
+        "example": {"who": "ada", "why": "errors doubled"},
+    },
+    ("GET", "/bars"): {
+        "summary": "The newest bars with their predictions, and the status",
+        "schema": "Bars",
+        "query": "n",
+        "rule": {"type": "integer", "minimum": 0, "maximum": live.KEPT, "default": 300},
+        "refusals": (422,),
+    },
+    ("GET", "/predictions/stream"): {
+        "summary": "Bars with their predictions as they come (server-sent events); Last-Event-ID resumes",
+        "query": "after",
+        "rule": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
+        "media": "text/event-stream",
+        "refusals": (422, 503),
+    },
     ("GET", "/metrics"): {"summary": "Counters and latencies for Prometheus", "media": "text/plain"},
 }
 
 
-def described(method: str, path: str) -> dict[str, Any]:
-    """How a route is described in OpenAPI."""
+def described(method: str, path: str, secret: bool = False) -> dict[str, Any]:
+    """How a route is described in OpenAPI; one that needs the token says so."""
     about = _ROUTES[method, path]
     media = about.get("media", "application/json")
     schema = _REF.get(about.get("schema", ""), {"type": "string"})
@@ -61,18 +108,14 @@ def described(method: str, path: str) -> dict[str, Any]:
         content = {"application/json": {"schema": _REF[about["takes"]], "example": about["example"]}}
         extra["requestBody"] = {"required": True, "content": content}
     if "query" in about:
-        rule = SCHEMAS["PredictRequest"]["properties"]["symbol"]["anyOf"][0]
-        extra["parameters"] = [{"name": about["query"], "in": "query", "required": True, "schema": rule}]
+        rule = about.get("rule", SCHEMAS["PredictRequest"]["properties"]["symbol"]["anyOf"][0])
+        needed = about["query"] == "symbol"
+        extra["parameters"] = [{"name": about["query"], "in": "query", "required": needed, "schema": rule}]
+    if secret:
+        extra["security"] = [{"bearer": []}]
     extra["responses"] = {str(status): response for status, response in responses.items()}
     name = f"{method} {path}".lower().replace(" /", "_")
     return {"summary": about["summary"], "openapi_extra": extra, "operation_id": name, "response_model": None}
-
-
-def index() -> str:
-    """The links of the endpoint."""
-    links = [("docs", "how to ask"), ("health", "ready or not"), ("models", "what serves"), ("metrics", "Prometheus")]
-    rows = "".join(f'<li><a href="{path}">/{path}</a> {text}</li>' for path, text in links)
-    return _page("rtml", f"<p>{SUMMARY}</p><ul>{rows}</ul>")
 
 
 def docs(openapi: dict[str, Any], base: str) -> str:
@@ -102,8 +145,10 @@ def _route(method: str, path: str, operation: dict[str, Any], base: str) -> str:
         body = operation["requestBody"]["content"]["application/json"]
         command += f" -d '{json.dumps(body['example'])}'"
         parts.append(f"<p>Takes {_link(body['schema'])}.</p>")
-    if "parameters" in operation:
+    if any(one["required"] for one in operation.get("parameters", ())):
         command = f"curl '{command[5:]}?symbol=ETH-USD'"
+    if "security" in operation:
+        command += ' -H "Authorization: Bearer $RTML_TOKEN"'
     parts.append(f"<pre>{escape(command)}</pre>")
     for status, response in operation["responses"].items():
         schemas = [_link(one["schema"]) for one in response.get("content", {}).values() if "$ref" in one["schema"]]

@@ -9,6 +9,7 @@ from collections import deque
 from typing import Any, NamedTuple
 
 import msgspec
+from starlette.responses import Response
 
 KEPT = 1000  # events that a client can resume from
 BACKLOG = 256  # events that may wait for one client before it is dropped
@@ -53,6 +54,8 @@ class Stream:
         self._clients: set[Client] = set()
         self._lock = threading.Lock()
         self.dropped = 0
+        self.state = ""  # of the source, as the newest status says
+        self.lag_s: float | None = None  # as the newest bar says
 
     @property
     def clients(self) -> int:
@@ -77,8 +80,9 @@ class Stream:
         with self._lock:
             if kind == "bar":
                 self._bars.append(event)
+                self.lag_s = data.get("lag_s")
             else:
-                self._status = event
+                self._status, self.state = event, data.get("state", "")
             slow = [client for client in self._clients if not client.offer(text)]
             self._clients.difference_update(slow)
             self.dropped += len(slow)
@@ -150,10 +154,11 @@ class Client:
         return b"".join(texts) if texts or not self._ended else None
 
 
-class EventStream:
-    """The ASGI response that sends a stream to one client until it leaves, is dropped, or the server stops."""
+class EventStream(Response):
+    """The response that sends a stream to one client until it leaves, is dropped, or the server stops."""
 
     def __init__(self, stream: Stream, after: int | None, keep_alive_s: float = 10.0) -> None:
+        super().__init__()
         self._stream, self._after, self._keep_alive_s = stream, after, keep_alive_s
 
     async def __call__(self, scope: dict, receive: Any, send: Any) -> None:
