@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,6 +11,11 @@ import pandas as pd
 
 from rtml.clock import utc
 from rtml.events import KIND_NAMES
+from rtml.intake import Intake, alone
+from rtml.opening import add_options, opened, wanted
+from rtml.process import Logbook, quitting, stopping
+from rtml.recipe import PART
+from rtml.run import run_folder
 from rtml.schema import TRADES
 from rtml.sources.protocol import Source
 from rtml.store.log import EventLog
@@ -70,3 +76,33 @@ def _summary(source: Source, log: EventLog, part: str, received: int) -> Ingeste
         by_kind,
         by_reason.sort_values("rows", ascending=False),
     )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Follow a source into the log of a run, and nothing else: ``python -m rtml.ingest RUN --source kraken``."""
+    parser = argparse.ArgumentParser(prog="python -m rtml.ingest", description=__doc__.splitlines()[0])
+    parser.add_argument("run", help="name or folder of a run")
+    add_options(parser)
+    chosen = parser.parse_args(arguments)
+    folder = run_folder(chosen.run)
+    with stopping() as stop, quitting(parser.prog):
+        what = wanted(chosen)
+        recipe, opens = opened(folder, what)
+        say = Logbook(folder / "live.log", "ingest").say
+        with alone(folder, "ingest"), EventLog(folder / "events.db") as log:
+            intake = Intake(opens, log, PART, recipe.symbols, speed=what.speed, say=say)
+            _follow(intake, log, stop)
+
+
+def _follow(intake: Intake, log: EventLog, stop) -> None:
+    intake.start()
+    while not stop.wait(1.0) and intake.state != "stopped":
+        print(f"{log.last(PART):,} events, {intake.state} {intake.trouble}".rstrip(), flush=True)
+    intake.stop()
+    if intake.failure is not None:
+        raise intake.failure
+    print(f"{log.last(PART):,} events, stopped", flush=True)
+
+
+if __name__ == "__main__":
+    main()

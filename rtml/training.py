@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,16 +18,13 @@ import pandas as pd
 from rtml import checkpoint
 from rtml.clock import span, span_text
 from rtml.flow import Flow, Outcome
+from rtml.gate import Gate, gate
+from rtml.process import awaited, quitting, stopping
 from rtml.recipe import PART, Recipe
 from rtml.registry import Registry
 from rtml.scoreboard import Scoreboard
 from rtml.store.journal import Journal
 from rtml.store.log import EventLog
-from rtml.store.versions import Version
-
-#: Says why a version shall serve; an empty text means that it shall not. It may look at nothing but the version and
-#: the registry, because after a crash it may be asked again.
-Gate = Callable[[Version], str]
 
 
 @dataclass(frozen=True)
@@ -62,10 +60,11 @@ class Trainer:
         "always" promotes every version, "never" none; a callable says why a version shall serve, or "".
     after, parent
         Offset of the log behind which a new training starts, and the version, if any, that its flow's state is of.
-    parent
-        Id of the version whose state the flow has when a new training starts.
     chunk
         Events between two commits, at most.
+    told
+        Is told what each chunk led to before it is committed, so that whoever waits for a prediction has it at once.
+        After a crash or an error it is told of the same bars again, with the same bits.
     """
 
     def __init__(
@@ -82,15 +81,16 @@ class Trainer:
         after: int = 0,
         parent: str = "",
         chunk: int = 5000,
+        told: Callable[[Outcome], object] = lambda outcome: None,
     ) -> None:
-        self._flow, self._log, self._part, self._chunk = flow, log, part, chunk
+        self._flow, self._log, self._part, self._chunk, self._told = flow, log, part, chunk, told
         self._registry, self._model, self._every = registry, model_name, int(every)
-        self._gate = _gate(publish, self._every)
+        self._gate = gate(publish, self._every)
         self._journal = Journal(store_path, self._identity() | {"after": after, "every": span_text(self._every)})
         self._scoreboard, self._names = Scoreboard(flow.learners), {"": ""}
-        self.newest: Outcome | None = None  # what the last closed bar led to, for those who serve
         self._due, self._version, self._since = -1, parent, {}  # no event, nothing learned yet
         self.newest: Outcome | None = None  #: the last chunk that asked a question, for whoever serves
+        self._whole = True  #: what is in memory is what was committed
         self._journal.begin(after, self._checkpoint())
         self._restore()
 
@@ -98,13 +98,16 @@ class Trainer:
         self, until_offset: int | None = None, on_commit: Callable[[Status], object] = lambda status: None
     ) -> Status:
         """Train on all that the log holds, or up to an offset; ``on_commit`` is told the status after every commit."""
-        self._restore()
+        if not self._whole:
+            self._restore()
+        self._whole = False
         while len(rows := self._next(until_offset)):
             if rows["time"][0] >= self._due:
                 self._save(int(rows["time"][0]))
             else:
                 self._learn(rows[: _first(rows["time"] >= self._due)])
             on_commit(self.status())
+        self._whole = True
         return self.status()
 
     def status(self) -> Status:
@@ -137,11 +140,11 @@ class Trainer:
         self._read = self._read[len(rows) :]
         outcome = self._flow.push(rows)
         self.newest = outcome if len(outcome.moment) else self.newest
-        self.newest = outcome if len(outcome.moment) else self.newest
+        self._told(outcome)
         first = {"first_offset": self._offset + 1, "first_time": int(rows["time"][0]), "last_time": 0}
         self._since = self._since or first
         self._since["last_time"] = max(self._since["last_time"], int(rows["time"].max()))
-        self._commit(self._offset + len(rows), *self._scoreboard.take(outcome))
+        self._commit(self._offset + len(rows), *self._scoreboard.take(outcome), _rows(outcome))
 
     def _save(self, time: int) -> None:
         """Save a version of the state before the first event of a new period, let the gate decide, and commit.
@@ -165,13 +168,13 @@ class Trainer:
         self._names[version.id] = version.name
         self._version, self._due, self._since = version.id, at + self._every, {}
         self._scoreboard.renew()
-        self._commit(self._offset, [], [])
+        self._commit(self._offset)
 
-    def _commit(self, offset: int, asked: list[tuple], answered: list[tuple]) -> None:
+    def _commit(self, offset: int, asked=(), answered=(), bars=()) -> None:
         """Make the step durable, then go on from the very bytes that a restart would go on from."""
         self._offset = offset
         state = self._checkpoint()
-        self._journal.commit(offset, state, asked, answered)
+        self._journal.commit(offset, state, asked, answered, bars)
         self._load(state)
 
     def _restore(self) -> None:
@@ -204,12 +207,8 @@ class Trainer:
     def _identity(self) -> dict:
         """What must be the same when a store is taken up again."""
         models = {target: model.describe() for target, model in self._models().items()}
-        return {
-            "part": self._part,
-            "model": self._model,
-            "models": models,
-            "features": self._flow.features.definition,
-        }
+        where = {"part": self._part, "model": self._model, "models": models}
+        return where | {"features": self._flow.features.definition}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -218,25 +217,25 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("run_dir", type=Path, help="folder of a run that holds recipe.json and events.db")
     parser.add_argument("--every", default="10m", help="event time between two versions, such as 10m")
     parser.add_argument("--model", default="champion", help="name of the model in the registry")
+    parser.add_argument("--follow", action="store_true", help="go on with what arrives, until Ctrl-C or SIGTERM")
     chosen = parser.parse_args(arguments)
     folder = chosen.run_dir
-    recipe = Recipe.read(folder / "recipe.json")
-    with EventLog(folder / "events.db") as log:
-        registry = Registry(folder / "registry")
+    with stopping() as stop, quitting(parser.prog), ExitStack() as stack:
+        recipe = Recipe.read(awaited(folder / "recipe.json", stop) if chosen.follow else folder / "recipe.json")
+        log = stack.enter_context(EventLog(folder / "events.db"))
+        registry = stack.enter_context(closing(Registry(folder / "registry")))
         places = (log, PART, folder / "training.db", registry, chosen.model)
-        trainer = Trainer(recipe.flow(), *places, span(chosen.every))
-        print(trainer.run(on_commit=print))
-        trainer.close()
-        registry.close()
+        trainer = stack.enter_context(closing(Trainer(recipe.flow(), *places, span(chosen.every))))
+        print(trainer.run(on_commit=print), flush=True)
+        while chosen.follow and not stop.wait(0.05):
+            trainer.run(on_commit=lambda status: print(status, flush=True))
 
 
-def _gate(publish: str | Gate, every: int) -> Gate:
-    rules = {"always": lambda version: f"every {span_text(every)}", "never": lambda version: ""}
-    if callable(publish):
-        return publish
-    if publish not in rules:
-        raise ValueError(f"publish must be {', '.join(rules)} or a callable, got {publish!r}")
-    return rules[publish]
+def _rows(outcome: Outcome) -> list[tuple]:
+    """Every closed bar with the features asked with at its end."""
+    x = {at: row.tobytes() for at, row in zip(outcome.moment.tolist(), outcome.X, strict=True)}
+    ends = outcome.bars["end"][:, 0].tolist()
+    return [(end, bar.tobytes(), x.get(end)) for end, bar in zip(ends, outcome.bars, strict=True)]
 
 
 def _first(mask: np.ndarray) -> int:

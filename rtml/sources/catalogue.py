@@ -38,11 +38,13 @@ def open_source(
     gap: str = "",
     seconds: float = 0.0,
     backfill: str = "1h",
+    **live,
 ) -> Source:
     """Open a source by the text of the parameter SOURCE.
 
     ``seed``, ``hours`` and ``drift`` are the synthetic market's, ``columns`` and ``gap`` the recording's; ``seconds``
-    (how long to follow it live, 0: until stopped) and ``backfill`` (how much of the past first) the exchange's.
+    (how long to follow it live, 0: until stopped), ``backfill`` (how much of the past first) and whatever else
+    ``Exchange`` takes are the exchange's.
 
     Examples
     --------
@@ -53,7 +55,7 @@ def open_source(
     if kind == "synthetic":
         return Synthetic(seed=seed, hours=hours, drift=rest or drift)
     if kind == "exchange" or source.strip() in DIALECTS:
-        return Exchange(rest or source.strip(), tuple(symbols), seconds=seconds, backfill=backfill)
+        return Exchange(rest or source.strip(), tuple(symbols), seconds=seconds, backfill=backfill, **live)
     if (path := captured(source)) is not None:
         return Capture(path, symbols)
     return Replay(source, symbols=symbols, columns=columns, gap=gap)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -90,7 +90,7 @@ class Exchange:
         self._plan = (span(backfill) if backfill else 0, seconds, after or {})
         self._record, self._options = record, client_options or {}
         self._clock, self._patience = clock or Clock(), patience or Patience()
-        self._inbox, self._stopping, self._error = Inbox(), False, ""
+        self._inbox, self._stopping, self._error = Inbox(self._clock), False, ""
         self._thread = self._failure = self._session = self._loop = self._task = None
 
     def chunks(self, n: int = 50_000) -> Iterator[pd.DataFrame]:
@@ -98,13 +98,22 @@ class Exchange:
 
         An end that waiting does not mend is raised as a sentence, after the rows that came before it.
         """
+        with closing(self.arrivals()) as arrivals:
+            for rows, _ in arrivals:
+                yield from pieces(frame(rows), n)
+
+    def arrivals(self) -> Iterator[tuple[list[tuple], int]]:
+        """The same as tuples of the columns of ``RAW``, all that came at once, with when the first of them came.
+
+        That moment is one of ``clock.elapsed()``. For those who cannot wait for a frame to be built.
+        """
         if self._thread is not None:
             raise RuntimeError(f"{self.name} is being followed already: open another source")
         self._thread = threading.Thread(target=self._main, name=self.name, daemon=True)
         self._thread.start()
         try:
             while rows := self._inbox.take():
-                yield from pieces(frame(rows), n)
+                yield rows, self._inbox.since
         finally:
             self.stop()
         if self._failure is not None:

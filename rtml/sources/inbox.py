@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+from rtml.clock import Clock
+
 
 class Inbox:
     """Rows put in by one thread and taken out by another, all that wait at once.
@@ -16,14 +18,17 @@ class Inbox:
     ([(1,), (2,), (3,)], [], True)
     """
 
-    def __init__(self) -> None:
-        self.ended = False
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.ended, self.since, self._clock = False, 0, clock or Clock()
         self._rows: list[tuple] = []
+        self._first = 0
         self._news = threading.Condition()
 
     def put(self, rows: list[tuple]) -> None:
         """Add rows."""
         with self._news:
+            if not self._rows:
+                self._first = self._clock.elapsed()
             self._rows.extend(rows)
             self._news.notify()
 
@@ -34,9 +39,12 @@ class Inbox:
             self._news.notify_all()
 
     def take(self) -> list[tuple]:
-        """Everything that waits, at least one row; nothing at the end."""
+        """Everything that waits, at least one row; nothing at the end.
+
+        ``since`` is then the moment, of ``clock.elapsed()``, at which the first of them was put in.
+        """
         with self._news:
             while not self._rows and not self.ended:
                 self._news.wait(0.5)  # not for ever: Ctrl-C must get through
-            rows, self._rows = self._rows, []
+            rows, self._rows, self.since = self._rows, [], self._first
         return rows

@@ -21,7 +21,17 @@ _TABLES = (
     "offset integer not null, state blob not null, digest text not null)",
     "create table if not exists prediction (target text, moment integer, prediction real not null, y real, "
     "known integer, primary key (target, moment)) without rowid",
+    "create table if not exists bar (end integer primary key, record blob not null, x blob)",
 )
+_SINCE = """
+select end, record, x,
+    (select prediction from prediction where target = 'return' and moment = end),
+    (select prediction from prediction where target = 'sign' and moment = end),
+    (select prediction from prediction where target = 'volatility' and moment = end),
+    answer.y, answer.prediction, answer.known
+from bar left join prediction answer on answer.target = 'return' and answer.moment = end - ?
+where end > ? order by end limit ?
+"""
 
 
 class Journal:
@@ -86,6 +96,7 @@ class Journal:
         state: bytes,
         asked: Iterable[tuple[str, int, float]],
         answered: Iterable[tuple[float, int, str, int]],
+        bars: Iterable[tuple[int, bytes, bytes | None]] = (),
     ) -> None:
         """Store progress and outputs in one transaction.
 
@@ -94,6 +105,7 @@ class Journal:
         offset, state : what the consumer goes on from.
         asked : target, moment and prediction of each new question.
         answered : y, known, target and moment of each answer that became known; a question never asked here is let be.
+        bars : end of each closed bar, its records of all symbols, and the features asked with there, if any.
         """
         with self._lock, self._db:
             self._db.execute("begin immediate")
@@ -105,6 +117,7 @@ class Journal:
                 raise RuntimeError(f"somebody else made progress in {self.path}: let one process at a time train there")
             self._db.executemany("insert into prediction (target, moment, prediction) values (?, ?, ?)", asked)
             self._db.executemany("update prediction set y = ?, known = ? where target = ? and moment = ?", answered)
+            self._db.executemany("insert into bar values (?, ?, ?)", bars)
         self._step += 1
 
     def predictions(self, target: str) -> pd.DataFrame:
@@ -131,3 +144,32 @@ class Journal:
             raise ValueError(
                 f"{self.path} belongs to another training ({told}): start a new run, or go back to what was"
             )
+
+
+class Reading:
+    """What another process has committed to its journal, read while it goes on; read-only.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> journal = Journal(Path(tempfile.mkdtemp()) / "training.db", {})
+    >>> journal.begin(0, b"")
+    >>> journal.commit(1, b"", asked=[("return", 10, 0.5)], answered=[], bars=[(10, b"bar", b"x")])
+    >>> Reading(journal.path).since(0, horizon=10)
+    [(10, b'bar', b'x', 0.5, None, None, None, None, None)]
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.path.exists():
+            raise FileNotFoundError(f"{path} is missing: start python -m rtml.training RUN --follow")
+        self._db = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=30.0, check_same_thread=False)
+
+    def since(self, end: int, horizon: int, n: int = 1000) -> list[tuple]:
+        """The next bars behind an end: end, record, x, predictions of return, sign and volatility asked there, and the
+        y, prediction and known of the return question a horizon before."""
+        return self._db.execute(_SINCE, (int(horizon), int(end), int(n))).fetchall()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()

@@ -101,6 +101,11 @@ class EventLog:
             ).fetchall()
         return pd.DataFrame(found, columns=["after", "reason", "row"])
 
+    def refused(self, part: str) -> int:
+        """Number of rows in the quarantine of a part."""
+        with self._lock:
+            return self._db.execute("select count(*) from quarantine where part = ?", (part,)).fetchone()[0]
+
     def count(self, part: str) -> int:
         """Number of events in a part."""
         return self._number("select count(*) from event where part = ?", part)

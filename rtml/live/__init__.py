@@ -1,0 +1,1 @@
+"""The live loop: one process from the source to the page."""

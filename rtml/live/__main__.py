@@ -1,0 +1,35 @@
+"""Follow a market, learn from it and serve it, in one process: ``python -m rtml.live --source kraken``."""
+
+from __future__ import annotations
+
+import argparse
+
+from rtml.live.session import Live
+from rtml.opening import add_options, wanted
+from rtml.process import quitting, stopping
+from rtml.run import run_folder
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Go on until Ctrl-C or SIGTERM; started again it goes on where it was."""
+    parser = argparse.ArgumentParser(prog="python -m rtml.live", description=__doc__.splitlines()[0])
+    add_options(parser)
+    parser.add_argument("--run", default="live", help="name or folder of a run")
+    parser.add_argument("--every", default="10m", help="market time between two versions, such as 10m")
+    parser.add_argument("--port", type=int, default=8000, help="port on 127.0.0.1, 0 for a free one, -1 for none")
+    parser.add_argument("--seconds", type=float, default=0.0, help="how long to follow the stream, 0: until stopped")
+    parser.add_argument("--once", action="store_true", help="end when a recording is over instead of serving on")
+    chosen = parser.parse_args(arguments)
+    port = None if chosen.port < 0 else chosen.port
+    with stopping() as stop, quitting(parser.prog):
+        live = Live(run_folder(chosen.run), wanted(chosen), every=chosen.every, port=port, out=_print)
+        with live:
+            live.run(stop, seconds=chosen.seconds, once=chosen.once)
+
+
+def _print(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""A live session: everything that the loop needs, opened in a run folder and closed in order."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Self
+
+from rtml.clock import span
+from rtml.intake import Intake, alone
+from rtml.live.loop import Loop
+from rtml.opening import Wanted, opened
+from rtml.process import Logbook
+from rtml.recipe import PART
+from rtml.registry import Registry
+from rtml.run import shown
+from rtml.serving.app import make_app
+from rtml.serving.bulletin import Bulletin
+from rtml.serving.endpoint import Endpoint
+from rtml.serving.feed import MODEL, Feed
+from rtml.serving.promotions import Promotions
+from rtml.serving.service import Service
+from rtml.serving.snapshot import StreamClock
+from rtml.store.log import EventLog
+from rtml.training import Trainer
+
+
+class Live:
+    """A run folder being lived in: source, log, training, registry, service and, with a port, the endpoint.
+
+    Opened again in the same folder it goes on where it was, however it ended.
+
+    Parameters
+    ----------
+    folder
+        Where the run is kept; a new one is made.
+    what
+        The source to follow.
+    every
+        Market time between two versions.
+    port
+        Of the endpoint on 127.0.0.1, 0 for a free one; None: nothing is served.
+    out
+        Gets a line a second.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        what: Wanted,
+        *,
+        every: str = "10m",
+        port: int | None = 0,
+        out: Callable[[str], object] = print,
+    ) -> None:
+        self.recipe, opens = opened(folder, what)
+        self.folder, self._out, self._say = folder, out, Logbook(folder / "live.log").say
+        with ExitStack() as stack:
+            stack.enter_context(alone(folder, "ingest"))
+            self.log = stack.enter_context(EventLog(folder / "events.db"))
+            self.registry = stack.enter_context(closing(Registry(folder / "registry")))
+            live = self.recipe.source.startswith("exchange:")
+            clock = None if live else StreamClock()
+            self.service = stack.enter_context(closing(Service(folder / "predictions.db", clock)))
+            self.intake = Intake(opens, self.log, PART, self.recipe.symbols, speed=what.speed, say=self._say)
+            self.trainer = stack.enter_context(closing(self._trainer(every)))
+            self.loop = self._loop(live)
+            self.url = stack.enter_context(self._endpoint(port)).url if port is not None else ""
+            self._stack = stack.pop_all()
+
+    def run(self, stop: threading.Event, *, seconds: float = 0.0, once: bool = False) -> None:
+        """Go on until ``stop``, for so many seconds of a stream (0: for ever), or ``once`` through a recording."""
+        if self.url:
+            self._out(f"{self.recipe.question} {self.url}")
+        self._say("started", source=self.recipe.source, symbols=self.recipe.symbols, folder=shown(self.folder))
+        self.loop.run(stop, seconds=seconds, once=once, say=self._say, out=self._out)
+        self._say("stopped", **self.loop.status())
+
+    def close(self) -> None:
+        """Close the endpoint, then the stores."""
+        self._stack.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def _trainer(self, every: str) -> Trainer:
+        self._flow = self.recipe.flow()
+        places = (self.log, PART, self.folder / "training.db", self.registry, MODEL, span(every))
+        return Trainer(self._flow, *places, told=lambda outcome: self.loop.told(outcome))
+
+    def _loop(self, live: bool) -> Loop:
+        horizon = self._flow.labels.horizon
+        bulletin = Bulletin(self.service, self.recipe.target, horizon, live=live)
+        self.feed = Feed(self.service, self.registry, self.recipe)
+        loop = Loop(self.intake, self.trainer, self.service, self.feed, bulletin)
+        loop.remember(self.folder / "training.db", horizon, self._flow.bars.every)
+        return loop
+
+    def _endpoint(self, port: int) -> Endpoint:
+        promotions = Promotions(self.registry, MODEL, self.service.clock, self.feed.refresh)
+        return Endpoint(make_app(self.service, self.feed.lineage, promotions), port=port)

@@ -1,0 +1,129 @@
+"""The bulletin: every closed bar as one message to the open pages, with its prediction and the answer that it gave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import isfinite, pi, sqrt
+
+import numpy as np
+
+from rtml.bars import BAR
+from rtml.clock import Clock
+from rtml.curves import Score
+from rtml.flow import Outcome
+from rtml.serving.service import Service
+
+SPREAD = 1.64 * sqrt(pi / 2)  # of a mean absolute move: nine in ten returns lie within, were they normal
+_MS = 10**6
+
+
+class Bulletin:
+    """Tells a service of bars: from a flow's outcome while it learns, or from the journal of another process.
+
+    Both ways tell the same of the same bar. A bar is told once: what comes again after a crash is known already.
+    The interval around a prediction is 1.64 sqrt(pi / 2) times the volatility model's prediction on either side: nine
+    in ten returns if they were normal; returns have fatter tails, so a little more than one in ten lies outside.
+
+    Parameters
+    ----------
+    service
+        Gets the newest features, and the messages on its stream.
+    symbol, horizon
+        What is predicted, and how far ahead, ns.
+    live
+        Whether event time is the wall clock's, so that a bar's lag means something.
+    """
+
+    def __init__(self, service: Service, symbol: str, horizon: int, *, live: bool) -> None:
+        self._service, self._symbol, self._horizon, self._live = service, symbol, horizon, live
+        self._clock = Clock()
+        self._score, self._zero, self._asked = Score(), Score(), 0
+        self._open: dict[int, float] = {}  # predictions that wait for their answer
+        self.end, self.bars, self.lag_s = 0, 0, None
+        self.newest: tuple | None = None  # moment, features, close
+
+    def outcome(self, outcome: Outcome, arrived: int | None = None) -> None:
+        """Tell of the bars that a chunk closed; ``arrived`` is when its first event came in (``Clock.elapsed``, ns)."""
+        place = {at: i for i, at in enumerate(outcome.moment.tolist())}
+        known, asked_at, returns = outcome.known.tolist(), outcome.answered.tolist(), outcome.y.tolist()
+        answers = {end: (asked, y) for end, asked, y in zip(known, asked_at, returns, strict=True)}
+        for bar in outcome.bars[:, 0]:
+            end = int(bar["end"])
+            i = place.get(end)
+            said = {} if i is None else {name: float(p[i]) for name, p in outcome.predictions.items()}
+            asked, y = answers.get(end, (None, None))
+            answer = (y, self._open.get(asked)) if asked in self._open else None
+            self.tell(bar, None if i is None else outcome.X[i], said, answer, arrived)
+
+    def rows(self, rows: list[tuple], quiet: Callable[[int], bool] = lambda end: False) -> None:
+        """Tell of bars as :class:`rtml.store.journal.Reading` gives them; of ``quiet`` ones only the score is kept."""
+        for end, record, x, *said, y, predicted, known in rows:
+            bar = np.frombuffer(record, BAR)[0]
+            names = ("return", "sign", "volatility")
+            predictions = {name: p for name, p in zip(names, said, strict=True) if p is not None}
+            answer = None if known is None else (np.nan if y is None else y, predicted)
+            features = None if x is None else np.frombuffer(x)
+            self.tell(bar, features, predictions, answer, None, silent=quiet(end))
+
+    def tell(self, bar: np.void, x, said: dict[str, float], answer, arrived: int | None, silent: bool = False) -> None:
+        """Tell of one bar, unless it is known."""
+        end = int(bar["end"])
+        if end <= self.end:
+            return
+        self.end, self.bars = end, self.bars + 1
+        if answer is not None:
+            self._open.pop(end - self._horizon, None)
+            if isfinite(answer[0]):
+                self._score.update(*answer)
+                self._zero.update(answer[0], 0.0)
+        if "return" in said:
+            self._open[end] = said["return"]
+            self._asked += 1
+        if x is not None:
+            self.newest = (end, x, float(bar["close"]))
+        if not silent:
+            self.offer()
+            self._publish(bar, said, answer or (None, None), arrived)
+
+    def offer(self) -> None:
+        """Hand the newest features to the service; again when it has got its first version."""
+        snapshot = self._service.snapshot
+        if self.newest is not None:
+            if hasattr(self._service.clock, "tell"):
+                self._service.clock.tell(self.newest[0])
+            if snapshot is not None and len(snapshot.names) == len(self.newest[1]):
+                self._service.update_features(self._symbol, *self.newest)
+
+    def score(self) -> dict[str, float | int | None]:
+        """How good the predictions were so far, beside the baseline of no change."""
+        score, zero = self._score.get(), self._zero.get()
+        figures = {name: score[name] for name in ("r2_zero", "mae", "hit_rate")} | {"mae_zero": zero["mae"]}
+        answered = score["answered"]
+        share = answered / self._asked if self._asked else np.nan
+        return plain(figures | {"coverage": share}) | {"answered": answered, "asked": self._asked}
+
+    def _publish(self, bar: np.void, said: dict[str, float], answer: tuple, arrived: int | None) -> None:
+        at, spread = said.get("return"), said.get("volatility")
+        wide = None if at is None or spread is None else SPREAD * max(spread, 0.0)
+        snapshot, end = self._service.snapshot, int(bar["end"])
+        self.lag_s = (self._clock.now() - end) / 1e9 if self._live else None
+        latency_ms = None if arrived is None else (self._clock.elapsed() - arrived) / _MS
+        figures = {name: float(bar[name]) for name in ("open", "high", "low", "close", "volume")}
+        figures |= {"prediction_bp": at, "low_bp": None if wide is None else at - wide}
+        figures |= {"high_bp": None if wide is None else at + wide, "p_up": said.get("sign")}
+        figures |= {"y_bp": answer[0], "predicted_bp": answer[1], "lag_s": self.lag_s, "latency_ms": latency_ms}
+        about = {"end": end // _MS, "symbol": self._symbol, "n": int(bar["n"]), "score": self.score()}
+        about |= {"empty": bool(bar["empty"]), "complete": bool(bar["complete"])}
+        about["version"] = snapshot.version if snapshot else ""
+        self._service.stream.publish(end // _MS, "bar", about | plain(figures))
+
+
+def plain(figures: dict[str, float | None]) -> dict[str, float | None]:
+    """Figures as JSON has them: what is no number is None.
+
+    Examples
+    --------
+    >>> plain({"mae": float("nan"), "p_up": 0.5, "y_bp": None})
+    {'mae': None, 'p_up': 0.5, 'y_bp': None}
+    """
+    return {name: None if value is None or not isfinite(value) else float(value) for name, value in figures.items()}
