@@ -87,10 +87,9 @@ class Trainer:
         self._registry, self._model, self._every = registry, model_name, int(every)
         self._gate = gate(publish, self._every)
         self._journal = Journal(store_path, self._identity() | {"after": after, "every": span_text(self._every)})
-        self._scoreboard, self._names = Scoreboard(flow.learners), {"": ""}
+        self._scoreboard, self._names, self._whole = Scoreboard(flow.learners), {"": ""}, True
         self._due, self._version, self._since = -1, parent, {}  # no event, nothing learned yet
         self.newest: Outcome | None = None  #: the last chunk that asked a question, for whoever serves
-        self._whole = True  #: what is in memory is what was committed
         self._journal.begin(after, self._checkpoint())
         self._restore()
 
@@ -98,7 +97,7 @@ class Trainer:
         self, until_offset: int | None = None, on_commit: Callable[[Status], object] = lambda status: None
     ) -> Status:
         """Train on all that the log holds, or up to an offset; ``on_commit`` is told the status after every commit."""
-        if not self._whole:
+        if not self._whole:  # what is in memory is not what was committed: the last run was broken off
             self._restore()
         self._whole = False
         while len(rows := self._next(until_offset)):

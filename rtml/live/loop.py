@@ -30,7 +30,7 @@ class Loop:
 
     def __init__(self, intake: Intake, trainer: Trainer, service: Service, feed: Feed, bulletin: Bulletin) -> None:
         self._intake, self._trainer, self._service = intake, trainer, service
-        self._feed, self._bulletin = feed, bulletin
+        self._feed, self.bulletin = feed, bulletin
         self._clock, self._stop = Clock(), threading.Event()
         self._status: Status = trainer.status()
         self._error, self._tries, self._again, self._looked, self._since = "", 0, 0, 0, 0
@@ -45,7 +45,7 @@ class Loop:
         if rows:
             first = rows[-1][0] - SHOWN * bar
             self._refresh()
-            self._bulletin.rows(rows, quiet=lambda end: end < first)
+            self.bulletin.rows(rows, quiet=lambda end: end < first)
 
     def run(
         self,
@@ -76,7 +76,7 @@ class Loop:
     def told(self, outcome: Outcome) -> None:
         """Tell of a chunk before it is committed; the log has its events, so a restart comes to the same."""
         if len(outcome.bars):
-            self._bulletin.outcome(outcome, self._arrival())
+            self.bulletin.outcome(outcome, self._arrival())
 
     def _arrival(self) -> int | None:
         """When the first event of the chunk at work arrived; unknown where events waited for their turn."""
@@ -120,7 +120,7 @@ class Loop:
         version = self._service.snapshot.version
         if version != self._version:
             self._version, self._since = version, self._clock.now() // 10**6
-        self._bulletin.offer()
+        self.bulletin.offer()
 
     def _look(self, last: bool = False) -> None:
         """Once a second: serve what was promoted, tell the page how it stands, print a line."""
@@ -156,11 +156,11 @@ class Loop:
 
     def line(self, state: str) -> str:
         """One line of progress."""
-        score, lag = self._bulletin.score(), self._bulletin.lag_s
+        score, lag = self.bulletin.score(), self.bulletin.lag_s
         r2 = "-" if score["r2_zero"] is None else f"{score['r2_zero']:.4f}"
         behind = self._status.last - self._status.offset
         parts = [f"{self._status.offset:,} events{f' ({behind:,} wait)' if behind else ''}"]
-        parts += [f"{self._bulletin.bars:,} bars", f"lag {'-' if lag is None else f'{lag:.1f} s'}", f"R2 {r2}"]
+        parts += [f"{self.bulletin.bars:,} bars", f"lag {'-' if lag is None else f'{lag:.1f} s'}", f"R2 {r2}"]
         trouble = self._error or self._intake.trouble
         return " | ".join([state, *parts, self._version or "no version yet", *([trouble] if trouble else [])])
 

@@ -103,4 +103,6 @@ class Live:
 
     def _endpoint(self, port: int) -> Endpoint:
         promotions = Promotions(self.registry, MODEL, self.service.clock, self.feed.refresh)
-        return Endpoint(make_app(self.service, self.feed.lineage, promotions), port=port)
+        app = make_app(self.service, self.feed.lineage, promotions)
+        self.loop.bulletin.observe = app.counters.observe_tick
+        return Endpoint(app, port=port)

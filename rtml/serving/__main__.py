@@ -12,6 +12,7 @@ from rtml.run import Run, run_folder, shown
 from rtml.serving.app import make_app
 from rtml.serving.endpoint import serve_forever
 from rtml.serving.feed import Feed
+from rtml.serving.follower import Follower
 from rtml.serving.service import Service
 
 
@@ -20,7 +21,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m rtml.serving", description=__doc__.splitlines()[0])
     parser.add_argument("--run", default="latest", help="name or folder of a run")
     parser.add_argument("--port", type=int, default=8000, help="port on 127.0.0.1, 0 for a free one")
+    parser.add_argument("--follow", action="store_true", help="follow what ingest and training processes write there")
     chosen = parser.parse_args(arguments)
+    if chosen.follow:
+        with Follower(run_folder(chosen.run)) as follower:
+            serve_forever(make_app(follower.service, lineage=follower.lineage), port=chosen.port)
+        return
     run = Run(run_folder(chosen.run).resolve(), "serving")
     service = Service(run.path("live/predictions.db") if run.folder.exists() else ":memory:")
     try:

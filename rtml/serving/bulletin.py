@@ -36,7 +36,7 @@ class Bulletin:
 
     def __init__(self, service: Service, symbol: str, horizon: int, *, live: bool) -> None:
         self._service, self._symbol, self._horizon, self._live = service, symbol, horizon, live
-        self._clock = Clock()
+        self._clock, self.observe = Clock(), _nothing  #: is told each latency in seconds
         self._score, self._zero, self._asked = Score(), Score(), 0
         self._open: dict[int, float] = {}  # predictions that wait for their answer
         self.end, self.bars, self.lag_s = 0, 0, None
@@ -108,6 +108,8 @@ class Bulletin:
         snapshot, end = self._service.snapshot, int(bar["end"])
         self.lag_s = (self._clock.now() - end) / 1e9 if self._live else None
         latency_ms = None if arrived is None else (self._clock.elapsed() - arrived) / _MS
+        if latency_ms is not None and at is not None:
+            self.observe(latency_ms / 1e3)
         figures = {name: float(bar[name]) for name in ("open", "high", "low", "close", "volume")}
         figures |= {"prediction_bp": at, "low_bp": None if wide is None else at - wide}
         figures |= {"high_bp": None if wide is None else at + wide, "p_up": said.get("sign")}
@@ -116,6 +118,10 @@ class Bulletin:
         about |= {"empty": bool(bar["empty"]), "complete": bool(bar["complete"])}
         about["version"] = snapshot.version if snapshot else ""
         self._service.stream.publish(end // _MS, "bar", about | plain(figures))
+
+
+def _nothing(seconds: float) -> None:
+    """Nobody counts latencies."""
 
 
 def plain(figures: dict[str, float | None]) -> dict[str, float | None]:
