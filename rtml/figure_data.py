@@ -105,7 +105,7 @@ def feature_panel(frame: pd.DataFrame, catalogue: pd.DataFrame, bins: int = 60):
         raise ValueError(f"nothing to draw: {len(frame)} rows, features {list(catalogue.index)}, columns {list(frame)}")
     rows = -(-len(names) // 3)
     title = "How are the features distributed, and do they drift?"
-    figure, axes = canvas(title, rows, 3, 0.9 + 1.25 * rows, sharex=True)
+    figure, axes = canvas(title, rows, 3, 0.9 + 1.25 * rows, sharex=True, layout="none")
     parts = np.array_split(np.arange(len(frame)), min(bins, len(frame)))
     middle = times(frame.index)[[part[len(part) // 2] for part in parts]]
     for ax, name in zip(axes.flat, names, strict=False):
@@ -120,6 +120,7 @@ def feature_panel(frame: pd.DataFrame, catalogue: pd.DataFrame, bins: int = 60):
         ax.grid(False), ax.spines[:].set_visible(False), ax.tick_params(left=False, labelleft=False)
     label = time_axis(axes[-1, 0], middle, ticks=6)
     axes[-1, 0].set_xlabel("")
+    _rows_of_panels(figure)
     figure.supxlabel(label + "; line: median, dark: middle half, light: middle nine tenths", fontsize=9.5, color=GREY)
     return figure
 
@@ -190,6 +191,13 @@ def delay_timeline(questions, first: int = 0, count: int = 12):
     ax.set_xlabel(f"seconds since {pd.Timestamp(moment[0]):%Y-%m-%d %H:%M:%S} UTC")
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
+
+
+def _rows_of_panels(figure) -> None:
+    """Lay out many like panels by arithmetic: looking for the room that each needs takes seconds."""
+    height = figure.get_figheight()
+    edges = {"left": 0.055, "right": 0.99, "bottom": 0.62 / height, "top": 1 - 0.8 / height}
+    figure.subplots_adjust(**edges, hspace=0.5, wspace=0.18)
 
 
 def _bins(end: np.ndarray, at_most: int) -> tuple[np.ndarray, np.timedelta64, str]:

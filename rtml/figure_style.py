@@ -103,7 +103,7 @@ def _few_colours(png: BytesIO, target) -> None:
 
 def canvas(title: str, rows: int = 1, columns: int = 1, height: float = 3.6, width: float = WIDTH, **grid):
     """A new figure with a title that asks a question, and its axes as an array of rows and columns."""
-    figure = _plot_class()(figsize=(width, height), layout="constrained")
+    figure = _plot_class()(figsize=(width, height), layout=grid.pop("layout", "constrained"))
     axes = figure.subplots(rows, columns, squeeze=False, gridspec_kw=grid.pop("gridspec", None), **grid)
     figure.suptitle(title, x=0.008, ha="left", fontsize=12.5, fontweight="bold", color=INK)
     return figure, axes

@@ -15,7 +15,7 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_core.utils import run_sync
 from traitlets import Tuple, default
 
-WARM = ("pandas", "matplotlib.figure", "rtml.recipe")  # what every notebook imports, kernels of the models among it
+WARM = ("rtml.evaluation", "rtml.training", "matplotlib.figure")  # names only: the pipeline itself stays light
 
 
 class ThisInterpreter(AsyncKernelManager):
@@ -32,7 +32,8 @@ class ThisInterpreter(AsyncKernelManager):
         """The one kernel there is; what it imports ahead leaves no name behind."""
         spec = KernelSpec(**get_kernel_dict())
         ahead = [f"--IPKernelApp.exec_lines=__import__({name!r})" for name in self.imports]
-        spec.argv = [*spec.argv, "--HistoryManager.hist_file=:memory:", *ahead]
+        quiet = ["--HistoryManager.hist_file=:memory:", "--log-level=CRITICAL"]  # an interrupt at the end is no error
+        spec.argv = [*spec.argv, *quiet, *ahead]
         return spec
 
 
