@@ -11,7 +11,7 @@ GIVEN := $(if $(USE_CASE),-p 'USE_CASE=$(USE_CASE)') $(if $(SOURCE),-p 'SOURCE=$
 PIPELINE := $(PY) -m rtml.pipeline run --run '$(RUN)' --profile '$(PROFILE)' $(GIVEN)
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help env run-all run-01 run-02 run-03 run-04 run-05 report lab serve notebooks test test-notebooks lint bench ci clean
+.PHONY: help env run-all run-01 run-02 run-03 run-04 run-05 report lab serve notebooks test test-deep test-notebooks lint bench ci clean
 
 help:  ## this list; variables: USE_CASE= SOURCE= RUN=dev PROFILE=demo PARAMS="KEY=VALUE ..."
 	@sed -n 's/^\([a-z0-9-]*\)[a-z0-9 -]*:.*## /\1 - /p' Makefile | awk -F ' - ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -49,6 +49,14 @@ notebooks: env  ## run the notebooks in place with their defaults and store what
 
 test: env  ## every test
 	@$(PY) -m pytest -n 2 --dist loadfile -q
+
+test-deep: env build/deep/.ready  ## 5,000 requests made from OpenAPI, right and wrong: no 5xx (about 2 minutes, not in "make test")
+	@$(PY) tests/deep/fuzz_http.py build/deep/bin/st
+
+build/deep/.ready: .ci/schemathesis.lock
+	@$(PYTHON) -m venv --clear build/deep
+	@build/deep/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
 
 test-notebooks: env  ## the notebooks only: format, then their stored outputs against a fresh run
 	@$(PY) -m pytest -q tests/test_notebooks.py
