@@ -11,6 +11,7 @@ import pytest
 from rtml.clock import ManualClock
 from rtml.registry import Registry
 from rtml.serving import access
+from rtml.serving.__main__ import main as command_line
 from rtml.serving.access import FOREIGN, NEEDED, Access
 from rtml.serving.app import make_app
 from rtml.serving.endpoint import Endpoint, serve_forever
@@ -191,3 +192,14 @@ def test_without_a_registry_there_is_nothing_to_promote():
         for path in ("/promote", "/rollback"):
             assert httpx.post(endpoint.url + path, json=WHO).status_code == 404
         assert "/promote" not in httpx.get(f"{endpoint.url}/openapi.json").json()["paths"]
+
+
+@pytest.mark.parametrize(
+    ("token", "says"),
+    [("", "can be reached from other machines"), ("short", "RTML_TOKEN has 5 characters")],
+)
+def test_the_command_line_refuses_it_with_a_sentence(monkeypatch, capsys, token, says):
+    monkeypatch.setenv("RTML_TOKEN", token)
+    with pytest.raises(SystemExit) as refused:
+        command_line(["--run", "nowhere", "--host", "0.0.0.0"])
+    assert refused.value.code == 2 and says in capsys.readouterr().err
