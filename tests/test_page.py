@@ -101,10 +101,11 @@ def test_a_bar_that_closes_is_shown_at_once(browser, service, url):
 
 def test_starting_is_told(browser, service, url):
     browser.open(url)
-    browser.wait("document.getElementById('notice').textContent.includes('Waiting for the first bar')")
-    says(browser, "Starting")
+    says(browser, "Serving")
+    assert "start make live to see a market" in browser.text("notice")
     tell(service, "starting", message="connecting to kraken")
     browser.wait("document.getElementById('notice').textContent.includes('Connecting to kraken.')")
+    says(browser, "Starting")
     assert browser.text("close") == "–" and "No bar has closed yet" in browser.text("candles")
 
 
