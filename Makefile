@@ -11,7 +11,7 @@ GIVEN := $(if $(USE_CASE),-p 'USE_CASE=$(USE_CASE)') $(if $(SOURCE),-p 'SOURCE=$
 PIPELINE := $(PY) -m rtml.pipeline run --run '$(RUN)' --profile '$(PROFILE)' $(GIVEN)
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help env run-all run-01 run-02 run-03 run-04 run-05 report lab serve notebooks test test-deep test-notebooks lint bench ci clean
+.PHONY: help env run-all run-01 run-02 run-03 run-04 run-05 report lab serve live notebooks test test-deep test-notebooks lint bench ci clean
 
 help:  ## this list; variables: USE_CASE= SOURCE= RUN=dev PROFILE=demo PARAMS="KEY=VALUE ..."
 	@sed -n 's/^\([a-z0-9-]*\)[a-z0-9 -]*:.*## /\1 - /p' Makefile | awk -F ' - ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ lab: env  ## JupyterLab on the notebooks, after a first demo run so that each of
 
 serve: env  ## keep the newest run's champion up behind HTTP until Ctrl-C (SERVE_ARGS="--port 8000")
 	@$(PY) -m rtml.serving --run '$(LAST)' $(SERVE_ARGS)
+
+live: env  ## follow a market, learn and serve until Ctrl-C (SOURCE=kraken SYMBOLS= RUN=live LIVE_ARGS="--speed 10 --port 8000")
+	@$(PY) -m rtml.live --run '$(if $(filter file,$(origin RUN)),live,$(RUN))' $(if $(SOURCE),--source '$(SOURCE)') $(if $(SYMBOLS),--symbols '$(SYMBOLS)') $(LIVE_ARGS)
 
 notebooks: env  ## run the notebooks in place with their defaults and store what they print and draw
 	@$(PY) -m rtml.pipeline store

@@ -3,29 +3,35 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from following import SYMBOLS, market, wait_for
+from hypothesis import given
+from hypothesis import strategies as st
 from workers import Workers, die_at_line
 
+from rtml.intake import Intake, judged
 from rtml.live.__main__ import main
 from rtml.live.session import Live
 from rtml.opening import Wanted
 from rtml.recipe import PART
 from rtml.registry import Registry
+from rtml.schema import TRADES
+from rtml.sources.capture import frame
 from rtml.store.journal import Reading
 from rtml.store.log import EventLog
 
 DEEP = os.environ.get("RTML_DEEP") == "1"
-KILLS = 50 if DEEP else 8
+LINE_KILLS, CLOCK_KILLS = (30, 20) if DEEP else (5, 3)
 HOURS = 1.0
 REPLAY = ("--source", "synthetic", "--hours", str(HOURS), "--speed", "0", "--port", "-1", "--every", "3m", "--once")
 WANTED = Wanted("synthetic", speed=0.0, hours=HOURS)
@@ -35,6 +41,7 @@ def live(folder: str, line: int = 0, *parts: str) -> None:
     """Run the command on a folder, in a worker, to its end or to its death at some line."""
     if line:
         die_at_line(line, *parts)
+        threading.settrace(sys.gettrace())  # the intake's thread too
     main(["--run", folder, *REPLAY])
 
 
@@ -77,26 +84,220 @@ def check_same(folder: Path, whole: dict) -> None:
     assert len(whole["bars"]) > 100 and len(whole["versions"]) > 10 and whole["refused"]
 
 
-def test_killed_at_random_moments_and_started_again_it_leaves_the_same(workers, whole, tmp_path):
-    rng, folder, killed = random.Random(7), tmp_path / "run", 0
-    while killed < KILLS:
+def test_killed_at_random_lines_and_started_again_it_leaves_the_same(workers, whole, tmp_path):
+    rng, folder, killed, finished = random.Random(7), tmp_path / "run", 0, 0
+    while killed < LINE_KILLS:
         part = rng.choice([(), ("training", "store"), ("live", "intake", "store/log"), ("registry", "store")])
-        line = int(10 ** rng.uniform(2.0, 4.6))
-        code = workers.run("live", str(folder), line, *part)
+        code = workers.run("live", str(folder), int(10 ** rng.uniform(2.0, 4.2)), *part)
         assert code in (0, -signal.SIGKILL), "it failed instead of being killed"
+        killed += code != 0
         if code == 0:  # it came to its end: once more from nothing
             check_same(folder, whole)
-            folder = tmp_path / f"run{killed}"
-        killed += 1
+            finished, folder = finished + 1, tmp_path / f"run{finished + 1}"
     assert workers.run("live", str(folder)) == 0
     check_same(folder, whole)
 
 
 def test_killed_by_the_clock_and_started_again_it_leaves_the_same(workers, whole, tmp_path):
     rng, folder = random.Random(11), tmp_path / "run"
-    for _ in range(3):
+    for k in range(CLOCK_KILLS):
         worker = workers.start("live", str(folder))
         time.sleep(rng.uniform(0.1, 0.9))
-        assert workers.kill(worker) in (0, -signal.SIGKILL)
+        if workers.kill(worker) == 0:  # it came to its end: once more from nothing
+            check_same(folder, whole)
+            folder = tmp_path / f"run{k}"
     assert workers.run("live", str(folder)) == 0
     check_same(folder, whole)
+
+
+class Broken:
+    """A recording that breaks off a few times."""
+
+    name, symbols, rows = "broken", ("ETH-USD", "BTC-USD"), 0
+
+    def __init__(self, source, times: int) -> None:
+        self._source, self._times = source, times
+
+    def chunks(self, n: int = 50_000):
+        """The chunks, an error behind the first of them."""
+        for k, chunk in enumerate(self._source.chunks(n)):
+            if k and self._times:
+                self._times -= 1
+                raise ConnectionError("the line is cut")
+            yield chunk
+
+
+def test_a_source_that_breaks_is_opened_again_behind_what_was_logged(whole, tmp_path):
+    said = []
+    with EventLog(tmp_path / "events.db") as log:
+        source = Broken(WANTED.open(), 1)
+        intake = Intake(lambda after: source, log, PART, source.symbols, say=lambda event, **about: said.append(event))
+        intake.run()
+        assert log.read(PART, 0, 10**6)[1].tobytes() == whole["events"]
+    assert said == ["source opened", "source failed", "source opened", "source over"] and intake.restarts == 1
+
+
+def test_a_source_that_cannot_be_had_ends_with_its_sentence(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--run", str(tmp_path / "run"), "--source", "nowhere.csv", "--port", "-1"])
+    assert ended.value.code == 1 and "no recording 'nowhere.csv'" in capsys.readouterr().err
+
+
+def test_a_folder_that_follows_something_else_is_refused(tmp_path, capsys):
+    live(str(tmp_path / "run"))
+    with pytest.raises(SystemExit):
+        main(["--run", str(tmp_path / "run"), "--source", "synthetic", "--hours", "2", "--port", "-1"])
+    assert "follows synthetic:sudden:seed=7:hours=1, not synthetic:sudden:seed=7:hours=2" in capsys.readouterr().err
+
+
+def get(url: str):
+    return httpx.get(url, timeout=10).json()
+
+
+def test_training_that_fails_leaves_serving_up_and_goes_on(whole, tmp_path):
+    def status():
+        return get(f"{session.url}/bars")["status"] or {"alarms": []}
+
+    with Live(tmp_path / "run", WANTED, every="3m", out=lambda line: None) as session:
+        push, stop = session.trainer._flow.push, threading.Event()
+        failing = {"left": 2, "from": 3000}
+
+        def broken(rows):
+            if session.trainer._offset >= failing["from"] and failing["left"]:
+                failing["left"] -= 1
+                raise FloatingPointError("out of luck")
+            return push(rows)
+
+        session.trainer._flow.push = broken
+        thread = threading.Thread(target=session.run, args=(stop,), kwargs={"once": True}, daemon=True)
+        thread.start()
+        wait_for(lambda: any("training failed" in alarm for alarm in status()["alarms"]), "the failure said")
+        assert get(f"{session.url}/health")["ready"] and get(f"{session.url}/predict?symbol=ETH-USD")["version"]
+        thread.join(60)
+        assert not thread.is_alive() and not failing["left"]
+    check_same(tmp_path / "run", whole)
+    events = [json.loads(line)["event"] for line in (tmp_path / "run" / "live.log").read_text().splitlines()]
+    assert events.count("training failed") == 2 and "training goes on" in events and events[-1] == "stopped"
+
+
+def test_the_page_is_told_every_bar_with_its_prediction_and_answer_and_again_after_a_restart(whole, tmp_path):
+    said = []
+    for _ in range(2):
+        with Live(tmp_path / "run", WANTED, every="3m", out=lambda line: None) as session:
+            session.run(threading.Event(), once=True)
+            said.append(json.loads(session.service.stream.bars()))
+            assert get(f"{session.url}/bars")["status"]["state"] == "stopped"
+    bars, again = said
+    assert [bar["end"] * 10**6 for bar in bars] == [row[0] for row in whole["bars"]]
+    assert [bar["prediction_bp"] for bar in bars] == [row[3] for row in whole["bars"]]
+    assert [bar["y_bp"] for bar in bars] == [row[6] for row in whole["bars"]]
+    for bar, known in zip(bars, again, strict=True):
+        assert bar | {"version": ""} == known | {"version": ""}, "told otherwise from the journal than as it happened"
+    last = bars[-1]
+    assert last["low_bp"] < last["prediction_bp"] < last["high_bp"] and 0 < last["p_up"] < 1
+    assert 0.9 < last["score"]["coverage"] <= 1 and last["score"]["mae_zero"] > 0 and last["latency_ms"] is None
+
+
+ROWS = st.tuples(
+    st.sampled_from(["ETH/USD", "BTC/USD", "X/Y"]),
+    st.sampled_from(["trade", "tick"]),
+    st.sampled_from([0, 1, 10**18, 2**63 - 1, -5]),
+    st.sampled_from([None, 0.0, 1.5, float("nan"), float("inf")]),
+    st.sampled_from([None, 0.0, 2.0, -1.0, float("nan")]),
+    st.sampled_from([None, "buy", "sell", "up"]),
+    st.sampled_from([-1, 0, 7, 2**62]),
+    st.none(),
+    st.none(),
+)
+
+
+@given(st.lists(ROWS, min_size=1, max_size=5))
+def test_the_short_way_of_a_row_into_the_log_is_the_schema(rows):
+    accepted, rejected = TRADES.accept(frame(rows), SYMBOLS)
+    short, refused = judged(rows, SYMBOLS)
+    assert short.tobytes() == accepted.tobytes()
+    assert len(rejected) == (0 if refused is None else len(refused))
+
+
+def test_a_recording_keeps_its_pace_and_its_arrivals_are_measured(tmp_path):
+    with Live(tmp_path / "run", Wanted("synthetic", speed=600.0, hours=1.0), every="3m", out=lambda _: None) as session:
+        session.run(threading.Event(), seconds=2.0)
+        bars = json.loads(session.service.stream.bars())
+        metrics = httpx.get(f"{session.url}/metrics").text
+    assert 10 < len(bars) < 340, "neither a crawl nor all at once"
+    assert all(bar["latency_ms"] > 0 for bar in bars)
+    count = float(re.search(r"rtml_tick_to_prediction_seconds_count (\S+)", metrics)[1])
+    assert count == sum(bar["prediction_bp"] is not None for bar in bars)
+
+
+def start(module: str, *arguments: str, home: Path) -> subprocess.Popen:
+    command = [sys.executable, "-m", module, *arguments]
+    environment = os.environ | {"RTML_HOME": str(home)}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_it_stops_cleanly_when_told(tmp_path):
+    process = start("rtml.live", "--source", "synthetic", "--hours", "1", "--speed", "60", "--port", "0", home=tmp_path)
+    lines = [process.stdout.readline() for _ in range(3)]
+    process.send_signal(signal.SIGTERM)
+    rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, rest
+    assert "http://127.0.0.1:" in lines[0] and "events |" in lines[1] and rest.splitlines()[-1].startswith("stopped |")
+    log = (tmp_path / "runs" / "live" / "live.log").read_text().splitlines()
+    assert json.loads(log[-1])["event"] == "stopped"
+
+
+def test_three_processes_with_only_stores_between_them(whole, tmp_path):
+    folder = tmp_path / "runs" / "apart"
+    ingest = ("rtml.ingest", "apart", "--source", "synthetic", "--hours", str(HOURS), "--speed", "1200")
+    training = ("rtml.training", str(folder), "--follow", "--every", "3m")
+    serving = ("rtml.serving", "--run", "apart", "--follow", "--port", "0")
+    running = {command[0]: start(*command, home=tmp_path) for command in (serving, training, ingest)}
+    try:
+        url = re.search(r"http://\S+", running["rtml.serving"].stdout.readline())[0]
+        wait_for(lambda: get(f"{url}/health")["ready"], "a first version")
+        for command in (training, ingest):
+            running[command[0]].kill()
+            running[command[0]].communicate()
+            assert get(f"{url}/predict?symbol=ETH-USD")["version"].startswith("champion@")
+            running[command[0]] = start(*command[:-1], "0" if command is ingest else command[-1], home=tmp_path)
+        ends = [row[0] // 10**6 for row in whole["bars"]]
+        wait_for(lambda: [bar["end"] for bar in get(f"{url}/bars?n=1")["bars"]] == ends[-1:], "all caught up", 60)
+        told = get(f"{url}/bars?n=1000")["bars"]
+    finally:
+        codes = [stopped(process) for process in running.values()]
+    assert codes == [0, 0, 0]
+    assert [bar["end"] for bar in told] == ends and [bar["prediction_bp"] for bar in told] == [
+        row[3] for row in whole["bars"]
+    ]
+    check_same(folder, whole)
+
+
+def stopped(process: subprocess.Popen) -> int:
+    """Tell a process to stop; its exit code."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=30)
+    return process.returncode or print(said) or process.returncode
+
+
+def test_a_live_exchange_end_to_end_with_a_restart(tmp_path):
+    with market(seconds=1200, rate=10, speed=10.0, past=60) as exchange:
+        wanted = Wanted("kraken", SYMBOLS, backfill="30s", client_options=exchange.client_options)
+        for part in range(2):
+            stop = threading.Event()
+            with Live(tmp_path / "run", wanted, every="20s", out=lambda line: None) as session:
+                thread = threading.Thread(target=session.run, args=(stop,), daemon=True)
+                thread.start()
+                wait_for(lambda n=3 + 2 * part, s=session: s.loop.bulletin.bars >= n and s.url, "bars")
+                if part:
+                    wait_for(lambda s=session: get(f"{s.url}/health")["version"], "a version serves")
+                stop.set()
+                thread.join(30)
+                assert not thread.is_alive()
+    with EventLog(tmp_path / "run" / "events.db") as log:
+        rows = log.read(PART, 0, 10**6)[1]
+    for key, tape in enumerate(exchange.feed.tapes.values()):
+        own = rows[(rows["kind"] == 0) & (rows["key"] == key)]
+        assert len(own) > 100 and (np.diff(own["id"]) == 1).all(), "missing or double over the restart"
+        assert (own["price"] == tape.price[own["id"] - tape.id[0]]).all()
