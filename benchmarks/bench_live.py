@@ -1,8 +1,8 @@
 """Latency of the live loop: from a trade received to its prediction on the stream, in a process that does all of it.
 
-A replayed market arrives at its pace, many times faster than it happened, and is logged durably, closed into bars, asked
-and published; the wait of a bar for its end is not counted. Run it on an idle machine:
-``python benchmarks/bench_live.py [--speed 60] [--seconds 20]``.
+A synthetic market arrives trade by trade as a live exchange delivers it, many times faster than it happened. Each trade
+is logged durably; bars close, predictions are asked and published; the wait of a bar for its end is not counted. Run it
+on an idle machine: ``python benchmarks/bench_live.py [--speed 60] [--seconds 20]``.
 """
 
 from __future__ import annotations
@@ -13,20 +13,59 @@ import threading
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
+from rtml.clock import Clock
+from rtml.events import TRADE
 from rtml.live.session import Live
-from rtml.opening import Wanted
+from rtml.schema import TRADES
+from rtml.sources.exchange import Status
+from rtml.sources.synthetic import Synthetic
+
+
+class Tape:
+    """A market that arrives like that of an exchange; asks for no network."""
+
+    name, symbols, rows, speed = "tape", ("ETH-USD", "BTC-USD"), 0, 0.0
+
+    def __init__(self, pace: float) -> None:
+        accepted, _ = TRADES.accept(pd.concat(Synthetic(hours=24.0).chunks()), self.symbols)
+        self._trades = accepted[accepted["kind"] == TRADE]
+        self._pace, self._clock, self._stopped = pace, Clock(), threading.Event()
+
+    def open(self, after: dict | None = None) -> Tape:
+        """Itself: a benchmark does not resume."""
+        return self
+
+    def arrivals(self):
+        """Rows when their time has come, with the moment at which they were handed over."""
+        times, done, start = np.maximum.accumulate(self._trades["time"]), 0, self._clock.elapsed()
+        columns = [self._trades[name].tolist() for name in ("key", "time", "price", "size", "id")]
+        rows = [
+            (self.symbols[k], "trade", t, p, s, "buy", i, None, None) for k, t, p, s, i in zip(*columns, strict=True)
+        ]
+        while not self._stopped.wait(0.001) and done < len(rows):
+            due = int(np.searchsorted(times, times[0] + (self._clock.elapsed() - start) * self._pace))
+            if due > done:
+                yield rows[done:due], self._clock.elapsed()
+                done = due
+
+    def status(self) -> Status:
+        """Always live."""
+        return Status("LIVE")
+
+    def stop(self) -> None:
+        """End."""
+        self._stopped.set()
 
 
 def measure(speed: float, seconds: float) -> np.ndarray:
     """Milliseconds of every prediction of a live session."""
     took: list[float] = []
-    with tempfile.TemporaryDirectory() as folder:
-        wanted = Wanted("synthetic", speed=speed)
-        with Live(Path(folder) / "run", wanted, port=0, out=lambda line: None) as live:
-            counted = live.loop.bulletin.observe
-            live.loop.bulletin.observe = lambda s: (counted(s), took.append(1e3 * s))
-            live.run(threading.Event(), seconds=seconds)
+    with tempfile.TemporaryDirectory() as folder, Live(Path(folder) / "run", Tape(speed), out=lambda _: None) as live:
+        counted = live.loop.bulletin.observe
+        live.loop.bulletin.observe = lambda s: (counted(s), took.append(1e3 * s))
+        live.run(threading.Event(), seconds=seconds)
     return np.array(took)
 
 

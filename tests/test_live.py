@@ -1,10 +1,12 @@
 """The live loop: goes on where it was however it ended, says what fails, stops when told, in one process or three."""
 
+import importlib
 import json
 import os
 import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -247,38 +249,43 @@ def test_it_stops_cleanly_when_told(tmp_path):
     assert json.loads(log[-1])["event"] == "stopped"
 
 
-def test_three_processes_with_only_stores_between_them(whole, tmp_path):
-    folder = tmp_path / "runs" / "apart"
-    ingest = ("rtml.ingest", "apart", "--source", "synthetic", "--hours", str(HOURS), "--speed", "1200")
-    training = ("rtml.training", str(folder), "--follow", "--every", "3m")
-    serving = ("rtml.serving", "--run", "apart", "--follow", "--port", "0")
-    running = {command[0]: start(*command, home=tmp_path) for command in (serving, training, ingest)}
-    try:
-        url = re.search(r"http://\S+", running["rtml.serving"].stdout.readline())[0]
-        wait_for(lambda: get(f"{url}/health")["ready"], "a first version")
-        for command in (training, ingest):
-            running[command[0]].kill()
-            running[command[0]].communicate()
-            assert get(f"{url}/predict?symbol=ETH-USD")["version"].startswith("champion@")
-            running[command[0]] = start(*command[:-1], "0" if command is ingest else command[-1], home=tmp_path)
-        ends = [row[0] // 10**6 for row in whole["bars"]]
-        wait_for(lambda: [bar["end"] for bar in get(f"{url}/bars?n=1")["bars"]] == ends[-1:], "all caught up", 60)
-        told = get(f"{url}/bars?n=1000")["bars"]
-    finally:
-        codes = [stopped(process) for process in running.values()]
-    assert codes == [0, 0, 0]
-    assert [bar["end"] for bar in told] == ends and [bar["prediction_bp"] for bar in told] == [
-        row[3] for row in whole["bars"]
-    ]
+def apart(module: str, *arguments: str) -> None:
+    """Run another command of the package, in a worker."""
+    importlib.import_module(module).main(list(arguments))
+
+
+def test_three_processes_with_only_stores_between_them(workers, whole, tmp_path):
+    folder = tmp_path / "apart"
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    url, market_of = f"http://127.0.0.1:{port}", ("--source", "synthetic", "--hours", str(HOURS), "--speed")
+    commands = {
+        "serving": ("rtml.serving.__main__", "--run", str(folder), "--follow", "--port", str(port)),
+        "training": ("rtml.training", str(folder), "--follow", "--every", "3m"),
+        "ingest": ("rtml.ingest", str(folder), *market_of, "600"),
+    }
+    running = {name: workers.start("apart", *command) for name, command in commands.items()}
+    wait_for(lambda: ready(url), "a first version serves")
+    for name in ("training", "ingest"):
+        workers.kill(running[name])
+        assert httpx.get(f"{url}/predict?symbol=ETH-USD").json()["version"].startswith("champion@")
+        running[name] = workers.start("apart", *commands[name][:-1], "0" if name == "ingest" else "3m")
+    ends = [row[0] // 10**6 for row in whole["bars"]]
+    wait_for(lambda: [bar["end"] for bar in get(f"{url}/bars?n=1")["bars"]] == ends[-1:], "all caught up", 60)
+    told = get(f"{url}/bars?n=1000")["bars"]
+    for name in ("serving", "training"):
+        os.kill(running[name], signal.SIGTERM)
+    assert [workers.wait(running[name]) for name in running] == [0, 0, 0]
+    assert [(bar["end"], bar["prediction_bp"]) for bar in told] == [(row[0] // 10**6, row[3]) for row in whole["bars"]]
     check_same(folder, whole)
 
 
-def stopped(process: subprocess.Popen) -> int:
-    """Tell a process to stop; its exit code."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=30)
-    return process.returncode or print(said) or process.returncode
+def ready(url: str) -> bool:
+    """Whether an endpoint is up and can predict."""
+    try:
+        return get(f"{url}/health")["ready"]
+    except httpx.TransportError:
+        return False
 
 
 def test_a_live_exchange_end_to_end_with_a_restart(tmp_path):

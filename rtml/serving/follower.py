@@ -10,6 +10,7 @@ from typing import Self
 from rtml.clock import Clock
 from rtml.recipe import Recipe
 from rtml.registry import Registry
+from rtml.run import claim
 from rtml.serving.bulletin import Bulletin
 from rtml.serving.feed import Feed
 from rtml.serving.service import Service
@@ -31,7 +32,7 @@ class Follower:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self._clock, self._stop = folder, Clock(), threading.Event()
-        folder.mkdir(parents=True, exist_ok=True)
+        claim(folder)
         self._live = False
         self.service = Service(folder / "predictions.db", StreamClock())
         self._feed = self._bulletin = self._reading = self._registry = None
