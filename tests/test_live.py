@@ -101,13 +101,16 @@ def test_killed_at_random_lines_and_started_again_it_leaves_the_same(workers, wh
 
 
 def test_killed_by_the_clock_and_started_again_it_leaves_the_same(workers, whole, tmp_path):
-    rng, folder = random.Random(11), tmp_path / "run"
-    for k in range(CLOCK_KILLS):
+    rng, folder, killed, finished = random.Random(11), tmp_path / "run", 0, 0
+    while killed < CLOCK_KILLS:
         worker = workers.start("live", str(folder))
-        time.sleep(rng.uniform(0.1, 0.9))
-        if workers.kill(worker) == 0:  # it came to its end: once more from nothing
+        time.sleep(rng.uniform(0.05, 0.6))
+        code = workers.kill(worker)
+        assert code in (0, -signal.SIGKILL), "it failed instead of being killed"
+        killed += code != 0
+        if code == 0:  # it came to its end: once more from nothing
             check_same(folder, whole)
-            folder = tmp_path / f"run{k}"
+            finished, folder = finished + 1, tmp_path / f"run{finished + 1}"
     assert workers.run("live", str(folder)) == 0
     check_same(folder, whole)
 
