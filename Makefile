@@ -53,8 +53,9 @@ notebooks: env  ## run the notebooks in place with their defaults and store what
 test: env  ## every test
 	@$(PY) -m pytest -n 2 --dist loadfile -q
 
-test-deep: env build/deep/.ready  ## 5,000 requests made from OpenAPI, right and wrong: no 5xx (about 2 minutes, not in "make test")
+test-deep: env build/deep/.ready  ## not in "make test", some minutes: 5,000 requests made from OpenAPI, long storms, 50 kills
 	@$(PY) tests/deep/fuzz_http.py build/deep/bin/st
+	@RTML_DEEP=1 $(PY) -m pytest -q tests/test_exchange_chaos.py tests/test_live.py
 
 build/deep/.ready: .ci/schemathesis.lock
 	@$(PYTHON) -m venv --clear build/deep
