@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from rtml import process
 from rtml.clock import Clock
 from rtml.events import EVENT, TICK, TRADE
 from rtml.pace import Paced
@@ -206,14 +206,7 @@ def newest(log: EventLog, part: str, symbols: tuple[str, ...]) -> dict[str, tupl
     return found
 
 
-@contextmanager
-def alone(folder: Path, what: str) -> Iterator[None]:
-    """Keep a second process out of the same work in a folder; the lock goes with the process, however that ends."""
-    with open(folder / f"{what}.lock", "w") as mark:
-        try:
-            fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as ex:
-            raise RuntimeError(
-                f"another process does the {what} in {folder.name}: stop it, or name another RUN"
-            ) from ex
-        yield
+def alone(folder: Path, what: str) -> AbstractContextManager[None]:
+    """Keep a second process out of the same work in a folder."""
+    taken = f"another process does the {what} in {folder.name}: stop it, or name another RUN"
+    return process.alone(folder / f"{what}.lock", taken)

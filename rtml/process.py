@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import signal
 import sys
@@ -13,6 +14,20 @@ from pathlib import Path
 from rtml.clock import Clock, utc
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def alone(mark: Path, taken: str) -> Iterator[None]:
+    """Keep a second process out while this one works: a lock on a file, which goes with the process however it ends.
+
+    ``taken`` is the sentence of the error where another process holds it.
+    """
+    with open(mark, "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as ex:
+            raise RuntimeError(taken) from ex
+        yield
 
 
 class Logbook:

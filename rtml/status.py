@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rtml import provenance
+from rtml import process, provenance
 from rtml.clock import Clock, utc
 from rtml.run import MARK, Run, empty, home, shown
 
@@ -41,17 +40,11 @@ class Status:
         return round((self.clock.elapsed() - start) / 1e9, 2)
 
 
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Keep a second pipeline out of a run folder; the lock goes with the process, however that ends."""
-    with open(folder / MARK) as mark:
-        try:
-            fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as ex:
-            raise RuntimeError(
-                f"another pipeline is at work in {shown(folder)}: wait for it, or name another RUN"
-            ) from ex
-        yield
+def alone(folder: Path) -> AbstractContextManager[None]:
+    """Keep a second pipeline out of a run folder."""
+    return process.alone(
+        folder / MARK, f"another pipeline is at work in {shown(folder)}: wait for it, or name another RUN"
+    )
 
 
 def begin(folder: Path, names: list[str], whole: bool, values: Mapping) -> Status:
