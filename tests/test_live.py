@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from workers import Workers, die_at_line
 
-from rtml.intake import Intake, judged
+from rtml.intake import Intake, alone, judged
 from rtml.live.__main__ import main
 from rtml.live.session import Live
 from rtml.opening import Wanted
@@ -140,6 +140,13 @@ def test_a_source_that_breaks_is_opened_again_behind_what_was_logged(whole, tmp_
         intake.run()
         assert log.read(PART, 0, 10**6)[1].tobytes() == whole["events"]
     assert said == ["source opened", "source failed", "source opened", "source over"] and intake.restarts == 1
+
+
+def test_a_second_process_is_kept_out_until_the_first_is_done(tmp_path):
+    with alone(tmp_path, "ingest"), pytest.raises(RuntimeError, match="another process does the ingest in"):
+        alone(tmp_path, "ingest").__enter__()
+    with alone(tmp_path, "ingest"):
+        pass
 
 
 def test_a_source_that_cannot_be_had_ends_with_its_sentence(tmp_path, capsys):
