@@ -16,8 +16,8 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init_
 LAYERS = (  # lowest first; a module, or all modules of a package, imports only lower layers and its own package
     ("clock", "events", "checkpoint", "provenance"),
     ("kernels", "curves"),
-    ("schema", "store", "bars", "features", "labels", "windows", "metrics", "evidence"),
-    ("sources", "models", "questions"),
+    ("schema", "store", "bars", "features", "labels", "windows", "metrics", "evidence", "questions", "keys"),
+    ("sources", "models"),
     ("learner", "process", "pace"),
     ("intake",),
     ("progressive", "flow"),
