@@ -12,11 +12,7 @@ import pandas as pd
 
 from rtml.clock import utc
 from rtml.flow import Flow, Outcome
-from rtml.labels import TARGETS
-
-
-class Leak(ValueError):
-    """Something was known before its time."""
+from rtml.operators import Leak
 
 
 def audit(build: Callable[[], Flow], events: np.ndarray, cuts: int = 20, seed: int = 7) -> pd.DataFrame:
@@ -39,7 +35,7 @@ def audit(build: Callable[[], Flow], events: np.ndarray, cuts: int = 20, seed: i
     flow = build()
     whole = flow.push(events)
     checks = [
-        ("an answer is the return over the horizon, known at its end", _answers(whole, flow.labels.horizon)),
+        ("an answer is what came of its question, known when that was", flow.operator.check(whole)),
         (
             "no later event changes an earlier bar, feature, answer or prediction",
             _future(build, events, whole, cuts, seed),
@@ -47,22 +43,6 @@ def audit(build: Callable[[], Flow], events: np.ndarray, cuts: int = 20, seed: i
         ("a prediction has learned from answers known before its moment only", _order(build, whole)),
     ]
     return pd.DataFrame(checks, columns=["rule", "checked"])
-
-
-def _answers(whole: Outcome, horizon: int) -> str:
-    """Recompute every answer from the closes of the bars themselves."""
-    target = whole.bars[:, 0]
-    ends, closes = target["end"], np.where(target["complete"], target["close"], np.nan)
-    due = whole.answered + horizon
-    if not np.array_equal(whole.known, due):
-        wrong = int(np.flatnonzero(whole.known != due)[0])
-        raise Leak(f"the answer of {utc(int(whole.answered[wrong]))} is known at {utc(int(whole.known[wrong]))}")
-    place = {end: close for end, close in zip(ends.tolist(), closes.tolist(), strict=True)}
-    for at, y in zip(whole.answered.tolist(), whole.y.tolist(), strict=True):
-        want = 1e4 * np.log(place[at + horizon] / place[at])
-        if not np.isclose(y, want, rtol=1e-9, atol=1e-9, equal_nan=True):
-            raise Leak(f"the answer of {utc(at)} is {y:.4g} bp, but the price moved {want:.4g} bp over its horizon")
-    return f"{len(whole.y):,} answers"
 
 
 def _future(build, events: np.ndarray, whole: Outcome, cuts: int, seed: int) -> str:
@@ -80,7 +60,7 @@ def _same(what: str, part: np.ndarray, whole: np.ndarray, outcome: Outcome, name
     if part.tobytes() == whole[: len(part)].tobytes():
         return
     if part.dtype.names or part.ndim != 2:
-        raise Leak(f"{what}: later events change what was known before {utc(int(outcome.bars['end'][-1, 0]))}")
+        raise Leak(f"{what}: later events change what was known before {utc(int(outcome.moment[-1]))}")
     row, column = np.argwhere(~((part == whole[: len(part)]) | np.isnan(part)))[0]
     raise Leak(
         f"feature {names[column]!r} at {utc(int(outcome.moment[row]))} changes with later events: it sees the future"
@@ -89,13 +69,14 @@ def _same(what: str, part: np.ndarray, whole: np.ndarray, outcome: Outcome, name
 
 def _order(build, whole: Outcome) -> str:
     """Ask and tell once more, by hand and in order of time, the question first at equal times."""
-    for target, learner in build().learners.items():
-        said, learned = whole.predictions[target], TARGETS[target](whole.y)
+    flow, row = build(), {id: i for i, id in enumerate(whole.id.tolist())}
+    for target, learner in flow.learners.items():
+        said, learned = whole.predictions[target], flow.targets[target](whole.y)
         told = 0
         for i, at in enumerate(whole.moment.tolist()):
             while told < len(learned) and whole.known[told] < at:
                 if learned[told] == learned[told]:
-                    learner.model.learn(whole.X[np.searchsorted(whole.moment, whole.answered[told])], learned[told])
+                    learner.model.learn(whole.X[row[int(whole.answered[told])]], learned[told])
                 told += 1
             want = learner.model.predict(whole.X[i])
             if want != said[i]:

@@ -88,21 +88,21 @@ def build(log: EventLog, part: str, flow: Flow, done: Callable[[int], object] = 
         done(len(rows))
     if not sum(map(len, places)):
         raise ValueError(
-            f"no bar closed in {log.count(part)} events of {log.path.name}: the stream is shorter than two bars"
+            f"no question was asked in {log.count(part)} events of {log.path.name}: the stream is too short"
         )
     return _joined(outcomes, np.concatenate(places), flow)
 
 
 def _joined(outcomes: list, offset: np.ndarray, flow: Flow) -> Dataset:
-    moment, answered, y, known = (
-        np.concatenate([getattr(o, name) for o in outcomes]) for name in ("moment", "answered", "y", "known")
-    )
-    place = np.searchsorted(moment, answered)
+    names = ("id", "moment", "answered", "y", "known")
+    id, moment, answered, y, known = (np.concatenate([getattr(o, name) for o in outcomes]) for name in names)
+    place = pd.Index(id).get_indexer(answered)
     returns, when = np.full(len(moment), np.nan), np.full(len(moment), NEVER)
     returns[place], when[place] = y, known
     X = np.concatenate([o.X for o in outcomes])
-    questions = Questions(moment, moment, X, returns, when, flow.features.names)
-    return Dataset(bars_frame(np.concatenate([o.bars for o in outcomes])[:, 0]), questions, offset)
+    questions = Questions(id, moment, X, returns, when, flow.features.names)
+    bars = np.concatenate([o.bars for o in outcomes])
+    return Dataset(bars_frame(bars[:, 0]) if bars.size else pd.DataFrame(), questions, offset)
 
 
 def bars_frame(bars: np.ndarray) -> pd.DataFrame:

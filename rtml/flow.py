@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from rtml.bars import Bars
 from rtml.checkpoint import dumps
-from rtml.features import FeatureSet
-from rtml.labels import TARGETS, Labels
+from rtml.labels import TARGETS
 from rtml.learner import Learner
+from rtml.operators import Operator
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a chunk of events led to.
-
-    ``bars`` has shape (n, symbols). A question is asked at ``moment`` (ns, a bar's end; its id too) with features
-    ``X`` (m, d) and answered by ``predictions[target]`` (m). ``answered`` are moments of questions, now or earlier,
-    whose return ``y`` (bp, NaN where it stays unknown) became known at ``known``.
-    """
+    """What a chunk of events led to: what :class:`rtml.operators.Asked` says, and ``predictions`` by target, (m,)."""
 
     bars: np.ndarray
+    id: np.ndarray
     moment: np.ndarray
     X: np.ndarray
     predictions: dict[str, np.ndarray]
@@ -33,68 +28,74 @@ class Outcome:
 
 
 class Flow:
-    """Bars, features, labels and the learners of each target, as one transition function.
+    """A use case's operator and the learners of each target, as one transition function.
 
     Any way of cutting the same events into chunks gives the same outcome and the same state, bit by bit.
 
     Parameters
     ----------
-    bars, features, labels
-        Operators of a use case, e.g. ``crypto.operators(...)``.
-    rows
-        Turns bars of shape (n, symbols) into the rows that the features are declared on.
+    operator
+        Turns events into questions and answers, e.g. a :class:`rtml.market.Market`.
     learners
-        One per target of :data:`rtml.labels.TARGETS`; none to compute questions and answers only.
+        One a target; none to compute questions and answers only.
+    targets
+        What each target learns from an answer ``y``; NaN says that there is nothing to learn.
     """
 
-    def __init__(self, bars: Bars, features: FeatureSet, labels: Labels, rows, learners: Mapping[str, Learner]) -> None:
-        unknown = set(learners) - set(TARGETS)
+    def __init__(
+        self, operator: Operator, learners: Mapping[str, Learner], targets: Mapping[str, Callable] = TARGETS
+    ) -> None:
+        unknown = set(learners) - set(targets)
         if unknown:
-            raise LookupError(f"no target {', '.join(sorted(unknown))!r}; known: {', '.join(TARGETS)}")
-        self.bars, self.features, self.labels, self.learners = bars, features, labels, dict(learners)
-        self._rows = rows
+            raise LookupError(f"no target {', '.join(sorted(unknown))!r}; known: {', '.join(targets)}")
+        self.operator, self.learners, self.targets = operator, dict(learners), dict(targets)
+
+    @property
+    def features(self):
+        """The features that questions are asked with."""
+        return self.operator.features
+
+    @property
+    def horizon(self) -> int:
+        """How far ahead an answer looks, ns; 0 where answers come at a time of their own."""
+        return self.operator.horizon
 
     def push(self, events: np.ndarray) -> Outcome:
-        """Take events in order of arrival; ask at every bar that closes, then learn what that bar answers."""
-        closed = self.bars.push(events)
-        target = closed[:, 0]
-        X = self.features.push(target["end"], self._rows(closed))
-        answered, y = self.labels.push(target["end"], target["close"], target["complete"])
-        asked = np.isfinite(target["close"])
-        moment, X = target["end"][asked].copy(), np.ascontiguousarray(X[asked])
-        known = answered + self.labels.horizon
-        predictions = {name: self._drive(name, moment, X, answered, y, known) for name in self.learners}
-        return Outcome(closed, moment, X, predictions, answered, y, known)
+        """Take events in order of arrival; ask every question they lead to, and learn every answer in its time."""
+        asked = self.operator.push(events)
+        predictions = {name: self._drive(name, asked) for name in self.learners}
+        bars, id, moment, X, answered, y, known = asked
+        return Outcome(bars, id, moment, X, predictions, answered, y, known)
 
-    def _drive(self, target: str, moment, X, answered, y, known) -> np.ndarray:
+    def _drive(self, target: str, asked) -> np.ndarray:
         """Question, then what is known at its moment: at equal times the question comes first."""
-        learner, learned = self.learners[target], TARGETS[target](y)
-        predictions, told = np.empty(len(moment)), 0
-        for i, at in enumerate(moment.tolist()):
+        learner, known = self.learners[target], asked.known.tolist()
+        answers = list(zip(asked.answered.tolist(), self.targets[target](asked.y).tolist(), known, strict=True))
+        predictions, told = np.empty(len(asked.moment)), 0
+        for i, (id, at) in enumerate(zip(asked.id.tolist(), asked.moment.tolist(), strict=True)):
             while told < len(known) and known[told] < at:
-                learner.tell(int(answered[told]), float(learned[told]), int(known[told]))
+                learner.tell(*answers[told])
                 told += 1
-            predictions[i] = learner.ask(at, at, X[i])
-        for j in range(told, len(known)):
-            learner.tell(int(answered[j]), float(learned[j]), int(known[j]))
+            predictions[i] = learner.ask(id, at, asked.X[i])
+        for answer in answers[told:]:
+            learner.tell(*answer)
         return predictions
 
     def snapshot(self) -> bytes:
         """The models as they are now, with all that is needed to answer from them: what the registry keeps."""
         models = {name: learner.model.state for name, learner in self.learners.items()}
         about = {"names": list(self.features.names), "features": self.features.definition}
-        return dumps(about | {"horizon": self.labels.horizon, "models": models})
+        return dumps(about | {"horizon": self.horizon, "models": models})
 
     @property
     def state(self) -> dict:
         """Everything the next event depends on."""
-        parts = {"bars": self.bars.state, "features": self.features.state, "labels": self.labels.state}
-        return parts | {"learners": {name: learner.state for name, learner in self.learners.items()}}
+        learners = {name: learner.state for name, learner in self.learners.items()}
+        return {"operator": self.operator.state, "learners": learners}
 
     def load(self, state: dict) -> None:
         """Continue from a state; a learner that the state does not hold starts from scratch."""
-        for name in ("bars", "features", "labels"):
-            getattr(self, name).load(state[name])
+        self.operator.load(state["operator"])
         for name, learner in self.learners.items():
             if name in state["learners"]:
                 learner.load(state["learners"][name])

@@ -9,8 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rtml.clock import NEVER, utc
-from rtml.models.compiled import Compiled, compile
-from rtml.models.river_model import RiverModel
+from rtml.models.compiled import compile
 from rtml.models.rows import check_label
 from rtml.questions import Questions
 
@@ -37,7 +36,8 @@ class Learner:
     Parameters
     ----------
     model
-        A river model (its compiled twin is taken where one exists), or what :func:`rtml.models.compiled.compile` gave.
+        A river model (its compiled twin is taken where one exists), what :func:`rtml.models.compiled.compile` gave, or
+        a timed model around one: it has ``predict_at(x, moment)`` and ``learn_at(x, y, prediction, moment, known)``.
     names
         Names of the features, in the order of their columns.
 
@@ -52,7 +52,8 @@ class Learner:
     """
 
     def __init__(self, model, names: Sequence[str]) -> None:
-        self.model = model if isinstance(model, Compiled | RiverModel) else compile(model, names)
+        self.model = model if hasattr(model, "replay") else compile(model, names)
+        self._timed = self.model if hasattr(self.model, "learn_at") else None
         self.names = self.model.names
         if tuple(names) != self.names:
             raise ValueError(f"the model takes the columns {self.names}, got {tuple(names)}")
@@ -69,7 +70,7 @@ class Learner:
         """Predict, and remember question and features until the answer is told."""
         self._check_turn(id, moment)
         x = np.array(x, dtype=np.float64)
-        prediction = self.model.predict(x)
+        prediction = self._timed.predict_at(x, int(moment)) if self._timed else self.model.predict(x)
         self._open[int(id)] = Asked(prediction, x, int(moment))
         self.last_moment = int(moment)
         self.asked += 1
@@ -86,7 +87,10 @@ class Learner:
                 f"{utc(int(known))}: a label looks ahead"
             )
         if y == y:
-            self.model.learn(question.x, y)
+            if self._timed:
+                self._timed.learn_at(question.x, y, question.prediction, question.moment, int(known))
+            else:
+                self.model.learn(question.x, y)
             self.last_learned = max(self.last_learned, int(known))
             self.answered += 1
         else:

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
+from types import ModuleType
 
+from rtml import usecases
 from rtml.flow import Flow
 from rtml.learner import Learner
 from rtml.models import zoo
-from rtml.usecases import crypto
+from rtml.operators import Operator
 
-USE_CASES = {crypto.NAME: crypto}
 PART = "events"  # the part of the event log that a run's stream is in
+
+
+def use_case(name: str) -> ModuleType:
+    """Module of a use case: a file in ``rtml/usecases`` with NAME, QUESTION, EVENT, MODELS, TARGETS and operator."""
+    known = sorted(found.name for found in iter_modules(usecases.__path__) if not found.name.startswith("_"))
+    if name not in known:
+        raise LookupError(f"no use case {name!r}; known: {', '.join(known)}")
+    return import_module(f"rtml.usecases.{name}")
 
 
 @dataclass(frozen=True)
@@ -34,12 +45,11 @@ class Recipe:
     bar: str = "10s"
     lateness: str = "1s"
     horizon: str = "10s"
-    market: dict = field(default_factory=dict)  # options of the synthetic market, whose truth is known
-    models: dict[str, str] = field(default_factory=lambda: {"return": "rls", "sign": "logistic", "volatility": "rls"})
+    market: dict = field(default_factory=dict)  # options of the synthetic source, whose truth is known
+    models: dict[str, str] = field(default_factory=dict)  # of the zoo, by target; those of the use case unless given
 
     def __post_init__(self) -> None:
-        if self.use_case not in USE_CASES:
-            raise LookupError(f"no use case {self.use_case!r}; known: {', '.join(USE_CASES)}")
+        object.__setattr__(self, "models", dict(self.models or use_case(self.use_case).MODELS))
 
     @property
     def target(self) -> str:
@@ -47,24 +57,28 @@ class Recipe:
         return self.symbols[0]
 
     @property
+    def served(self) -> str:
+        """What is served of it: the first of the use case's targets."""
+        return next(iter(self.models))
+
+    @property
     def question(self) -> str:
         """What is asked, as a sentence."""
-        return USE_CASES[self.use_case].QUESTION.format(symbol=self.target, horizon=self.horizon)
+        return use_case(self.use_case).QUESTION.format(symbol=self.target, horizon=self.horizon)
 
-    def operators(self) -> tuple:
-        """Bars, features and labels with empty state."""
-        return USE_CASES[self.use_case].operators(self.symbols, self.bar, self.lateness, self.horizon)
+    def operator(self) -> Operator:
+        """What turns this stream's events into questions and answers, with empty state."""
+        return use_case(self.use_case).operator(self)
 
     def flow(self, learning: bool = True) -> Flow:
         """The run's flow with empty state; without learners it computes questions and answers only."""
-        bars, features, labels = self.operators()
-        chosen = self.models.items() if learning else ()
-        learners = {t: Learner(zoo.build(name), features.names) for t, name in chosen}
-        return Flow(bars, features, labels, USE_CASES[self.use_case].rows, learners)
+        operator, chosen = self.operator(), self.models.items() if learning else ()
+        learners = {target: Learner(zoo.build(name), operator.features.names) for target, name in chosen}
+        return Flow(operator, learners, use_case(self.use_case).TARGETS)
 
     def with_champion(self, name: str) -> Recipe:
-        """The same with another model for the return."""
-        return replace(self, models=self.models | {"return": name})
+        """The same with another model for what is served."""
+        return replace(self, models=self.models | {self.served: name})
 
     def write(self, path: Path) -> Recipe:
         """Write it as JSON, and hand it back."""

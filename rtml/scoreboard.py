@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from rtml.curves import Score
 from rtml.flow import Outcome
 from rtml.labels import TARGETS
 
 #: Which figures of a score are kept with a version.
-METRICS = {"return": ("mse", "mae", "r2_zero", "hit_rate"), "sign": ("mse",), "volatility": ("mse", "mae")}
+METRICS = {"return": ("mse", "mae", "r2_zero", "hit_rate"), "volatility": ("mse", "mae")}
+_OTHERS = ("mse",)  # of a probability: its Brier score
 
 
 class Scoreboard:
@@ -21,8 +22,8 @@ class Scoreboard:
     0
     """
 
-    def __init__(self, targets: Iterable[str]) -> None:
-        self._targets = tuple(targets)
+    def __init__(self, names: Iterable[str], targets: Mapping[str, Callable] = TARGETS) -> None:
+        self._targets = {name: targets[name] for name in names}
         self._all = {target: Score() for target in self._targets}
         self._open: dict[str, dict[int, float]] = {target: {} for target in self._targets}
         self.renew()
@@ -38,9 +39,9 @@ class Scoreboard:
         """
         asked, answered = [], []
         for target, predictions in outcome.predictions.items():
-            new = list(zip(outcome.moment.tolist(), predictions.tolist(), strict=True))
-            asked += [(target, moment, prediction) for moment, prediction in new]
-            self._open[target].update(new)
+            new = list(zip(outcome.id.tolist(), outcome.moment.tolist(), predictions.tolist(), strict=True))
+            asked += [(target, *row) for row in new]
+            self._open[target].update((id, prediction) for id, _, prediction in new)
             answered += self._score(target, outcome)
         return asked, answered
 
@@ -54,8 +55,8 @@ class Scoreboard:
         found = {}
         for suffix, scores in (("", self._all), ("_recent", self._recent)):
             for target, score in scores.items():
-                figures = score.get()
-                found |= {f"{target}_{name}{suffix}": figures[name] for name in (*METRICS[target], "answered")}
+                figures, names = score.get(), METRICS.get(target, _OTHERS)
+                found |= {f"{target}_{name}{suffix}": figures[name] for name in (*names, "answered")}
         return found
 
     @property
@@ -73,10 +74,10 @@ class Scoreboard:
                 score.load(state[name][target])
 
     def _score(self, target: str, outcome: Outcome) -> list[tuple]:
-        waiting, y = self._open[target], TARGETS[target](outcome.y)
+        waiting, y = self._open[target], self._targets[target](outcome.y)
         rows = zip(y.tolist(), outcome.known.tolist(), outcome.answered.tolist(), strict=True)
-        answered = [(value, known, target, moment) for value, known, moment in rows if moment in waiting]
-        predictions = [waiting.pop(moment) for *_, moment in answered]
+        answered = [(value, known, target, id) for value, known, id in rows if id in waiting]
+        predictions = [waiting.pop(id) for *_, id in answered]
         for scores in (self._all, self._recent):
             scores[target].update([value for value, *_ in answered], predictions)
         return answered

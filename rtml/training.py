@@ -87,16 +87,24 @@ class Trainer:
         self._registry, self._model, self._every = registry, model_name, int(every)
         self._gate = gate(publish, self._every)
         self._journal = Journal(store_path, self._identity() | {"after": after, "every": span_text(self._every)})
-        self._scoreboard, self._names, self._whole = Scoreboard(flow.learners), {"": ""}, True
+        self._scoreboard, self._names, self._whole = Scoreboard(flow.learners, flow.targets), {"": ""}, True
         self._due, self._version, self._since = -1, parent, {}  # no event, nothing learned yet
         self.newest: Outcome | None = None  #: the last chunk that asked a question, for whoever serves
         self._journal.begin(after, self._checkpoint())
         self._restore()
 
     def run(
-        self, until_offset: int | None = None, on_commit: Callable[[Status], object] = lambda status: None
+        self,
+        until_offset: int | None = None,
+        on_commit: Callable[[Status], object] = lambda status: None,
+        *,
+        settle: bool = True,
     ) -> Status:
-        """Train on all that the log holds, or up to an offset; ``on_commit`` is told the status after every commit."""
+        """Train on all that the log holds, or up to an offset; ``on_commit`` is told the status after every commit.
+
+        Without ``settle`` only what leads to something, a bar, a question or an answer, is committed at once, so that
+        nobody waits for the writing of a state; a restart takes the events behind it again, to the same bits.
+        """
         if not self._whole:  # what is in memory is not what was committed: the last run was broken off
             self._restore()
         self._whole = False
@@ -104,8 +112,9 @@ class Trainer:
             if rows["time"][0] >= self._due:
                 self._save(int(rows["time"][0]))
             else:
-                self._learn(rows[: _first(rows["time"] >= self._due)])
-            on_commit(self.status())
+                self._learn(rows[: _first(rows["time"] >= self._due)], settle)
+            if not self._ahead:
+                on_commit(self.status())
         self._whole = True
         return self.status()
 
@@ -134,7 +143,7 @@ class Trainer:
             self._due = self._boundary(self._read["time"][0]) + self._every
         return self._read
 
-    def _learn(self, rows: np.ndarray) -> None:
+    def _learn(self, rows: np.ndarray, settle: bool = True) -> None:
         """Push events, and commit everything they led to."""
         self._read = self._read[len(rows) :]
         outcome = self._flow.push(rows)
@@ -143,7 +152,11 @@ class Trainer:
         first = {"first_offset": self._offset + 1, "first_time": int(rows["time"][0]), "last_time": 0}
         self._since = self._since or first
         self._since["last_time"] = max(self._since["last_time"], int(rows["time"].max()))
-        self._commit(self._offset + len(rows), *self._scoreboard.take(outcome), _rows(outcome))
+        end, outputs = self._offset + len(rows), (*self._scoreboard.take(outcome), _rows(outcome))
+        if settle or any(outputs) or end % self._chunk == 0:
+            self._commit(end, *outputs)
+        else:
+            self._offset, self._ahead = end, True
 
     def _save(self, time: int) -> None:
         """Save a version of the state before the first event of a new period, let the gate decide, and commit.
@@ -175,10 +188,11 @@ class Trainer:
         state = self._checkpoint()
         self._journal.commit(offset, state, asked, answered, bars)
         self._load(state)
+        self._ahead = False
 
     def _restore(self) -> None:
         """Take up the last commit, whatever happened in memory since."""
-        self._offset, self._read = self._journal.offset, np.empty(0)
+        self._offset, self._read, self._ahead = self._journal.offset, np.empty(0), False
         if (last := self._log.last(self._part)) < self._offset:
             raise ValueError(
                 f"{self._log.path} holds {self._part!r} up to offset {last}, but {self._journal.path} was trained up "
@@ -231,7 +245,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _rows(outcome: Outcome) -> list[tuple]:
-    """Every closed bar with the features asked with at its end."""
+    """Every closed bar of a market with the features asked with at its end."""
+    if not outcome.bars.size:
+        return []
     x = {at: row.tobytes() for at, row in zip(outcome.moment.tolist(), outcome.X, strict=True)}
     ends = outcome.bars["end"][:, 0].tolist()
     return [(end, bar.tobytes(), x.get(end)) for end, bar in zip(ends, outcome.bars, strict=True)]

@@ -81,10 +81,10 @@ def test_targets_of_a_dataset(data):
     assert np.isnan(data.of("sign").y[y == 0]).all()
 
 
-def test_a_stream_shorter_than_two_bars_is_said(tmp_path, recipe):
+def test_a_stream_that_asks_nothing_is_said(tmp_path, recipe):
     with EventLog(tmp_path / "log.db") as log:
         log.append(PART, EventLog.read(log, PART)[1])
-        with pytest.raises(ValueError, match=r"no bar closed in 0 events of log\.db"):
+        with pytest.raises(ValueError, match=r"no question was asked in 0 events of log\.db"):
             build(log, PART, recipe.flow(learning=False))
 
 

@@ -8,14 +8,17 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from river import linear_model, preprocessing, tree
 
-from rtml.audit import Leak, audit
+from rtml.audit import audit
+from rtml.bars import Bars
 from rtml.checkpoint import dumps, loads
 from rtml.events import GAP, events
 from rtml.features import FeatureSet
 from rtml.flow import Flow
 from rtml.labels import Labels
 from rtml.learner import Learner
+from rtml.market import Market
 from rtml.models.rls import RecursiveLeastSquares
+from rtml.operators import Leak
 from rtml.usecases import crypto
 
 S = 10**9
@@ -41,10 +44,11 @@ def models():
 
 
 def flow(kind=Flow, labels=Labels, features=None, horizon="10s"):
-    bars, declared, _ = crypto.operators(SYMBOLS, "10s", "1s", "10s")
+    declared = crypto.features(SYMBOLS)
     declared = features(declared) if features else declared
     learners = {target: Learner(model, declared.names) for target, model in models().items()}
-    return kind(bars, declared, labels("10s", horizon), crypto.rows, learners)
+    market = Market(Bars("10s", "1s", len(SYMBOLS)), declared, labels("10s", horizon), crypto.rows)
+    return kind(market, learners)
 
 
 @settings(max_examples=15, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
@@ -121,8 +125,8 @@ class OwnMoment(Labels):
 class TiesSwapped(Flow):
     """The classic: an answer that becomes known now is learned before the question of now."""
 
-    def _drive(self, target, moment, X, answered, y, known):
-        return super()._drive(target, moment, X, answered, y, known - 1)
+    def _drive(self, target, asked):
+        return super()._drive(target, asked._replace(known=asked.known - 1))
 
 
 @pytest.mark.parametrize(
@@ -143,4 +147,4 @@ def test_every_classic_leak_is_caught(mutant, said):
 
 def test_an_unknown_target_is_said():
     with pytest.raises(LookupError, match="no target 'price'; known: return, sign, volatility"):
-        Flow(*crypto.operators(SYMBOLS, "10s", "1s", "10s"), crypto.rows, {"price": None})
+        Flow(flow().operator, {"price": None})

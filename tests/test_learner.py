@@ -226,3 +226,29 @@ def test_a_state_of_another_model_is_refused():
         Learner(REGRESSORS["least squares"](), ("a", "b")).load(state)
     with pytest.raises(ValueError, match="the state is of a 'compiled' model, this one is 'river'"):
         Learner(OTHER["tree"](), NAMES).load(state)
+
+
+class Timed:
+    """A model that is told the times, and what it said itself."""
+
+    names, classifier, kind, state = ("a",), False, "timed", {}
+
+    def __init__(self):
+        self.heard = []
+
+    def predict_at(self, x, moment):
+        self.heard.append(("asked", moment))
+        return 2.0 * x[0]
+
+    def learn_at(self, x, y, prediction, moment, known):
+        self.heard.append(("told", y, prediction, moment, known))
+
+    def replay(self):
+        """What tells a model from a river estimator."""
+
+
+def test_a_timed_model_is_told_when_it_was_asked_and_what_it_said():
+    learner = Learner(Timed(), ["a"])
+    learner.ask(7, moment=100, x=[1.5])
+    learner.tell(7, y=4.0, known=110)
+    assert learner.model.heard == [("asked", 100), ("told", 4.0, 3.0, 100, 110)]

@@ -14,7 +14,8 @@ NONE = np.empty(0, np.int64)
 
 
 def outcome(moment=(), prediction=(), answered=(), y=(), known=()) -> Outcome:
-    columns = dict(moment=np.array(moment, np.int64), X=np.empty((len(moment), 0)))
+    moment = np.array(moment, np.int64)
+    columns = dict(id=moment, moment=moment, X=np.empty((len(moment), 0)))
     predictions = {name: np.array(prediction, float) for name in ("return", "volatility")}
     answers = dict(answered=np.array(answered, np.int64), y=np.array(y, float), known=np.array(known, np.int64))
     return Outcome(np.empty((0, 1)), predictions=predictions, **columns, **answers)
@@ -23,7 +24,7 @@ def outcome(moment=(), prediction=(), answered=(), y=(), known=()) -> Outcome:
 def test_a_question_is_scored_when_it_is_answered():
     board = Scoreboard(["return", "volatility"])
     asked, answered = board.take(outcome(moment=[10], prediction=[0.5]))
-    assert asked == [("return", 10, 0.5), ("volatility", 10, 0.5)] and answered == []
+    assert asked == [("return", 10, 10, 0.5), ("volatility", 10, 10, 0.5)] and answered == []
     asked, answered = board.take(outcome(answered=[10], y=[-2.0], known=[20]))
     assert answered == [(-2.0, 20, "return", 10), (2.0, 20, "volatility", 10)]
     assert board.scores()["return"]["mse"] == 6.25 and board.scores()["volatility"]["mse"] == 2.25

@@ -94,11 +94,11 @@ class Live:
         return Trainer(self._flow, *places, told=lambda outcome: self.loop.told(outcome))
 
     def _loop(self, live: bool) -> Loop:
-        horizon = self._flow.labels.horizon
+        horizon = self._flow.horizon
         bulletin = Bulletin(self.service, self.recipe.target, horizon, live=live)
         self.feed = Feed(self.service, self.registry, self.recipe)
         loop = Loop(self.intake, self.trainer, self.service, self.feed, bulletin)
-        loop.remember(self.folder / "training.db", horizon, self._flow.bars.every)
+        loop.remember(self.folder / "training.db", horizon, self._flow.operator.bars.every)
         return loop
 
     def _endpoint(self, port: int) -> Endpoint:

@@ -75,8 +75,8 @@ class Follower:
             self._live = recipe.source.startswith("exchange:")
             if self._live:
                 self.service.clock = Clock()
-            labels, bars = recipe.operators()[2], recipe.operators()[0]
-            self._horizon, self._bar = labels.horizon, bars.every
+            market = recipe.operator()
+            self._horizon, self._bar = market.horizon, market.bars.every
             self._registry = Registry(self.folder / "registry")
             self._feed = Feed(self.service, self._registry, recipe)
             self._bulletin = Bulletin(self.service, recipe.target, self._horizon, live=self._live)

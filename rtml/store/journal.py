@@ -19,17 +19,17 @@ _TABLES = (
     "create table if not exists consumer (one integer primary key check (one = 1), identity text not null)",
     "create table if not exists progress (one integer primary key check (one = 1), step integer not null, "
     "offset integer not null, state blob not null, digest text not null)",
-    "create table if not exists prediction (target text, moment integer, prediction real not null, y real, "
-    "known integer, primary key (target, moment)) without rowid",
+    "create table if not exists prediction (target text, id integer, moment integer not null, prediction real not "
+    "null, y real, known integer, primary key (target, id)) without rowid",
     "create table if not exists bar (end integer primary key, record blob not null, x blob)",
 )
 _SINCE = """
 select end, record, x,
-    (select prediction from prediction where target = 'return' and moment = end),
-    (select prediction from prediction where target = 'sign' and moment = end),
-    (select prediction from prediction where target = 'volatility' and moment = end),
+    (select prediction from prediction where target = 'return' and id = end),
+    (select prediction from prediction where target = 'sign' and id = end),
+    (select prediction from prediction where target = 'volatility' and id = end),
     answer.y, answer.prediction, answer.known
-from bar left join prediction answer on answer.target = 'return' and answer.moment = end - ?
+from bar left join prediction answer on answer.target = 'return' and answer.id = end - ?
 where end > ? order by end limit ?
 """
 
@@ -42,12 +42,12 @@ class Journal:
     >>> import tempfile
     >>> journal = Journal(Path(tempfile.mkdtemp()) / "training.db", {"part": "events"})
     >>> journal.begin(offset=0, state=b"fresh")
-    >>> journal.commit(offset=100, state=b"wiser", asked=[("return", 10, 0.5)], answered=[])
-    >>> journal.commit(offset=200, state=b"wisest", asked=[], answered=[(0.7, 20, "return", 10)])
+    >>> journal.commit(offset=100, state=b"wiser", asked=[("return", 1, 10, 0.5)], answered=[])
+    >>> journal.commit(offset=200, state=b"wisest", asked=[], answered=[(0.7, 20, "return", 1)])
     >>> journal.offset, journal.state
     (200, b'wisest')
     >>> journal.predictions("return").to_dict("records")
-    [{'moment': 10, 'prediction': 0.5, 'y': 0.7, 'known': 20}]
+    [{'id': 1, 'moment': 10, 'prediction': 0.5, 'y': 0.7, 'known': 20}]
     """
 
     def __init__(self, path: str | Path, identity: dict) -> None:
@@ -94,7 +94,7 @@ class Journal:
         self,
         offset: int,
         state: bytes,
-        asked: Iterable[tuple[str, int, float]],
+        asked: Iterable[tuple[str, int, int, float]],
         answered: Iterable[tuple[float, int, str, int]],
         bars: Iterable[tuple[int, bytes, bytes | None]] = (),
     ) -> None:
@@ -103,8 +103,8 @@ class Journal:
         Parameters
         ----------
         offset, state : what the consumer goes on from.
-        asked : target, moment and prediction of each new question.
-        answered : y, known, target and moment of each answer that became known; a question never asked here is let be.
+        asked : target, id, moment and prediction of each new question.
+        answered : y, known, target and id of each answer that became known; a question never asked here is let be.
         bars : end of each closed bar, its records of all symbols, and the features asked with there, if any.
         """
         with self._lock, self._db:
@@ -115,8 +115,8 @@ class Journal:
             )
             if moved.rowcount != 1:
                 raise RuntimeError(f"somebody else made progress in {self.path}: let one process at a time train there")
-            self._db.executemany("insert into prediction (target, moment, prediction) values (?, ?, ?)", asked)
-            self._db.executemany("update prediction set y = ?, known = ? where target = ? and moment = ?", answered)
+            self._db.executemany("insert into prediction (target, id, moment, prediction) values (?, ?, ?, ?)", asked)
+            self._db.executemany("update prediction set y = ?, known = ? where target = ? and id = ?", answered)
             self._db.executemany("insert into bar values (?, ?, ?)", bars)
         self._step += 1
 
@@ -124,10 +124,11 @@ class Journal:
         """Every prediction of a target in order of moment; ``y`` is NaN and ``known`` NA while there is no answer."""
         with self._lock:
             rows = self._db.execute(
-                "select moment, prediction, y, known from prediction where target = ? order by moment", (target,)
+                "select id, moment, prediction, y, known from prediction where target = ? order by moment, id",
+                (target,),
             ).fetchall()
-        frame = pd.DataFrame(rows, columns=["moment", "prediction", "y", "known"])
-        return frame.astype({"moment": "int64", "prediction": float, "y": float, "known": "Int64"})
+        frame = pd.DataFrame(rows, columns=["id", "moment", "prediction", "y", "known"])
+        return frame.astype({"id": "int64", "moment": "int64", "prediction": float, "y": float, "known": "Int64"})
 
     def close(self) -> None:
         """Close the file."""
@@ -154,7 +155,7 @@ class Reading:
     >>> import tempfile
     >>> journal = Journal(Path(tempfile.mkdtemp()) / "training.db", {})
     >>> journal.begin(0, b"")
-    >>> journal.commit(1, b"", asked=[("return", 10, 0.5)], answered=[], bars=[(10, b"bar", b"x")])
+    >>> journal.commit(1, b"", asked=[("return", 10, 10, 0.5)], answered=[], bars=[(10, b"bar", b"x")])
     >>> Reading(journal.path).since(0, horizon=10)
     [(10, b'bar', b'x', 0.5, None, None, None, None, None)]
     """

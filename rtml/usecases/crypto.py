@@ -6,11 +6,15 @@ import numpy as np
 
 from rtml.bars import Bars
 from rtml.clock import span, span_text
+from rtml.events import EVENT as EVENT
 from rtml.features import Feature, FeatureSet, Formula, column
+from rtml.labels import TARGETS as TARGETS
 from rtml.labels import Labels
+from rtml.market import Market
 
 NAME = "crypto"
 QUESTION = "Where is the price of {symbol} in {horizon}?"
+MODELS = {"return": "rls", "sign": "logistic", "volatility": "rls"}  # of the zoo, by target; the first is served
 LIMIT_BP = 200.0  # a return beyond is a broken print, not a market
 
 _FIELDS = ("open", "high", "low", "close", "volume", "value", "flow", "n", "age_s", "spread_bp")
@@ -37,9 +41,10 @@ def features(symbols: tuple[str, ...], every: str = "10s") -> FeatureSet:
     return FeatureSet(declared, columns(len(symbols)))
 
 
-def operators(symbols: tuple[str, ...], every: str, lateness: str, horizon: str) -> tuple[Bars, FeatureSet, Labels]:
-    """Bars, features and labels of the use case, ready to be pushed."""
-    return Bars(every, lateness, len(symbols)), features(symbols, every), Labels(every, horizon)
+def operator(recipe) -> Market:
+    """Bars, features and labels of a recipe's market, with empty state."""
+    symbols, bars = recipe.symbols, Bars(recipe.bar, recipe.lateness, len(recipe.symbols))
+    return Market(bars, features(symbols, recipe.bar), Labels(recipe.bar, recipe.horizon), rows)
 
 
 def _at(field: str, s: int) -> Formula:
