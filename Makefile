@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 PROFILE ?= demo
-RUN ?= dev
+RUN ?= $(or $(USE_CASE),dev)
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-compile
 MIRROR = $${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(PY) -m pip config get global.index-url 2>/dev/null)}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import signal
 import sys
 from collections.abc import Mapping
@@ -36,6 +37,21 @@ def steps(notebooks: Path, only: str = "") -> list[Path]:
         names = ", ".join(path.stem for path in every) or "none"
         raise LookupError(f"no notebook {only!r} in {shown(notebooks)}; there are: {names}")
     return some
+
+
+def folder_of(notebooks: Path, run: str, given: dict, usual: Mapping, only: str = "") -> Path:
+    """Folder of a use case's notebooks: the one named, else that of the profile; for ``only`` one, what was begun.
+
+    The notebooks of ``crypto`` stand at the top, those of any other in a folder of its name. Where that name chooses
+    the folder and no notebook asks for it, it is taken out of what is given.
+    """
+    recipe = run_folder(run) / "recipe.json"
+    begun = json.loads(recipe.read_text(encoding="utf-8"))["use_case"] if only and recipe.exists() else ""
+    name = given.get("USE_CASE") or usual.get("USE_CASE") or begun
+    if not (notebooks / name).is_dir() or not name:
+        return notebooks
+    given.pop("USE_CASE", None)
+    return notebooks / name
 
 
 def perform(notebook: Path, status: Status, values: Mapping, manager: interpreter.ThisInterpreter) -> bool:
@@ -90,6 +106,8 @@ class Plan:
     @classmethod
     def of(cls, run: str, name: str, only: str, given: Mapping[str, str], notebooks: Path) -> Plan:
         """Plan of a run: its folder, its notebooks and the values of their parameters."""
+        given = dict(given)
+        notebooks = folder_of(notebooks, run, given, profile(name), only)
         every, some = steps(notebooks), steps(notebooks, only)
         if "RUN_DIR" in given:
             raise ValueError(f"RUN_DIR follows from the run, got {given['RUN_DIR']!r}: write RUN=name (--run name)")
@@ -118,7 +136,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m rtml.pipeline", description=__doc__)
     parser.add_argument("--notebooks", type=Path, default=CHECKOUT / "notebooks", help="folder of the notebooks")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("store", help="run the notebooks in place with their defaults")
+    storer = commands.add_parser("store", help="run the notebooks in place with their defaults")
+    storer.add_argument("only", nargs="*", help="names of some notebooks; every notebook unless given")
     runner = commands.add_parser("run", help="run all notebooks, or one, into a run folder")
     runner.add_argument("--run", default="dev", help="name or folder of the run")
     runner.add_argument("--profile", default="demo", help="a profile of profiles.yml")
@@ -129,7 +148,8 @@ def main(arguments: list[str] | None = None) -> int:
     if options.command == "store":
         from rtml import notebooks
 
-        return 0 if notebooks.store(steps(options.notebooks)) else 1
+        every = sorted(options.notebooks.rglob("*.ipynb"), key=lambda path: (len(path.parts), path))
+        return 0 if notebooks.store(p for p in every if not options.only or p.stem in options.only) else 1
     with ExitStack() as stack:
         try:
             given = dict(split(text) for text in options.given)

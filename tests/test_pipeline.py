@@ -174,3 +174,18 @@ def test_storing_in_place_keeps_outputs_and_nothing_of_the_machine(books, at_hom
 @pytest.mark.parametrize("name", yaml.safe_load((NOTEBOOKS.parent / "profiles.yml").read_text()))
 def test_every_profile_fits_the_notebooks(name):
     chosen({path.stem: declared(path) for path in pipeline.steps(NOTEBOOKS)}, pipeline.profile(name), {})
+
+
+def test_a_use_case_has_notebooks_of_its_own_and_a_run_remembers_which(tmp_path):
+    books, home = tmp_path / "notebooks", tmp_path / "runs" / "a"
+    (books / "fraud").mkdir(parents=True)
+    home.mkdir(parents=True)
+    assert pipeline.folder_of(books, str(home), {}, {}) == books
+    assert pipeline.folder_of(books, str(home), {}, {"USE_CASE": "fraud"}) == books / "fraud"
+    given = {"USE_CASE": "fraud", "SEED": "1"}
+    assert pipeline.folder_of(books, str(home), given, {}) == books / "fraud" and given == {"SEED": "1"}
+    (home / "recipe.json").write_text('{"use_case": "fraud"}')
+    assert pipeline.folder_of(books, str(home), {}, {}, only="03") == books / "fraud"
+    assert pipeline.folder_of(books, str(home), {}, {}) == books
+    assert pipeline.folder_of(books, str(home), given := {"USE_CASE": "crypto"}, {}, only="03") == books
+    assert given == {"USE_CASE": "crypto"}, "the notebooks at the top ask for it themselves"
