@@ -37,7 +37,9 @@ class Learner:
     ----------
     model
         A river model (its compiled twin is taken where one exists), what :func:`rtml.models.compiled.compile` gave, or
-        a timed model around one: it has ``predict_at(x, moment)`` and ``learn_at(x, y, prediction, moment, known)``.
+        a timed model around one: it has ``predict_at(x, moment)`` and ``learn_at(x, y, prediction, moment, known)``,
+        and may have ``replay_at(X, y, said, moment, known, order, until)``, which is told the moments of all rows of a
+        chunk and what was said to those asked before it.
     names
         Names of the features, in the order of their columns.
 
@@ -106,14 +108,18 @@ class Learner:
         An answer that never comes closes its question at once.
         """
         self._check_chunk(questions)
-        X, y, known = questions.X, questions.y, questions.known
-        if self._open:
-            waiting = list(self._open.values())
+        X, y, known, waiting = questions.X, questions.y, questions.known, list(self._open.values())
+        if waiting:
             X = np.concatenate([[q.x for q in waiting], X])
             y = np.concatenate([[q.y for q in waiting], y])
             known = np.concatenate([[q.known for q in waiting], known])
         order = _by_time(known)
-        predictions, told = self.model.replay(X, y, questions.moment, known, order, until)
+        if hasattr(self.model, "replay_at"):
+            said = np.array([q.prediction for q in waiting], dtype=np.float64)
+            moment = np.concatenate([np.array([q.moment for q in waiting], dtype=np.int64), questions.moment])
+            predictions, told = self.model.replay_at(X, y, said, moment, known, order, until)
+        else:
+            predictions, told = self.model.replay(X, y, questions.moment, known, order, until)
         self._book(questions, predictions, y, known, order[:told])
         return predictions
 
