@@ -19,6 +19,7 @@ from rtml import checkpoint
 from rtml.clock import span, span_text
 from rtml.flow import Flow, Outcome
 from rtml.gate import Gate, gate
+from rtml.outputs import bar_rows
 from rtml.process import awaited, quitting, stopping
 from rtml.recipe import PART, Recipe
 from rtml.registry import Registry
@@ -112,9 +113,11 @@ class Trainer:
             if rows["time"][0] >= self._due:
                 self._save(int(rows["time"][0]))
             else:
-                self._learn(rows[: _first(rows["time"] >= self._due)], settle)
+                self._learn(rows[: np.append(rows["time"] >= self._due, True).argmax()], settle)
             if not self._ahead:
                 on_commit(self.status())
+        if settle and self._ahead:
+            self._commit(self._offset)
         self._whole = True
         return self.status()
 
@@ -152,11 +155,10 @@ class Trainer:
         first = {"first_offset": self._offset + 1, "first_time": int(rows["time"][0]), "last_time": 0}
         self._since = self._since or first
         self._since["last_time"] = max(self._since["last_time"], int(rows["time"].max()))
-        end, outputs = self._offset + len(rows), (*self._scoreboard.take(outcome), _rows(outcome))
-        if settle or any(outputs) or end % self._chunk == 0:
+        end, outputs = self._offset + len(rows), (*self._scoreboard.take(outcome), bar_rows(outcome))
+        self._offset, self._ahead = end, not (settle or any(outputs) or end % self._chunk == 0)
+        if not self._ahead:
             self._commit(end, *outputs)
-        else:
-            self._offset, self._ahead = end, True
 
     def _save(self, time: int) -> None:
         """Save a version of the state before the first event of a new period, let the gate decide, and commit.
@@ -184,11 +186,11 @@ class Trainer:
 
     def _commit(self, offset: int, asked=(), answered=(), bars=()) -> None:
         """Make the step durable, then go on from the very bytes that a restart would go on from."""
-        self._offset = offset
+        self._offset, self._ahead = offset, False
         state = self._checkpoint()
+        self._log.sync()  # a power cut must not leave a state of events that are gone
         self._journal.commit(offset, state, asked, answered, bars)
         self._load(state)
-        self._ahead = False
 
     def _restore(self) -> None:
         """Take up the last commit, whatever happened in memory since."""
@@ -242,20 +244,6 @@ def main(arguments: list[str] | None = None) -> None:
         print(trainer.run(on_commit=print), flush=True)
         while chosen.follow and not stop.wait(0.05):
             trainer.run(on_commit=lambda status: print(status, flush=True))
-
-
-def _rows(outcome: Outcome) -> list[tuple]:
-    """Every closed bar of a market with the features asked with at its end."""
-    if not outcome.bars.size:
-        return []
-    x = {at: row.tobytes() for at, row in zip(outcome.moment.tolist(), outcome.X, strict=True)}
-    ends = outcome.bars["end"][:, 0].tolist()
-    return [(end, bar.tobytes(), x.get(end)) for end, bar in zip(ends, outcome.bars, strict=True)]
-
-
-def _first(mask: np.ndarray) -> int:
-    """Index of the first True, or the length."""
-    return int(mask.argmax()) if mask.any() else len(mask)
 
 
 if __name__ == "__main__":

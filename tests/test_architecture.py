@@ -21,7 +21,7 @@ LAYERS = (  # lowest first; a module, or all modules of a package, imports only 
     ("learner", "operators", "process", "pace"),
     ("intake",),
     ("progressive", "flow", "market"),
-    ("usecases", "registry", "gate", "dataset", "audit", "evaluation", "scoreboard", "figure_style"),
+    ("usecases", "registry", "gate", "dataset", "audit", "evaluation", "scoreboard", "outputs", "figure_style"),
     ("recipe", "figure_data", "figure_live", "figure_scores"),
     ("training", "figures", "run"),
     ("opening",),

@@ -1,5 +1,7 @@
 """The log: what was acknowledged is there, in order, whole, for every reader."""
 
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -43,6 +45,28 @@ def test_what_is_appended_in_pieces_is_read_back_in_pieces_bit_by_bit(tmp_path_f
             read.append(rows)
             after = int(offsets[-1])
         assert np.concatenate(read).tobytes() == np.concatenate([np.empty(0, EVENT), *written]).tobytes()
+
+
+def test_an_append_waits_for_the_disk_unless_told_not_to(log, monkeypatch):
+    synced, fsync = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (synced.append(os.readlink(f"/proc/self/fd/{file}")), fsync(file)))
+    log.append("trades", numbered(0, 3))
+    assert synced == [f"{log.path}-wal"]
+    log.append("trades", numbered(3, 3), durable=False)
+    assert len(synced) == 1 and log.last("trades") == 6
+    log.sync()
+    assert synced == [f"{log.path}-wal"] * 2
+
+
+def test_what_is_appended_without_the_disk_outlives_the_process(tmp_path):
+    code = (
+        "import os, signal, numpy as np; from rtml.store.log import EventLog; from rtml.events import events;"
+        f"EventLog({str(tmp_path / 'log.db')!r}).append('trades', events(np.arange(9)), durable=False);"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
+    with EventLog(tmp_path / "log.db") as log:
+        assert log.read("trades")[1]["time"].tolist() == list(range(9))
 
 
 def test_parts_are_numbered_on_their_own(log):

@@ -24,6 +24,7 @@ from rtml.ingest import ingest
 from rtml.recipe import PART, Recipe
 from rtml.registry import Registry
 from rtml.sources.catalogue import open_source
+from rtml.store.journal import Journal
 from rtml.store.log import EventLog
 from rtml.training import Trainer
 
@@ -388,6 +389,45 @@ def test_a_log_that_was_cut_off_is_refused(run):
     db.close()
     with pytest.raises(ValueError, match=f"up to offset 3000, but .* was trained up to {last}: it is another log"):
         train(run)
+
+
+def test_what_came_of_nothing_yet_is_committed_with_what_comes_of_it_later(run, whole):
+    with EventLog(run / "events.db") as log:
+        places = (log, PART, run / "training.db", Registry(run / "registry"), "eth", EVERY)
+        trainer, told = Trainer(flow(run), *places, chunk=300), []
+        for until in range(1, 891):
+            status = trainer.run(until, on_commit=lambda status: told.append(status.offset), settle=False)
+            assert status.offset == until
+        assert 300 in told and 40 < len(told) < 100  # bars, versions, multiples of the chunk
+        last = told[-1]
+        assert last < 890 and committed(run)[0] == last
+        trainer.close()
+        trainer = Trainer(flow(run), *places, chunk=300)
+        assert trainer.status().offset == last  # the rest is taken again
+        trainer.run(890, settle=False)
+        trainer.run(890)
+        assert committed(run)[0] == 890
+        trainer.close()
+    train(run)
+    found, wanted = result(run), dict(whole)
+    del found["step"], wanted["step"]
+    check_same(found, wanted)
+
+
+def test_a_state_is_committed_only_when_its_events_are_on_the_disk(run, monkeypatch):
+    events = []
+    commit = Journal.commit
+    monkeypatch.setattr(EventLog, "sync", lambda log: events.append("disk"))
+    monkeypatch.setattr(Journal, "commit", lambda *given: (events.append("commit"), commit(*given)))
+    train(run, until=600)
+    assert events == ["disk", "commit"] * (len(events) // 2) and len(events) >= 4
+
+
+def committed(folder: Path) -> tuple:
+    with sqlite3.connect(folder / "training.db") as db:
+        found = db.execute("select offset, state from progress").fetchone()
+    db.close()
+    return found
 
 
 def test_two_trainings_of_one_store_are_refused(run):

@@ -1,12 +1,14 @@
 """The append-only log of events: one SQLite file, many readers, one place per event.
 
 What arrived is written first and read by offset, so a consumer that stores its offset with its own state misses nothing
-and sees nothing twice. An append is one durable transaction: after a crash a batch is there whole or not at all.
+and sees nothing twice. An append is one transaction: after a crash a batch is there whole or not at all. No kill takes
+back what was appended; a power cut does not either, unless the writer asked not to wait for the disk.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 from contextlib import contextmanager
@@ -48,16 +50,21 @@ class EventLog:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = threading.RLock()
+        self._lock, self._known = threading.RLock(), {}
         self._db = sqlite3.connect(self.path, timeout=30.0, isolation_level=None, check_same_thread=False)
         self._db.execute("pragma journal_mode = wal")
         self._db.execute("pragma synchronous = full")
         with self._transaction():
             for statement in filter(None, map(str.strip, _TABLES.split(";"))):
                 self._db.execute(statement)
+        self._db.execute("pragma synchronous = normal")  # from here on ``sync`` waits for the disk
 
-    def append(self, part: str, rows: np.ndarray, rejected: pd.DataFrame | None = None) -> int:
-        """Write rows, and the rows rejected among them, in one durable transaction; the last offset of the part."""
+    def append(self, part: str, rows: np.ndarray, rejected: pd.DataFrame | None = None, durable: bool = True) -> int:
+        """Write rows, and the rows rejected among them, in one transaction; the last offset of the part.
+
+        One that is not ``durable`` survives the death of every process, but a power cut only once ``sync`` was called:
+        for a source that can be asked again, and consumers that do not wait for the disk.
+        """
         if rows.dtype.names is None or rows.dtype.hasobject or rows.ndim != 1:
             raise ValueError(
                 f"the log holds a line of fixed-size records, got {rows.ndim}-d {rows.dtype}: see rtml.events"
@@ -72,7 +79,17 @@ class EventLog:
             last += len(rows)
             if rejected is not None:
                 self.quarantine(part, rejected, last)
+        if durable:
+            self.sync()
         return last
+
+    def sync(self) -> None:
+        """Wait until everything that was appended, by whichever process, is on the disk."""
+        file = os.open(f"{self.path}-wal", os.O_RDONLY)  # SQLite keeps its locks on other files: this one may be closed
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
 
     def read(self, part: str, after: int = 0, n: int = 50_000) -> tuple[np.ndarray, np.ndarray]:
         """Offsets and rows of the next ``n`` events behind offset ``after``; both empty when there are none yet."""
@@ -132,7 +149,7 @@ class EventLog:
 
     @contextmanager
     def _transaction(self):
-        """One durable transaction, which a transaction inside it joins."""
+        """One transaction, which a transaction inside it joins."""
         with self._lock:
             if self._db.in_transaction:
                 yield
@@ -151,10 +168,15 @@ class EventLog:
 
     def _part(self, part: str) -> tuple[int, np.dtype]:
         """Key and record type of a part; one that was never written is an empty part of events."""
+        if part in self._known:
+            return self._known[part]
         found = self._db.execute("select id, descr from part where name = ?", (part,)).fetchone()
         if found is None:
             return -1, EVENT
-        return found[0], np.dtype([tuple(field) for field in json.loads(found[1])])
+        known = found[0], np.dtype([tuple(field) for field in json.loads(found[1])])
+        if not self._db.in_transaction:  # which could still be rolled back
+            self._known[part] = known
+        return known
 
     def _open_part(self, part: str, dtype: np.dtype) -> int:
         key, stored = self._part(part)

@@ -1,0 +1,14 @@
+"""What a step of the training leaves behind, as the rows that the journal keeps."""
+
+from __future__ import annotations
+
+from rtml.flow import Outcome
+
+
+def bar_rows(outcome: Outcome) -> list[tuple[int, bytes, bytes | None]]:
+    """Every closed bar of a market: its end, its records of all symbols, the features asked with there, if any."""
+    if not outcome.bars.size:
+        return []
+    x = {at: row.tobytes() for at, row in zip(outcome.moment.tolist(), outcome.X, strict=True)}
+    ends = outcome.bars["end"][:, 0].tolist()
+    return [(end, bar.tobytes(), x.get(end)) for end, bar in zip(ends, outcome.bars, strict=True)]
