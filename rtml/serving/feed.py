@@ -45,6 +45,7 @@ class Feed:
     def __init__(self, service: Service, registry: Registry, recipe: Recipe, trainer: Trainer | None = None) -> None:
         self._service, self._registry, self._recipe, self._trainer = service, registry, recipe, trainer
         self._error: BaseException | None = None
+        self._shown = ("", 0)  # version that the page was told of, and since when
 
     def refresh(self) -> None:
         """Publish the champion when it is another one, and the newest features."""
@@ -95,13 +96,28 @@ class Feed:
             raise RuntimeError("training failed while it served; the last snapshot went on serving") from self._error
 
     def _arrive(self, seconds: float) -> None:
-        status, clock = self._trainer.status(), Clock()
+        status, clock, looked = self._trainer.status(), Clock(), -1
         start, first, count = clock.elapsed(), status.offset, status.last - status.offset
         steps, pause = max(1, round(seconds * _STEPS_A_SECOND)), threading.Event()
         try:
             for step in range(1, steps + 1):
                 self._trainer.run(first + count * step // steps)
                 self.refresh()
+                if step // _STEPS_A_SECOND > looked:
+                    looked = step // _STEPS_A_SECOND
+                    self.look("replay")
                 pause.wait(max(0.0, start / 1e9 + seconds * step / steps - clock.elapsed() / 1e9))
+            self.look("stopped", "the recording is over; the last version goes on answering")
         except BaseException as ex:
             self._error = ex
+            self.look("stopped", f"training failed, the last version goes on serving: {type(ex).__name__}: {ex}")
+
+    def look(self, state: str, message: str = "") -> None:
+        """Tell the page how it stands; ``state`` is one of those of :mod:`rtml.serving.live_messages`."""
+        snapshot, now = self._service.snapshot, Clock().now() // 10**6
+        if snapshot is not None and snapshot.version != self._shown[0]:
+            self._shown = (snapshot.version, now)
+        (version, since), learned = self._shown, snapshot.trained_up_to // 10**6 if snapshot else 0
+        status = {"state": state, "source": self._recipe.source, "message": message, "alarms": []}
+        status |= {"version": version, "since": since, "trained_up_to": learned}
+        self._service.stream.publish(now, "status", status)
