@@ -7,6 +7,7 @@ costs two running sums, O(n) whatever the window, and a live score seven numbers
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isfinite, nan, sqrt
 
 import numpy as np
 
@@ -85,6 +86,8 @@ class Score:
 
     def update(self, y, p) -> Score:
         """Add a label and its prediction, or arrays of them."""
+        if isinstance(y, float) and isinstance(p, float) and isfinite(y) and isfinite(p):
+            return self._one(y, p)
         y, p = arrays(np.atleast_1d(y), np.atleast_1d(p))
         squared, answered = _terms("mse", y, p)
         absolute, hits = _terms("mae", y, p)[0], _terms("hit_rate", y, p)
@@ -93,15 +96,22 @@ class Score:
         self._sums = np.add.accumulate(np.column_stack([self._sums, rows]), axis=1)[:, -1].copy()
         return self
 
+    def _one(self, y: float, p: float) -> Score:
+        """The same for one label, without arrays of one: a tenth of the time, for a loop in which somebody waits."""
+        asked, answered, squared, absolute, zero, hits, moves = self._sums.tolist()
+        miss, moved = y - p, float(y != 0.0)
+        hit = moved * (1 + _sign(y) * _sign(p)) / 2
+        sums = (asked + 1.0, answered + 1.0, squared + miss * miss, absolute + abs(miss), zero + y * y)
+        self._sums = np.array((*sums, hits + hit, moves + moved))
+        return self
+
     def get(self) -> dict[str, float]:
         """Metrics so far; NaN for those nothing is known of."""
-        s = dict(zip(self._NAMES, self._sums, strict=True))
-        pairs = {"mse": "squared", "rmse": "squared", "mae": "absolute"}
-        found = {metric: float(_finish(metric, s[name], s["answered"])) for metric, name in pairs.items()}
-        found["r2_zero"] = float(_finish("r2_zero", s["squared"], s["zero"]))
-        found["hit_rate"] = float(_finish("hit_rate", s["hits"], s["moves"]))
-        found["coverage"] = float(_finish("coverage", s["answered"], s["asked"]))
-        return found | {"answered": int(s["answered"]), "asked": int(s["asked"])}
+        asked, answered, squared, absolute, zero, hits, moves = self._sums.tolist()
+        mse = _share(squared, answered)
+        found = {"mse": mse, "rmse": sqrt(mse), "mae": _share(absolute, answered), "r2_zero": 1 - _share(squared, zero)}
+        found |= {"hit_rate": _share(hits, moves), "coverage": _share(answered, asked)}
+        return found | {"answered": int(answered), "asked": int(asked)}
 
     @property
     def state(self) -> dict:
@@ -137,6 +147,14 @@ def _terms(metric: str, y, p) -> tuple[np.ndarray, np.ndarray]:
     above[known] = _ABOVE[metric](y[known], p[known])
     below[known] = _BELOW.get(metric, np.ones_like)(y[known])
     return above, np.ones(len(y)) if metric == "coverage" else below
+
+
+def _share(above: float, below: float) -> float:
+    return above / below if below > 0 else nan
+
+
+def _sign(value: float) -> int:
+    return (value > 0) - (value < 0)
 
 
 def _finish(metric: str, above, below):

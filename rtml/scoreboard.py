@@ -74,6 +74,8 @@ class Scoreboard:
                 score.load(state[name][target])
 
     def _score(self, target: str, outcome: Outcome) -> list[tuple]:
+        if not len(outcome.answered):
+            return []
         waiting, y = self._open[target], self._targets[target](outcome.y)
         rows = zip(y.tolist(), outcome.known.tolist(), outcome.answered.tolist(), strict=True)
         answered = [(value, known, target, id) for value, known, id in rows if id in waiting]
