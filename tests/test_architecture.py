@@ -14,15 +14,16 @@ PACKAGE = ROOT / "rtml"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
 
 LAYERS = (  # lowest first; a module, or all modules of a package, imports only lower layers and its own package
-    ("clock", "events", "checkpoint", "provenance"),
+    ("clock", "events", "checkpoint", "provenance", "happenings"),
     ("kernels", "curves"),
     ("schema", "store", "bars", "features", "labels", "windows", "metrics", "evidence", "questions", "keys"),
     ("sources", "models"),
-    ("learner", "operators", "process", "pace"),
+    ("learner", "operators", "process", "pace", "payments"),
     ("intake",),
-    ("progressive", "flow", "market"),
-    ("usecases", "registry", "gate", "dataset", "audit", "evaluation", "scoreboard", "outputs", "figure_style"),
-    ("recipe", "figure_data", "figure_live", "figure_scores"),
+    ("progressive", "flow", "market", "checkout"),
+    ("usecases", "registry", "dataset", "audit", "evaluation", "scoreboard", "outputs", "figure_style"),
+    ("recipe", "promoting", "saving", "figure_data", "figure_live", "figure_scores"),
+    ("gate",),
     ("training", "figures", "run"),
     ("opening",),
     ("serving", "ingest", "parameters", "report", "status", "interpreter"),
@@ -33,6 +34,7 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 DOORS = {  # third party: the modules that may import it
     "ccxt": {"sources.exchange"},
+    "deltalake": {"store.offline"},
     "matplotlib": {"figure_style"},
     "uvicorn": {"serving.endpoint"},
     "fastapi": {"serving.app"},

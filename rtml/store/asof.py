@@ -1,0 +1,66 @@
+"""Point-in-time join: what was known of a key at a moment, never what happened or was learned later."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rtml.kernels import asof
+from rtml.store.facts import Facts, keys_of
+
+
+def standing(facts: Facts, key, moment, *, before: bool = False, within: int | None = None) -> np.ndarray:
+    """Row of the fact that stood for each question, -1 where none did.
+
+    A fact counts when it was known at the moment of the question (and so had happened). Of facts of one event time the
+    one known last stands, of those known at once the one further down; one taken back does not count; of those that
+    stand the newest event time is taken.
+
+    Parameters
+    ----------
+    facts
+        In any order.
+    key, moment
+        Of the questions, in any order; moments in ns UTC.
+    before
+        Take only what was known *before* the moment: for facts made of answers, which at equal times come after the
+        question.
+    within
+        Take no fact that happened this long ago, or longer, ns.
+
+    Examples
+    --------
+    >>> spend = Facts([7, 7, 7], [10, 20, 10], [11, 20, 30], [[1.0], [2.0], [1.5]], ("spend",), "v1")
+    >>> standing(spend, [7, 7, 7, 8], [10, 11, 25, 25])
+    array([-1,  0,  1, -1])
+    """
+    asked, moment = keys_of(key), np.asarray(moment, np.int64)
+    if len(facts) and asked.size and facts.key.dtype.kind != asked.dtype.kind:
+        raise ValueError(f"the facts have keys of {facts.key.dtype}, the questions of {asked.dtype}: take one kind")
+    n = len(facts)
+    codes = np.unique(np.concatenate([facts.key, asked]) if n and asked.size else asked, return_inverse=True)[1]
+    code, wanted = (codes[:n], codes[n:]) if n and asked.size else (np.zeros(n, np.int64), codes)
+    told = np.lexsort((np.arange(n), facts.known, code))
+    asking = np.lexsort((moment, wanted))
+    columns = (column[told] for column in (code, facts.happened, facts.known, facts.deleted))
+    found = asof.newest(*columns, wanted[asking], moment[asking] - before)
+    rows = np.full(asked.size, -1, np.int64)
+    rows[asking] = np.where(found >= 0, told[found] if n else -1, -1)
+    if within is not None and n:
+        rows[(rows >= 0) & (moment - facts.happened[rows] >= within)] = -1
+    return rows
+
+
+def join(facts: Facts, key, moment, *, default=np.nan, before: bool = False, within: int | None = None) -> np.ndarray:
+    """Values that were known at each question, shape (questions, features); ``default`` where none were.
+
+    Examples
+    --------
+    >>> spend = Facts([7, 7], [10, 20], [11, 20], [[1.0], [2.0]], ("spend",), "v1")
+    >>> join(spend, [7, 7], [19, 20], default=0.0).ravel()
+    array([1., 2.])
+    """
+    rows = standing(facts, key, moment, before=before, within=within)
+    values = np.empty((len(rows), len(facts.names)))
+    values[:] = default
+    values[rows >= 0] = facts.values[rows[rows >= 0]]
+    return values
