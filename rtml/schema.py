@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,7 +19,7 @@ from rtml.events import GAP, QUOTE, TICK, TRADE, events
 
 KINDS = {"trade": TRADE, "quote": QUOTE, "gap": GAP, "tick": TICK}
 SIDES = {"buy": 1, "sell": -1, "b": 1, "s": -1, "1": 1, "-1": -1, "0": 0, "": 0}
-_UNREADABLE = -(2**63)
+UNREADABLE = -(2**63)  # what no reader could make sense of
 _DIGITS = re.compile(r"-?[0-9]{1,25}")
 _UNIT_NS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 
@@ -50,13 +51,14 @@ class Schema:
 
     name: str
     columns: dict
+    parse: Callable | None = None  #: what reads a raw frame, as ``_Raw.parse`` reads market rows
 
-    def accept(self, frame: pd.DataFrame, symbols: tuple[str, ...]) -> tuple[np.ndarray, pd.DataFrame]:
+    def accept(self, frame: pd.DataFrame, symbols: tuple[str, ...] = ()) -> tuple[np.ndarray, pd.DataFrame]:
         """Events of the good rows and the ``reason`` and ``row`` (JSON) of the others, both in order of arrival.
 
         The index of the rejected rows is their position in ``frame``. Nothing a row holds raises.
         """
-        raw = _Raw.parse(frame, symbols)
+        raw = (self.parse or _Raw.parse)(frame, symbols)
         fault = np.zeros(len(frame), np.int8)
         reasons = [""]
         for reason, mask in raw.faults():
@@ -93,13 +95,13 @@ class _Raw:
     @classmethod
     def parse(cls, frame: pd.DataFrame, symbols: tuple[str, ...]) -> _Raw:
         n = len(frame)
-        number = {name: _numbers(frame.get(name), n) for name in ("price", "size", "bid", "ask")}
+        number = {name: numbers(frame.get(name), n) for name in ("price", "size", "bid", "ask")}
         return cls(
-            key=_codes(frame.get("symbol"), {symbol: k for k, symbol in enumerate(symbols)}, n, missing=-1),
-            kind=_codes(frame.get("kind"), KINDS, n, missing=TRADE),
-            side=_codes(frame.get("side"), SIDES, n, missing=0, unknown=-9),
-            time=_integers(frame.get("time"), n, _moment, missing=_UNREADABLE),
-            id=_integers(frame.get("id"), n, _integer, missing=-1),
+            key=codes(frame.get("symbol"), {symbol: k for k, symbol in enumerate(symbols)}, n, missing=-1),
+            kind=codes(frame.get("kind"), KINDS, n, missing=TRADE),
+            side=codes(frame.get("side"), SIDES, n, missing=0, unknown=-9),
+            time=integers(frame.get("time"), n, read_moment, missing=UNREADABLE),
+            id=integers(frame.get("id"), n, read_integer, missing=-1),
             **number,
         )
 
@@ -109,12 +111,12 @@ class _Raw:
         with np.errstate(invalid="ignore"):
             yield "symbol is not one of this run", self.key < 0
             yield "kind is not trade, quote, gap or tick", self.kind < 0
-            yield "time is missing or not a moment", self.time == _UNREADABLE
+            yield "time is missing or not a moment", self.time == UNREADABLE
             yield "time is out of range", (self.time <= 0) | (self.time == NEVER)
             yield "price is not a positive number", trade & ~_positive(self.price)
             yield "size is not a number of zero or more", trade & ~((self.size >= 0) & np.isfinite(self.size))
             yield "side is neither buy nor sell", trade & (self.side == -9)
-            yield "id is not an integer", (trade | gap) & (self.id == _UNREADABLE)
+            yield "id is not an integer", (trade | gap) & (self.id == UNREADABLE)
             yield "quote lacks a positive bid and ask", quote & ~(_positive(self.bid) & _positive(self.ask))
             yield "quote is crossed: bid above ask", quote & (self.bid > self.ask)
             yield "gap does not end after its start", gap & ~((self.id > 0) & (self.id < self.time))
@@ -156,7 +158,7 @@ def _kind(column: pd.Series) -> str:
     return getattr(column.dtype, "kind", "O")
 
 
-def _numbers(column: pd.Series | None, n: int) -> np.ndarray:
+def numbers(column: pd.Series | None, n: int) -> np.ndarray:
     """Floats; what is no number is NaN."""
     if column is None:
         return np.full(n, np.nan)
@@ -172,7 +174,7 @@ def _number(value) -> float:
         return np.nan
 
 
-def _codes(column: pd.Series | None, table: dict, n: int, *, missing: int, unknown: int = -1) -> np.ndarray:
+def codes(column: pd.Series | None, table: dict, n: int, *, missing: int, unknown: int = -1) -> np.ndarray:
     """Integers of words by a table; a word in another case counts as the same."""
     if column is None:
         return np.full(n, missing, np.int32)
@@ -181,21 +183,21 @@ def _codes(column: pd.Series | None, table: dict, n: int, *, missing: int, unkno
         index, words = pd.factorize(column)
     except TypeError:  # a list or a dict where a word belongs
         index, words = pd.factorize(column.map(str))
-    codes = [known.get(_word(word), known.get(_word(word).lower(), unknown)) for word in words]
-    return np.array([*codes, missing], np.int32)[index]
+    found = [known.get(_word(word), known.get(_word(word).lower(), unknown)) for word in words]
+    return np.array([*found, missing], np.int32)[index]
 
 
 def _word(value) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
 
 
-def _integers(column: pd.Series | None, n: int, read, *, missing: int) -> np.ndarray:
-    """Exact int64; what cannot be read is ``_UNREADABLE``, what is absent is ``missing``."""
+def integers(column: pd.Series | None, n: int, read, *, missing: int) -> np.ndarray:
+    """Exact int64; what cannot be read is ``UNREADABLE``, what is absent is ``missing``."""
     if column is None:
         return np.full(n, missing, np.int64)
     if _kind(column) == "i":
         return column.to_numpy(dtype=np.int64, na_value=missing)
-    if isinstance(column.dtype, pd.DatetimeTZDtype) and read is _moment:
+    if isinstance(column.dtype, pd.DatetimeTZDtype) and read is read_moment:
         return nanoseconds(column)
     absent = column.isna().to_numpy()
     values = np.fromiter((read(value) for value in column.astype(object)), np.int64, n)
@@ -207,22 +209,24 @@ def nanoseconds(column: pd.Series) -> np.ndarray:
     """Nanoseconds UTC of a column of aware datetimes; the smallest int64 where there is none that fits."""
     ticks, scale = column.dt.tz_convert(None).to_numpy().view(np.int64), _UNIT_NS[column.dt.unit]
     fits = np.abs(ticks.astype(np.float64)) < NEVER / scale
-    return np.where(fits, np.where(fits, ticks, 0) * scale, _UNREADABLE)
+    return np.where(fits, np.where(fits, ticks, 0) * scale, UNREADABLE)
 
 
-def _integer(value) -> int:
+def read_integer(value) -> int:
+    """Whole number of a value that holds one exactly, otherwise ``UNREADABLE``."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         value = int(value)
     if isinstance(value, str) and _DIGITS.fullmatch(value):
         value = int(value)
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    return int(value) if whole and -NEVER < value <= NEVER else _UNREADABLE
+    return int(value) if whole and -NEVER < value <= NEVER else UNREADABLE
 
 
-def _moment(value) -> int:
+def read_moment(value) -> int:
+    """Nanoseconds UTC of a moment that knows its zone, otherwise ``UNREADABLE``."""
     if isinstance(value, str | datetime) and value is not pd.NaT:
         try:
             return value.value if isinstance(value, pd.Timestamp) and value.tzinfo else moment(value)
         except (ValueError, OverflowError):
-            return _UNREADABLE
-    return _UNREADABLE if isinstance(value, float | str) else _integer(value)
+            return UNREADABLE
+    return UNREADABLE if isinstance(value, float | str) else read_integer(value)

@@ -1,0 +1,189 @@
+"""A checkout: every payment asks whether it is fraud, and the label that arrives days later answers it.
+
+The operator of card payments. Its features are of three streams: the payments of the card, the payments of the
+terminal, and the labels of either, which are read as of the payment's moment: what arrives later is not known yet.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from rtml.checkpoint import digest
+from rtml.clock import span, utc
+from rtml.features import FeatureSet
+from rtml.operators import Asked, Leak
+from rtml.payments import EVENT, LABEL, PAYMENT
+
+_OPEN = -1
+_NONE = np.empty((0, 0))
+
+
+@dataclass(frozen=True)
+class View:
+    """Features of one key of a payment, its ``card`` or ``terminal``; with ``labels`` they see these arrive as well."""
+
+    key: str
+    features: FeatureSet
+    labels: bool = False
+
+
+class Views:
+    """The features of several views side by side, as one declaration.
+
+    ``names``, ``definition`` and ``catalogue()`` are those of all views together.
+    """
+
+    def __init__(self, views: Sequence[View]) -> None:
+        self.views = tuple(views)
+        self.names = tuple(name for view in views for name in view.features.names)
+        if len(set(self.names)) < len(self.names):
+            raise ValueError(f"feature names must be unique over all views, got {', '.join(sorted(self.names))}")
+        text = "\n".join(f"{view.key} {view.labels} {view.features.definition}" for view in views)
+        self.definition = digest(text.encode())[:12]
+
+    def catalogue(self) -> pd.DataFrame:
+        """One row a feature: of which key, unit, default, meaning, formula."""
+        tables = [view.features.catalogue().assign(key=view.key) for view in self.views]
+        return pd.concat(tables)
+
+
+class Checkout:
+    """Payments in, questions out; labels in, answers out.
+
+    A payment is asked when it arrives: one that comes late has the moment of the newest event before it. A label that
+    names no payment of the last ``patience``, or one that was answered before, changes nothing and is counted; the
+    first verdict stands. A payment without a label for ``patience`` is closed unanswered.
+
+    Parameters
+    ----------
+    views
+        The features.
+    rows
+        Turns events (in order) into the rows that the features are declared on.
+    patience
+        How long a payment waits for its label, and is remembered.
+    """
+
+    horizon = 0  # a label comes when it comes
+
+    def __init__(self, views: Sequence[View], rows: Callable[[np.ndarray], np.ndarray], patience: str = "45d") -> None:
+        self.features, self._rows, self.patience = Views(views), rows, span(patience)
+        self._clock, self._held = 0, np.empty(0, EVENT)
+        self._keys: dict[str, dict[int, int]] = {key: {} for key in dict.fromkeys(v.key for v in views)}
+        self._book: dict[int, tuple[int, int, int, int]] = {}  # id: verdict, card, terminal, moment
+        self._queue: deque[tuple[int, int]] = deque()  # moment, id, of every payment in the book
+        self._counts: Counter[str] = Counter()
+
+    def push(self, events: np.ndarray) -> Asked:
+        """Take events in order of arrival; ask at every payment, answer what labels say once time has passed."""
+        rows = self._in_order(events)
+        kept, answers = self._enter(rows)
+        rows = rows[kept]
+        paid = rows["kind"] == PAYMENT
+        columns = self._rows(rows)
+        X = [self._view(view, rows, columns, paid) for view in self.features.views]
+        answered, y, known = (np.array(column) for column in zip(*answers, strict=True)) if answers else ((),) * 3
+        moment, id = rows["time"][paid].copy(), rows["id"][paid].copy()
+        X = np.concatenate(X, axis=1)
+        ids, when = np.asarray(answered, np.int64), np.asarray(known, np.int64)
+        return Asked(_NONE, id, moment, X, ids, np.asarray(y, np.float64), when)
+
+    def counts(self) -> dict[str, int]:
+        """Payments and labels that came late, twice, for nothing or never, and the payments still open."""
+        names = ("late", "repeated_payment", "unknown_label", "repeated_label", "contradicting_label", "never_labelled")
+        return {name: self._counts[name] for name in names} | {"open": self.open}
+
+    @property
+    def open(self) -> int:
+        """Payments that wait for their label."""
+        return sum(entry[0] == _OPEN for entry in self._book.values())
+
+    def keys(self, key: str) -> int:
+        """How many cards, or terminals, have been seen."""
+        return len(self._keys[key])
+
+    def check(self, asked: Asked) -> str:
+        """Recompute the share of fraud at each payment's terminal from the answers alone, and when each was known."""
+        moment = dict(zip(asked.id.tolist(), asked.moment.tolist(), strict=True))
+        for id, known in zip(asked.answered.tolist(), asked.known.tolist(), strict=True):
+            if known <= moment[id]:
+                raise Leak(f"the answer of payment {id}, made at {utc(moment[id])}, is known at {utc(known)}")
+        if len(set(asked.answered.tolist())) < len(asked.answered):
+            raise Leak("a payment was answered twice")
+        return f"{len(asked.answered):,} answers"
+
+    @property
+    def state(self) -> dict:
+        """Everything the next event depends on."""
+        book = np.array([(id, *entry) for id, entry in self._book.items()], np.int64).reshape(-1, 5)
+        keys = {key: np.fromiter(codes, np.int64, len(codes)) for key, codes in self._keys.items()}
+        views = [view.features.state for view in self.features.views]
+        about = {"clock": self._clock, "held": self._held.copy(), "counts": dict(self._counts)}
+        return about | {"book": book, "keys": keys, "views": views}
+
+    def load(self, state: dict) -> None:
+        """Continue from a state."""
+        self._clock, self._held, self._counts = state["clock"], state["held"].copy(), Counter(state["counts"])
+        self._book = {row[0]: tuple(row[1:]) for row in state["book"].tolist()}
+        self._queue = deque((entry[3], id) for id, entry in self._book.items())
+        self._keys = {key: {k: i for i, k in enumerate(codes.tolist())} for key, codes in state["keys"].items()}
+        for view, part in zip(self.features.views, state["views"], strict=True):
+            view.features.load(part)
+
+    def _in_order(self, events: np.ndarray) -> np.ndarray:
+        """Events at the time they were heard of, payments first at equal times; labels of the newest moment wait."""
+        rows = np.concatenate([self._held, events])
+        if not len(rows):
+            return rows
+        heard = np.maximum.accumulate(np.maximum(rows["time"], self._clock))
+        self._counts["late"] += int((rows["time"][len(self._held) :] < heard[len(self._held) :]).sum())
+        rows["time"], self._clock = heard, int(heard[-1])
+        rows = rows[np.lexsort((rows["kind"], heard))]
+        waits = (rows["kind"] == LABEL) & (rows["time"] == self._clock)
+        self._held = rows[waits]
+        return rows[~waits]
+
+    def _enter(self, rows: np.ndarray) -> tuple[np.ndarray, list]:
+        """Book payments and join labels; which rows count, and the answers in order."""
+        kept, answers, book, counts = np.zeros(len(rows), bool), [], self._book, self._counts
+        fields = (rows[name].tolist() for name in ("kind", "id", "time", "card", "terminal", "label"))
+        for i, (kind, id, at, card, terminal, label) in enumerate(zip(*fields, strict=True)):
+            self._forget(at, answers)
+            entry = book.get(id)
+            if kind == PAYMENT and entry is None:
+                book[id] = (_OPEN, card, terminal, at)
+                self._queue.append((at, id))
+                kept[i] = True
+            elif kind == PAYMENT:
+                counts["repeated_payment"] += 1
+            elif entry is None:
+                counts["unknown_label"] += 1
+            elif entry[0] != _OPEN:
+                counts["repeated_label" if entry[0] == label else "contradicting_label"] += 1
+            else:
+                book[id] = (label, *entry[1:])
+                rows["card"][i], rows["terminal"][i] = entry[1:3]
+                answers.append((id, float(label), at))
+                kept[i] = True
+        return kept, answers
+
+    def _forget(self, at: int, answers: list) -> None:
+        """Close what waited in vain, and drop from the book what is older than the patience."""
+        while self._queue and self._queue[0][0] + self.patience < at:
+            moment, id = self._queue.popleft()
+            if self._book.pop(id)[0] == _OPEN:
+                answers.append((id, np.nan, moment + self.patience))
+                self._counts["never_labelled"] += 1
+
+    def _view(self, view: View, rows: np.ndarray, columns: np.ndarray, paid: np.ndarray) -> np.ndarray:
+        """Features of every payment in one view, which has its own keys and sees labels or not."""
+        seen = np.ones(len(rows), bool) if view.labels else paid
+        codes = self._keys[view.key]
+        key = [codes.setdefault(k, len(codes)) for k in rows[view.key].tolist()]
+        X = view.features.push(rows["time"][seen], columns[seen], np.array(key, np.int64)[seen])
+        return X[paid[seen]]
