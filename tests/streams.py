@@ -6,6 +6,7 @@ from river import linear_model, optim, preprocessing, tree
 
 from rtml.clock import NEVER
 from rtml.models.clip import Clip
+from rtml.models.recursive_logistic import RecursiveLogistic
 from rtml.models.rls import RecursiveLeastSquares
 from rtml.questions import Questions
 
@@ -26,6 +27,7 @@ CLASSIFIERS = {
     "weighted logistic": lambda: (
         Clip(2.0) | linear_model.LogisticRegression(optim.SGD(0.1), loss=optim.losses.Log(weight_pos=3.0), l2=0.001)
     ),
+    "recursive logistic": lambda: preprocessing.StandardScaler() | Clip(3.0) | RecursiveLogistic(forgetting=0.99),
 }
 COMPILED = REGRESSORS | CLASSIFIERS
 OTHER = {"tree": lambda: preprocessing.StandardScaler() | tree.HoeffdingTreeRegressor(grace_period=5, delta=0.5)}

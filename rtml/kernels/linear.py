@@ -1,10 +1,10 @@
-"""Linear models as compiled transitions over flat arrays: river's SGD, and recursive least squares.
+"""Linear models as compiled transitions over flat arrays: river's SGD, recursive least squares and logistic.
 
 A model of ``d`` features is three arrays. ``how``, which does not change, holds the numbers named by the constants.
 ``table`` has a row for each name below and ``d + 1`` columns: one a feature and a last one, which holds the intercept
 beside the weights and the count of answers beside the means. A deviation is the root of a variance, infinite where
 nothing varied, so that ``x / inf = 0``; it is one where no scaler is. ``cov`` is the covariance of the weights for
-recursive least squares, and empty for the others.
+the recursive models, and empty for the others.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import math
 import numpy as np
 from numba import njit, types
 
-SQUARED, LOG, RECURSIVE = 0, 1, 2
+SQUARED, LOG, RECURSIVE, RECURSIVE_LOG = 0, 1, 2, 3
 KIND, SCALE, CLIP, RATE, INTERCEPT_RATE, L2, GRADIENT_LIMIT, WEIGHT_POS, WEIGHT_NEG = range(9)
-FORGETTING, RIDGE, INTERCEPT_PRECISION, RENEWAL = range(3, 7)  # the same places, for recursive least squares
+FORGETTING, RIDGE, INTERCEPT_PRECISION, RENEWAL = range(3, 7)  # the same places, for the recursive models
 SIZE = 9  # of how
+LEAST_WEIGHT = 1e-9  # of a logistic answer that was thought certain
 WEIGHTS, MEANS, VARIANCES, DEVIATIONS = range(4)  # rows of table
 
 _row = types.Array(types.float64, 1, "C", readonly=True)
@@ -57,7 +58,7 @@ def _dot(X, i, limit, w, mean, sd, z):
 @_part
 def _answer(dot, kind):
     """The prediction of a dot product: itself, or river's sigmoid of it."""
-    if kind == LOG:
+    if kind in (LOG, RECURSIVE_LOG):
         dot = 0.0 if dot < -30.0 else (1.0 if dot > 30.0 else 1.0 / (1.0 + math.exp(-dot)))
     return dot
 
@@ -121,10 +122,16 @@ def _descend(X, i, y, how, w, mean, var, sd, z):
 
 @_part
 def _solve(X, i, y, how, w, mean, var, sd, cov, z):
-    """Learn row ``i`` exactly, fade what was known by ``forgetting``, renew the faded ridge of one coefficient."""
-    size, forgetting, spread = w.shape[0], how[FORGETTING], 0.0
+    """Learn row ``i`` exactly, fade what was known by ``forgetting``, renew the faded ridge of one coefficient.
+
+    A logistic answer weighs what it says of the weights: ``p (1 - p)``, where a least squares answer weighs one.
+    """
+    size, forgetting, spread, weight = w.shape[0], how[FORGETTING], 0.0, 1.0
     _scale(X, i, how, mean, var, sd)
-    error = y - _dot(X, i, how[CLIP], w, mean, sd, z)
+    guess = _answer(_dot(X, i, how[CLIP], w, mean, sd, z), how[KIND])
+    if how[KIND] == RECURSIVE_LOG:
+        weight = max(guess * (1.0 - guess), LEAST_WEIGHT)
+    error = (y - guess) / weight
     gain = np.zeros(size)
     z[size - 1] = 1.0
     for i in range(size):
@@ -132,7 +139,7 @@ def _solve(X, i, y, how, w, mean, var, sd, cov, z):
             gain[j] += cov[i, j] * z[i]
     for j in range(size):
         spread += z[j] * gain[j]
-    _condition(w, cov, gain, error, max(spread, 0.0) + forgetting, 1.0 / forgetting)
+    _condition(w, cov, gain, error, max(spread, 0.0) + forgetting / weight, 1.0 / forgetting)
     if forgetting < 1.0:
         i = int(mean[size - 1]) % size
         for j in range(size):
@@ -159,7 +166,7 @@ def learn(x, y, how, table, cov):
         return False
     w, mean, var, sd = table[WEIGHTS], table[MEANS], table[VARIANCES], table[DEVIATIONS]
     X, z = x.reshape((1, d)), np.empty(d + 1)
-    if how[KIND] == RECURSIVE:
+    if how[KIND] >= RECURSIVE:
         _solve(X, 0, y, how, w, mean, var, sd, cov, z)
     else:
         _descend(X, 0, y, how, w, mean, var, sd, z)
@@ -190,7 +197,7 @@ def replay_descent(X, y, moment, known, order, until, predictions, how, table, c
 
 @njit(_stream, **_options)
 def replay_recursive(X, y, moment, known, order, until, predictions, how, table, cov):
-    """The same for recursive least squares: a kernel of its own, since one that could do both would be slower."""
+    """The same for the recursive models: a kernel of its own, since one that could do both would be slower."""
     w, mean, var, sd = table[WEIGHTS], table[MEANS], table[VARIANCES], table[DEVIATIONS]
     n, told, z = len(moment), 0, np.empty(w.shape[0])
     before = X.shape[0] - n
@@ -202,5 +209,5 @@ def replay_recursive(X, y, moment, known, order, until, predictions, how, table,
             if not math.isnan(y[i]):
                 _solve(X, i, y[i], how, w, mean, var, sd, cov, z)
         if t < n:
-            predictions[t] = _dot(X, before + t, how[CLIP], w, mean, sd, z)
+            predictions[t] = _answer(_dot(X, before + t, how[CLIP], w, mean, sd, z), how[KIND])
     return told

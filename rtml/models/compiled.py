@@ -23,7 +23,7 @@ class Compiled:
 
     def __init__(self, names: Sequence[str], how: np.ndarray, learned: flat.Flat) -> None:
         self.names = check_names(names)
-        self.classifier = bool(how[linear.KIND] == linear.LOG)
+        self.classifier = bool(how[linear.KIND] in (linear.LOG, linear.RECURSIVE_LOG))
         self._how, self._learned = how, learned
 
     def predict(self, x: np.ndarray) -> float:
@@ -73,8 +73,8 @@ def compile(model, names: Sequence[str]) -> Compiled | RiverModel:
     """Twin of a river model for rows whose columns are ``names``; the model given is left alone.
 
     A twin exists for ``[StandardScaler |] [Clip |]`` and one of ``LinearRegression``, ``LogisticRegression`` (plain
-    stochastic gradient descent at constant rates) and ``RecursiveLeastSquares``. Whatever the model has learned goes
-    with it. Any other model runs as it is, one event at a time.
+    stochastic gradient descent at constant rates), ``RecursiveLeastSquares`` and ``RecursiveLogistic``. Whatever such a
+    model has learned goes with it. Any other model runs as it is, one event at a time.
 
     Examples
     --------

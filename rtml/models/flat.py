@@ -17,7 +17,7 @@ class Flat(NamedTuple):
 
     ``table`` has the rows weights, means, variances and deviations (roots of variances, infinite where nothing varied)
     and a column a feature; a last column holds the intercept and the count of answers. ``covariance`` is empty but for
-    recursive least squares.
+    the recursive models.
     """
 
     table: np.ndarray
@@ -28,15 +28,15 @@ def fresh(how: np.ndarray, d: int) -> Flat:
     """What a model of ``d`` features knows before the first answer."""
     table, covariance = np.zeros((4, d + 1)), np.empty((0, 0))
     table[linear.DEVIATIONS] = np.inf if how[linear.SCALE] else 1.0
-    if how[linear.KIND] == linear.RECURSIVE:
+    if how[linear.KIND] >= linear.RECURSIVE:
         covariance = np.diag(np.r_[np.full(d, 1.0 / how[linear.RIDGE]), 1.0 / how[linear.INTERCEPT_PRECISION]])
     return Flat(table, covariance)
 
 
-def recursive_how(ridge: float, forgetting: float, d: int, scale: bool = False, limit: float = math.inf) -> np.ndarray:
-    """What a kernel must be told of recursive least squares on ``d`` features."""
+def recursive_how(kind: int, ridge: float, forgetting: float, d: int) -> np.ndarray:
+    """What a kernel must be told of a recursive model on ``d`` features."""
     how = np.zeros(linear.SIZE)
-    how[linear.KIND], how[linear.SCALE], how[linear.CLIP] = linear.RECURSIVE, scale, limit
+    how[linear.KIND], how[linear.CLIP] = kind, math.inf
     how[linear.FORGETTING], how[linear.RIDGE] = forgetting, ridge
     how[linear.INTERCEPT_PRECISION] = INTERCEPT_PRECISION
     how[linear.RENEWAL] = 1.0 - forgetting ** (d + 1)
@@ -45,7 +45,7 @@ def recursive_how(ridge: float, forgetting: float, d: int, scale: bool = False, 
 
 def replay(X, y, moment, known, order, until, predictions, how: np.ndarray, flat: Flat) -> int:
     """Ask and learn a chunk (see :func:`rtml.kernels.linear.replay_descent`)."""
-    recursive = how[linear.KIND] == linear.RECURSIVE
+    recursive = how[linear.KIND] >= linear.RECURSIVE
     kernel = linear.replay_recursive if recursive else linear.replay_descent
     return kernel(X, y, moment, known, order, until, predictions, how, *flat)
 
@@ -56,7 +56,7 @@ def to_named(how: np.ndarray, flat: Flat) -> dict:
     named = {"count": float(means[-1]), "intercept": float(weights[-1]), "weights": weights[:-1].copy()}
     if how[linear.SCALE]:
         named |= {"means": means[:-1].copy(), "variances": variances[:-1].copy()}
-    if how[linear.KIND] == linear.RECURSIVE:
+    if how[linear.KIND] >= linear.RECURSIVE:
         named["covariance"] = flat.covariance.copy()
     return named
 
@@ -71,7 +71,7 @@ def from_named(how: np.ndarray, named: dict) -> Flat:
         means[:-1], variances[:-1] = named["means"], named["variances"]
         roots = np.sqrt(variances)
         deviations[:] = np.where(roots == 0.0, np.inf, roots)
-    if how[linear.KIND] == linear.RECURSIVE:
+    if how[linear.KIND] >= linear.RECURSIVE:
         flat.covariance[:] = named["covariance"]
     return flat
 
@@ -81,9 +81,9 @@ def describe(how: np.ndarray) -> str:
     steps = ["StandardScaler"] if how[linear.SCALE] else []
     if how[linear.CLIP] < math.inf:
         steps.append(f"Clip({how[linear.CLIP]:g})")
-    if how[linear.KIND] == linear.RECURSIVE:
-        text = f"ridge={how[linear.RIDGE]:g}, forgetting={how[linear.FORGETTING]:g}"
-        return " | ".join([*steps, f"RecursiveLeastSquares({text})"])
+    if how[linear.KIND] >= linear.RECURSIVE:
+        name = "RecursiveLeastSquares" if how[linear.KIND] == linear.RECURSIVE else "RecursiveLogistic"
+        return " | ".join([*steps, f"{name}(ridge={how[linear.RIDGE]:g}, forgetting={how[linear.FORGETTING]:g})"])
     name = "LogisticRegression" if how[linear.KIND] == linear.LOG else "LinearRegression"
     text = f"rate={how[linear.RATE]:g}, intercept_rate={how[linear.INTERCEPT_RATE]:g}"
     text += f", l2={how[linear.L2]:g}" if how[linear.L2] else ""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 from river import base
 
 from rtml.kernels import linear
-from rtml.models import flat
+from rtml.models.recursion import Recursion
 
 
-class RecursiveLeastSquares(base.Regressor):
+class RecursiveLeastSquares(Recursion, base.Regressor):
     """Linear regression that is, after every answer, the exact ridge solution of all answers so far.
 
     No learning rate and no order effect: stochastic gradient descent walks towards this solution, this is it.
@@ -33,61 +32,11 @@ class RecursiveLeastSquares(base.Regressor):
     (16.0, {'a': 2.0, 'b': -5.0})
     """
 
+    kind = linear.RECURSIVE
+
     def __init__(self, ridge: float = 100.0, forgetting: float = 1.0) -> None:
-        if not 0.0 < ridge < np.inf:
-            raise ValueError(f"ridge must be a positive number, got {ridge}: two equal features need it")
-        if not 0.0 < forgetting <= 1.0:
-            raise ValueError(f"forgetting must be in (0, 1], got {forgetting}: 1 forgets nothing")
-        self.ridge = ridge
-        self.forgetting = forgetting
-        self._places: dict = {}
-        self._how = flat.recursive_how(ridge, forgetting, 0)
-        self._flat = flat.fresh(self._how, 0)
-
-    @property
-    def weights(self) -> dict:
-        """Weight of every feature seen."""
-        return dict(zip(self._places, self._flat.table[linear.WEIGHTS].tolist(), strict=False))
-
-    @property
-    def intercept(self) -> float:
-        """Prediction where every feature is zero."""
-        return float(self._flat.table[linear.WEIGHTS, -1])
-
-    @property
-    def answers(self) -> float:
-        """How many answers were learned."""
-        return float(self._flat.table[linear.MEANS, -1])
-
-    def covariance(self, names) -> np.ndarray:
-        """Covariance of the weights of these features, in this order, and last of the intercept."""
-        other = self._grown([name for name in names if name not in self._places])
-        places = [*(list(other._places).index(name) for name in names), len(other._places)]
-        return other._flat.covariance[np.ix_(places, places)]
-
-    def learn_one(self, x: dict, y: float) -> None:
-        """Learn one answer; a feature that is absent counts as zero."""
-        if not np.isfinite([*x.values(), y]).all():
-            raise ValueError(f"features and label must be finite numbers, got {x} and {y}")
-        if not x.keys() <= self._places.keys():
-            self.__dict__.update(self._grown([name for name in x if name not in self._places]).__dict__)
-        linear.learn(self._row(x), y, self._how, *self._flat)
+        super().__init__(ridge, forgetting)
 
     def predict_one(self, x: dict) -> float:
         """Prediction; a feature that is absent, or was never learned, counts as zero."""
-        return linear.predict(self._row(x), self._how, self._flat.table)
-
-    def _row(self, x: dict) -> np.ndarray:
-        return np.array([x.get(name, 0.0) for name in self._places], dtype=np.float64)
-
-    def _grown(self, new: list) -> RecursiveLeastSquares:
-        """The same with room for new features, whose weights are zero and know nothing of the others."""
-        old, d = len(self._places), len(self._places) + len(new)
-        other = RecursiveLeastSquares(self.ridge, self.forgetting)
-        other._places = dict(zip([*self._places, *new], range(d), strict=True))
-        other._how = flat.recursive_how(self.ridge, self.forgetting, d)
-        other._flat = flat.fresh(other._how, d)
-        kept = np.r_[:old, d]
-        other._flat.table[:, kept] = self._flat.table
-        other._flat.covariance[np.ix_(kept, kept)] = self._flat.covariance
-        return other
+        return self._predict(x)

@@ -10,8 +10,10 @@ from river import compose, linear_model, optim, preprocessing
 from rtml.kernels import linear
 from rtml.models.clip import Clip
 from rtml.models.flat import recursive_how
+from rtml.models.recursive_logistic import RecursiveLogistic
 from rtml.models.rls import RecursiveLeastSquares
 
+_RECURSIVE = (RecursiveLeastSquares, RecursiveLogistic)
 _LOSSES = {linear_model.LinearRegression: optim.losses.Squared, linear_model.LogisticRegression: optim.losses.Log}
 
 
@@ -21,7 +23,7 @@ def translate(model, names: tuple[str, ...]) -> tuple[np.ndarray, dict] | None:
     scaler = steps.pop(0) if len(steps) > 1 and _is_plain_scaler(steps[0]) else None
     clip = steps.pop(0) if len(steps) > 1 and type(steps[0]) is Clip else None
     final = steps[0]
-    if len(steps) > 1 or not (type(final) is RecursiveLeastSquares or _is_plain_descent(final)):
+    if len(steps) > 1 or not (type(final) in _RECURSIVE or _is_plain_descent(final)):
         return None
     if not _knows_only(names, scaler, final):
         return None
@@ -55,10 +57,13 @@ def _knows_only(names: tuple[str, ...], scaler, final) -> bool:
 
 
 def _how(final, d: int, scale: bool, limit: float) -> np.ndarray:
-    if type(final) is RecursiveLeastSquares:
-        return recursive_how(final.ridge, final.forgetting, d, scale, limit)
-    how = np.zeros(linear.SIZE)
+    recursive = type(final) in _RECURSIVE
+    how = recursive_how(final.kind, final.ridge, final.forgetting, d) if recursive else np.zeros(linear.SIZE)
     how[linear.SCALE], how[linear.CLIP] = scale, limit
+    return how if recursive else _descent_how(final, how)
+
+
+def _descent_how(final, how: np.ndarray) -> np.ndarray:
     how[linear.RATE], how[linear.INTERCEPT_RATE] = final.optimizer.learning_rate, final.intercept_lr.get(0)
     how[linear.L2], how[linear.GRADIENT_LIMIT] = final.l2, final.clip_gradient
     if type(final) is linear_model.LogisticRegression:
@@ -71,7 +76,7 @@ def _learned(scaler, final, names: tuple[str, ...]) -> dict:
     """What a model knows, in the order of ``names``."""
     known = final.weights
     named = {"count": 0.0, "intercept": final.intercept, "weights": np.array([known.get(n, 0.0) for n in names])}
-    if type(final) is RecursiveLeastSquares:
+    if type(final) in _RECURSIVE:
         named |= {"count": final.answers, "covariance": final.covariance(names)}
     if scaler:
         named["count"] = float(next(iter(scaler.counts.values()), 0))

@@ -10,6 +10,7 @@ from river import base, linear_model, optim, preprocessing, tree
 
 from rtml.models.baselines import AR1, Majority, RidgeRefit, RunningMean, Zero
 from rtml.models.clip import Clip
+from rtml.models.recursive_logistic import RecursiveLogistic
 from rtml.models.rls import RecursiveLeastSquares
 
 
@@ -33,6 +34,10 @@ def _logistic() -> base.Estimator:
     return preprocessing.StandardScaler() | Clip(8.0) | linear_model.LogisticRegression(optim.SGD(0.005))
 
 
+def _recursive_logistic() -> base.Estimator:
+    return preprocessing.StandardScaler() | Clip(12.0) | RecursiveLogistic(ridge=1.0, forgetting=0.99999)
+
+
 def _tree() -> base.Estimator:
     return preprocessing.StandardScaler() | tree.HoeffdingTreeRegressor()
 
@@ -46,6 +51,9 @@ ZOO = {
     "rls_all": Entry("linear", lambda: _recursive(1.0), "the same without forgetting: the exact ridge of all answers"),
     "sgd": Entry("linear", _descent, "river's linear regression, stochastic gradient descent at rate 0.0003"),
     "logistic": Entry("linear", _logistic, "river's logistic regression at rate 0.005, for the sign"),
+    "recursive_logistic": Entry(
+        "linear", _recursive_logistic, "logistic regression of second order, forgetting 0.99999: rare classes from few"
+    ),
     "tree": Entry("tree", _tree, "river's Hoeffding tree regressor"),
     "ridge_hourly": Entry("refit", RidgeRefit, "a ridge fitted again from scratch every 360 answers on all so far"),
     "ridge_once": Entry("refit", lambda: RidgeRefit(every=720, fits=1), "a ridge fitted once, after 720 answers"),
