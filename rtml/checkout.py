@@ -32,6 +32,17 @@ class View:
     labels: bool = False
 
 
+@dataclass(frozen=True)
+class Shares:
+    """Features that are shares of fraud among known labels: ``of[name]`` is their key and window (ns).
+
+    ``share(frauds, told)`` is how they are computed: for :meth:`Checkout.check`, which counts by hand.
+    """
+
+    of: dict[str, tuple[str, int]]
+    share: Callable[[int, int], float]
+
+
 class Views:
     """The features of several views side by side, as one declaration.
 
@@ -67,12 +78,20 @@ class Checkout:
         Turns events (in order) into the rows that the features are declared on.
     patience
         How long a payment waits for its label, and is remembered.
+    shares
+        Features that an audit recounts from the answers.
     """
 
     horizon = 0  # a label comes when it comes
 
-    def __init__(self, views: Sequence[View], rows: Callable[[np.ndarray], np.ndarray], patience: str = "45d") -> None:
-        self.features, self._rows, self.patience = Views(views), rows, span(patience)
+    def __init__(
+        self,
+        views: Sequence[View],
+        rows: Callable[[np.ndarray], np.ndarray],
+        patience: str = "45d",
+        shares: Shares | None = None,
+    ) -> None:
+        self.features, self._rows, self.patience, self._shares = Views(views), rows, span(patience), shares
         self._clock, self._held = 0, np.empty(0, EVENT)
         self._keys: dict[str, dict[int, int]] = {key: {} for key in dict.fromkeys(v.key for v in views)}
         self._book: dict[int, tuple[int, int, int, int]] = {}  # id: verdict, card, terminal, moment
@@ -108,14 +127,35 @@ class Checkout:
         return len(self._keys[key])
 
     def check(self, asked: Asked) -> str:
-        """Recompute the share of fraud at each payment's terminal from the answers alone, and when each was known."""
+        """Recount shares of fraud from the answers alone, by what was known before each of 200 questions."""
         moment = dict(zip(asked.id.tolist(), asked.moment.tolist(), strict=True))
         for id, known in zip(asked.answered.tolist(), asked.known.tolist(), strict=True):
             if known <= moment[id]:
                 raise Leak(f"the answer of payment {id}, made at {utc(moment[id])}, is known at {utc(known)}")
         if len(set(asked.answered.tolist())) < len(asked.answered):
             raise Leak("a payment was answered twice")
-        return f"{len(asked.answered):,} answers"
+        recounted = 0
+        for name, (key, window) in self._shares.of.items() if self._shares else ():
+            recounted += self._recount(asked, name, 1 if key == "card" else 2, window)
+        return f"{len(asked.answered):,} answers, {recounted:,} shares recounted"
+
+    def _recount(self, asked: Asked, name: str, place: int, window: int) -> int:
+        """Compare a share of fraud with a count by hand; ``place`` is that of its key in the book."""
+        known = {id: entry[place] for id, entry in self._book.items()}
+        keys = np.array([known.get(id, -1) for id in asked.answered.tolist()], np.int64)
+        column, rows = self.features.names.index(name), np.linspace(0, len(asked.id) - 1, 200).astype(int)
+        rows = [i for i in np.unique(rows).tolist() if int(asked.id[i]) in known] if len(asked.id) else []
+        for i in rows:
+            at = asked.moment[i]
+            inside = (keys == known[int(asked.id[i])]) & (asked.known < at) & (asked.known > at - window)
+            y = asked.y[inside & np.isfinite(asked.y)]
+            want, got = self._shares.share(float(y.sum()), len(y)), asked.X[i, column]
+            if not np.isclose(got, want, rtol=1e-9):
+                raise Leak(
+                    f"{name!r} of payment {asked.id[i]} at {utc(int(at))} is {got:.6g}, but by the labels known "
+                    f"before it {want:.6g}: it sees labels too early, or not at all"
+                )
+        return len(rows)
 
     @property
     def state(self) -> dict:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rtml.checkout import Checkout, View
+from rtml.checkout import Checkout, Shares, View
 from rtml.clock import span
 from rtml.features import Feature, FeatureSet, Formula, column
 from rtml.payments import EVENT as EVENT
@@ -20,6 +20,12 @@ LIMITS = (100, 200, 500)  # EUR: round amounts, above which a payment is looked 
 PRIOR, WEIGHT = 0.01, 2.0  # a share of fraud starts at the usual one, as if so many labels had said so
 _COLUMNS = ("amount", "hours", "night", "weekend", *(f"above_{limit}" for limit in LIMITS), "payment", "told", "fraud")
 _DAY = span("1d")
+
+#: Shares of fraud, for an audit to recount.
+SHARES = Shares(
+    {f"{key}_risk_{w}": (key, span(w)) for key in ("card", "terminal") for w in WINDOWS},
+    lambda frauds, told: (frauds + PRIOR * WEIGHT) / (told + WEIGHT),
+)
 
 
 def rows(events: np.ndarray) -> np.ndarray:
@@ -45,7 +51,7 @@ def features(windows: bool = True) -> list[View]:
 
 def operator(recipe=None) -> Checkout:
     """What turns payments and labels into questions and answers, with empty state."""
-    return Checkout(features(), rows)
+    return Checkout(features(), rows, shares=SHARES)
 
 
 def _over(name: str, window: str, how: str) -> Formula:
