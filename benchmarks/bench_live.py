@@ -2,7 +2,7 @@
 
 A synthetic market arrives trade by trade as a live exchange delivers it, many times faster than it happened. Each trade
 is logged durably; bars close, predictions are asked and published; the wait of a bar for its end is not counted. Run it
-on an idle machine: ``python benchmarks/bench_live.py [--speed 60] [--seconds 20]``.
+on an idle machine: ``python benchmarks/bench_live.py [--speed 20] [--seconds 60]``.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def measure(speed: float, seconds: float) -> np.ndarray:
 def main() -> None:
     """Print the quantiles."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--speed", type=float, default=60.0, help="how much faster than it happened")
-    arguments.add_argument("--seconds", type=float, default=20.0, help="how long to measure")
+    arguments.add_argument("--speed", type=float, default=20.0, help="how much faster than it happened")
+    arguments.add_argument("--seconds", type=float, default=60.0, help="how long to measure")
     given = arguments.parse_args()
     took = measure(given.speed, given.seconds)[5:]  # the first pay for what is loaded once
     p50, p90, p99 = np.quantile(took, [0.5, 0.9, 0.99])

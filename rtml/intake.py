@@ -139,10 +139,11 @@ class Intake:
         for accepted, rejected, at in arrivals:
             if self._stop.is_set():
                 return
-            last = self._log.append(self._part, accepted, rejected)
+            last = self._log.append(self._part, accepted, rejected, durable=False)
             self.error, self._logged = "", self._logged + len(accepted)
             self.arrived.append((last, at))
             self.news.set()
+            self._log.sync()  # whoever predicts has begun; training waits for the disk before it commits
 
     def _live(self, source) -> Iterator[tuple[np.ndarray, pd.DataFrame | None, int]]:
         if self._stop.is_set():

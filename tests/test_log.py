@@ -54,6 +54,8 @@ def test_an_append_waits_for_the_disk_unless_told_not_to(log, monkeypatch):
     assert synced == [f"{log.path}-wal"]
     log.append("trades", numbered(3, 3), durable=False)
     assert len(synced) == 1 and log.last("trades") == 6
+    assert [log.read("trades", after)[1]["id"].tolist() for after in (2, 3, 4)] == [[2, 3, 4, 5], [3, 4, 5], [4, 5]]
+    assert log.read("trades", 3, 1)[0].tolist() == [4]
     log.sync()
     assert synced == [f"{log.path}-wal"] * 2
 

@@ -68,7 +68,7 @@ class Loop:
                 self._look()
         finally:
             self._intake.stop()
-            self._learn()
+            self._learn(settle=True)
             self._look(last=True)
         if self._intake.failure is not None:
             raise self._intake.failure
@@ -84,12 +84,12 @@ class Loop:
             return None
         return next((at for last, at in list(self._intake.arrived) if last > self._status.offset), None)
 
-    def _learn(self) -> bool:
+    def _learn(self, settle: bool = False) -> bool:
         """Train on the next events; whether there may be more."""
         if self._clock.elapsed() < self._again:
             return False
         try:
-            self._trainer.run(self._status.offset + SLICE, on_commit=self._committed)
+            self._took(self._trainer.run(self._status.offset + SLICE, settle=settle))
         except Exception as error:
             self._tries += 1
             pause = min(2 ** (self._tries - 1), _LONGEST)
@@ -102,7 +102,7 @@ class Loop:
         self._error, self._tries = "", 0
         return self._status.offset < self._status.last
 
-    def _committed(self, status: Status) -> None:
+    def _took(self, status: Status) -> None:
         fresh = status.version != self._status.version
         self._status, arrived = status, self._intake.arrived
         while arrived and arrived[0][0] <= status.offset:

@@ -108,8 +108,6 @@ class Bulletin:
         snapshot, end = self._service.snapshot, int(bar["end"])
         self.lag_s = (self._clock.now() - end) / 1e9 if self._live else None
         latency_ms = None if arrived is None else (self._clock.elapsed() - arrived) / _MS
-        if latency_ms is not None and at is not None:
-            self.observe(latency_ms / 1e3)
         figures = {name: float(bar[name]) for name in ("open", "high", "low", "close", "volume")}
         figures |= {"prediction_bp": at, "low_bp": None if wide is None else at - wide}
         figures |= {"high_bp": None if wide is None else at + wide, "p_up": said.get("sign")}
@@ -118,6 +116,8 @@ class Bulletin:
         about |= {"empty": bool(bar["empty"]), "complete": bool(bar["complete"])}
         about["version"] = snapshot.version if snapshot else ""
         self._service.stream.publish(end // _MS, "bar", about | plain(figures))
+        if arrived is not None and at is not None:
+            self.observe((self._clock.elapsed() - arrived) / 1e9)
 
 
 def _nothing(seconds: float) -> None:

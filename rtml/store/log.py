@@ -51,6 +51,7 @@ class EventLog:
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._lock, self._known = threading.RLock(), {}
+        self._newest: dict[str, tuple[int, np.ndarray]] = {}  # offset before the last append, and its rows
         self._db = sqlite3.connect(self.path, timeout=30.0, isolation_level=None, check_same_thread=False)
         self._db.execute("pragma journal_mode = wal")
         self._db.execute("pragma synchronous = full")
@@ -79,6 +80,7 @@ class EventLog:
             last += len(rows)
             if rejected is not None:
                 self.quarantine(part, rejected, last)
+        self._newest[part] = (-1, rows) if durable else (last - len(rows), np.frombuffer(data, rows.dtype))
         if durable:
             self.sync()
         return last
@@ -92,7 +94,13 @@ class EventLog:
             os.close(file)
 
     def read(self, part: str, after: int = 0, n: int = 50_000) -> tuple[np.ndarray, np.ndarray]:
-        """Offsets and rows of the next ``n`` events behind offset ``after``; both empty when there are none yet."""
+        """Offsets and rows of the next ``n`` events behind offset ``after``; both empty when there are none yet.
+
+        What was appended last by this very object, and not durably, is read from memory: fewer than there may be.
+        """
+        first, newest = self._newest.get(part, (-1, None))
+        if first == after and len(newest):
+            return np.arange(after + 1, after + 1 + len(newest[:n])), newest[:n].copy()
         with self._lock:
             key, dtype = self._part(part)
             found = self._db.execute(
