@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from rtml.flow import Outcome
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where the training stands: events done and there, the newest version, and the scores so far by target."""
+
+    offset: int
+    last: int
+    version: str
+    scores: dict[str, dict[str, float]]
+
+    def __str__(self) -> str:
+        mse = ", ".join(f"{target} {score['mse']:.3g}" for target, score in self.scores.items())
+        return f"{self.offset:,} of {self.last:,} events, newest version {self.version or 'none'}, mse {mse}"
 
 
 def bar_rows(outcome: Outcome) -> list[tuple[int, bytes, bytes | None]]:

@@ -118,6 +118,11 @@ class Registry:
             raise LookupError(f"no earlier champion of {model!r} to roll back to: promote a version; {self._have()}")
         return self.get(before)
 
+    def held(self, model: str) -> str:
+        """Why nothing may be promoted but by a person: a person took back what served. Empty where nothing is held."""
+        last = (self._ledger.entries(model) or [None])[-1]
+        return f"{last.why}, by a person: a person promotes again" if _by_person(last, "rollback") else ""
+
     def champion(self, model: str) -> Version:
         """Version that serves now."""
         if (id := self._ledger.serving(model)) is None:
@@ -178,6 +183,11 @@ class Registry:
     def _have(self) -> str:
         models = [f"{model}@1 to {model}@{newest}" for model, newest in self._versions.newest().items()]
         return f"it holds {', '.join(models)}" if models else "it holds no version yet"
+
+
+def _by_person(entry, action: str) -> bool:
+    """Whether an entry of the ledger is such an action of a person."""
+    return entry is not None and entry.action == action and entry.evidence.get("who") != "gate"
 
 
 def _check(model: str, format: str) -> None:

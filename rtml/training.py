@@ -7,9 +7,8 @@ was committed, so a process killed anywhere ends with the same state, prediction
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,28 +17,16 @@ import pandas as pd
 from rtml import checkpoint
 from rtml.clock import span, span_text
 from rtml.flow import Flow, Outcome
-from rtml.gate import Gate, gate
-from rtml.outputs import bar_rows
+from rtml.gate import Rule, gate
+from rtml.happenings import Watcher, Watchers, frame
+from rtml.outputs import Status, bar_rows
 from rtml.process import awaited, quitting, stopping
 from rtml.recipe import PART, Recipe
 from rtml.registry import Registry
+from rtml.saving import identity, save
 from rtml.scoreboard import Scoreboard
 from rtml.store.journal import Journal
 from rtml.store.log import EventLog
-
-
-@dataclass(frozen=True)
-class Status:
-    """Where the training stands: events done and there, the newest version, and the scores so far by target."""
-
-    offset: int
-    last: int
-    version: str
-    scores: dict[str, dict[str, float]]
-
-    def __str__(self) -> str:
-        mse = ", ".join(f"{target} {score['mse']:.3g}" for target, score in self.scores.items())
-        return f"{self.offset:,} of {self.last:,} events, newest version {self.version or 'none'}, mse {mse}"
 
 
 class Trainer:
@@ -58,7 +45,7 @@ class Trainer:
     every
         Event time between two versions, ns.
     publish
-        "always" promotes every version, "never" none; a callable says why a version shall serve, or "".
+        Which versions shall serve, see :func:`rtml.gate.gate`: "gate", "recommend", "always", "never" or a rule.
     after, parent
         Offset of the log behind which a new training starts, and the version, if any, that its flow's state is of.
     chunk
@@ -66,6 +53,11 @@ class Trainer:
     told
         Is told what each chunk led to before it is committed, so that whoever waits for a prediction has it at once.
         After a crash or an error it is told of the same bars again, with the same bits.
+    watchers
+        Look at every outcome; what they say is committed with it, see :meth:`happenings`.
+    save_on
+        Kinds of happenings at which a version is saved at once, besides ``every``: of the state behind the very event
+        that led to it, whatever the chunks.
     """
 
     def __init__(
@@ -78,21 +70,21 @@ class Trainer:
         model_name: str,
         every: int,
         *,
-        publish: str | Gate = "always",
+        publish: str | Rule = "always",
         after: int = 0,
         parent: str = "",
         chunk: int = 5000,
         told: Callable[[Outcome], object] = lambda outcome: None,
+        watchers: Sequence[Watcher] = (),
+        save_on: Sequence[str] = ("trigger",),
     ) -> None:
         self._flow, self._log, self._part, self._chunk, self._told = flow, log, part, chunk, told
         self._registry, self._model, self._every = registry, model_name, int(every)
-        self._gate = gate(publish, self._every)
-        self._journal = Journal(store_path, self._identity() | {"after": after, "every": span_text(self._every)})
-        self._scoreboard, self._names, self._whole = Scoreboard(flow.learners, flow.targets), {"": ""}, True
-        self._due, self._version, self._since = -1, parent, {}  # no event, nothing learned yet
-        self.newest: Outcome | None = None  #: the last chunk that asked a question, for whoever serves
-        self._journal.begin(after, self._checkpoint())
-        self._restore()
+        self._watchers = Watchers([*watchers, gate(publish, registry, model_name, flow, self._every)])
+        self._scoreboard, self._save_on = Scoreboard(flow.learners, flow.targets), frozenset(save_on)
+        same = {"part": part, "model": model_name, "after": after, "every": span_text(self._every)}
+        self._journal = Journal(store_path, same | identity(flow))
+        self._begin(after, parent)
 
     def run(
         self,
@@ -109,9 +101,11 @@ class Trainer:
         if not self._whole:  # what is in memory is not what was committed: the last run was broken off
             self._restore()
         self._whole = False
-        while len(rows := self._next(until_offset)):
-            if rows["time"][0] >= self._due:
-                self._save(int(rows["time"][0]))
+        while self._cause or len(rows := self._next(until_offset)):
+            if self._cause:
+                self._save(self._since["last_time"] + 1, self._cause)
+            elif rows["time"][0] >= self._due:
+                self._save(self._boundary(rows["time"][0]), f"every {span_text(self._every)}")
             else:
                 self._learn(rows[: np.append(rows["time"] >= self._due, True).argmax()], settle)
             if not self._ahead:
@@ -132,14 +126,26 @@ class Trainer:
         """Every question of a target: moment and known in ns UTC, the prediction, and y, NaN while unknown."""
         return self._journal.predictions(target)
 
+    def happenings(self) -> pd.DataFrame:
+        """What happened, in order of event time: at, who said it, kind, and a column a detail."""
+        return frame(self._journal.happenings())
+
     def close(self) -> None:
         """Close the store; the log and the registry are the caller's."""
         self._journal.close()
 
+    def _begin(self, after: int, parent: str) -> None:
+        """Take up what was committed, or commit what to start from: no event, nothing learned yet."""
+        self._names, self._whole, self._narrow = {"": ""}, True, 0
+        self._due, self._version, self._since, self._cause = -1, parent, {}, ""
+        self.newest: Outcome | None = None  #: the last chunk that asked a question, for whoever serves
+        self._journal.begin(after, self._checkpoint())
+        self._restore()
+
     def _next(self, until: int | None) -> np.ndarray:
         """Events not yet done, up to the next multiple of the chunk: a restart cuts where it would have been cut."""
         if not len(self._read):
-            end = (self._offset // self._chunk + 1) * self._chunk
+            end = self._narrow or (self._offset // self._chunk + 1) * self._chunk
             n = min(end, end if until is None else until) - self._offset
             self._read = self._log.read(self._part, self._offset, max(n, 0))[1]
         if len(self._read) and self._due < 0:
@@ -148,48 +154,49 @@ class Trainer:
 
     def _learn(self, rows: np.ndarray, settle: bool = True) -> None:
         """Push events, and commit everything they led to."""
-        self._read = self._read[len(rows) :]
+        self._read, end = self._read[len(rows) :], self._offset + len(rows)
         outcome = self._flow.push(rows)
         self.newest = outcome if len(outcome.moment) else self.newest
         self._told(outcome)
+        happened = self._watchers.push(outcome)
+        self._cause = next((kind for *_, kind, _ in happened if kind in self._save_on), "")
+        if self._cause and len(rows) > 1:
+            return self._undo(end)
         first = {"first_offset": self._offset + 1, "first_time": int(rows["time"][0]), "last_time": 0}
         self._since = self._since or first
         self._since["last_time"] = max(self._since["last_time"], int(rows["time"].max()))
-        end, outputs = self._offset + len(rows), (*self._scoreboard.take(outcome), bar_rows(outcome))
-        self._offset, self._ahead = end, not (settle or any(outputs) or end % self._chunk == 0)
-        if not self._ahead:
+        outputs = (*self._scoreboard.take(outcome), bar_rows(outcome), happened)
+        settle = settle or any(outputs) or end % self._chunk == 0 or end == self._narrow
+        self._offset, self._ahead = end, not settle
+        if settle:
             self._commit(end, *outputs)
 
-    def _save(self, time: int) -> None:
-        """Save a version of the state before the first event of a new period, let the gate decide, and commit.
+    def _undo(self, end: int) -> None:
+        """Take the events since the last commit again, half of them first, until the one that did it stands alone."""
+        self._restore()
+        self._narrow = self._offset + max((end - self._offset) // 2, 1)
+
+    def _save(self, at: int, cause: str) -> None:
+        """Save a version of the state before the next event, let the gate decide, and commit.
 
         Killed before the commit it is done again: saving is idempotent, and what was promoted is not promoted again.
         """
-        at = self._boundary(time)
-        version = self._registry.save(
-            self._model,
-            self._flow.snapshot(),
-            at=at,
-            features=self._flow.features.definition,
-            parent=self._version or None,
-            data={"part": self._part, "last_offset": self._offset, **self._since},
-            metrics=self._scoreboard.metrics(),
-            format="pickle" if any(m.kind == "river" for m in self._models().values()) else "flat",
-            describe={"models": {target: model.describe() for target, model in self._models().items()}},
-        )
-        if not self._registry.promoted(version) and (why := self._gate(version)):
-            self._registry.promote(self._model, version, why, at)
+        data = {"part": self._part, "last_offset": self._offset, **self._since}
+        about = {"parent": self._version, "data": data, "metrics": self._scoreboard.metrics(), "cause": cause}
+        version = save(self._registry, self._model, self._flow, at, **about)
+        happened = self._watchers.saved(version, cause)
         self._names[version.id] = version.name
-        self._version, self._due, self._since = version.id, at + self._every, {}
+        self._due = self._due if self._cause else at + self._every
+        self._version, self._since, self._cause = version.id, {}, ""
         self._scoreboard.renew()
-        self._commit(self._offset)
+        self._commit(self._offset, happened=happened)
 
-    def _commit(self, offset: int, asked=(), answered=(), bars=()) -> None:
+    def _commit(self, offset: int, asked=(), answered=(), bars=(), happened=()) -> None:
         """Make the step durable, then go on from the very bytes that a restart would go on from."""
-        self._offset, self._ahead = offset, False
+        self._offset, self._ahead, self._narrow = offset, False, 0
         state = self._checkpoint()
         self._log.sync()  # a power cut must not leave a state of events that are gone
-        self._journal.commit(offset, state, asked, answered, bars)
+        self._journal.commit(offset, state, asked, answered, bars, happened)
         self._load(state)
 
     def _restore(self) -> None:
@@ -204,26 +211,19 @@ class Trainer:
 
     def _checkpoint(self) -> bytes:
         """All that the next step depends on."""
-        mine = {"due": self._due, "version": self._version, "since": self._since}
-        return checkpoint.dumps(mine | {"flow": self._flow.state, "scoreboard": self._scoreboard.state})
+        mine = {"due": self._due, "version": self._version, "since": self._since, "cause": self._cause}
+        parts = {"flow": self._flow, "scoreboard": self._scoreboard, "watchers": self._watchers}
+        return checkpoint.dumps(mine | {name: part.state for name, part in parts.items()})
 
     def _load(self, blob: bytes) -> None:
         state = checkpoint.loads(blob)
         self._flow.load(state["flow"])
         self._scoreboard.load(state["scoreboard"])
-        self._due, self._version, self._since = state["due"], state["version"], state["since"]
+        self._watchers.load(state["watchers"])
+        self._due, self._version, self._since, self._cause = (state[n] for n in ("due", "version", "since", "cause"))
 
     def _boundary(self, time: int) -> int:
         return int(time) // self._every * self._every
-
-    def _models(self) -> dict:
-        return {target: learner.model for target, learner in self._flow.learners.items()}
-
-    def _identity(self) -> dict:
-        """What must be the same when a store is taken up again."""
-        models = {target: model.describe() for target, model in self._models().items()}
-        where = {"part": self._part, "model": self._model, "models": models}
-        return where | {"features": self._flow.features.definition}
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -102,6 +102,7 @@ def result(folder: Path) -> dict:
             "select state, step, offset from progress"
         ).fetchone()
         found["predictions"] = db.execute("select * from prediction").fetchall()
+        found["happenings"] = db.execute("select at, place, who, kind, detail from happening order by 1, 2").fetchall()
     db.close()
     for name, frame in (("versions", registry.versions("eth")), ("ledger", registry.ledger("eth"))):
         found[name] = frame.to_csv()
@@ -193,7 +194,8 @@ def test_versions_are_a_chain_over_the_whole_log(run):
         assert version.data["last_time"] < version.at
     assert {version.features for version in chain} == {flow(run).features.definition}
     models = {target: learner.model.describe() for target, learner in flow(run).learners.items()}
-    assert chain[0].describe == {"models": models} and "RecursiveLeastSquares" in models["return"]
+    assert chain[0].describe["models"] == models and "RecursiveLeastSquares" in models["return"]
+    assert {version.describe["cause"] for version in chain} == {"every 3m"}
     assert chain[0].format == "flat"
 
 

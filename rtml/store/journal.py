@@ -22,6 +22,8 @@ _TABLES = (
     "create table if not exists prediction (target text, id integer, moment integer not null, prediction real not "
     "null, y real, known integer, primary key (target, id)) without rowid",
     "create table if not exists bar (end integer primary key, record blob not null, x blob)",
+    "create table if not exists happening (seq integer primary key, at integer not null, place integer not null, "
+    "who text not null, kind text not null, detail text not null)",
 )
 _SINCE = """
 select end, record, x,
@@ -32,6 +34,8 @@ select end, record, x,
 from bar left join prediction answer on answer.target = 'return' and answer.id = end - ?
 where end > ? order by end limit ?
 """
+_HAPPENED = "insert into happening (at, place, who, kind, detail) values (?, ?, ?, ?, ?)"
+_HAPPENINGS = "select seq, at, place, who, kind, detail from happening where seq > ? order by seq"
 
 
 class Journal:
@@ -97,6 +101,7 @@ class Journal:
         asked: Iterable[tuple[str, int, int, float]],
         answered: Iterable[tuple[float, int, str, int]],
         bars: Iterable[tuple[int, bytes, bytes | None]] = (),
+        happened: Iterable[tuple[int, int, str, str, str]] = (),
     ) -> None:
         """Store progress and outputs in one transaction.
 
@@ -106,6 +111,7 @@ class Journal:
         asked : target, id, moment and prediction of each new question.
         answered : y, known, target and id of each answer that became known; a question never asked here is let be.
         bars : end of each closed bar, its records of all symbols, and the features asked with there, if any.
+        happened : what watchers said, rows of :class:`rtml.happenings.Watchers`.
         """
         with self._lock, self._db:
             self._db.execute("begin immediate")
@@ -118,6 +124,7 @@ class Journal:
             self._db.executemany("insert into prediction (target, id, moment, prediction) values (?, ?, ?, ?)", asked)
             self._db.executemany("update prediction set y = ?, known = ? where target = ? and id = ?", answered)
             self._db.executemany("insert into bar values (?, ?, ?)", bars)
+            self._db.executemany(_HAPPENED, happened)
         self._step += 1
 
     def predictions(self, target: str) -> pd.DataFrame:
@@ -129,6 +136,11 @@ class Journal:
             ).fetchall()
         frame = pd.DataFrame(rows, columns=["id", "moment", "prediction", "y", "known"])
         return frame.astype({"id": "int64", "moment": "int64", "prediction": float, "y": float, "known": "Int64"})
+
+    def happenings(self) -> list[tuple]:
+        """Everything that watchers said: at, place, who, kind, detail."""
+        with self._lock:
+            return [row[1:] for row in self._db.execute(_HAPPENINGS, (0,))]
 
     def close(self) -> None:
         """Close the file."""
@@ -170,6 +182,11 @@ class Reading:
         """The next bars behind an end: end, record, x, predictions of return, sign and volatility asked there, and the
         y, prediction and known of the return question a horizon before."""
         return self._db.execute(_SINCE, (int(horizon), int(end), int(n))).fetchall()
+
+    def happenings(self, after: int = 0) -> list[tuple]:
+        """What watchers said behind a number: number, at, place, who, kind, detail; nothing in an older journal."""
+        there = self._db.execute("select 1 from sqlite_master where name = 'happening'").fetchone()
+        return self._db.execute(_HAPPENINGS, (int(after),)).fetchall() if there else []
 
     def close(self) -> None:
         """Close the file."""

@@ -1,0 +1,43 @@
+"""Promotion by a rule that looks at the version alone: every one, none, or what a function says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rtml.happenings import Happening
+from rtml.registry import Registry
+from rtml.store.versions import Version
+
+#: Says why a version shall serve; an empty text means that it shall not. It may look at nothing but the version and
+#: the registry, because after a crash it may be asked again.
+Rule = Callable[[Version], str]
+
+
+class Promoting:
+    """A watcher that promotes a version when it is saved, as a rule says.
+
+    It does so once: what somebody took back since is not promoted again after a crash. And a rollback by a person is
+    not overridden: nothing is promoted until a person promotes something.
+    """
+
+    name = "gate"
+    state: dict = {}  # noqa: RUF012, it has none
+
+    def __init__(self, rule: Rule, registry: Registry, model: str) -> None:
+        self._rule, self._registry, self._model = rule, registry, model
+
+    def push(self, outcome) -> list[Happening]:
+        """Nothing: only versions matter."""
+        return []
+
+    def saved(self, version: Version, cause: str) -> list[Happening]:
+        """Promote the version where the rule says so."""
+        if self._registry.promoted(version) or not (why := self._rule(version)):
+            return []
+        if held := self._registry.held(self._model):
+            return [Happening(version.at, "held", {"version": version.name, "why": held})]
+        self._registry.promote(self._model, version, why, version.at, {"who": self.name})
+        return [Happening(version.at, "promoted", {"version": version.name, "why": why})]
+
+    def load(self, state: dict) -> None:
+        """Nothing to go on from."""

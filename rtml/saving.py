@@ -1,0 +1,33 @@
+"""Saving what a flow has learned as a version of the registry, with all that says what it is."""
+
+from __future__ import annotations
+
+from rtml.flow import Flow
+from rtml.registry import Registry
+from rtml.store.versions import Version
+
+
+def identity(flow: Flow) -> dict:
+    """What must be the same when the training of a flow is taken up again."""
+    models = {target: learner.model.describe() for target, learner in flow.learners.items()}
+    return {"models": models, "features": flow.features.definition}
+
+
+def save(registry: Registry, model: str, flow: Flow, at: int, **about) -> Version:
+    """Keep the models of a flow as they are at an event time; the same again is the same version.
+
+    ``about``: ``parent``, id of the version before or ""; ``data``, what was learned since; ``metrics``; ``cause``, why
+    it is saved, in words.
+    """
+    river = any(learner.model.kind == "river" for learner in flow.learners.values())
+    return registry.save(
+        model,
+        flow.snapshot(),
+        at=at,
+        features=flow.features.definition,
+        parent=about["parent"] or None,
+        data=about["data"],
+        metrics=about["metrics"],
+        format="pickle" if river else "flat",
+        describe={"models": identity(flow)["models"], "cause": about["cause"]},
+    )
