@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -63,7 +64,7 @@ class Browser:
     def _until(found):
         deadline = time.monotonic() + PATIENCE_S
         while not (value := found()):
-            assert time.monotonic() < deadline, "Chromium does not come up"
+            assert time.monotonic() < deadline, "it never came true"
             time.sleep(0.05)
         return value
 
@@ -85,9 +86,9 @@ class Browser:
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self.call("Page.navigate", url=url)
 
-    def value(self, script: str):
+    def value(self, script: str, **where):
         """Value of an expression in the page."""
-        result = self.call("Runtime.evaluate", expression=script, returnByValue=True)
+        result = self.call("Runtime.evaluate", expression=script, returnByValue=True, **where)
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
@@ -98,10 +99,29 @@ class Browser:
     def wait(self, script: str) -> None:
         """Wait until an expression is true in the page."""
         deadline = time.monotonic() + PATIENCE_S
-        while not self.value(f"(() => {{ try {{ return !!({script}) }} catch {{ return false }} }})()"):
+        while not self.value(_true(script)):
             shown = self.value("document.body?.innerText")
             assert time.monotonic() < deadline, f"never came true: {script}; the page says: {shown}"
             time.sleep(0.05)
+
+    def frame(self, holds: str) -> Callable[[str], None]:
+        """A :meth:`wait` inside the frame of the page in which an expression is true."""
+        found = []
+
+        def looked() -> bool:
+            contexts = [e["params"]["context"] for e in self.events if e["method"] == "Runtime.executionContextCreated"]
+            for context in contexts:
+                where = {"uniqueContextId": context["uniqueId"]}
+                try:
+                    found[:] = [where] if self.value(_true(holds), **where) else []
+                except AssertionError:  # that frame has gone
+                    continue
+                if found:
+                    return True
+            return False
+
+        self._until(looked)
+        return lambda script: self._until(lambda: self.value(_true(script), **found[0]))
 
     def screenshot(self) -> bytes:
         """What the window shows, PNG."""
@@ -118,3 +138,8 @@ class Browser:
         failed = [str(e["params"]) for e in self.events if e["method"] == "Runtime.exceptionThrown"]
         entries = [e["params"]["entry"] for e in self.events if e["method"] == "Log.entryAdded"]
         return failed + [e["text"] for e in entries if e["level"] == "error" and e["source"] != "network"]
+
+
+def _true(script: str) -> str:
+    """The expression, false where the page is not there yet."""
+    return f"(() => {{ try {{ return !!({script}) }} catch {{ return false }} }})()"

@@ -4,11 +4,14 @@ import ast
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from browser import CHROMIUM, Browser
+from lab import lab
 
 from rtml.parameters import declared, tagged
 
@@ -107,7 +110,13 @@ def test_it_holds_nothing_of_the_machine_it_ran_on(path):
     assert not found, f"{found[0]} is of one machine: print less, or relative to the run"
 
 
-def test_stored_outputs_are_those_of_a_fresh_run(tmp_path):
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """Where the runs of this file are."""
+    return tmp_path_factory.mktemp("home")
+
+
+def test_stored_outputs_are_those_of_a_fresh_run(home):
     command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "--nbval-cell-timeout=120", "-x", "-q"]
     clean = [
         "-p",
@@ -121,10 +130,40 @@ def test_stored_outputs_are_those_of_a_fresh_run(tmp_path):
         "--no-header",
     ]
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "JPY_"))}
-    environment |= {"RTML_HOME": str(tmp_path), "RTML_QUIET": "1"}
+    environment |= {"RTML_HOME": str(home), "RTML_QUIET": "1"}
     done = subprocess.run(
         [*command, *clean, *map(str, NOTEBOOKS)], cwd=ROOT, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     cells = sum(len(code_cells(path)) for path in NOTEBOOKS)
     assert f"{cells} passed" in done.stdout, f"{cells} cells, but {done.stdout.splitlines()[-1]}"
+
+
+CONNECTED = """
+document.querySelector('.jp-Dialog .jp-mod-accept')?.click(),
+document.querySelector('.jp-Toolbar-kernelName').textContent.includes('Python 3')
+&& !document.querySelector('.jp-Dialog')
+&& document.querySelector('.jp-Notebook-ExecutionIndicator[data-status=idle]')
+"""  # JupyterLab may ask which kernel to take
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+def test_notebook_05_runs_in_jupyterlab_and_shows_the_live_page(home, tmp_path):
+    if not (home / "runs/dev/training.db").exists():
+        pytest.skip("the run of the test above is wanted")
+    shutil.copy(NOTEBOOKS[4], tmp_path)
+    with lab(tmp_path, home) as url, Browser(tmp_path / "chromium") as browser:
+        browser.open(f"{url}/lab/tree/{NOTEBOOKS[4].name}?reset", height=1000)
+        browser.wait(CONNECTED)
+        browser.value("window.jupyterapp.commands.execute('notebook:run-all-cells').then(() => 1)")
+        browser.wait("document.querySelector('.jp-OutputArea iframe')")
+        page = browser.frame("document.getElementById('candles')")
+        page("document.getElementById('candles').dataset.bars > 20")
+        browser.wait("document.querySelector('.jp-Notebook-ExecutionIndicator[data-status=idle]')")
+        browser.wait("![...document.querySelectorAll('.jp-InputPrompt')].some(p => p.textContent.includes('*'))")
+        assert browser.value("document.querySelectorAll('.jp-OutputArea [data-mime-type*=error]').length") == 0
+        page("document.getElementById('notice').textContent.includes('over')")
+        browser.value("document.querySelector('iframe').scrollIntoView()")
+        (tmp_path / "page.png").write_bytes(browser.screenshot())
+        here = ("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")
+        assert not [address for address in browser.asked() if not address.startswith(here)]
