@@ -1,0 +1,89 @@
+"""Kernels of retraining: scores in a moving window, and which old answers are rehearsed beside the new ones."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit, types
+
+RIGHT, LOSS, ERROR, Y, SAID, CAUGHT, FLAGGED, POSITIVE = range(8)  # columns of the window
+WIDTH = 8
+
+_vector = types.Array(types.float64, 1, "C")
+_matrix = types.Array(types.float64, 2, "C")
+_values = types.Array(types.float64, 1, "C", readonly=True)
+_table = types.Array(types.float64, 2, "C", readonly=True)
+_options = {"cache": True, "nogil": True, "error_model": "numpy"}
+_TINY = 1e-15  # a probability is held this far from 0 and 1
+_GAMMA, _MIX_1, _MIX_2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+
+
+@njit(types.int64(_values, _values, types.boolean, types.int64, _matrix, _vector, _matrix), **_options)
+def scores(y, said, classifier, seen, ring, sums, out):
+    """Take answers into a window one by one; write the sums over the window after each; return how many were seen.
+
+    ``ring`` has a row a place of the window, ``sums`` and each row of ``out`` a column a name above. The sums are moved
+    by what comes and what goes, so that any cutting of the answers gives the same bits.
+    """
+    threshold = 0.5 if classifier else 0.0
+    new = np.empty(WIDTH)
+    for i in range(len(y)):
+        up, guess = y[i] > threshold, said[i] > threshold
+        new[RIGHT] = 1.0 if up == guess else 0.0
+        new[ERROR] = abs(y[i] - said[i])
+        if classifier:
+            p = min(max(said[i] if up else 1.0 - said[i], _TINY), 1.0)
+            new[LOSS] = -math.log(p)
+        else:
+            new[LOSS] = (y[i] - said[i]) ** 2
+        new[Y], new[SAID] = y[i], said[i]
+        new[CAUGHT] = 1.0 if up and guess else 0.0
+        new[FLAGGED] = 1.0 if guess else 0.0
+        new[POSITIVE] = 1.0 if up else 0.0
+        place = (seen + i) % len(ring)
+        for k in range(WIDTH):
+            sums[k] += new[k] - ring[place, k]
+            ring[place, k] = new[k]
+            out[i, k] = sums[k]
+    return seen + len(y)
+
+
+@njit(types.uint64(types.uint64, types.uint64), **_options)
+def _draw(seed, number):
+    """Draw ``number`` of a seed (SplitMix64 of Steele, Lea and Flood, 2014): no state but the place in the sequence."""
+    z = seed + (number + np.uint64(1)) * _GAMMA
+    z = (z ^ (z >> np.uint64(30))) * _MIX_1
+    z = (z ^ (z >> np.uint64(27))) * _MIX_2
+    return z ^ (z >> np.uint64(31))
+
+
+_rehearse = types.UniTuple(types.int64, 2)(
+    _table, _values, types.int64, types.int64, types.int64, types.int64, _matrix, _vector, _matrix, _vector
+)
+
+
+@njit(_rehearse, **_options)
+def rehearse(X, y, seed, each, seen, kept, old_X, old_y, out_X, out_y):
+    """Write every answer followed by ``each`` old ones drawn from a reservoir; return the rows written and kept.
+
+    The reservoir ``old_X``, ``old_y`` holds ``kept`` of the ``seen`` answers before, each with the same chance (Vitter,
+    1985, algorithm R); an answer enters it after its own turn. ``seen`` is also the place in the sequence of draws.
+    """
+    rows, size, draws = 0, len(old_y), np.uint64(each + 1)
+    for i in range(len(y)):
+        number = np.uint64(seen + i) * draws
+        out_X[rows], out_y[rows] = X[i], y[i]
+        rows += 1
+        for k in range(each if kept else 0):
+            j = np.int64(_draw(np.uint64(seed), number + np.uint64(k)) % np.uint64(kept))
+            out_X[rows], out_y[rows] = old_X[j], old_y[j]
+            rows += 1
+        if kept < size:
+            place = kept
+            kept += 1
+        else:
+            place = np.int64(_draw(np.uint64(seed), number + np.uint64(each)) % np.uint64(seen + i + 1))
+        if place < size:
+            old_X[place], old_y[place] = X[i], y[i]
+    return rows, kept
