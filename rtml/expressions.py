@@ -66,8 +66,7 @@ def _check(node: ast.AST, text: str, known: tuple[str, ...]) -> None:
         return
     if not _allowed(node):
         raise ValueError(
-            "a rule holds metrics, numbers, + - * /, comparisons, and or not, abs min max; "
-            f"not {type(node).__name__}"
+            f"a rule holds metrics, numbers, + - * /, comparisons, and or not, abs min max; not {type(node).__name__}"
         )
     for part in _parts(node):
         _check(part, text, known)
