@@ -12,9 +12,9 @@ from rtml import metrics
 from rtml.clock import NEVER
 from rtml.evidence import Comparison, ConfidenceSequence, compare, confidence_sequence
 from rtml.learner import Learner
-from rtml.models import zoo
 from rtml.progressive import Progress, progressive
 from rtml.questions import Questions
+from rtml.strategies import build
 
 _LOSSES = {"return": "squared error", "volatility": "squared error", "sign": "log loss"}
 
@@ -22,10 +22,13 @@ _LOSSES = {"return": "squared error", "volatility": "squared error", "sign": "lo
 def evaluate(
     names: Iterable[str], questions: Questions, target: str = "return", done: Callable[[str], object] = str
 ) -> Evaluation:
-    """Run models of the zoo over the questions of a target, delayed answers and all; ``done`` is told each name."""
+    """Run models of the zoo over the questions of a target, delayed answers and all; ``done`` is told each name.
+
+    A name may bring a schedule of :mod:`rtml.schedule`, such as ``"rls: stateful every 1h"``.
+    """
     progress = {}
     for name in names:
-        progress[name] = progressive(zoo.build(name), questions)
+        progress[name] = progressive(build(name, questions.names), questions)
         done(name)
     return Evaluation(target, questions, progress)
 
@@ -129,7 +132,7 @@ class Evaluation:
 
 def weights_over_time(name: str, questions: Questions, every: int = 60) -> pd.DataFrame:
     """Weights of a linear model of the zoo (per standard deviation of each feature) as they move, by moment (ns)."""
-    learner, rows = Learner(zoo.build(name), questions.names), {}
+    learner, rows = Learner(build(name, questions.names), questions.names), {}
     for start in range(0, len(questions), every):
         part = questions[start : start + every]
         learner.replay(part, until=int(part.moment[-1]))

@@ -83,7 +83,8 @@ class Flow:
 
     def snapshot(self) -> bytes:
         """The models as they are now, with all that is needed to answer from them: what the registry keeps."""
-        models = {name: learner.model.state for name, learner in self.learners.items()}
+        states = {name: learner.model.state for name, learner in self.learners.items()}
+        models = {name: state.get("served", state) for name, state in states.items()}  # what it answers from
         about = {"names": list(self.features.names), "features": self.features.definition}
         return dumps(about | {"horizon": self.horizon, "models": models})
 

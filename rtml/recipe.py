@@ -12,8 +12,8 @@ from types import ModuleType
 from rtml import usecases
 from rtml.flow import Flow
 from rtml.learner import Learner
-from rtml.models import zoo
 from rtml.operators import Operator
+from rtml.strategies import build
 
 PART = "events"  # the part of the event log that a run's stream is in
 
@@ -29,6 +29,8 @@ def use_case(name: str) -> ModuleType:
 @dataclass(frozen=True)
 class Recipe:
     """What a process needs to know to do the same as another: written by notebook 01, read by all others.
+
+    A model may bring a schedule of :mod:`rtml.schedule`: ``"rls: stateful every 1h"``.
 
     Examples
     --------
@@ -73,7 +75,8 @@ class Recipe:
     def flow(self, learning: bool = True) -> Flow:
         """The run's flow with empty state; without learners it computes questions and answers only."""
         operator, chosen = self.operator(), self.models.items() if learning else ()
-        learners = {target: Learner(zoo.build(name), operator.features.names) for target, name in chosen}
+        names = operator.features.names
+        learners = {target: Learner(build(name, names), names) for target, name in chosen}
         return Flow(operator, learners, use_case(self.use_case).TARGETS)
 
     def with_champion(self, name: str) -> Recipe:

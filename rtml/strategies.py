@@ -43,7 +43,8 @@ def build(text: str, names: Sequence[str], seed: int = 0):
     'compiled'
     """
     name, colon, schedule = text.partition(":")
-    model = compile(zoo.build(name.strip()), names)
+    model = zoo.build(name.strip())
+    model = model if hasattr(model, "replay") else compile(model, names)
     return Strategy(model, names, schedule, seed) if colon else model
 
 

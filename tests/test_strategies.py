@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from streams import NAMES, OTHER, REGRESSORS, by_hand, cuts, stream, streams
+from test_flow import SYMBOLS, flow, tape
 from test_learner import bits, one_by_one
 
 from rtml import checkpoint, metrics
@@ -20,6 +21,7 @@ from rtml.recent import Rehearsal
 from rtml.schedule import SEVEN, read
 from rtml.sources.drifting import drifting
 from rtml.strategies import Strategy, build
+from rtml.usecases import crypto
 
 quick = settings(max_examples=15, deadline=None)
 
@@ -275,3 +277,24 @@ def test_what_cannot_be_is_said(text, sentence):
 def test_a_model_is_named_with_its_schedule():
     assert build("rls: stateful every 1h", NAMES).describe().startswith("stateful every 1h: StandardScaler")
     assert build("rls", NAMES).kind == "compiled"
+
+
+def test_a_flow_with_schedules_is_cut_as_one_likes_and_its_snapshot_holds_what_was_published():
+    names = crypto.features(SYMBOLS).names
+
+    def scheduled():
+        made = flow()
+        texts = {"return": "rls: stateful every 3m", "sign": "logistic: stateless every 20 window 5m"}
+        made.learners = {target: Learner(build(text, names), names) for target, text in texts.items()}
+        return made
+
+    rows, one, many = tape(n=3000), scheduled(), scheduled()
+    whole = one.push(rows)
+    parts = [many.push(rows[a : a + 70]) for a in range(0, len(rows), 70)]
+    for target, learner in one.learners.items():
+        assert np.concatenate([p.predictions[target] for p in parts]).tobytes() == whole.predictions[target].tobytes()
+        assert learner.model.version >= 2
+    assert checkpoint.dumps(many.state) == checkpoint.dumps(one.state) and many.snapshot() == one.snapshot()
+    served = restore(checkpoint.loads(one.snapshot())["models"]["return"])
+    x = np.ones(len(names))
+    assert served.predict(x) == one.learners["return"].model.predict(x)
