@@ -1,10 +1,12 @@
 """Every plot of the notebooks and the report: arrays and frames in, a figure out.
 
-One style and one door to matplotlib (`figure_style`); drawn in three modules by subject: what comes in, how good the
+One style and one door to matplotlib (`figure_style`); drawn in modules by subject: what comes in, how good the
 models are, and how they live. A figure is the value of its cell: ``run.figure("score", figures.score_over_time(...))``.
 """
 
+from rtml.figure_alerts import alerts, cost_curve, precision_recall
 from rtml.figure_data import arrivals, delay_timeline, feature_label_correlation, feature_panel, market
+from rtml.figure_fraud import label_delay, rhythm, spend_window, terminal_risk, ways_of_fraud
 from rtml.figure_live import latency, swaps, truth_vs_learned, versions, weights_over_time
 from rtml.figure_scores import (
     calibration,
@@ -16,20 +18,28 @@ from rtml.figure_scores import (
 )
 
 __all__ = [
+    "alerts",
     "arrivals",
     "calibration",
+    "cost_curve",
     "cost_quality",
     "delay_timeline",
     "feature_label_correlation",
     "feature_panel",
+    "label_delay",
     "latency",
     "market",
     "paired_difference",
+    "precision_recall",
     "predicted_realised",
+    "rhythm",
     "score_over_time",
+    "spend_window",
     "swaps",
+    "terminal_risk",
     "truth_vs_learned",
     "versions",
+    "ways_of_fraud",
     "weights_over_time",
     "windowed_r2",
 ]

@@ -29,7 +29,7 @@ LAYERS = (  # lowest first; a module, or all modules of a package, imports only 
     ("strategies",),
     ("learner", "operators", "process", "pace", "payments"),
     ("intake",),
-    ("progressive", "flow", "market", "checkout"),
+    ("progressive", "conformal", "flow", "market", "checkout"),
     ("usecases", "registry", "dataset", "audit", "detection", "evaluation", "scoreboard", "outputs", "figure_style"),
     ("recipe", "promoting", "saving", "figure_data", "figure_live", "figure_scores", "figure_fraud", "figure_alerts"),
     ("gate",),
