@@ -8,6 +8,7 @@ import numpy as np
 
 from rtml.kernels import linear
 from rtml.models import flat
+from rtml.models.hoeffding import CompiledTree, tree_twin
 from rtml.models.river_model import RiverModel
 from rtml.models.rows import check_label, check_names, check_row, check_state
 from rtml.models.twins import translate
@@ -20,6 +21,7 @@ class Compiled:
     """
 
     kind = "compiled"
+    twin = "linear"
 
     def __init__(self, names: Sequence[str], how: np.ndarray, learned: flat.Flat) -> None:
         self.names = check_names(names)
@@ -69,12 +71,17 @@ class Compiled:
         return flat.describe(self._how)
 
 
-def compile(model, names: Sequence[str]) -> Compiled | RiverModel:
+Twin = Compiled | CompiledTree
+_TWINS = {CompiledTree.twin: CompiledTree}
+
+
+def compile(model, names: Sequence[str]) -> Twin | RiverModel:
     """Twin of a river model for rows whose columns are ``names``; the model given is left alone.
 
     A twin exists for ``[StandardScaler |] [Clip |]`` and one of ``LinearRegression``, ``LogisticRegression`` (plain
     stochastic gradient descent at constant rates), ``RecursiveLeastSquares`` and ``RecursiveLogistic``. Whatever such a
-    model has learned goes with it. Any other model runs as it is, one event at a time.
+    model has learned goes with it. A ``HoeffdingTreeClassifier`` on numeric features has one while it has learned
+    nothing. Any other model runs as it is, one event at a time.
 
     Examples
     --------
@@ -88,12 +95,12 @@ def compile(model, names: Sequence[str]) -> Compiled | RiverModel:
     names = check_names(names)
     translated = translate(model, names)
     if translated is None:
-        return RiverModel(model, names)
+        return tree_twin(model, names) or RiverModel(model, names)
     how, named = translated
     return Compiled(names, how, flat.from_named(how, named))
 
 
-def restore(state: dict) -> Compiled | RiverModel:
+def restore(state: dict) -> Twin | RiverModel:
     """Model of a state, from the state alone: what a server needs to answer from a snapshot.
 
     Examples
@@ -104,7 +111,11 @@ def restore(state: dict) -> Compiled | RiverModel:
     >>> restore(model.state).predict([2.0]) == model.predict([2.0])
     True
     """
+    if "served" in state:  # of a wrapper, such as a strategy: the model it answers from
+        return restore(state["served"])
     if state.get("kind") != Compiled.kind:
         return RiverModel.of(state)
+    if state.get("twin") in _TWINS:
+        return _TWINS[state["twin"]].of(state)
     how = np.array(state["how"])
     return Compiled(state["names"], how, flat.from_named(how, state))

@@ -42,6 +42,10 @@ def _tree() -> base.Estimator:
     return preprocessing.StandardScaler() | tree.HoeffdingTreeRegressor()
 
 
+def _hoeffding() -> base.Estimator:
+    return tree.HoeffdingTreeClassifier(max_share_to_split=1.0)  # river's 0.99 never splits on a rare class
+
+
 ZOO = {
     "zero": Entry("baseline", Zero, "no change: the next return is zero"),
     "mean": Entry("baseline", RunningMean, "the mean of all answers so far"),
@@ -55,6 +59,7 @@ ZOO = {
         "linear", _recursive_logistic, "logistic regression of second order, forgetting 0.99999: rare classes from few"
     ),
     "tree": Entry("tree", _tree, "river's Hoeffding tree regressor"),
+    "hoeffding": Entry("tree", _hoeffding, "river's Hoeffding tree for two classes, which splits on rare ones too"),
     "ridge_hourly": Entry("refit", RidgeRefit, "a ridge fitted again from scratch every 360 answers on all so far"),
     "ridge_once": Entry("refit", lambda: RidgeRefit(every=720, fits=1), "a ridge fitted once, after 720 answers"),
 }

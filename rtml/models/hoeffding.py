@@ -1,0 +1,164 @@
+"""The compiled twin of river's Hoeffding tree for two classes: the same splits from flat arrays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from river import tree
+
+from rtml.kernels import hoeffding as parts
+from rtml.kernels import splitting
+from rtml.kernels import tree as kernels
+from rtml.models.rows import check_label, check_names, check_row, check_state
+
+_PREDICTIONS = {"mc": parts.MAJORITY, "nb": parts.BAYES, "nba": parts.ADAPTIVE}
+_HOW = {  # river's parameters, and the place of each in what a kernel is told
+    "grace_period": parts.GRACE,
+    "tau": parts.TAU,
+    "nb_threshold": parts.NB_THRESHOLD,
+    "min_branch_fraction": parts.FRACTION,
+    "max_share_to_split": parts.MAX_SHARE,
+    "max_depth": parts.MAX_DEPTH,
+}
+
+
+class CompiledTree:
+    """A Hoeffding tree that learns and answers from flat arrays.
+
+    The nodes, thresholds and probabilities are those of ``river.tree.HoeffdingTreeClassifier`` for numeric features and
+    labels 0 and 1. Only river's limit of 100 MiB a tree is not kept: this one needs a thirtieth of that.
+    """
+
+    kind = "compiled"
+    twin = "tree"
+    classifier = True
+
+    def __init__(self, names: Sequence[str], how: np.ndarray) -> None:
+        self.names = check_names(names)
+        self._table, self._split = planted(how, 64, 32, len(self.names))
+
+    def predict(self, x: np.ndarray) -> float:
+        """Probability of True for a row in the order of ``names``."""
+        try:
+            p = kernels.predict(x, self._table, self._split)
+        except TypeError:  # not a row of float64, which is what a learner hands over
+            return self.predict(check_row(x, self.names))
+        if p != p:
+            check_row(x, self.names)
+        return p
+
+    def learn(self, x: np.ndarray, y: float) -> None:
+        """Learn one answer, or refuse it and stay as it was."""
+        if y != 0.0 and y != 1.0:
+            check_label(y, classifier=True)
+        try:
+            done = kernels.learn(x, y, self._table, self._split)
+        except TypeError:
+            done = kernels.learn(check_row(x, self.names), float(y), self._table, self._split)
+        if done != kernels.DONE:
+            check_row(x, self.names)  # the row is to blame, or there is no room
+            self._table, self._split = roomier(self._table, self._split)
+            self.learn(x, y)
+
+    def replay(self, X, y, moment, known, order, until) -> tuple[np.ndarray, int]:
+        """Ask and learn a chunk in a kernel (see :func:`rtml.kernels.tree.replay`)."""
+        predictions, at = np.empty(len(moment)), np.zeros(2, np.int64)
+        chunk = (X, y, moment, known, order, until, predictions, at)
+        while not kernels.replay(*chunk, self._table, self._split):
+            self._table, self._split = roomier(self._table, self._split)
+        return predictions, int(at[1])
+
+    @property
+    def nodes(self) -> int:
+        """Branches and leaves."""
+        return int(self._table[0, parts.USED]) - 1
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """How often each feature is split on: what a tree has for weights."""
+        column = self._table[1 : self.nodes + 1, parts.FEATURE].astype(int)
+        return dict(zip(self.names, np.bincount(column[column >= 0], minlength=len(self.names)).tolist(), strict=True))
+
+    @property
+    def state(self) -> dict:
+        """Everything learned, and all that is needed to go on from it, as flat arrays."""
+        head = {"kind": self.kind, "twin": self.twin, "names": list(self.names)}
+        return head | in_use(self._table, self._split)
+
+    def load(self, state: dict) -> None:
+        """Go on from a state of this very model."""
+        check_state(state, self.kind, self.names)
+        same = state.get("twin") == self.twin and np.array_equal(
+            state["table"][0, parts.HOW], self._table[0, parts.HOW]
+        )
+        if not same:
+            raise ValueError(
+                f"the state is of another model than this {self.describe()}: restore(state) builds its own"
+            )
+        self._table, self._split = np.array(state["table"]), np.array(state["split"])
+
+    @classmethod
+    def of(cls, state: dict) -> CompiledTree:
+        """Model of a state."""
+        self = cls(state["names"], np.array(state["table"][0, parts.HOW]))
+        self.load(state)
+        return self
+
+    def describe(self) -> str:
+        """The river tree this is the twin of."""
+        how, default = self._table[0], tree_how(tree.HoeffdingTreeClassifier())
+        other = [f"{name}={how[at]:g}" for name, at in _HOW.items() if how[at] != default[at - parts.HOW[0]]]
+        return f"HoeffdingTreeClassifier({', '.join(other)})"
+
+
+def tree_twin(model, names: tuple[str, ...]) -> CompiledTree | None:
+    """Twin of a river tree that has learned nothing yet, or None where the kernels do something else than river."""
+    plain = type(model) is tree.HoeffdingTreeClassifier and model._root is None and splits_alike(model)
+    return CompiledTree(names, tree_how(model)) if plain else None
+
+
+def splits_alike(model) -> bool:
+    """Whether a river tree splits by Gaussians and information gain, and keeps to the rest of its defaults."""
+    return (
+        type(model.splitter) is tree.splitter.GaussianSplitter
+        and model.split_criterion == "info_gain"
+        and model.nominal_attributes is None
+        and model.merit_preprune
+        and not model.remove_poor_attrs
+        and not model.stop_mem_management
+    )
+
+
+def tree_how(model) -> np.ndarray:
+    """What a kernel must be told of a tree."""
+    head = np.zeros(parts.WIDTH)
+    for name, place in _HOW.items():
+        head[place] = getattr(model, name)
+    head[parts.LOG_DELTA], head[parts.PREDICTION] = math.log(1.0 / model.delta), _PREDICTIONS[model.leaf_prediction]
+    head[parts.SPLITS] = model.splitter.n_splits
+    return head[parts.HOW]
+
+
+def planted(how: np.ndarray, nodes: int, rows: int, features: int) -> tuple[np.ndarray, np.ndarray]:
+    """Room for nodes and leaves, with one empty leaf as the root of a lone tree."""
+    table, split = np.zeros((nodes, parts.WIDTH)), np.zeros((rows, splitting.CELL, features))
+    table[0, [parts.USED, parts.ROWS]] = 2.0, 1.0
+    table[0, parts.HOW] = how
+    table[1, [parts.FEATURE, parts.SEEN, parts.ACTIVE]] = -1.0, -1.0, 1.0
+    split[0, 0] = np.arange(features)
+    return table, split
+
+
+def roomier(table: np.ndarray, split: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same with twice the room."""
+    return np.concatenate([table, np.zeros_like(table)]), np.concatenate([split, np.zeros_like(split)])
+
+
+def in_use(table: np.ndarray, split: np.ndarray) -> dict:
+    """Copy of the rows in use."""
+    return {
+        "table": table[: int(table[0, parts.USED])].copy(),
+        "split": split[: int(table[0, parts.ROWS])].copy(),
+    }
