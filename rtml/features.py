@@ -1,118 +1,46 @@
-"""Features: declared as formulas over columns, lags and event-time windows, run by one compiled graph."""
+"""Features: declared once as formulas over columns, lags and event-time windows, run by one compiled graph."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from rtml.checkpoint import digest
-from rtml.clock import span, span_text
-from rtml.kernels import graph
+from rtml.clock import span, utc
+from rtml.declarations import Category, Feature, as_rows
+from rtml.formulas import AGGREGATES, Formula, column, constant, feature, moment, parts
+from rtml.kernels import layout, windows
+from rtml.programs import Program, resolve
+from rtml.windows import Windows
 
-_OPS = {name: op for op, name in enumerate(graph.NAMES)}
+__all__ = ["Category", "Feature", "FeatureSet", "Formula", "column", "constant", "feature", "moment"]
 
-
-@dataclass(frozen=True)
-class Formula:
-    """A number of each row: a column, a constant, arithmetic of formulas, a lag, or an aggregate over a window.
-
-    Missing is NaN and stays NaN through arithmetic; aggregates skip it; ``fill`` ends it.
-
-    Examples
-    --------
-    >>> price = column("close")
-    >>> print((price / price.lag(1)).log() * 1e4)
-    ((log (close / (lag close 1))) * 10000.0)
-    """
-
-    op: str
-    args: tuple = ()
-    value: float | int | str = 0.0
-
-    def _with(self, op: str, other: Formula | float) -> Formula:
-        return Formula(op, (self, other if isinstance(other, Formula) else constant(other)))
-
-    def __add__(self, other):
-        return self._with("add", other)
-
-    def __sub__(self, other):
-        return self._with("sub", other)
-
-    def __mul__(self, other):
-        return self._with("mul", other)
-
-    def __truediv__(self, other):
-        return self._with("div", other)
-
-    def log(self) -> Formula:
-        """Natural logarithm; NaN where not positive."""
-        return Formula("log", (self,))
-
-    def sqrt(self) -> Formula:
-        """Square root; NaN where negative."""
-        return Formula("sqrt", (self,))
-
-    def abs(self) -> Formula:
-        """Magnitude."""
-        return Formula("abs", (self,))
-
-    def clip(self, limit: float) -> Formula:
-        """Cut to ``[-limit, limit]``."""
-        return Formula("clip", (self,), float(limit))
-
-    def fill(self, default: float) -> Formula:
-        """Replace NaN and infinity."""
-        return Formula("fill", (self,), float(default))
-
-    def lag(self, rows: int) -> Formula:
-        """Value ``rows`` rows of the same key earlier; NaN before there are so many."""
-        if rows < 1:
-            raise ValueError(f"a lag looks back at least one row, got {rows}")
-        return Formula("lag", (self,), int(rows))
-
-    def over(self, window: str, how: str) -> Formula:
-        """Aggregate over ``(t - window, t]``: sum, count, mean, std, min or max, this row included."""
-        if how not in graph.NAMES[graph.SUM :]:
-            raise LookupError(f"no aggregate {how!r}; known: {', '.join(graph.NAMES[graph.SUM :])}")
-        return Formula(how, (self,), span(window))
-
-    def __str__(self) -> str:
-        if self.op in ("column", "const"):
-            return str(self.value)
-        signs = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
-        if self.op in signs:
-            return f"({self.args[0]} {signs[self.op]} {self.args[1]})"
-        tail = {"lag": f" {self.value}", "clip": f" {self.value}", "fill": f" {self.value}"}
-        window = f" {span_text(self.value)}" if _OPS[self.op] >= graph.SUM else ""
-        return f"({self.op} {self.args[0]}{tail.get(self.op, window)})"
-
-
-def column(name: str) -> Formula:
-    """A column of the rows that are pushed."""
-    return Formula("column", (), name)
-
-
-def constant(value: float) -> Formula:
-    """A number."""
-    return Formula("const", (), float(value))
-
-
-@dataclass(frozen=True)
-class Feature:
-    """A formula with a name, a unit and a meaning, and the default that stands where it is not known."""
-
-    name: str
-    formula: Formula
-    unit: str
-    meaning: str
-    default: float = 0.0
+_PUSH, _PREVIEW, _READ = (np.array([mode], np.int64) for mode in (layout.PUSH, layout.PREVIEW, layout.READ))
 
 
 class FeatureSet:
     """Rows in, features out: ``len(features)`` numbers a row, known at the row's own moment.
+
+    Three kinds stand side by side: ``streaming`` features of the key's past, ``request`` features of the row alone, and
+    ``batch`` features as a job computed them at its last tick (``Formula.held``). All are declared in the same way.
+
+    Rules: a window includes the row itself and no later one, also of the same moment (order of arrival decides). A row
+    earlier than its key's newest is taken at that newest moment and counted in ``moved``. A row later than ``lateness``
+    behind the newest row of all keys is answered, counted in ``late`` and not used.
+
+    Parameters
+    ----------
+    features
+        What is declared; formulas may name each other.
+    columns
+        Names of the columns of a row; a :class:`Category` for one of texts.
+    keys
+        Keys to make room for at once.
+    lateness
+        How late rows may come, such as ``"1h"``; ``"0s"`` for none. With it, keys whose windows are all empty are
+        forgotten (which changes no feature). Without it every row is used and every key kept.
 
     Examples
     --------
@@ -123,55 +51,116 @@ class FeatureSet:
     array([[ 5.],
            [12.],
            [ 8.]])
+    >>> features.read([27 * hour, 60 * hour], [0, 0])
+    array([[1.],
+           [0.]])
     """
 
-    def __init__(self, features: Sequence[Feature], columns: Sequence[str], keys: int = 1) -> None:
+    def __init__(
+        self,
+        features: Sequence[Feature],
+        columns: Sequence[str | Category],
+        keys: int = 1,
+        lateness: str | None = None,
+    ) -> None:
         repeated = {f.name for f in features if sum(f.name == g.name for g in features) > 1}
         if repeated:
             raise ValueError(f"feature names must be unique, repeated: {', '.join(sorted(repeated))}")
-        self.features, self.columns = tuple(features), tuple(columns)
+        self.features, self.inputs, self.lateness = tuple(features), tuple(columns), lateness
+        self.columns = tuple(c.name if isinstance(c, Category) else c for c in columns)
         self.names = tuple(f.name for f in features)
-        self._place: dict[Formula, int] = {}
-        self._table: list[tuple] = []
-        self._rings: dict[Formula, int] = {}
-        self._windows: dict[int, int] = {}
-        self._sums = self._queues = self._deepest = 0
-        outputs = [self._node(f.formula.fill(f.default)) for f in features]
-        self._outputs = np.array(outputs, np.int64)
-        self._nodes = np.array(self._table, graph.NODE)
-        self._widths = np.array(list(self._windows), np.int64)
-        self._allocate(keys, 16)
+        served = {f.name: f.formula.fill(f.default) for f in features}
+        self.resolved = {f.name: resolve(f.formula, served, (f.name,)) for f in features}
+        program = Program(list(self.resolved.values()), [f.default for f in features], self.columns)
+        wait = -1 if lateness is None else 0 if lateness == "0s" else span(lateness)
+        self._windows = Windows(program, wait, keys)
+        self._out = np.empty(len(self.features))
 
     @property
     def definition(self) -> str:
-        """Hash of every name, formula and default: it changes when a feature does."""
-        text = "\n".join(f"{f.name} = {f.formula} ?? {f.default}" for f in self.features)
-        return digest(text.encode())[:12]
+        """Hash of every name, formula and default, of categories and lateness: it changes when a feature does."""
+        lines = [f"{f.name} = {f.formula} ?? {f.default}" for f in self.features]
+        lines += [f"{c.name} in {c.values}" for c in self.inputs if isinstance(c, Category)]
+        lines += [f"lateness {self.lateness}"] if self.lateness is not None else []
+        return digest("\n".join(lines).encode())[:12]
 
-    def catalogue(self) -> pd.DataFrame:
-        """One row a feature: name, unit, default, meaning, formula."""
-        rows = [(f.name, f.unit, f.default, f.meaning, str(f.formula)) for f in self.features]
-        return pd.DataFrame(rows, columns=["feature", "unit", "default", "meaning", "formula"]).set_index("feature")
+    def push(self, time, rows, key=None, reads=None) -> np.ndarray:
+        """Features of each row, shape (rows, features), float64.
 
-    def push(self, time: np.ndarray, rows: np.ndarray, key: np.ndarray | None = None) -> np.ndarray:
-        """Features of each row, shape (rows, features), float64; rows of a key come in order of ``time`` (ns)."""
-        time = np.ascontiguousarray(time, np.int64)
-        rows = np.ascontiguousarray(rows, np.float64).reshape(time.size, len(self.columns))
-        key = np.zeros(time.size, np.int64) if key is None else np.ascontiguousarray(key, np.int64)
-        if key.size and key.max() >= len(self._state["count"]):
-            self._resize(keys=1 << int(key.max()).bit_length())  # the same whatever the chunks
-        out, done = np.empty((time.size, len(self.features))), 0
-        while done < time.size:
-            table = (self._nodes, self._widths, self._deepest, self._outputs)
-            done = graph.push(done, time, key, rows, *table, *self._state.values(), out)
-            if done < time.size:
-                self._resize(ring=2 * self._state["times"].shape[1])
+        Parameters
+        ----------
+        time
+            Event time of each row, ns.
+        rows
+            Numbers by row and column, or a table (see :meth:`rows`).
+        key
+            Id of each row's key, integers or texts; one key for all where it is left out.
+        reads
+            True for a row that only asks: answered as :meth:`read` would at that place in the sequence.
+        """
+        mode = _PUSH if reads is None else np.where(np.asarray(reads, bool), layout.READ, layout.PUSH)
+        return self._take(time, rows, key, mode)
+
+    def push_one(self, time: int, key: int, row: np.ndarray) -> np.ndarray:
+        """:meth:`push` of a single row, as fast as a call can be; the answer is overwritten by the next one.
+
+        ``row`` is a contiguous float64 array of one number a column; ``key`` an integer.
+        """
+        if windows.push_one(self._windows.context, time, key, row, self._out):
+            self._out[:] = self._take(time, row, key, _PUSH)[0]
+        return self._out
+
+    def read(self, time, key, rows=None, include: bool = False) -> np.ndarray:
+        """Features of keys at moments, without adding a row: what expired is out, and later rows see no difference.
+
+        A read is what a row with all columns missing would be answered; ``rows`` gives columns, such as those of a
+        request. Windows hold what was pushed, unless ``include``: then as if the row had happened. A moment before the
+        newest row of its key is taken as that row's: what a key has seen it does not forget.
+        """
+        n = np.size(time)
+        rows = np.full((n, len(self.columns)), np.nan) if rows is None else rows
+        return self._take(time, rows, key, _PREVIEW if include else _READ)
+
+    def join(self, time, rows, key, at, of, ties: str = "rows") -> np.ndarray:
+        """Push rows of this stream and read it at the moments ``at`` of keys ``of``, in order of time.
+
+        The as-of join of a second stream: what is read at a moment has seen just the rows up to it; of the same moment
+        too (``ties="rows"``, rows come first) or not (``ties="reads"``).
+        """
+        if ties not in ("rows", "reads"):
+            raise ValueError(f"ties are 'rows' (they come first) or 'reads', got {ties!r}")
+        rows = self._numbers(rows, len(time))
+        time, at, first = np.asarray(time, np.int64), np.asarray(at, np.int64), ties == "reads"
+        reads = np.r_[np.zeros(len(time), bool), np.ones(len(at), bool)]
+        order = np.lexsort((reads ^ first, np.r_[time, at]))
+        blank = np.full((len(at), len(self.columns)), np.nan)
+        ids = np.concatenate([np.asarray(key), np.asarray(of)])
+        out = np.empty((len(order), len(self.names)))
+        out[order] = self.push(np.r_[time, at][order], np.concatenate([rows, blank])[order], ids[order], reads[order])
+        return out[len(time) :]
+
+    def rows(self, table: pd.DataFrame | Mapping[str, Iterable]) -> np.ndarray:
+        """Rows of a table by the names of its columns; categories as numbers, what is not there as missing."""
+        return as_rows(self.inputs, table)
+
+    def _numbers(self, rows, n: int) -> np.ndarray:
+        if isinstance(rows, Mapping | pd.DataFrame):
+            rows = self.rows(rows)
+        return np.ascontiguousarray(rows, np.float64).reshape(n, len(self.columns))
+
+    def _take(self, time, rows, key, mode: np.ndarray) -> np.ndarray:
+        time = np.ascontiguousarray(time, np.int64).reshape(-1)
+        rows, out = self._numbers(rows, time.size), np.empty((time.size, len(self.features)))
+        key = np.zeros(time.size, np.int64) if key is None else np.asarray(key).reshape(-1)
+        if key.size != time.size:
+            raise ValueError(f"a key and a moment for each row, got {key.size} keys and {time.size} moments")
+        self._windows.push(time, key, mode, rows, out)
         return out
 
     @property
     def state(self) -> dict:
         """Everything the next row depends on, as arrays."""
-        return {"definition": self.definition} | {name: array.copy() for name, array in self._state.items()}
+        return {"definition": self.definition} | self._windows.state
 
     def load(self, state: dict) -> None:
         """Continue from a state of the same definition."""
@@ -180,67 +169,67 @@ class FeatureSet:
                 f"the state belongs to features {state['definition']}, these are {self.definition}: "
                 "replay the log through the new features instead"
             )
-        self._state = {name: state[name].copy() for name in self._state}
+        self._windows.load(state)
 
-    def _node(self, formula: Formula) -> int:
-        """Row of the table that computes a formula; equal formulas share one."""
-        if formula in self._place:
-            return self._place[formula]
-        args = [self._node(arg) for arg in formula.args] + [0, 0]
-        op, ring, window, cell, const = _OPS[formula.op], 0, 0, 0, 0.0
-        if op == graph.COLUMN:
-            args[0] = self._column(formula.value)
-        elif op >= graph.LAG:
-            ring = self._rings.setdefault(formula.args[0], len(self._rings))
-            window, cell = self._claim(op, formula.value)
-            args[1] = formula.value if op == graph.LAG else 0
-        else:
-            const = float(formula.value)
-        self._table.append((op, args[0], args[1], ring, window, cell, const))
-        return self._place.setdefault(formula, len(self._table) - 1)
+    def catalogue(self) -> pd.DataFrame:
+        """One row a feature: unit, default, meaning, formula, kind, window and warm-up."""
+        rows = [{"feature": f.name} | f.described(self.resolved[f.name]) for f in self.features]
+        order = ["feature", "unit", "default", "meaning", "formula", "kind", "window", "warm_up"]
+        return pd.DataFrame(rows, columns=order).set_index("feature")
 
-    def _column(self, name: str) -> int:
-        if name not in self.columns:
-            raise LookupError(f"no column {name!r}; the rows have: {', '.join(self.columns)}")
-        return self.columns.index(name)
+    def __str__(self) -> str:
+        late = f", rows up to {self.lateness} late" if self.lateness else ""
+        head = f"{len(self.features)} features of {', '.join(self.columns)}, definition {self.definition}{late}"
+        return f"{head}\n{self.catalogue().to_string(max_colwidth=60)}"
 
-    def _claim(self, op: int, value: int) -> tuple[int, int]:
-        """Window and accumulator of a new aggregate; a lag needs only depth."""
-        if op == graph.LAG:
-            self._deepest = max(self._deepest, value)
-            return 0, 0
-        window = self._windows.setdefault(value, len(self._windows))
-        if op >= graph.MIN:
-            self._queues += 1
-            return window, self._queues - 1
-        self._sums += 1
-        return window, self._sums - 1
+    def diff(self, other: FeatureSet) -> pd.DataFrame:
+        """What ``other`` adds, removes and changes, and how; empty when nothing differs."""
+        old, new = ({f.name: (f, s.resolved[f.name]) for f in s.features} for s in (self, other))
+        rows = [(name, "removed", "") for name in old if name not in new]
+        rows += [(name, "added", str(new[name][0].formula)) for name in new if name not in old]
+        for name in (name for name in old if name in new):
+            one, two = old[name][0].described(old[name][1]), new[name][0].described(new[name][1])
+            hows = [f"{what}: {one[what]} -> {two[what]}" for what in one if one[what] != two[what]]
+            if not hows and old[name][1] != new[name][1]:
+                hows = ["a feature it refers to changed"]
+            rows += [(name, "changed", "; ".join(hows))] if hows else []
+        return pd.DataFrame(rows, columns=["feature", "change", "how"]).set_index("feature")
 
-    def _allocate(self, keys: int, ring: int) -> None:
-        """Empty state for so many keys and so many rows a key (a power of two)."""
-        while ring <= self._deepest:
-            ring *= 2
-        self._state = {
-            "times": np.zeros((keys, ring), np.int64),
-            "rings": np.zeros((keys, len(self._rings), ring)),
-            "count": np.zeros(keys, np.int64),
-            "tail": np.zeros((keys, len(self._widths)), np.int64),
-            "cells": np.zeros((keys, max(self._sums, 1)), graph.CELL),
-            "queues": np.zeros((keys, max(self._queues, 1), ring), np.int64),
-            "ends": np.zeros((keys, max(self._queues, 1), 2), np.int64),
-        }
+    def explain(self, key, name: str, at: int | None = None) -> pd.DataFrame:
+        """The rows inside the windows of a feature of one key: window, time (UTC) and value, oldest first.
 
-    def _resize(self, keys: int = 0, ring: int = 0) -> None:
-        """More keys or longer rings; row ``n`` of a key moves to its place modulo the new length."""
-        old = self._state
-        had, length = old["times"].shape
-        self._allocate(max(keys, had), max(ring, length))
-        for name, array in old.items():
-            new = self._state[name]
-            if name not in ("times", "rings", "queues"):
-                new[:had] = array
-                continue
-            last = (old["ends"][..., 1] if name == "queues" else old["count"][:, None])[..., None] - 1
-            last = last if name != "times" else last[:, 0]
-            numbers = last - np.arange(length)
-            np.put_along_axis(new[:had], numbers % new.shape[-1], np.take_along_axis(array, numbers % length, -1), -1)
+        ``at`` is a moment at or after the key's newest row, by default that row's.
+        """
+        if name not in self.resolved:
+            raise LookupError(f"no feature {name!r}; declared: {', '.join(self.names)}")
+        inside = {}
+        for part in parts(self.resolved[name]):
+            if part.op in AGGREGATES:
+                inside |= {f"{part}": self._windows.inside(key, part, at)}
+        rows = [
+            (text, utc(t), t, x) for text, (times, values) in inside.items() for t, x in zip(times, values, strict=True)
+        ]
+        return pd.DataFrame(rows, columns=["window", "at", "time", "value"])
+
+    @property
+    def late(self) -> int:
+        """Rows that came more than ``lateness`` late: answered, not used."""
+        return int(self._windows.control[layout.LATE])
+
+    @property
+    def moved(self) -> int:
+        """Rows earlier than the newest row of their key: used at that row's moment."""
+        return int(self._windows.control[layout.MOVED])
+
+    def memory(self) -> dict[str, float]:
+        """Keys kept, bytes a key has by itself and for each row in its windows, and all bytes."""
+        return self._windows.memory()
+
+    def keys(self) -> np.ndarray:
+        """Ids of the keys that are kept."""
+        return self._windows.kept()
+
+    def table(self, at: int) -> pd.DataFrame:
+        """Features of every key that is kept, as they are read at a moment: what a batch job stores."""
+        ids = self.keys()
+        return pd.DataFrame(self.read(np.full(len(ids), at), ids), columns=self.names, index=pd.Index(ids, name="key"))
