@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sqlite3
 import subprocess
@@ -16,10 +17,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from rtml.clock import ManualClock, span, utc
 from rtml.serving import predictions
-from rtml.serving.messages import Refused
+from rtml.serving.messages import Refused, read_predict
 from rtml.serving.predictions import LogUnavailable
 from rtml.serving.service import NO_MODEL, Service
 from rtml.serving.snapshot import Snapshot, StreamClock
@@ -103,6 +105,40 @@ def test_what_cannot_be_predicted_is_refused(service, ask, status, says):
     with pytest.raises(Refused, match=says.replace(".", r"\.")) as refused:
         ask(service)
     assert refused.value.status == status
+
+
+VALUES = st.one_of(st.integers(-3, 3), st.floats(-1e3, 1e3), st.none(), st.booleans(), st.just("1.5"), st.just(1e200))
+KEYS = st.sampled_from([*NAMES, *NAMES, *NAMES, "other"])
+FIELDS = st.fixed_dictionaries(
+    {},
+    optional={
+        "symbol": st.sampled_from([None, "ETH-USD", "", "DOGE-USD", 5]),
+        "features": st.one_of(st.none(), st.dictionaries(KEYS, VALUES, max_size=4), st.lists(VALUES)),
+        "more": st.just(1),
+    },
+)
+
+
+@given(FIELDS.map(json.dumps) | st.sampled_from(["", "[]", "null", "{", '{"features": {"return_30s": 1e999}}']))
+def test_a_request_in_json_is_answered_or_refused_as_the_request_that_it_holds(body):
+    with closing(Service(clock=ManualClock())) as service:
+        assert outcome(lambda: service.ask_json(body.encode())) == outcome(lambda: asked(service, body.encode()))
+        service.publish(snapshot())
+        service.update_features("ETH-USD", service.clock.now(), np.ones(len(NAMES)), 100.0)
+        assert outcome(lambda: service.ask_json(body.encode())) == outcome(lambda: asked(service, body.encode()))
+
+
+def asked(service, body):
+    return service.ask(read_predict(body))
+
+
+def outcome(ask):
+    """What is given, apart from its id, or the refusal."""
+    try:
+        given = structs.asdict(ask())
+    except Refused as refused:
+        return refused.status, refused.refusal
+    return given | {"prediction_id": "", "age_ms": 0.0}
 
 
 def test_without_a_model_the_command_that_makes_one_is_named():

@@ -128,13 +128,10 @@ class App(FastAPI):
         self.add_api_route(path, route, methods=[method], **pages.described(method, path, secret))
 
     def _post_predict(self, query: bytes, body: bytes) -> bytes:
-        return self._predicted(messages.read_predict(body))
+        return encode(self._service.ask_json(body))
 
     def _get_predict(self, query: bytes, body: bytes) -> bytes:
-        return self._predicted(messages.read_query(query))
-
-    def _predicted(self, request: messages.PredictRequest) -> bytes:
-        return encode(self._service.ask(request))
+        return encode(self._service.ask(messages.read_query(query)))
 
     async def _post_answers(self, query: bytes, body: bytes) -> bytes:
         request = messages.read_answer(body)

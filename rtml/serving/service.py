@@ -7,6 +7,8 @@ from math import exp, inf, isfinite
 from pathlib import Path
 
 import numpy as np
+from msgspec import UNSET, DecodeError
+from msgspec.structs import astuple
 
 from rtml.clock import Clock
 from rtml.serving.messages import Health, Prediction, PredictRequest, Refused, encode, invalid, read_predict, shown
@@ -90,6 +92,18 @@ class Service:
             raise invalid("symbol", "give a symbol, features, or both", None)
         return self._predict(serving, asked, started)
 
+    def ask_json(self, body: bytes) -> Prediction:
+        """The same for a request in JSON; of features by name, the fields are read as the numbers they are."""
+        started, serving = self.clock.elapsed(), self._serving
+        try:
+            request = read_predict(body) if serving is None else serving.read(body)
+        except (DecodeError, UnicodeDecodeError):
+            return self.ask(read_predict(body))  # either of them says what is wrong
+        if serving is None or request.features is None:
+            return self.ask(request)
+        x = serving.pack(*astuple(request.features))
+        return self._predict(serving, self._own(serving, request.symbol, x), started)
+
     def predict(self, symbol: str) -> Prediction:
         """Predict from the newest features of a symbol."""
         return self.ask(PredictRequest(symbol=symbol))
@@ -106,7 +120,12 @@ class Service:
             raise _wrong_names(snapshot.names, features) from None
         if len(features) != len(snapshot.names):
             raise _wrong_names(snapshot.names, features)
-        symbol = snapshot.target if request.symbol is None else request.symbol
+        return self._own(serving, request.symbol, x)
+
+    def _own(self, serving: Serving, symbol: str | None, x: bytes) -> Newest:
+        """Features that a request brought, of now."""
+        snapshot = serving.snapshot
+        symbol = snapshot.target if symbol is None else symbol
         _check_symbol(serving, symbol)
         last = serving.newest.get(symbol)
         return Newest(symbol, self.clock.now(), x, last.close if last else None, snapshot.horizon)
@@ -121,9 +140,9 @@ class Service:
         symbol, version, moment = asked.symbol, snapshot.version, asked.moment
         took = self.clock.elapsed() - started
         text = log.append(now, moment, symbol, version, asked.x_bytes, close, value, p_up, took)
-        given = (text, symbol, value, price, close, version)
-        when = (asked.features_at, (now - moment) / 1e6, serving.horizon_s, asked.due_at)
-        return Prediction(*given, *when) if p_up is None else Prediction(*given, *when, p_up)
+        age_ms, up = (now - moment) / 1e6, UNSET if p_up is None else p_up
+        at, due, horizon_s = asked.features_at, asked.due_at, serving.horizon_s
+        return Prediction(text, symbol, value, price, close, version, at, age_ms, horizon_s, due, up)
 
     def tell(self, prediction_id: str, y: float) -> Future:
         """Hand over an answer; the future gives the verdict of the log once it is on disk."""

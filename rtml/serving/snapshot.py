@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from rtml.clock import Clock
+from rtml.serving.messages import predict_reader
 
 
 class Model(Protocol):
@@ -46,17 +47,21 @@ class Newest:
     def __init__(self, symbol: str, moment: int, x: bytes, close: float | None, horizon: int) -> None:
         self.symbol, self.moment, self.x_bytes, self.close = symbol, moment, x, close
         self.x = np.frombuffer(x)  # of read-only bytes: no model can change what is logged
-        self.features_at, self.due_at = iso(moment), iso(moment + horizon)
+        self.features_at, self.due_at = iso_pair(moment, horizon)
 
 
 class Serving:
-    """A snapshot and the features that fit it: read as one, replaced as one."""
+    """A snapshot and the features that fit it: read as one, replaced as one.
 
-    __slots__ = ("horizon_s", "newest", "pack", "snapshot")
+    ``read`` gives a request of features by name, all of them and no other, as a struct of numbers in the model's order.
+    """
+
+    __slots__ = ("horizon_s", "newest", "pack", "read", "snapshot")
 
     def __init__(self, snapshot: Snapshot, newest: dict[str, Newest]) -> None:
         self.snapshot, self.newest = snapshot, newest
         self.pack, self.horizon_s = Struct(f"{len(snapshot.names)}d").pack, snapshot.horizon / 1e9
+        self.read = predict_reader(snapshot.names)
 
 
 @lru_cache(maxsize=64)
@@ -74,6 +79,20 @@ def iso(moment: int) -> str:
     """
     seconds, rest = divmod(moment, 10**9)
     return f"{_second(seconds)}.{rest // 1000:06d}+00:00"
+
+
+def iso_pair(moment: int, later: int) -> tuple[str, str]:
+    """ISO texts of a moment and of the one so many nanoseconds later; they share their end where those are seconds.
+
+    Examples
+    --------
+    >>> iso_pair(1_700_000_000_250_000_000, 10 * 10**9)
+    ('2023-11-14T22:13:20.250000+00:00', '2023-11-14T22:13:30.250000+00:00')
+    """
+    if later % 10**9:
+        return iso(moment), iso(moment + later)
+    first = iso(moment)
+    return first, _second((moment + later) // 10**9) + first[19:]
 
 
 class StreamClock(Clock):
