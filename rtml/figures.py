@@ -4,9 +4,11 @@ One style and one door to matplotlib (`figure_style`); drawn in modules by subje
 models are, and how they live. A figure is the value of its cell: ``run.figure("score", figures.score_over_time(...))``.
 """
 
+from rtml.figure_advice import advice_front, benefit_of_frequency, cost_of_training, firings
 from rtml.figure_alerts import alerts, cost_curve, precision_recall
 from rtml.figure_data import arrivals, delay_timeline, feature_label_correlation, feature_panel, market
 from rtml.figure_fraud import label_delay, rhythm, spend_window, terminal_risk, ways_of_fraud
+from rtml.figure_intervals import coverage_over_time, help_of_features
 from rtml.figure_live import latency, swaps, truth_vs_learned, versions, weights_over_time
 from rtml.figure_scores import (
     calibration,
@@ -18,14 +20,20 @@ from rtml.figure_scores import (
 )
 
 __all__ = [
+    "advice_front",
     "alerts",
     "arrivals",
+    "benefit_of_frequency",
     "calibration",
     "cost_curve",
+    "cost_of_training",
     "cost_quality",
+    "coverage_over_time",
     "delay_timeline",
     "feature_label_correlation",
     "feature_panel",
+    "firings",
+    "help_of_features",
     "label_delay",
     "latency",
     "market",
