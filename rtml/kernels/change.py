@@ -64,9 +64,9 @@ def _drop_oldest(s, room):
         s[USED] -= 1.0
 
 
-@njit(types.boolean(_vector, types.int64, types.float64, types.float64), **_options)
+@njit(types.int64(_vector, types.int64, types.float64, types.float64), **_options)
 def _differs(s, room, delta, shortest):
-    """Whether any cut of the window leaves two parts whose means differ by more than chance allows."""
+    """Whether a cut of the window leaves means that differ beyond chance: 1 if the newer is larger, -1 if smaller."""
     width = s[WIDTH]
     spread = s[VARIANCE] / width
     strict = math.log(2.0 * math.log(width) / delta)
@@ -84,8 +84,8 @@ def _differs(s, room, delta, shortest):
             m = 1.0 / (n0 - shortest + 1.0) + 1.0 / (n1 - shortest + 1.0)
             bound = math.sqrt(2.0 * m * spread * strict) + 2.0 / 3.0 * strict * m
             if abs(u0 / n0 - u1 / n1) > bound:
-                return True
-    return False
+                return 1 if u1 / n1 > u0 / n0 else -1
+    return 0
 
 
 @njit(_push, **_options)
@@ -102,18 +102,19 @@ def adwin(values, how, s, alarms):
         if s[WIDTH] > 1.0:
             apart = value - s[TOTAL] / (s[WIDTH] - 1.0)
             s[VARIANCE] += (s[WIDTH] - 1.0) * apart * apart / s[WIDTH]
-        before = s[TOTAL] / max(s[WIDTH] - 1.0, 1.0)
         s[TOTAL] += value
         _insert(s, room, 0)
         s[TICK] += 1.0
         if int(s[TICK]) % clock != 0 or s[WIDTH] <= grace:
             continue
-        changed = False
-        while _differs(s, room, delta, shortest):
-            changed = True
+        turn = _differs(s, room, delta, shortest)
+        changed, rose = turn != 0, how[5] > 0.0
+        while turn != 0:
+            rose = rose or turn > 0
             _drop_oldest(s, room)
+            turn = _differs(s, room, delta, shortest)
         if changed:
-            if how[5] > 0.0 or s[TOTAL] / s[WIDTH] > before:
+            if rose:
                 alarms[raised] = i
                 raised += 1
             s[:] = 0.0

@@ -1,0 +1,112 @@
+"""How soon every detector sees every kind of drift, and how often it cries for nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from rtml.drift.catalogue import DETECTORS, detector
+from rtml.models.zoo import build
+from rtml.progressive import progressive
+from rtml.sources.drifting import KINDS, Drifting, drifting
+
+SETTLED = 1000  # rows of a stream that a model learns first, and no detector is fed
+
+
+def feeds(stream: Drifting, model: str = "logistic") -> dict[str, np.ndarray]:
+    """What detectors are fed when a model learns a stream of yes and no, answer by answer, from row ``SETTLED`` on."""
+    done = progressive(build(model), stream.questions)
+    p, y = done.predictions, done.y
+    rows = {"loss": (p - y) ** 2, "error": ((p > 0.5) != (y > 0.5)).astype(float), "prediction": p}
+    return {feed: values[SETTLED:] for feed, values in (rows | {"features": stream.questions.X}).items()}
+
+
+def alarms(stream: Drifting, names: Iterable[str] = tuple(DETECTORS), model: str = "logistic") -> dict[str, np.ndarray]:
+    """Rows of a stream at which each detector raises an alarm.
+
+    Examples
+    --------
+    >>> found = alarms(drifting("sudden", n=6000), ["adwin", "psi"])
+    >>> [int(rows[0]) for rows in found.values()]
+    [3175, 3149]
+    """
+    fed = feeds(stream, model)
+    return {name: detector(name).push(fed[DETECTORS[name].feed]) + SETTLED for name in names}
+
+
+def judge(stream: Drifting, rows: np.ndarray) -> tuple[list[int], int, int]:
+    """Delay in rows to each change that was seen before the next, the number of changes, and alarms before the first.
+
+    Examples
+    --------
+    >>> judge(drifting("sudden", n=4000), np.array([1500, 2050, 2900]))
+    ([50], 1, 1)
+    """
+    n = len(stream.questions)
+    starts = np.searchsorted(stream.questions.moment, stream.changes)
+    delays = []
+    for start, end in zip(starts, np.append(starts, n)[1:], strict=True):
+        inside = rows[(rows >= start) & (rows < end)]
+        delays += [int(inside[0] - start)] if len(inside) else []
+    return delays, len(starts), int((rows < (starts[0] if len(starts) else n)).sum())
+
+
+def delays_and_false_alarms(
+    kinds: Sequence[str] = tuple(KINDS),
+    names: Sequence[str] = tuple(DETECTORS),
+    *,
+    seeds: int = 20,
+    n: int = 20_000,
+    still: int = 100_000,
+    model: str = "logistic",
+) -> pd.DataFrame:
+    """One row a detector and kind of drift, over seeded streams.
+
+    Parameters
+    ----------
+    n, still
+        Rows of a stream that drifts, and of one that does not.
+
+    Returns
+    -------
+    DataFrame
+        ``detector``, ``kind``, ``seen`` (share of changes seen before the next), ``delay`` and ``delay_90`` (rows,
+        median and 90th percentile of those seen), ``false_alarms`` per 100,000 rows (before the first change; all
+        alarms of a stream without drift) and ``rows`` behind it.
+    """
+    found = {(name, kind): [[], 0, 0, 0] for name in names for kind in kinds}
+    for kind in kinds:
+        for seed in range(seeds):
+            stream = drifting(kind, n=still if kind == "none" else n, seed=seed)
+            quiet = np.searchsorted(stream.questions.moment, stream.changes[0]) if stream.changes else still
+            for name, rows in alarms(stream, names, model).items():
+                row, (delays, changes, false) = found[name, kind], judge(stream, rows)
+                row[0] += delays
+                row[1:] = [row[1] + changes, row[2] + false, row[3] + int(quiet) - SETTLED]
+    return pd.DataFrame([_line(name, kind, *row) for (name, kind), row in found.items()])
+
+
+def side_by_side(table: pd.DataFrame) -> pd.DataFrame:
+    """The same with a column a kind: ``median delay (share seen)``, and false alarms per 100,000 where none drifts.
+
+    Examples
+    --------
+    >>> row = {"detector": "adwin", "kind": "sudden", "seen": 1.0, "delay": 40.0, "false_alarms": 0.0, "rows": 9000}
+    >>> side_by_side(pd.DataFrame([row])).loc["adwin", "sudden"]
+    '40 (100%)'
+    """
+    text = [f"{r.delay:.0f} ({r.seen:.0%})" if r.delay == r.delay else "-" for r in table.itertuples()]
+    drifts = table.assign(text=text)[table["kind"] != "none"]
+    wide = drifts.pivot(index="detector", columns="kind", values="text")
+    wide = wide[[kind for kind in KINDS if kind in wide]].loc[drifts["detector"].unique()]
+    still = table[table["kind"] == "none"].set_index("detector")["false_alarms"]
+    return wide.assign(**{"false alarms per 100k": still.round(2)}) if len(still) else wide
+
+
+def _line(name: str, kind: str, delays: list[int], changes: int, false: int, rows: int) -> dict:
+    middle, late = np.percentile(delays, [50, 90]) if delays else (np.nan, np.nan)
+    seen = len(delays) / changes if changes else np.nan
+    line = {"detector": name, "kind": kind, "seen": seen, "delay": middle, "delay_90": late}
+    return line | {"false_alarms": false / rows * 1e5, "rows": rows}
