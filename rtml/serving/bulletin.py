@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import isfinite, pi, sqrt
+from math import inf, isfinite
 
 import numpy as np
 
 from rtml.bars import BAR
 from rtml.clock import Clock
+from rtml.conformal import Conformal
 from rtml.curves import Score
 from rtml.flow import Outcome
 from rtml.serving.service import Service
 
-SPREAD = 1.64 * sqrt(pi / 2)  # of a mean absolute move: nine in ten returns lie within, were they normal
+COVERAGE = 0.9  # share of truths that the interval around a prediction shall hold
 _MS = 10**6
+_LEAST_BP = 0.01  # a volatility that is predicted below is taken for this
 
 
 class Bulletin:
     """Tells a service of bars: from a flow's outcome while it learns, or from the journal of another process.
 
     Both ways tell the same of the same bar. A bar is told once: what comes again after a crash is known already.
-    The interval around a prediction is 1.64 sqrt(pi / 2) times the volatility model's prediction on either side: nine
-    in ten returns if they were normal; returns have fatter tails, so a little more than one in ten lies outside.
+    The interval around a prediction is a :class:`rtml.conformal.Conformal` one, scaled by the volatility model: every
+    answer steers it so that nine in ten truths lie within; there is none before the first answers.
 
     Parameters
     ----------
@@ -39,6 +41,7 @@ class Bulletin:
         self._clock, self.observe = Clock(), _nothing  #: is told each latency in seconds
         self._score, self._zero, self._asked = Score(), Score(), 0
         self._open: dict[int, float] = {}  # predictions that wait for their answer
+        self._conformal = Conformal(COVERAGE)
         self.end, self.bars, self.lag_s = 0, 0, None
         self.newest: tuple | None = None  # moment, features, close
 
@@ -71,6 +74,7 @@ class Bulletin:
         if end <= self.end:
             return
         self.end, self.bars = end, self.bars + 1
+        interval = self._interval(end, said, answer)
         if answer is not None:
             self._open.pop(end - self._horizon, None)
             if isfinite(answer[0]):
@@ -83,7 +87,16 @@ class Bulletin:
             self.newest = (end, x, float(bar["close"]))
         if not silent:
             self.offer()
-            self._publish(bar, said, answer or (None, None), arrived)
+            self._publish(bar, said, interval, answer or (None, None), arrived)
+
+    def _interval(self, end: int, said: dict[str, float], answer) -> tuple[float, float]:
+        """Interval around what is said now; then what is answered now steers the next one."""
+        low, high = -inf, inf
+        if "return" in said:
+            low, high = self._conformal.ask(end, said["return"], max(said.get("volatility", 1.0), _LEAST_BP))
+        if answer is not None and end - self._horizon in self._open:
+            self._conformal.tell(end - self._horizon, answer[0])
+        return low, high
 
     def offer(self) -> None:
         """Hand the newest features to the service; again when it has got its first version."""
@@ -102,15 +115,12 @@ class Bulletin:
         share = answered / self._asked if self._asked else np.nan
         return plain(figures | {"coverage": share}) | {"answered": answered, "asked": self._asked}
 
-    def _publish(self, bar: np.void, said: dict[str, float], answer: tuple, arrived: int | None) -> None:
-        at, spread = said.get("return"), said.get("volatility")
-        wide = None if at is None or spread is None else SPREAD * max(spread, 0.0)
-        snapshot, end = self._service.snapshot, int(bar["end"])
+    def _publish(self, bar: np.void, said: dict[str, float], interval: tuple, answer: tuple, arrived) -> None:
+        at, snapshot, end = said.get("return"), self._service.snapshot, int(bar["end"])
         self.lag_s = (self._clock.now() - end) / 1e9 if self._live else None
         latency_ms = None if arrived is None else (self._clock.elapsed() - arrived) / _MS
         figures = {name: float(bar[name]) for name in ("open", "high", "low", "close", "volume")}
-        figures |= {"prediction_bp": at, "low_bp": None if wide is None else at - wide}
-        figures |= {"high_bp": None if wide is None else at + wide, "p_up": said.get("sign")}
+        figures |= {"prediction_bp": at, "low_bp": interval[0], "high_bp": interval[1], "p_up": said.get("sign")}
         figures |= {"y_bp": answer[0], "predicted_bp": answer[1], "lag_s": self.lag_s, "latency_ms": latency_ms}
         about = {"end": end // _MS, "symbol": self._symbol, "n": int(bar["n"]), "score": self.score()}
         about |= {"empty": bool(bar["empty"]), "complete": bool(bar["complete"])}
