@@ -29,7 +29,7 @@ LAYERS = (  # lowest first; a module, or all modules of a package, imports only 
     ("strategies",),
     ("learner", "operators", "process", "pace", "payments"),
     ("intake",),
-    ("progressive", "conformal", "flow", "market", "checkout"),
+    ("progressive", "conformal", "flow", "trials", "market", "checkout"),
     (
         "usecases",
         "registry",

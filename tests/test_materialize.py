@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from workers import Workers, die_at_line
 
 from rtml import materialize
 from rtml.clock import NEVER, span
@@ -141,27 +140,6 @@ def test_tiers_that_do_not_agree_are_said_with_their_counts(log, places):
     table.append(Facts([1], [NEVER - 9], [NEVER - 9], [[1.0, 1.0]], NAMES, "by hand"))
     with pytest.raises(ValueError, match="which make 181 rows; table: 182 rows"):
         reconcile(stream(), log, "payments", table, online, "card")
-
-
-def materialise_until_killed(folder, line):
-    log, (table, online) = EventLog(f"{folder}/log.db"), stores(materialize.Path(folder))
-    work = job(log, table, online, chunk=60)
-    die_at_line(line, "materialize.py", "store/offline.py", "store/online.py", "store/facts.py")
-    work.run()
-
-
-def test_killed_at_lines_everywhere_and_started_again_every_row_is_there_once(log, places, tmp_path):
-    log.append("payments", payments(400))
-    rng = np.random.default_rng(7)
-    with Workers(__name__) as workers:
-        codes = [workers.run("materialise_until_killed", str(tmp_path), int(line)) for line in rng.integers(20, 500, 8)]
-        assert codes.count(-9) >= 6, "most must have been killed in mid-work"
-    table, online = places
-    job(log, table, online, chunk=60).run()
-    alone = FeatureTable(tmp_path / "alone", NAMES)
-    job(log, alone).run()
-    assert table.as_of().facts().digest == alone.as_of().facts().digest
-    assert reconcile(stream(), log, "payments", table, online, "card").rows == alone.rows
 
 
 def test_the_command_stores_what_a_runs_questions_are_asked_with(tmp_path, capsys):

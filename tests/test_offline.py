@@ -1,15 +1,12 @@
 """The offline store: rows are there once and whole, and what was read once is read again, byte for byte."""
 
 import threading
-import time
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from workers import Workers
 
 from rtml.store.facts import Facts
 from rtml.store.offline import FeatureTable
@@ -168,25 +165,3 @@ def test_labels_that_come_days_later_are_facts_of_their_own_table(tmp_path):
     labels.append(Facts(["tx 1", "tx 2"], [10, 20], [710, 720], [[1.0], [0.0]], ("fraud",), "v1"))
     assert labels.features(as_of=715)["key"].tolist() == ["tx 1"]
     assert FeatureTable(labels.path).key is str
-
-
-def append_forever(path):
-    table = FeatureTable(path)
-    while True:
-        n = table.offset("log")
-        table.append(facts([(1, n + i, n + i, float(n + i)) for i in range(100)]), "log", offset=n + 100, sealed=n + 99)
-
-
-def test_kill_9_in_mid_append_leaves_the_table_whole_and_the_next_writer_goes_on(table):
-    rng = np.random.default_rng(7)
-    with Workers(__name__) as workers:
-        for _ in range(6):
-            before, worker = table.offset("log"), workers.start("append_forever", str(table.path))
-            limit = time.monotonic() + 20
-            while table.offset("log") == before and time.monotonic() < limit:
-                time.sleep(0.005)
-            time.sleep(rng.uniform(0, 0.03))
-            workers.kill(worker)
-            found = FeatureTable(table.path).history()
-            assert len(found) == table.rows == table.offset("log") > before
-            assert found["spend"].tolist() == list(range(len(found)))

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from workers import Workers
 
 from rtml.clock import NEVER, span
 from rtml.store.online import OnlineStore
@@ -168,24 +167,3 @@ def test_99_of_100_reads_take_less_than_50_microseconds(store):
         store.get("card", key, now=20)
         took.append(time.process_time_ns() - began)
     assert len(read) == 2000 and np.percentile(took, 99) < 50_000, np.percentile(took, [50, 99])
-
-
-def write_forever(path):
-    store, n = OnlineStore(path), 0
-    n = store.progress("log")
-    while True:
-        n += 1
-        store.put_many("card", np.arange(50), np.full(50, n), np.full((50, 2), float(n)), progress=("log", n))
-
-
-def test_kill_9_leaves_whole_commits_and_the_offset_that_fits_them(store):
-    rng, before = np.random.default_rng(7), 0
-    with Workers(__name__) as workers:
-        for _ in range(5):
-            worker, limit = workers.start("write_forever", str(store.path)), time.monotonic() + 20
-            while store.progress("log") == before and time.monotonic() < limit:
-                time.sleep(0.002)
-            time.sleep(rng.uniform(0, 0.02))
-            workers.kill(worker)
-            before, table = store.progress("log"), store.table("card", now=10**9)
-            assert before > 0 and set(table["spend"]) == {before} and len(table) == 50

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import sqlite3
 import threading
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 
 from rtml.serving import tables
@@ -60,21 +62,22 @@ class PredictionLog:
         """Predictions not written yet."""
         return len(self._rows) + len(self._batch)
 
-    def define(self, version: str, names: tuple[str, ...]) -> None:
-        """Keep the feature names of a version."""
+    def define(self, version: str, names: tuple[str, ...], features: str = "") -> None:
+        """Keep the feature names of a version, and the hash of their definition."""
         with self._lock:
-            self._database.execute("insert or replace into definition values (?, ?)", (version, json.dumps(names)))
+            tables.define(self._database, version, names, features)
 
-    def append(self, *row) -> str:
+    def append(self, *row, propensity: float = 1.0) -> str:
         """Hand over a prediction (a :class:`Row` without its id), to be written soon; its id as text.
 
-        An id is never given again, by this session or a later one.
+        ``propensity`` is the probability with which its version was chosen to answer. An id is never given again, by
+        this session or a later one.
         """
         if self._closing or len(self._rows) + len(self._batch) >= BACKLOG:
             raise LogUnavailable(self._full())
         with self._counting:
             self.given = number = self.given + 1
-        self._rows.append((self._first + number, *row))
+        self._rows.append((self._first + number, *row, propensity))
         if not self._work.is_set():
             self._work.set()
         return self._prefix + str(number)
@@ -126,6 +129,14 @@ class PredictionLog:
             if drained:
                 self._database.execute("insert or replace into drained values (1, ?)", (drained[-1].place,))
         return drained
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """The connection, with all that was handed over written, and nobody else using it meanwhile."""
+        if not self._closing:
+            self.flush()
+        with self._lock:
+            yield self._database
 
     def _run(self) -> None:
         while not self._closing or self._told or (self.waiting and not self.error):

@@ -2,35 +2,49 @@
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import json
 import sqlite3
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from rtml.clock import NEVER, span
+
 _TABLES = """
 create table if not exists session (id integer primary key autoincrement, started integer not null);
-create table if not exists definition (version text primary key, names text not null);
+create table if not exists definition (version text primary key, names text not null,
+    features text not null default '');
 create table if not exists prediction (
     id integer primary key, asked_at integer not null, moment integer not null, symbol text not null,
     version text not null, x blob not null, close real, prediction real not null, p_up real,
-    latency_ns integer not null);
+    latency_ns integer not null, propensity real not null default 1.0);
 create table if not exists answer (
     place integer primary key autoincrement, id integer not null unique, y real not null, answered_at integer not null);
 create table if not exists drained (one integer primary key check (one = 1), place integer not null);
+create table if not exists forgotten (id integer primary key);
+create table if not exists verdict (name text primary key, n integer not null);
+create table if not exists delay (below integer primary key, n integer not null);
+create table if not exists learner (name text primary key, place integer not null, state blob not null);
 """
+_ADDED = {"prediction": "propensity real not null default 1.0", "definition": "features text not null default ''"}
+MARKS = ",".join("?" * 11)
 # Many rows an insert: each call lets go of the interpreter lock, which busy threads are slow to give back.
-_INSERT = {
-    rows: f"insert into prediction values {','.join(['(?,?,?,?,?,?,?,?,?,?)'] * rows)}" for rows in (1024, 64, 8, 1)
-}
+_INSERT = {rows: f"insert into prediction values {','.join([f'({MARKS})'] * rows)}" for rows in (1024, 64, 8, 1)}
 SESSION = 2**32  # ids of one session
+#: Upper ends of the classes in which delays of answers are counted, ns.
+DELAYS = tuple(span(text) for text in ("1s", "10s", "1m", "10m", "1h", "6h", "1d", "2d", "7d", "14d", "30d")) + (NEVER,)
 
 
 class Row(NamedTuple):
-    """One prediction as the log keeps it; ``x`` are the bytes of its float64 features."""
+    """One prediction as the log keeps it; ``x`` are the bytes of its float64 features.
+
+    ``propensity`` is the probability with which this version was chosen to answer.
+    """
 
     id: int
     asked_at: int
@@ -42,6 +56,7 @@ class Row(NamedTuple):
     prediction: float
     p_up: float | None
     latency_ns: int
+    propensity: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -58,6 +73,9 @@ class Answered:
     prediction: float
     y: float
     answered_at: int
+    asked_at: int = 0
+    propensity: float = 1.0
+    features: str = ""  # hash of the features' definition
 
 
 def id_text(id: int) -> str:
@@ -86,7 +104,17 @@ def opened(path: str | Path) -> sqlite3.Connection:
     database.execute("pragma journal_mode = wal")
     database.execute("pragma synchronous = normal")
     database.executescript(_TABLES)
+    for table, column in _ADDED.items():  # a file of an older version
+        known = [row[1] for row in database.execute(f"pragma table_info({table})")]
+        if column.split()[0] not in known:
+            database.execute(f"alter table {table} add column {column}")
     return database
+
+
+def define(database: sqlite3.Connection, version: str, names: tuple[str, ...], features: str = "") -> None:
+    """Keep the names of a version's features, and the hash of their definition."""
+    row = (version, json.dumps(names), features)
+    database.execute("insert or replace into definition (version, names, features) values (?, ?, ?)", row)
 
 
 def insert(database: sqlite3.Connection, rows: list[Row]) -> None:
@@ -101,31 +129,51 @@ def insert(database: sqlite3.Connection, rows: list[Row]) -> None:
 def join(database: sqlite3.Connection, told: list) -> list:
     """Join answers ``(future, id, y, at)`` with their predictions; the verdict of each.
 
-    "joined", "repeated", "unknown", or the ``y`` that was told before.
+    "joined", "repeated", "unknown", or the ``y`` that was told before. Verdicts and delays are counted. Of a prediction
+    that was forgotten once learned, a further answer is "repeated": what was told before is not known any more.
     """
-    marks = ",".join("?" * len(told))
-    ids = [id for _, id, _, _ in told]
-    known = dict(
-        database.execute(
-            f"select id, y from prediction left join answer using (id) where prediction.id in ({marks})", ids
-        ).fetchall()
-    )
-    verdicts, fresh = [], []
+    known = _known(database, [id for _, id, _, _ in told])
+    verdicts, fresh, counts, delays = [], [], Counter(), Counter()
     for _, id, y, at in told:
-        first = known.get(id, "unknown")
+        first, asked_at = known.get(id, ("unknown", 0))
         if first is None:
-            known[id] = y
+            known[id] = (y, asked_at)
             fresh.append((id, y, at))
-        verdicts.append("joined" if first is None else "repeated" if first == y else first)
+            delays[DELAYS[bisect.bisect_right(DELAYS, at - asked_at)]] += 1
+        verdicts.append("joined" if first is None else "repeated" if first in (y, "repeated") else first)
+        if id:  # 0 only waits for what was handed over before
+            counts["contradicting" if isinstance(verdicts[-1], float) else verdicts[-1]] += 1
     database.executemany("insert into answer (id, y, answered_at) values (?, ?, ?)", fresh)
+    _add(database, "verdict", counts)
+    _add(database, "delay", delays)
     return verdicts
+
+
+def _known(database: sqlite3.Connection, ids: list[int]) -> dict[int, tuple]:
+    """The ``y`` told before, None, or "repeated" where it was forgotten, and the time asked, of each known id."""
+    marks = ",".join("?" * len(ids))
+    found = database.execute(
+        f"select id, y, asked_at from prediction left join answer using (id) where prediction.id in ({marks})", ids
+    )
+    known = {id: (y, asked_at) for id, y, asked_at in found}
+    gone = [id for id in ids if id not in known]
+    forgotten = database.execute(f"select id from forgotten where id in ({','.join('?' * len(gone))})", gone)
+    return known | {id: ("repeated", 0) for (id,) in forgotten}
+
+
+def _add(database: sqlite3.Connection, table: str, counts: Counter) -> None:
+    """Add to the counts of a table."""
+    database.executemany(
+        f"insert into {table} values (?, ?) on conflict do update set n = n + excluded.n", counts.items()
+    )
 
 
 def answers(database: sqlite3.Connection, after: int, n: int) -> list[Answered]:
     """Answers behind a place, with what was asked."""
     found = database.execute(
-        "select a.place, a.id, symbol, version, moment, names, x, prediction, y, answered_at from answer a "
-        "join prediction using (id) join definition using (version) where a.place > ? order by a.place limit ?",
+        "select a.place, a.id, symbol, version, moment, names, x, prediction, y, answered_at, asked_at, propensity, "
+        "features from answer a join prediction using (id) join definition using (version) where a.place > ? "
+        "order by a.place limit ?",
         (after, n),
     )
     return [
