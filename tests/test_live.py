@@ -116,30 +116,83 @@ def test_killed_by_the_clock_and_started_again_it_leaves_the_same(workers, whole
 
 
 class Broken:
-    """A recording that breaks off a few times."""
+    """A recording that breaks off before each of its chunks, some of whose rows break the schema."""
 
     name, symbols, rows = "broken", ("ETH-USD", "BTC-USD"), 0
 
-    def __init__(self, source, times: int) -> None:
-        self._source, self._times = source, times
+    def __init__(self) -> None:
+        times = 1_700_000_000 * 10**9 + np.arange(5000) * 10**9
+        self._row = [("ETH-USD", "trade", int(at), -5.0 if i % 7 else 9.5, 1.0, "buy", i) for i, at in enumerate(times)]
+        self._begun = 0
 
     def chunks(self, n: int = 50_000):
-        """The chunks, an error behind the first of them."""
-        for k, chunk in enumerate(self._source.chunks(n)):
-            if k and self._times:
-                self._times -= 1
+        """Chunks up to one more than the time before, then an error."""
+        self._begun += 1
+        for k, first in enumerate(range(0, len(self._row), n)):
+            if k == self._begun:
                 raise ConnectionError("the line is cut")
-            yield chunk
+            yield frame([(*row, None, None) for row in self._row[first : first + n]])
 
 
-def test_a_source_that_breaks_is_opened_again_behind_what_was_logged(whole, tmp_path):
+class Line:
+    """A live source that breaks off after every tenth trade and goes on behind what is held already."""
+
+    name, symbols = "line", ("ETH-USD", "BTC-USD")
+
+    def __init__(self) -> None:
+        self.after: list[dict] = []
+
+    def open(self, after: dict) -> "Line":
+        """Opened behind the newest trade of each symbol."""
+        self.after.append(after)
+        return self
+
+    def arrivals(self):
+        """Ten trades of either symbol, the ids of each counted on, then an error; 40 in all."""
+        held = [self.after[-1].get(symbol, (-1, 0))[0] + 1 for symbol in self.symbols]
+        for i in range(min(10, 40 - held[0])):
+            pairs = zip(self.symbols, [id + i for id in held], strict=True)
+            yield [(s, "trade", 10**18 + id * 10**9, 9.5, 1.0, "buy", id, None, None) for s, id in pairs], 0
+        if held[0] < 40 and len(self.after) < 9:
+            raise ConnectionError("the line is cut")
+
+    def stop(self) -> None:
+        """Ends by itself."""
+
+
+class Hurried(Intake):
+    """An intake that does not pause before it tries again."""
+
+    def _wait(self, error: Exception, pause: float) -> None:
+        super()._wait(error, 0.0)
+
+
+def taken_in(folder: Path, opens) -> tuple[np.ndarray, list[int], list[str]]:
+    """The events logged of a source, the ids refused, and what was said."""
     said = []
-    with EventLog(tmp_path / "events.db") as log:
-        source = Broken(WANTED.open(), 1)
-        intake = Intake(lambda after: source, log, PART, source.symbols, say=lambda event, **about: said.append(event))
+    with EventLog(folder / "events.db") as log:
+        intake = Hurried(opens, log, PART, Broken.symbols, say=lambda event, **about: said.append(event))
         intake.run()
-        assert log.read(PART, 0, 10**6)[1].tobytes() == whole["events"]
-    assert said == ["source opened", "source failed", "source opened", "source over"] and intake.restarts == 1
+        refused = [json.loads(row)["id"] for row in log.rejected(PART)["row"]]
+        return log.read(PART, 0, 10**6)[1], refused, said
+
+
+def test_a_recording_that_breaks_is_opened_again_behind_what_was_logged_or_refused(tmp_path):
+    source = Broken()
+    rows, refused, said = taken_in(tmp_path, lambda after: source)
+    sound = [i for i in range(5000) if i % 7 == 0]
+    assert rows["id"].tolist() == sound and sorted([*refused, *sound]) == list(range(5000)), "missing or twice"
+    assert said == ["source opened", "source failed"] * 2 + ["source opened", "source over"]
+
+
+def test_a_live_source_that_breaks_is_opened_again_behind_the_newest_trade_of_each_symbol(tmp_path):
+    line = Line()
+    rows, _, said = taken_in(tmp_path, line.open)
+    for key in (0, 1):
+        assert rows["id"][rows["key"] == key].tolist() == list(range(40)), "missing or twice"
+    newest = [(n, 10**18 + n * 10**9) for n in (9, 19, 29, 39)]
+    assert line.after == [{}] + [dict.fromkeys(line.symbols, at) for at in newest]
+    assert said == ["source opened", "source failed"] * 4 + ["source opened", "source over"]
 
 
 def test_a_second_process_is_kept_out_until_the_first_is_done(tmp_path):
