@@ -25,7 +25,11 @@ _NONE = np.empty((0, 0))
 
 @dataclass(frozen=True)
 class View:
-    """Features of one key of a payment, its ``card`` or ``terminal``; with ``labels`` they see these arrive as well."""
+    """Features of one key of a payment, its ``card`` or ``terminal``.
+
+    They are declared on the column ``amount`` (cents) of its payments; or, with ``labels``, on the column ``fraud`` (0
+    or 1) of its labels as they arrive, and are read at the moment of a payment.
+    """
 
     key: str
     features: FeatureSet
@@ -74,8 +78,6 @@ class Checkout:
     ----------
     views
         The features.
-    rows
-        Turns events (in order) into the rows that the features are declared on.
     patience
         How long a payment waits for its label, and is remembered.
     shares
@@ -84,16 +86,9 @@ class Checkout:
 
     horizon = 0  # a label comes when it comes
 
-    def __init__(
-        self,
-        views: Sequence[View],
-        rows: Callable[[np.ndarray], np.ndarray],
-        patience: str = "45d",
-        shares: Shares | None = None,
-    ) -> None:
-        self.features, self._rows, self.patience, self._shares = Views(views), rows, span(patience), shares
+    def __init__(self, views: Sequence[View], patience: str = "45d", shares: Shares | None = None) -> None:
+        self.features, self.patience, self._shares = Views(views), span(patience), shares
         self._clock, self._held = 0, np.empty(0, EVENT)
-        self._keys: dict[str, dict[int, int]] = {key: {} for key in dict.fromkeys(v.key for v in views)}
         self._book: dict[int, tuple[int, int, int, int]] = {}  # id: verdict, card, terminal, moment
         self._queue: deque[tuple[int, int]] = deque()  # moment, id, of every payment in the book
         self._counts: Counter[str] = Counter()
@@ -104,8 +99,7 @@ class Checkout:
         kept, answers = self._enter(rows)
         rows = rows[kept]
         paid = rows["kind"] == PAYMENT
-        columns = self._rows(rows)
-        X = [self._view(view, rows, columns, paid) for view in self.features.views]
+        X = [_seen(view, rows, paid) for view in self.features.views]
         answered, y, known = (np.array(column) for column in zip(*answers, strict=True)) if answers else ((),) * 3
         moment, id = rows["time"][paid].copy(), rows["id"][paid].copy()
         X = np.concatenate(X, axis=1)
@@ -121,10 +115,6 @@ class Checkout:
     def open(self) -> int:
         """Payments that wait for their label."""
         return sum(entry[0] == _OPEN for entry in self._book.values())
-
-    def keys(self, key: str) -> int:
-        """How many cards, or terminals, have been seen."""
-        return len(self._keys[key])
 
     def check(self, asked: Asked) -> str:
         """Recount shares of fraud from the answers alone, by what was known before each of 200 questions."""
@@ -161,17 +151,15 @@ class Checkout:
     def state(self) -> dict:
         """Everything the next event depends on."""
         book = np.array([(id, *entry) for id, entry in self._book.items()], np.int64).reshape(-1, 5)
-        keys = {key: np.fromiter(codes, np.int64, len(codes)) for key, codes in self._keys.items()}
         views = [view.features.state for view in self.features.views]
         about = {"clock": self._clock, "held": self._held.copy(), "counts": dict(self._counts)}
-        return about | {"book": book, "keys": keys, "views": views}
+        return about | {"book": book, "views": views}
 
     def load(self, state: dict) -> None:
         """Continue from a state."""
         self._clock, self._held, self._counts = state["clock"], state["held"].copy(), Counter(state["counts"])
         self._book = {row[0]: tuple(row[1:]) for row in state["book"].tolist()}
         self._queue = deque((entry[3], id) for id, entry in self._book.items())
-        self._keys = {key: {k: i for i, k in enumerate(codes.tolist())} for key, codes in state["keys"].items()}
         for view, part in zip(self.features.views, state["views"], strict=True):
             view.features.load(part)
 
@@ -220,10 +208,11 @@ class Checkout:
                 answers.append((id, np.nan, moment + self.patience))
                 self._counts["never_labelled"] += 1
 
-    def _view(self, view: View, rows: np.ndarray, columns: np.ndarray, paid: np.ndarray) -> np.ndarray:
-        """Features of every payment in one view, which has its own keys and sees labels or not."""
-        seen = np.ones(len(rows), bool) if view.labels else paid
-        codes = self._keys[view.key]
-        key = [codes.setdefault(k, len(codes)) for k in rows[view.key].tolist()]
-        X = view.features.push(rows["time"][seen], columns[seen], np.array(key, np.int64)[seen])
-        return X[paid[seen]]
+
+def _seen(view: View, rows: np.ndarray, paid: np.ndarray) -> np.ndarray:
+    """What a view knows at every payment: payments are its rows, or only ask, while its rows are the labels."""
+    if not view.labels:
+        own = rows[paid]
+        return view.features.push(own["time"], own["amount"].astype(np.float64)[:, None], own[view.key])
+    fraud = rows["label"].astype(np.float64)[:, None]
+    return view.features.push(rows["time"], fraud, rows[view.key], reads=paid)[paid]

@@ -29,7 +29,7 @@ LAYERS = (  # lowest first; a module, or all modules of a package, imports only 
     ("strategies",),
     ("learner", "operators", "process", "pace", "payments"),
     ("intake",),
-    ("progressive", "conformal", "flow", "trials", "market", "checkout"),
+    ("alerts", "progressive", "conformal", "flow", "trials", "market", "checkout"),
     (
         "usecases",
         "registry",
@@ -38,6 +38,7 @@ LAYERS = (  # lowest first; a module, or all modules of a package, imports only 
         "ablation",
         "detection",
         "evaluation",
+        "screening",
         "advice",
         "scoreboard",
         "outputs",

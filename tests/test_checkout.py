@@ -190,7 +190,7 @@ def test_a_payment_without_a_label_is_closed_when_patience_ends_and_forgotten():
 
 
 def test_memory_is_bounded_by_the_patience():
-    operator, n = Checkout(fraud.features(), fraud.rows, patience="1d"), 2000
+    operator, n = Checkout(fraud.features(), patience="1d"), 2000
     operator.push(events(T0 + np.arange(n) * HOUR, id=np.arange(n), card=np.arange(n) % 7, amount=100))
     assert operator.open <= 26 and len(operator.state["book"]) <= 26
 
@@ -252,4 +252,4 @@ def test_a_share_that_sees_labels_too_early_is_caught(mutant, stream):
     coarse["time"] = (coarse["time"] // (6 * HOUR) + (coarse["kind"] == LABEL)) * 6 * HOUR
     coarse = coarse[np.argsort(coarse["time"], kind="stable")]
     with pytest.raises((Leak, ValueError)):
-        audit(lambda: flow_of(mutant(fraud.features(), fraud.rows, shares=fraud.SHARES)), coarse, cuts=8)
+        audit(lambda: flow_of(mutant(fraud.features(), shares=fraud.SHARES)), coarse, cuts=8)
