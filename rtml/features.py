@@ -74,7 +74,6 @@ class FeatureSet:
         program = Program(list(self.resolved.values()), [f.default for f in features], self.columns)
         wait = -1 if lateness is None else 0 if lateness == "0s" else span(lateness)
         self._windows = Windows(program, wait, keys)
-        self._out = np.empty(len(self.features))
 
     @property
     def definition(self) -> str:
@@ -106,9 +105,10 @@ class FeatureSet:
 
         ``row`` is a contiguous float64 array of one number a column; ``key`` an integer.
         """
-        if windows.push_one(self._windows.context, time, key, row, self._out):
-            self._out[:] = self._take(time, row, key, _PUSH)[0]
-        return self._out
+        state = self._windows
+        if windows.push_one(state.address, time, key, row):
+            state.out[:] = self._take(time, row, key, _PUSH)[0]
+        return state.out
 
     def read(self, time, key, rows=None, include: bool = False) -> np.ndarray:
         """Features of keys at moments, without adding a row: what expired is out, and later rows see no difference.

@@ -30,8 +30,10 @@ class Windows:
         columns = len(program.columns)
         self._work = np.full(len(program.nodes) + program.n_floats + len(program.helds) + columns, np.nan)
         self._marks, self._moment = np.zeros(len(program.windows) + 1, np.int64), np.zeros(3, np.int64)
+        self.out = np.zeros(len(program.outputs))
         self._sweep_at, self._bound = _SWEEP, None
         self.context = np.zeros(len(CONTEXT), np.int64)
+        self.address = self.context.__array_interface__["data"][0]
         self._more_keys(keys + 1)
         self._more_rows(64)
         self._bind()
@@ -94,7 +96,7 @@ class Windows:
         sizes |= {"n_keys": len(self.ints), "n_ints": self.ints.shape[1], "n_floats": p.n_floats}
         sizes |= {"n_rows": self.times.size, "n_ids": self.keys.ids.size}
         held = {name: getattr(self, name) for name in ("control", "ints", "floats", "times", "rings", "queues")}
-        held |= {"work": self._work, "marks": self._marks, "moment": self._moment}
+        held |= {"work": self._work, "marks": self._marks, "moment": self._moment, "out": self.out}
         held |= {"table": self.keys.table, "ids": self.keys.ids}
         for place, name in enumerate(CONTEXT):
             array = held.get(name, getattr(p, name, None))

@@ -7,10 +7,10 @@ CONTEXT = (
     "nodes", "n_nodes", "consts", "windows", "n_windows", "outputs", "n_outputs", "defaults", "helds", "n_helds",
     "every", "n_every", "deepest", "n_queues", "tables", "n_tables", "n_rings", "n_columns", "ewms", "n_ewms",
     "control", "ints", "n_keys", "n_ints", "floats", "n_floats", "times", "n_rows", "rings", "queues", "work",
-    "marks", "table", "ids", "n_ids", "moment",
+    "marks", "table", "ids", "n_ids", "moment", "out",
 )  # fmt: skip
 (
     NODES, N_NODES, CONSTS, WINDOWS, N_WINDOWS, OUTPUTS, N_OUTPUTS, DEFAULTS, HELDS, N_HELDS, EVERY, N_EVERY,
     DEEPEST, N_QUEUES, TABLES, N_TABLES, N_RINGS, N_COLUMNS, EWMS, N_EWMS, CONTROL, INTS, N_KEYS, N_INTS, FLOATS,
-    N_FLOATS, TIMES, N_ROWS, RINGS, QUEUES, WORK, MARKS, TABLE, IDS, N_IDS, MOMENT,
+    N_FLOATS, TIMES, N_ROWS, RINGS, QUEUES, WORK, MARKS, TABLE, IDS, N_IDS, MOMENT, OUT,
 ) = range(len(CONTEXT))  # fmt: skip

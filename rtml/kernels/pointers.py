@@ -25,6 +25,20 @@ def bits(context, number):
     return types.int64(types.float64), lambda c, builder, s, args: builder.bitcast(args[0], ir.IntType(64))
 
 
+@intrinsic
+def prefetch(context, address):
+    """Ask for the memory at an address, to have it near when it is needed a few rows later."""
+
+    def code(c, builder, signature, args):
+        pointer, word = builder.inttoptr(args[0], cgutils.voidptr_t), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, word, word, word])
+        wanted = builder.module.declare_intrinsic("llvm.prefetch", [cgutils.voidptr_t], kind)
+        builder.call(wanted, [pointer, word(1), word(3), word(1)])
+        return c.get_dummy_value()
+
+    return types.none(types.int64), code
+
+
 @numba.njit(forceinline=True)
 def array_of(address, size):
     """Integers at an address."""

@@ -39,7 +39,7 @@ from rtml.kernels.layout import (
     A,
     B,
 )
-from rtml.kernels.pointers import array_of, float_table_of, floats_of, table_of
+from rtml.kernels.pointers import array_of, float_table_of, floats_of, prefetch, table_of
 from rtml.kernels.queues import distinct, ewm, extreme
 
 
@@ -133,6 +133,29 @@ def _keep(t, key, tails, every, ticks, times):
     key[COUNT], key[LAST] = key[COUNT] + 1, t
 
 
+@numba.njit(forceinline=True)
+def _ask_for(i, keys, ints, c):
+    """Have the memory of the next keys fetched, then that of their rows: they lie anywhere."""
+    if i + 8 < keys.size:
+        prefetch(c[at.INTS] + 8 * c[at.N_INTS] * keys[i + 8])
+        prefetch(c[at.INTS] + 8 * c[at.N_INTS] * keys[i + 8] + 64)
+        prefetch(c[at.FLOATS] + 8 * c[at.N_FLOATS] * keys[i + 8])
+    if i + 4 < keys.size:
+        key = ints[keys[i + 4]]
+        mask, rings, units = key[SIZE] - 1, 8 * c[at.N_RINGS], 8 * c[at.N_QUEUES]
+        if mask > 0:
+            new, ends = key[BASE] + (key[COUNT] & mask), TAILS + c[at.N_WINDOWS]
+            prefetch(c[at.TIMES] + 8 * new)
+            prefetch(c[at.RINGS] + rings * new)
+            for w in range(c[at.N_WINDOWS]):
+                old = key[BASE] + (key[TAILS + w] & mask)
+                prefetch(c[at.TIMES] + 8 * old)
+                prefetch(c[at.RINGS] + rings * old)
+            for q in range(c[at.N_QUEUES]):
+                place = q * key[SIZE] + (key[ends + 2 * q + 1] & mask)
+                prefetch(c[at.QUEUES] + units * key[BASE] + 8 * place)
+
+
 _i8, _f8 = numba.int64, numba.float64
 
 
@@ -163,6 +186,7 @@ def run(c, start, time, keys, mode, rows, out):
     held, blank = work[nodes.shape[0] + floats.shape[1] :][: helds.shape[0]], work[work.size - c[at.N_COLUMNS] :]
     ticks = c[at.N_INTS] - every.size
     for i in range(start, time.size):
+        _ask_for(i, keys, ints, c)
         key, kept, what = ints[keys[i]], floats[keys[i]], mode[min(i, mode.size - 1)]
         if quiet(key, kept, control, ewms):
             forget(key, kept, control, times)
@@ -196,12 +220,16 @@ def run(c, start, time, keys, mode, rows, out):
     return time.size
 
 
-@numba.njit(_i8(_i8[::1], _i8, _i8, _f8[::1], _f8[::1]), cache=True, nogil=True)
-def push_one(c, time, number, row, out):
-    """One row of one key: 0, or 1 when the key is new or the arena must grow first."""
+@numba.njit(_i8(_i8, _i8, _i8, _f8[::1]), cache=True, nogil=True)
+def push_one(address, time, number, row):
+    """One row of one key into the context's own ``out``: 0, or 1 when the key is new or the arena must grow first.
+
+    ``address`` is that of the context: each array fewer saves 70 ns a call.
+    """
+    c = array_of(address, at.OUT + 1)
     key = row_of(number, c[at.TABLE], c[at.IDS], c[at.N_IDS]) + 1
-    if key == 0:
+    if key == 0 or row.size != c[at.N_COLUMNS]:
         return 1
-    one = array_of(c[at.MOMENT], 3)
+    one, out = array_of(c[at.MOMENT], 3), float_table_of(c[at.OUT], 1, c[at.N_OUTPUTS])
     one[0], one[1], one[2] = time, key, PUSH
-    return 1 - run(c, 0, one[:1], one[1:2], one[2:3], row.reshape(1, row.size), out.reshape(1, out.size))
+    return 1 - run(c, 0, one[:1], one[1:2], one[2:3], row.reshape(1, row.size), out)
