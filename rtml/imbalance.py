@@ -153,8 +153,7 @@ def auc_interval(y, p) -> tuple[float, float, float]:
     ones, zeros = p[y == 1], p[y == 0]
     if len(ones) < 2 or len(zeros) < 2:
         return np.nan, np.nan, np.nan
-    above = _share_below(zeros, ones)  # of each one: the share of zeros it beats
-    below = _share_below(ones, zeros)
+    above, below = _share_below(zeros, ones), _share_below(ones, zeros)  # of each: the share of the others it beats
     area = float(above.mean())
     half = _Z * np.sqrt(above.var(ddof=1) / len(ones) + below.var(ddof=1) / len(zeros))
     return area, max(area - half, 0.0), min(area + half, 1.0)
@@ -164,11 +163,10 @@ def table(y, predictions: dict, moment, *, alerts: int = 100, draws: int = 200, 
     """Models side by side on the same questions: each metric with its interval over days, and alerts a day."""
     rows = {}
     for name, p in predictions.items():
-        row = {}
+        rows[name] = {"precision_at_alerts": precision_at_alerts(y, p, moment, alerts)}
         for metric in METRICS:
             found = interval(metric, y, p, moment, draws=draws, seed=seed)
-            row |= dict(zip((metric, f"{metric}_low", f"{metric}_high"), found, strict=True))
-        rows[name] = row | {"precision_at_alerts": precision_at_alerts(y, p, moment, alerts)}
+            rows[name] |= dict(zip((metric, f"{metric}_low", f"{metric}_high"), found, strict=True))
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,9 @@ from streams import NAMES, by_hand, cuts, stream, streams
 
 from rtml import checkpoint
 from rtml.clock import NEVER
+from rtml.kernels import adwin, splitting
+from rtml.kernels import forest as forest_kernels
 from rtml.kernels import hoeffding as parts
-from rtml.kernels import splitting
 from rtml.kernels import tree as tree_kernels
 from rtml.learner import Learner
 from rtml.models.compiled import compile, restore
@@ -153,7 +155,7 @@ def test_any_cutting_gives_the_same_bits(data):
     whole, cut, live = learner(), learner(), learner()
     expected = whole.replay(questions)
     got = []
-    for start, stop in zip(*(lambda c: (c[:-1], c[1:]))(data.draw(cuts(len(questions)))), strict=True):
+    for start, stop in pairwise(data.draw(cuts(len(questions)))):
         part = questions[start:stop]
         got.append(cut.replay(part, until=int(part.moment[-1]) - 1 if len(part) else 0))
         cut.load(checkpoint.loads(checkpoint.dumps(cut.state)))
@@ -227,8 +229,12 @@ def test_a_tree_that_has_learned_runs_in_river():
     assert compile(model, NAMES).kind == "river"
 
 
+def fingerprint(*modules):
+    return hashlib.sha256(b"".join(Path(module.__file__).read_bytes() for module in modules)).hexdigest()[:12]
+
+
 def test_the_kernels_know_the_parts_they_were_compiled_from():
     """Numba looks at a kernel's own file alone: a change of the parts must change the files that use them."""
-    text = b"".join(Path(module.__file__).read_bytes() for module in (parts, splitting))
-    fingerprint = hashlib.sha256(text).hexdigest()[:12]
-    assert fingerprint == tree_kernels.PARTS, f"write PARTS = {fingerprint!r}"
+    of_tree, of_forest = fingerprint(parts, splitting), fingerprint(parts, splitting, adwin)
+    assert of_tree == tree_kernels.PARTS, f"write PARTS = {of_tree!r} into rtml/kernels/tree.py"
+    assert of_forest == forest_kernels.PARTS, f"write PARTS = {of_forest!r} into rtml/kernels/forest.py"

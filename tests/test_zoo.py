@@ -41,13 +41,15 @@ def test_the_linear_models_of_the_zoo_are_compiled():
         "sgd",
         "logistic",
         "recursive_logistic",
+        "hoeffding",
+        "forest",
     }
     assert kinds["tree"] == kinds["ridge_hourly"] == "river"
 
 
 def test_an_unknown_name_lists_the_known():
-    with pytest.raises(LookupError, match="no model 'forest' in the zoo; there are: zero, mean, ar1"):
-        build("forest")
+    with pytest.raises(LookupError, match="no model 'woods' in the zoo; there are: zero, mean, ar1"):
+        build("woods")
 
 
 def test_the_catalogue_names_every_model_once():

@@ -87,9 +87,9 @@ def _votes(x, leaf, cells):
 
 
 @_part
-def probability(x, table, split, root):
-    """Probability of class 1; a half from a tree that has learned nothing."""
-    head, leaf = table[0], table[walk(x, table, root)]
+def probability(x, table, split, node):
+    """Probability of class 1 at a leaf; a half from a tree that has learned nothing."""
+    head, leaf = table[0], table[node]
     present, total, bayes = int(leaf[PRESENT]), leaf[WEIGHT] + leaf[WEIGHT + 1], head[PREDICTION]
     if present == 0:
         return 0.5
@@ -194,9 +194,8 @@ def _attempt(table, split, node):
 
 
 @_part
-def grow(x, y, w, table, split, root):
-    """Learn a row of class ``y`` and weight ``w``; the leaf it fell into, which may be a branch now."""
-    node = walk(x, table, root)
+def grow(x, y, w, table, split, node):
+    """Learn a row of class ``y`` and weight ``w`` at the leaf it belongs to, which may become a branch by that."""
     head, leaf = table[0], table[node]
     if leaf[ACTIVE] != 0.0:
         _observe(x, y, w, leaf, split[int(leaf[ROW])])
@@ -211,7 +210,6 @@ def grow(x, y, w, table, split, root):
             weight = leaf[WEIGHT] + leaf[WEIGHT + 1]
             _attempt(table, split, node)
             leaf[TRIED] = weight
-    return node
 
 
 @_part

@@ -10,9 +10,9 @@ import math
 import numpy as np
 from numba import njit, types
 
-from rtml.kernels.hoeffding import finite, full, grow, probability
+from rtml.kernels.hoeffding import finite, full, grow, probability, walk
 
-PARTS = "ea57c469e0c1"  # of hoeffding.py and splitting.py: a new fingerprint makes numba compile anew what is here
+PARTS = "2f1a1effd78d"  # of hoeffding.py and splitting.py: a new fingerprint makes numba compile anew what is here
 NOT_FINITE, DONE, FULL = range(3)
 
 _row = types.Array(types.float64, 1, "C", readonly=True)
@@ -27,7 +27,7 @@ _options = {"cache": True, "nogil": True, "error_model": "numpy"}
 @njit(types.float64(_row, *_model), **_options)
 def predict(x, table, split):
     """Probability of class 1 for a row; NaN where a number of the row is missing."""
-    return probability(x, table, split, 1) if finite(x, split.shape[2]) else np.nan
+    return probability(x, table, split, walk(x, table, 1)) if finite(x, split.shape[2]) else np.nan
 
 
 @njit(types.int64(_row, types.float64, *_model), **_options)
@@ -37,7 +37,7 @@ def learn(x, y, table, split):
         return NOT_FINITE
     if full(table, split, 1):
         return FULL
-    grow(x, int(y), 1.0, table, split, 1)
+    grow(x, int(y), 1.0, table, split, walk(x, table, 1))
     return DONE
 
 
@@ -57,7 +57,8 @@ def replay(X, y, moment, known, order, until, predictions, at, table, split):
                 return False
             at[1] += 1
             if not math.isnan(y[i]):
-                grow(X[i], int(y[i]), 1.0, table, split, 1)
+                grow(X[i], int(y[i]), 1.0, table, split, walk(X[i], table, 1))
         if t < n:
-            predictions[t] = probability(X[before + t], table, split, 1)
+            x = X[before + t]
+            predictions[t] = probability(x, table, split, walk(x, table, 1))
     return True

@@ -8,6 +8,7 @@ import numpy as np
 
 from rtml.kernels import linear
 from rtml.models import flat
+from rtml.models.forest import CompiledForest, forest_twin
 from rtml.models.hoeffding import CompiledTree, tree_twin
 from rtml.models.river_model import RiverModel
 from rtml.models.rows import check_label, check_names, check_row, check_state
@@ -71,8 +72,8 @@ class Compiled:
         return flat.describe(self._how)
 
 
-Twin = Compiled | CompiledTree
-_TWINS = {CompiledTree.twin: CompiledTree}
+Twin = Compiled | CompiledTree | CompiledForest
+_TWINS = {CompiledTree.twin: CompiledTree, CompiledForest.twin: CompiledForest}
 
 
 def compile(model, names: Sequence[str]) -> Twin | RiverModel:
@@ -81,7 +82,7 @@ def compile(model, names: Sequence[str]) -> Twin | RiverModel:
     A twin exists for ``[StandardScaler |] [Clip |]`` and one of ``LinearRegression``, ``LogisticRegression`` (plain
     stochastic gradient descent at constant rates), ``RecursiveLeastSquares`` and ``RecursiveLogistic``. Whatever such a
     model has learned goes with it. A ``HoeffdingTreeClassifier`` on numeric features has one while it has learned
-    nothing. Any other model runs as it is, one event at a time.
+    nothing, and an ``AdaptiveRandomForest`` of ours always. Any other model runs as it is, one event at a time.
 
     Examples
     --------
@@ -95,7 +96,7 @@ def compile(model, names: Sequence[str]) -> Twin | RiverModel:
     names = check_names(names)
     translated = translate(model, names)
     if translated is None:
-        return tree_twin(model, names) or RiverModel(model, names)
+        return tree_twin(model, names) or forest_twin(model, names) or RiverModel(model, names)
     how, named = translated
     return Compiled(names, how, flat.from_named(how, named))
 

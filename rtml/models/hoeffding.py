@@ -90,20 +90,18 @@ class CompiledTree:
     def load(self, state: dict) -> None:
         """Go on from a state of this very model."""
         check_state(state, self.kind, self.names)
-        same = state.get("twin") == self.twin and np.array_equal(
-            state["table"][0, parts.HOW], self._table[0, parts.HOW]
-        )
-        if not same:
+        if not self._same(state):
             raise ValueError(
                 f"the state is of another model than this {self.describe()}: restore(state) builds its own"
             )
-        self._table, self._split = np.array(state["table"]), np.array(state["split"])
+        self._take(state)
 
     @classmethod
     def of(cls, state: dict) -> CompiledTree:
         """Model of a state."""
-        self = cls(state["names"], np.array(state["table"][0, parts.HOW]))
-        self.load(state)
+        self = cls.__new__(cls)
+        self.names = check_names(state["names"])
+        self._take(state)
         return self
 
     def describe(self) -> str:
@@ -111,6 +109,13 @@ class CompiledTree:
         how, default = self._table[0], tree_how(tree.HoeffdingTreeClassifier())
         other = [f"{name}={how[at]:g}" for name, at in _HOW.items() if how[at] != default[at - parts.HOW[0]]]
         return f"HoeffdingTreeClassifier({', '.join(other)})"
+
+    def _take(self, state: dict) -> None:
+        self._table, self._split = np.array(state["table"]), np.array(state["split"])
+
+    def _same(self, state: dict) -> bool:
+        how = state["table"][0, parts.HOW] if state.get("twin") == self.twin else None
+        return how is not None and np.array_equal(how, self._table[0, parts.HOW])
 
 
 def tree_twin(model, names: tuple[str, ...]) -> CompiledTree | None:

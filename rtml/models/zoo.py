@@ -10,6 +10,7 @@ from river import base, linear_model, optim, preprocessing, tree
 
 from rtml.models.baselines import AR1, Majority, RidgeRefit, RunningMean, Zero
 from rtml.models.clip import Clip
+from rtml.models.forest import AdaptiveRandomForest
 from rtml.models.recursive_logistic import RecursiveLogistic
 from rtml.models.rls import RecursiveLeastSquares
 
@@ -60,6 +61,7 @@ ZOO = {
     ),
     "tree": Entry("tree", _tree, "river's Hoeffding tree regressor"),
     "hoeffding": Entry("tree", _hoeffding, "river's Hoeffding tree for two classes, which splits on rare ones too"),
+    "forest": Entry("tree", AdaptiveRandomForest, "ten Hoeffding trees, each replaced when it becomes worse"),
     "ridge_hourly": Entry("refit", RidgeRefit, "a ridge fitted again from scratch every 360 answers on all so far"),
     "ridge_once": Entry("refit", lambda: RidgeRefit(every=720, fits=1), "a ridge fitted once, after 720 answers"),
 }

@@ -1,0 +1,107 @@
+"""Adaptive windowing (ADWIN) as a part of other kernels: has the mean of a stream risen?
+
+Window ``k`` of ``heads`` has total, variance times width, width, ticks and rows in use, then how many buckets each row
+holds; ``buckets[k]`` has total and variance of each, a row for every power of two, oldest first. Bifet and Gavalda,
+"Learning from time-changing data with adaptive windowing" (SDM 2007), with the parameters of river and MOA: a look
+every 32 answers, five buckets a row, parts of five answers or more.
+"""
+
+from __future__ import annotations
+
+import math
+
+from numba import njit
+
+TOTAL, VARIANCE, WIDTH, TICKS, ROWS, HELD = range(6)
+MOST_ROWS, MOST = 40, 6  # rows of powers of two, buckets a row
+_CLOCK, _LEAST, _GRACE = 32, 5.0, 10.0
+
+_part = njit(error_model="numpy", nogil=True)
+
+
+@_part
+def restart(heads, buckets, k):
+    """Forget everything."""
+    heads[k] = 0.0
+    heads[k, ROWS] = 1.0
+    buckets[k] = 0.0
+
+
+@_part
+def risen(heads, buckets, k, value, delta):
+    """Add a value; whether the window was cut because its newer part has the higher mean, as in MOA."""
+    head, rows = heads[k], buckets[k]
+    head[TICKS] += 1.0
+    _add(head, rows, value)
+    if head[TICKS] % _CLOCK != 0.0 or head[WIDTH] <= _GRACE:
+        return False
+    before, cut = head[TOTAL] / head[WIDTH], False
+    while _differs(head, rows, delta):
+        _drop(head, rows)
+        cut = True
+    return cut and head[TOTAL] / head[WIDTH] > before
+
+
+@_part
+def _add(head, rows, value):
+    """Put a value into the youngest bucket; two old ones of a full row become one of the next."""
+    held = int(head[HELD])
+    rows[0, held, 0], rows[0, held, 1] = value, 0.0
+    head[HELD] = held + 1.0
+    head[WIDTH] += 1.0
+    if head[WIDTH] > 1.0:
+        n = head[WIDTH]
+        head[VARIANCE] += (n - 1.0) * (value - head[TOTAL] / (n - 1.0)) ** 2 / n
+    head[TOTAL] += value
+    row = 0
+    while row < MOST_ROWS - 1 and head[HELD + row] == MOST:
+        n = float(1 << row)
+        first, second, place = rows[row, 0], rows[row, 1], int(head[HELD + row + 1])
+        off = first[0] / n - second[0] / n
+        rows[row + 1, place, 0] = first[0] + second[0]
+        rows[row + 1, place, 1] = first[1] + second[1] + n * off * off / 2.0
+        head[HELD + row + 1] += 1.0
+        head[ROWS] = max(head[ROWS], row + 2.0)
+        for z in range(MOST - 2):
+            rows[row, z, 0], rows[row, z, 1] = rows[row, z + 2, 0], rows[row, z + 2, 1]
+        head[HELD + row] -= 2.0
+        row += 1
+
+
+@_part
+def _differs(head, rows, delta):
+    """Whether some cut of the window leaves two parts whose means differ by more than chance."""
+    width = head[WIDTH]
+    if width <= _GRACE:
+        return False
+    old, old_total, new, new_total = 0.0, 0.0, width, head[TOTAL]
+    variance, logs = head[VARIANCE] / width, math.log(2.0 * math.log(width) / delta)
+    for row in range(int(head[ROWS]) - 1, -1, -1):
+        size = float(1 << row)
+        for b in range(int(head[HELD + row])):
+            old, new = old + size, new - size
+            old_total, new_total = old_total + rows[row, b, 0], new_total - rows[row, b, 0]
+            if new < _LEAST:
+                return False
+            if old >= _LEAST:
+                m = 1.0 / (old - _LEAST + 1.0) + 1.0 / (new - _LEAST + 1.0)
+                bound = math.sqrt(2.0 * m * variance * logs) + 2.0 / 3.0 * logs * m
+                if abs(old_total / old - new_total / new) > bound:
+                    return True
+    return False
+
+
+@_part
+def _drop(head, rows):
+    """Forget the oldest bucket."""
+    row = int(head[ROWS]) - 1
+    size, oldest = float(1 << row), rows[row, 0]
+    head[WIDTH] -= size
+    head[TOTAL] -= oldest[0]
+    off = oldest[0] / size - head[TOTAL] / head[WIDTH]
+    head[VARIANCE] -= oldest[1] + size * head[WIDTH] * off * off / (size + head[WIDTH])
+    for z in range(MOST - 1):
+        rows[row, z, 0], rows[row, z, 1] = rows[row, z + 1, 0], rows[row, z + 1, 1]
+    head[HELD + row] -= 1.0
+    while head[ROWS] > 1.0 and head[HELD + int(head[ROWS]) - 1] == 0.0:
+        head[ROWS] -= 1.0
