@@ -25,7 +25,7 @@ from rtml.payments import LABEL, PAYMENT, events
 from rtml.registry import Registry
 from rtml.serving.messages import Refused, encode, invalid, refuse
 from rtml.serving.service import Service
-from rtml.serving.snapshot import Snapshot
+from rtml.serving.snapshot import Snapshot, StreamClock
 from rtml.store.log import EventLog
 from rtml.store.versions import Version
 from rtml.training import Trainer
@@ -161,6 +161,8 @@ class Desk:
             self._error = ex
 
     def _take(self, event: np.ndarray):
+        if isinstance(self._service.clock, StreamClock):  # a replayed stream has its own time
+            self._service.clock.tell(int(event["time"][0]))
         self._log.append(self._part, event, durable=self._durable)
         return self._operator.push(event)
 
@@ -177,7 +179,12 @@ def snapshot_of(registry: Registry, version: Version) -> Snapshot:
     state = loads(registry.load(version))
     target, model = next(iter(state["models"].items()))
     model = restore(model)
-    about = {"horizon": state["horizon"], "trained_up_to": version.at, "kind": model.kind}
+    about = {
+        "horizon": state["horizon"],
+        "trained_up_to": version.at,
+        "kind": model.kind,
+        "features": state["features"],
+    }
     return Snapshot(version.name, model, tuple(state["names"]), (target,), target, **about)
 
 

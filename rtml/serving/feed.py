@@ -32,7 +32,7 @@ def snapshot_of(registry: Registry, version: Version, recipe: Recipe) -> Snapsho
     about = dict(
         horizon=state["horizon"], trained_up_to=version.at, sign=models.get("sign"), kind=models["return"].kind
     )
-    return Snapshot(version.name, models["return"], names, (target,), target, **about)
+    return Snapshot(version.name, models["return"], names, (target,), target, features=state["features"], **about)
 
 
 class Feed:

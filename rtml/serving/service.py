@@ -54,7 +54,7 @@ class Service:
         """
         for model in filter(None, (snapshot.model, snapshot.sign)):
             float(model.predict(np.zeros(len(snapshot.names))))
-        self.log.define(snapshot.version, snapshot.names)
+        self.log.define(snapshot.version, snapshot.names, snapshot.features)
         last = self._serving
         same = last and (last.snapshot.names, last.snapshot.horizon) == (snapshot.names, snapshot.horizon)
         self._serving = Serving(snapshot, last.newest if same else {})

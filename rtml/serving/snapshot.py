@@ -25,7 +25,8 @@ class Snapshot:
     """A version as it serves: nothing in it changes once it is published.
 
     ``symbols`` are those it can be asked for, ``horizon`` and ``trained_up_to`` are nanoseconds, ``sign`` is a
-    model of the probability that the return is positive, where there is one.
+    model of the probability that the return is positive, where there is one;
+    ``features`` is the hash of their definition.
     """
 
     version: str
@@ -37,6 +38,7 @@ class Snapshot:
     trained_up_to: int
     sign: Model | None = None
     kind: str = "compiled"
+    features: str = ""
 
 
 class Newest:
