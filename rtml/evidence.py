@@ -78,10 +78,10 @@ def confidence_sequence(
     ends, blocks = _blocks(differences, horizon_steps)
     n = np.arange(1, len(blocks) + 1)
     mean = np.cumsum(blocks) / n
-    radius = _radius(n, _variance(blocks, horizon_steps > 1), alpha, optimise_at)
-    radius[(n < BURN_IN) | (np.cumsum(blocks != 0) < BURN_IN_APART)] = np.inf
+    width = radius(n, _variance(blocks, horizon_steps > 1), alpha, optimise_at)
+    width[(n < BURN_IN) | (np.cumsum(blocks != 0) < BURN_IN_APART)] = np.inf
     since = np.searchsorted(ends, np.arange(len(differences)), side="right")
-    curves = [(mean, np.nan), (mean - radius, -np.inf), (mean + radius, np.inf)]
+    curves = [(mean, np.nan), (mean - width, -np.inf), (mean + width, np.inf)]
     return ConfidenceSequence(*(np.concatenate([[before], curve])[since] for curve, before in curves))
 
 
@@ -103,6 +103,14 @@ def compare(loss_a, loss_b, names: tuple[str, str] = ("a", "b"), **how) -> Compa
     better = names[0] if high < 0 else names[1] if low > 0 else ""
     text = _verdict(mean, low, high, names, len(apart)) + _warning(effective := _effective(apart), better)
     return Comparison(mean, low, high, len(apart), effective, better, text)
+
+
+def radius(n: np.ndarray, variance: np.ndarray, alpha: float = 0.05, optimise_at: int = 1000) -> np.ndarray:
+    """Half width of the interval after ``n`` differences of that variance: Robbins' mixture."""
+    log_alpha = -2 * np.log(alpha)
+    rho2 = (log_alpha + np.log(log_alpha + 1)) / optimise_at
+    grown = n * rho2 + 1
+    return np.sqrt(variance * 2 * grown / (n * n * rho2) * np.log(np.sqrt(grown) / alpha))
 
 
 def _verdict(mean: float, low: float, high: float, names: tuple[str, str], n: int) -> str:
@@ -163,11 +171,3 @@ def _variance(blocks: np.ndarray, overlapping: bool) -> np.ndarray:
         pairs = np.concatenate([[0.0], np.cumsum(away[1:] * away[:-1])]) / n
         variance = variance + 2 * np.maximum(pairs - mean**2, 0.0)
     return variance
-
-
-def _radius(n: np.ndarray, variance: np.ndarray, alpha: float, optimise_at: int) -> np.ndarray:
-    """Half width of Robbins' mixture, tightest at ``optimise_at``."""
-    log_alpha = -2 * np.log(alpha)
-    rho2 = (log_alpha + np.log(log_alpha + 1)) / optimise_at
-    grown = n * rho2 + 1
-    return np.sqrt(variance * 2 * grown / (n * n * rho2) * np.log(np.sqrt(grown) / alpha))

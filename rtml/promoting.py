@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from rtml.happenings import Happening
 from rtml.registry import Registry
+from rtml.store.ledger import GATE
 from rtml.store.versions import Version
 
 #: Says why a version shall serve; an empty text means that it shall not. It may look at nothing but the version and
@@ -20,7 +21,7 @@ class Promoting:
     not overridden: nothing is promoted until a person promotes something.
     """
 
-    name = "gate"
+    name = GATE
     state: dict = {}  # noqa: RUF012, it has none
 
     def __init__(self, rule: Rule, registry: Registry, model: str) -> None:
@@ -36,7 +37,7 @@ class Promoting:
             return []
         if held := self._registry.held(self._model):
             return [Happening(version.at, "held", {"version": version.name, "why": held})]
-        self._registry.promote(self._model, version, why, version.at, {"who": self.name})
+        self._registry.promote(self._model, version, why, version.at, {"by": GATE})
         return [Happening(version.at, "promoted", {"version": version.name, "why": why})]
 
     def load(self, state: dict) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from rtml.clock import utc
-from rtml.store.ledger import CHAMPION, Ledger
+from rtml.store.ledger import CHAMPION, GATE, Ledger, decided_by
 from rtml.store.tables import VERSION, Tables
 from rtml.store.versions import Version, Versions, plain
 
@@ -45,7 +45,7 @@ class Registry:
         self.path.mkdir(parents=True, exist_ok=True)
         self._tables = Tables(self.path / "registry.db")
         self._versions = Versions(self._tables, self.path / "blobs")
-        self._ledger = Ledger(self._tables)
+        self.acts = Ledger(self._tables)  #: the ledger's entries as they are, for the gate and the endpoint
 
     def save(
         self,
@@ -104,34 +104,39 @@ class Registry:
         chosen = self.get(version)
         if chosen.model != model:
             raise ValueError(f"{chosen.name} is no version of {model!r}: promote it as {chosen.model!r}")
-        self._ledger.promote(model, chosen.id, at=int(at), why=why, evidence=plain(evidence or {}))
+        self.acts.promote(model, chosen.id, at=int(at), why=why, evidence=plain(evidence or {}))
         return chosen
 
     def promoted(self, version: Version | str) -> bool:
         """Whether a version was ever promoted."""
-        return self._ledger.promoted(self.get(version).id)
+        return self.acts.promoted(self.get(version).id)
 
-    def rollback(self, model: str, why: str, at: int) -> Version:
-        """Let the champion before this one serve again; once more goes one further back, never forth."""
-        before = self._ledger.rollback(model, at=int(at), why=why, evidence={})
+    def rollback(self, model: str, why: str, at: int, evidence: dict | None = None) -> Version:
+        """Let the champion before this one serve again; once more goes one further back, never forth.
+
+        A person's rollback is not overridden: the gate only recommends until a person promotes something.
+        """
+        before = self.acts.rollback(model, at=int(at), why=why, evidence=plain(evidence or {}))
         if before is None:
             raise LookupError(f"no earlier champion of {model!r} to roll back to: promote a version; {self._have()}")
         return self.get(before)
 
     def held(self, model: str) -> str:
-        """Why nothing may be promoted but by a person: a person took back what served. Empty where nothing is held."""
-        last = (self._ledger.entries(model) or [None])[-1]
-        return f"{last.why}, by a person: a person promotes again" if _by_person(last, "rollback") else ""
+        """Why only a person may promote: a person took back what served. Empty where nothing is held."""
+        last = (self.acts.entries(model) or [None])[-1]
+        if last is None or last.action != "rollback" or decided_by(last) == GATE:
+            return ""
+        return f"{decided_by(last)} rolled back ({last.why}): until a person promotes, nothing is promoted"
 
     def champion(self, model: str) -> Version:
         """Version that serves now."""
-        if (id := self._ledger.serving(model)) is None:
+        if (id := self.acts.serving(model)) is None:
             raise LookupError(f"no champion of {model!r}: run 04_online_train first (make run-04); {self._have()}")
         return self.get(id)
 
     def served_at(self, model: str, time: int) -> Version:
         """Version that served at an event time."""
-        if (id := self._ledger.serving(model, time)) is None:
+        if (id := self.acts.serving(model, time)) is None:
             raise LookupError(f"no champion of {model!r} at {utc(time).isoformat()}: see ledger({model!r})")
         return self.get(id)
 
@@ -143,7 +148,7 @@ class Registry:
         """All versions of a model, oldest first, one column a metric."""
         found = self._versions.find(VERSION.c.model == model)
         numbers = {version.id: version.number for version in found}
-        champion = self._ledger.serving(model)
+        champion = self.acts.serving(model)
         rows = [
             {
                 "number": version.number,
@@ -161,7 +166,7 @@ class Registry:
     def ledger(self, model: str) -> pd.DataFrame:
         """Every promotion and rollback of a model, oldest first: what served from when on, and why."""
         numbers = {version.id: version.number for version in self._versions.find(VERSION.c.model == model)}
-        rows = self._ledger.entries(model)
+        rows = self.acts.entries(model)
         before = [0, *(numbers[row.version] for row in rows)]  # 0: nothing served before
         entries = [
             {
@@ -169,12 +174,13 @@ class Registry:
                 "action": row.action,
                 "before": before[i],
                 "number": numbers[row.version],
+                "by": decided_by(row),
                 "why": row.why,
-                **row.evidence,
+                **{name: value for name, value in row.evidence.items() if name not in ("by", "who")},
             }
             for i, row in enumerate(rows)
         ]
-        return pd.DataFrame(entries, columns=None if rows else ["at", "action", "before", "number", "why"])
+        return pd.DataFrame(entries, columns=None if rows else ["at", "action", "before", "number", "by", "why"])
 
     def close(self) -> None:
         """Close the database connections; the next call opens new ones."""
@@ -183,11 +189,6 @@ class Registry:
     def _have(self) -> str:
         models = [f"{model}@1 to {model}@{newest}" for model, newest in self._versions.newest().items()]
         return f"it holds {', '.join(models)}" if models else "it holds no version yet"
-
-
-def _by_person(entry, action: str) -> bool:
-    """Whether an entry of the ledger is such an action of a person."""
-    return entry is not None and entry.action == action and entry.evidence.get("who") != "gate"
 
 
 def _check(model: str, format: str) -> None:

@@ -43,6 +43,7 @@ LAYERS = (  # lowest first; a module, or all modules of a package, imports only 
         "scoreboard",
         "outputs",
         "figure_style",
+        "duel",
     ),
     (
         "recipe",
@@ -56,6 +57,7 @@ LAYERS = (  # lowest first; a module, or all modules of a package, imports only 
         "figure_fraud",
         "figure_alerts",
     ),
+    ("arena",),
     ("gate",),
     ("training", "figures", "run", "materialize"),
     ("tiers",),
@@ -73,6 +75,7 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 DOORS = {  # third party: the modules that may import it
     "ccxt": {"sources.exchange"},
     "deltalake": {"store.offline"},
+    "lightgbm": {"models.boosted"},
     "matplotlib": {"figure_style"},
     "uvicorn": {"serving.endpoint"},
     "fastapi": {"serving.app", "serving.desk"},

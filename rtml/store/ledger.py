@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from rtml.store.tables import PROMOTION, Tables
 
 CHAMPION = "champion"
+GATE = "gate"  # who decided, where it was no person
 
 
 class Ledger:
@@ -26,6 +27,17 @@ class Ledger:
         """Version that serves, or that served at an event time: of the entries in force by then the last."""
         inside = [entry for entry in self.entries(model) if time is None or entry.at <= time]
         return inside[-1].version if inside else None
+
+    def behind(self, model: str, seq: int) -> Sequence[sa.Row]:
+        """Entries of a model behind a number."""
+        with self._tables.read() as connection:
+            return _entries(connection, model, PROMOTION.c.seq > seq)
+
+    def entered(self, model: str, **entry) -> bool:
+        """Whether there is an entry with these values."""
+        where = [PROMOTION.c[name] == value for name, value in entry.items()]
+        with self._tables.read() as connection:
+            return bool(_entries(connection, model, *where))
 
     def promoted(self, version: str) -> bool:
         """Whether a version was ever promoted."""
@@ -52,8 +64,13 @@ class Ledger:
         return reachable[-2]
 
 
-def _entries(connection: sa.Connection, model: str) -> Sequence[sa.Row]:
-    asked = sa.select(PROMOTION).where(PROMOTION.c.model == model, PROMOTION.c.alias == CHAMPION)
+def decided_by(entry: sa.Row) -> str:
+    """Who decided an entry: the gate, a person by name, or "a person"."""
+    return entry.evidence.get("by") or entry.evidence.get("who") or "a person"
+
+
+def _entries(connection: sa.Connection, model: str, *where) -> Sequence[sa.Row]:
+    asked = sa.select(PROMOTION).where(PROMOTION.c.model == model, PROMOTION.c.alias == CHAMPION, *where)
     return connection.execute(asked.order_by(PROMOTION.c.seq)).all()
 
 
