@@ -49,6 +49,8 @@ LAYERS = (  # lowest first; a module, or all modules of a package, imports only 
         "recipe",
         "promoting",
         "saving",
+        "rules",
+        "contest",
         "figure_advice",
         "figure_data",
         "figure_intervals",
