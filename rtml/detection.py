@@ -7,9 +7,14 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
+from rtml.alerts import Monitor
+from rtml.clock import NEVER
 from rtml.drift.catalogue import DETECTORS, detector
+from rtml.flow import Outcome
+from rtml.happenings import Happening
 from rtml.models.zoo import build
-from rtml.progressive import progressive
+from rtml.progressive import Progress, progressive
+from rtml.questions import Questions
 from rtml.sources.drifting import KINDS, Drifting, drifting
 
 SETTLED = 1000  # rows of a stream that a model learns first, and no detector is fed
@@ -34,6 +39,26 @@ def alarms(stream: Drifting, names: Iterable[str] = tuple(DETECTORS), model: str
     """
     fed = feeds(stream, model)
     return {name: detector(name).push(fed[DETECTORS[name].feed]) + SETTLED for name in names}
+
+
+def outcome_of(progress: Progress, questions: Questions, target: str = "y") -> Outcome:
+    """What a flow would have led to, of a replay: what watchers take, all at once."""
+    order = np.argsort(progress.known, kind="stable")
+    order = order[progress.known[order] < NEVER]
+    answers = (progress.id[order], progress.y[order], progress.known[order])
+    return Outcome(np.empty(0), progress.id, progress.moment, questions.X, {target: progress.predictions}, *answers)
+
+
+def watched(questions: Questions, model: str = "logistic", **how) -> list[Happening]:
+    """What a monitor says of a stream that a model learns, answer by answer; ``how`` is the monitor's.
+
+    Examples
+    --------
+    >>> watched(drifting("flip", n=4000).questions)[0].detail["what"]
+    'loss'
+    """
+    monitor = Monitor(questions.names, {"y": np.asarray}, **how)
+    return monitor.push(outcome_of(progressive(build(model), questions), questions))
 
 
 def judge(stream: Drifting, rows: np.ndarray) -> tuple[list[int], int, int]:

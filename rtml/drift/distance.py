@@ -78,6 +78,11 @@ class Reference:
         self._s |= {"armed": np.ones(d, dtype=np.bool_), "score": np.full(d, np.nan)}
 
     @property
+    def every(self) -> int:
+        """Rows between two looks."""
+        return self._how["every"]
+
+    @property
     def columns(self) -> int:
         """Columns it watches; 0 before the first row."""
         return len(self._s["limits"]) if self._s else self._kept.shape[1]
@@ -145,6 +150,20 @@ class Psi(Reference):
         s, codes = self._s, np.empty(X.shape, dtype=np.uint8)
         distance.encode(X, s["edges"], codes)
         return distance.slide_bins(codes, s["shares"], s["ring"], s["counts"], s["head"], *tail)
+
+    @property
+    def bins(self) -> Bins:
+        """Bins that are fixed on the reference."""
+        return Bins(self._s["edges"], self._s["shares"])
+
+    def lately(self, n: int) -> np.ndarray:
+        """Shares of the bins among the last ``n`` rows of the window, by column."""
+        ring = self._s["ring"]
+        return self.bins.smoothed(self.bins.counts(ring[(self._s["head"][0] - 1 - np.arange(n)) % len(ring)]))
+
+    def at_least(self, column: int, limit: float) -> None:
+        """Raise no alarm for a column below this distance."""
+        self._s["limits"][column] = max(self._s["limits"][column], limit)
 
 
 class JensenShannon(Psi):
