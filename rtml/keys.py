@@ -104,9 +104,9 @@ class Keys:
     def load(self, state: dict) -> None:
         """Continue from a state."""
         self.__init__()
-        self.texts, ids, free = state["texts"], state["ids"], state["free"]
-        self.header[:2] = len(ids), len(free)
+        ids, free, self.texts = state["ids"], state["free"], state["texts"]
         self._resize(max(64, 1 << len(ids).bit_length()))
+        self.header[: interning.LIMIT] = len(ids), len(free)
         (self._names if self.texts else self.ids)[: len(ids)] = ids
         self.free[: len(free)] = free
         if self.texts:
@@ -144,12 +144,10 @@ class Keys:
         ids = np.asarray(ids).reshape(-1)
         texts = ids.dtype.kind in "OUT"
         if ids.size and not texts and ids.dtype.kind not in "iub":
-            raise TypeError(
-                f"ids are integers or texts, got {ids.dtype} such as {ids[0]!r}: turn them into one of both"
-            )
+            raise TypeError(f"ids are integers or texts, got {ids.dtype} such as {ids[0]}: turn them into one of both")
         if ids.size and self.texts not in (None, texts):
             raise TypeError(
-                f"these keys are {'texts' if self.texts else 'integers'}, got {ids[0]!r}: one kind a stream"
+                f"these keys are {'texts' if self.texts else 'integers'}, got {ids.tolist()[0]!r}: one kind a stream"
             )
         if ids.size:
             self.texts = texts

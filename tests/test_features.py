@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtml.checkpoint import dumps, loads
@@ -48,6 +48,7 @@ def brute_force(time, x, key, i, width, how):
 
 
 @given(seed=st.integers(0, 10**6))
+@settings(max_examples=30)
 def test_windows_equal_brute_force(seed):
     time, rows, key = stream(seed)
     features = FeatureSet(declared(), ["x", "y"])
