@@ -142,5 +142,5 @@ def weights_over_time(name: str, questions: Questions, every: int = 60) -> pd.Da
 
 def _samples(progress: Progress) -> int:
     """Answers that a model went through, those of a refit counted each time."""
-    final = getattr(progress.learner.model, "model", None)
+    final = getattr(progress.learner.model, "model", progress.learner.model)
     return int(getattr(final, "samples", progress.learned))

@@ -8,6 +8,7 @@ import numpy as np
 
 from rtml.kernels import linear
 from rtml.models import flat
+from rtml.models.boosted import CompiledBoosted, boosted_twin
 from rtml.models.forest import CompiledForest, forest_twin
 from rtml.models.hoeffding import CompiledTree, tree_twin
 from rtml.models.river_model import RiverModel
@@ -72,8 +73,9 @@ class Compiled:
         return flat.describe(self._how)
 
 
-Twin = Compiled | CompiledTree | CompiledForest
-_TWINS = {CompiledTree.twin: CompiledTree, CompiledForest.twin: CompiledForest}
+Twin = Compiled | CompiledTree | CompiledForest | CompiledBoosted
+_TWINS = {twin.twin: twin for twin in (CompiledTree, CompiledForest, CompiledBoosted)}
+_OTHERS = (tree_twin, forest_twin, boosted_twin)
 
 
 def compile(model, names: Sequence[str]) -> Twin | RiverModel:
@@ -82,7 +84,8 @@ def compile(model, names: Sequence[str]) -> Twin | RiverModel:
     A twin exists for ``[StandardScaler |] [Clip |]`` and one of ``LinearRegression``, ``LogisticRegression`` (plain
     stochastic gradient descent at constant rates), ``RecursiveLeastSquares`` and ``RecursiveLogistic``. Whatever such a
     model has learned goes with it. A ``HoeffdingTreeClassifier`` on numeric features has one while it has learned
-    nothing, and an ``AdaptiveRandomForest`` of ours always. Any other model runs as it is, one event at a time.
+    nothing, an ``AdaptiveRandomForest`` and a ``BoostedRefit`` of ours always. Any other model runs as it is, one event
+    at a time.
 
     Examples
     --------
@@ -96,7 +99,7 @@ def compile(model, names: Sequence[str]) -> Twin | RiverModel:
     names = check_names(names)
     translated = translate(model, names)
     if translated is None:
-        return tree_twin(model, names) or forest_twin(model, names) or RiverModel(model, names)
+        return next((twin for build in _OTHERS if (twin := build(model, names))), None) or RiverModel(model, names)
     how, named = translated
     return Compiled(names, how, flat.from_named(how, named))
 

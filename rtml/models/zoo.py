@@ -9,6 +9,7 @@ import pandas as pd
 from river import base, linear_model, optim, preprocessing, tree
 
 from rtml.models.baselines import AR1, Majority, RidgeRefit, RunningMean, Zero
+from rtml.models.boosted import BoostedRefit
 from rtml.models.clip import Clip
 from rtml.models.forest import AdaptiveRandomForest
 from rtml.models.recursive_logistic import RecursiveLogistic
@@ -43,6 +44,10 @@ def _tree() -> base.Estimator:
     return preprocessing.StandardScaler() | tree.HoeffdingTreeRegressor()
 
 
+def _boosted() -> base.Estimator:
+    return BoostedRefit(every=67_000, first=5_000)  # 9,600 payments a day: every week
+
+
 def _hoeffding() -> base.Estimator:
     return tree.HoeffdingTreeClassifier(max_share_to_split=1.0)  # river's 0.99 never splits on a rare class
 
@@ -62,6 +67,11 @@ ZOO = {
     "tree": Entry("tree", _tree, "river's Hoeffding tree regressor"),
     "hoeffding": Entry("tree", _hoeffding, "river's Hoeffding tree for two classes, which splits on rare ones too"),
     "forest": Entry("tree", AdaptiveRandomForest, "ten Hoeffding trees, each replaced when it becomes worse"),
+    "boosted_weekly": Entry(
+        "refit",
+        _boosted,
+        "boosted trees fitted again from scratch every 67,000 answers, a week of payments, on all so far",
+    ),
     "ridge_hourly": Entry("refit", RidgeRefit, "a ridge fitted again from scratch every 360 answers on all so far"),
     "ridge_once": Entry("refit", lambda: RidgeRefit(every=720, fits=1), "a ridge fitted once, after 720 answers"),
 }
