@@ -11,7 +11,7 @@ GIVEN := $(if $(USE_CASE),-p 'USE_CASE=$(USE_CASE)') $(if $(SOURCE),-p 'SOURCE=$
 PIPELINE := $(PY) -m rtml.pipeline run --run '$(RUN)' --profile '$(PROFILE)' $(GIVEN)
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help env run-all run-01 run-02 run-03 run-04 run-05 report lab serve live notebooks test test-deep test-notebooks lint bench ci clean
+.PHONY: help env run-all run-01 run-02 run-03 run-04 run-05 report lab serve live advise notebooks test test-deep test-extras test-notebooks lint bench ci clean
 
 help:  ## this list; variables: USE_CASE= SOURCE= RUN=dev PROFILE=demo PARAMS="KEY=VALUE ..."
 	@sed -n 's/^\([a-z0-9-]*\)[a-z0-9 -]*:.*## /\1 - /p' Makefile | awk -F ' - ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ serve: env  ## keep the newest run's champion up behind HTTP until Ctrl-C (SERVE
 live: env  ## follow a market, learn and serve until Ctrl-C (SOURCE=kraken SYMBOLS= RUN=live LIVE_ARGS="--speed 10 --port 8000")
 	@$(PY) -m rtml.live --run '$(if $(filter file,$(origin RUN)),live,$(RUN))' $(if $(SOURCE),--source '$(SOURCE)') $(if $(SYMBOLS),--symbols '$(SYMBOLS)') $(LIVE_ARGS)
 
+advise: env  ## how often, and how, should a model of this stream be trained? (RUN=latest ADVISE_ARGS="--target sign --few")
+	@$(PY) -m rtml.advisor '$(LAST)' $(ADVISE_ARGS)
+
 notebooks: env  ## run the notebooks in place with their defaults and store what they print and draw
 	@$(PY) -m rtml.pipeline store
 
@@ -60,6 +63,16 @@ test-deep: env build/deep/.ready  ## not in "make test", some minutes: 5,000 req
 build/deep/.ready: .ci/schemathesis.lock
 	@$(PYTHON) -m venv --clear build/deep
 	@build/deep/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+test-extras: env build/extras-ray/.ready  ## what needs more than the lock: the advisor on a real Ray that listens on this machine alone
+	@build/extras-ray/bin/python -m pytest -q -o filterwarnings=default tests/extras/test_ray.py
+
+build/extras-ray/.ready: requirements.lock .ci/extras-ray.lock
+	@$(PYTHON) -m venv --clear build/extras-ray
+	@UV_DEFAULT_INDEX="$(MIRROR)" $(VENV)/bin/uv pip install --quiet --python build/extras-ray/bin/python --require-hashes -r requirements.lock -r .ci/extras-ray.lock \
+	  || build/extras-ray/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock -r .ci/extras-ray.lock
+	@build/extras-ray/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 test-notebooks: env  ## the notebooks only: format, then their stored outputs against a fresh run
