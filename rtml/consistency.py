@@ -145,7 +145,8 @@ def check_run(folder: Path, strict: bool = False) -> Consistency:
 
     with closing(EventLog(folder / "events.db")) as log:
         recomputed = recompute(QuestionStream(recipe.operator(), key), log, PART)
-    return check(folder / "predictions.db", recomputed, strict)
+    rehearsed = folder / "live" / "predictions.db"  # of notebook 05; a run that is live has its own beside the log
+    return check(rehearsed if rehearsed.exists() else folder / "predictions.db", recomputed, strict)
 
 
 def _served(log: PredictionLog | str | Path) -> Iterator[_Served]:
@@ -179,7 +180,7 @@ def _differences(served: _Served, x: np.ndarray, recomputed: Facts, rows: list[i
 def main(arguments: list[str] | None = None) -> None:
     """Check a run: ``python -m rtml.consistency RUN_DIR``."""
     parser = argparse.ArgumentParser(prog="python -m rtml.consistency", description=__doc__.splitlines()[0])
-    parser.add_argument("run_dir", type=Path, help="folder of a run: recipe.json, events.db and predictions.db")
+    parser.add_argument("run_dir", type=Path, help="folder of a run: recipe.json, events.db, predictions")
     parser.add_argument("--strict", action="store_true", help="features that no question of the log has differ, too")
     chosen = parser.parse_args(arguments)
     with quitting(parser.prog):

@@ -18,6 +18,7 @@ import pandas as pd
 
 from rtml.clock import NEVER, span, span_text
 from rtml.questions import Questions
+from rtml.serving import tables
 from rtml.serving.predictions import PredictionLog
 
 _SERVED = """
@@ -97,7 +98,7 @@ def reading(log: PredictionLog | str | Path) -> Iterator[sqlite3.Connection]:
         return
     if not Path(log).exists():
         raise FileNotFoundError(f"{log} is missing: predictions are logged by the endpoint, run 05_serve first")
-    with closing(sqlite3.connect(f"file:{log}?mode=ro", uri=True, timeout=30.0)) as database:
+    with closing(tables.opened(log)) as database:  # which adds what a file of an older version lacks
         yield database
 
 

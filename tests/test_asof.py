@@ -89,6 +89,7 @@ def test_keys_that_are_texts_join_too_and_other_kinds_are_refused():
     assert join(facts, ["b", "a", "c"], [9, 9, 9], default=0.0).ravel().tolist() == [2.0, 1.0, 0.0]
     with pytest.raises(ValueError, match="take one kind"):
         standing(facts, [1], [9])
+    assert join(facts, [], []).shape == (0, 1) and np.isnan(join(facts[:0], ["a"], [1])).all()
 
 
 @pytest.mark.parametrize(

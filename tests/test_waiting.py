@@ -133,6 +133,7 @@ def test_a_log_of_an_older_version_is_read_and_written_on(tmp_path):
     )
     old.commit()
     old.close()
+    assert questions(tmp_path / "old.db").X.ravel().tolist() == [2.5]
     log = PredictionLog(tmp_path / "old.db")
     log.append(5, 5, "s", "v1", np.float64(3.5).tobytes(), None, 0.5, None, 9)
     assert questions(log).X.ravel().tolist() == [2.5, 3.5]

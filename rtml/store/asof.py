@@ -34,13 +34,15 @@ def standing(facts: Facts, key, moment, *, before: bool = False, within: int | N
     array([-1,  0,  1, -1])
     """
     asked, moment = keys_of(key), np.asarray(moment, np.int64)
-    if len(facts) and asked.size and facts.key.dtype.kind != asked.dtype.kind:
+    if not asked.size:
+        return np.empty(0, np.int64)
+    if len(facts) and facts.key.dtype.kind != asked.dtype.kind:
         raise ValueError(f"the facts have keys of {facts.key.dtype}, the questions of {asked.dtype}: take one kind")
-    n = len(facts)
-    codes = np.unique(np.concatenate([facts.key, asked]) if n and asked.size else asked, return_inverse=True)[1]
-    code, wanted = (codes[:n], codes[n:]) if n and asked.size else (np.zeros(n, np.int64), codes)
-    told = np.lexsort((np.arange(n), facts.known, code))
-    asking = np.lexsort((moment, wanted))
+    n, code, wanted = len(facts), facts.key, asked
+    if asked.dtype.kind != "i":  # texts: any numbers of the same order do
+        codes = np.unique(np.concatenate([facts.key.astype(str), asked]), return_inverse=True)[1]
+        code, wanted = codes[:n], codes[n:]
+    told, asking = np.lexsort((facts.known, code)), np.lexsort((moment, wanted))  # both keep the order of equals
     columns = (column[told] for column in (code, facts.happened, facts.known, facts.deleted))
     found = asof.newest(*columns, wanted[asking], moment[asking] - before)
     rows = np.full(asked.size, -1, np.int64)
