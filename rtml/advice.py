@@ -20,8 +20,8 @@ from rtml.schedule import read
 from rtml.trials import Trial
 
 TOLERANCE = 0.01  # of the best loss: what a cheaper setting may lose more
-_COLUMNS = ["strategy", "loss", "low", "high", "worse", "worse_low", "worse_high", "samples", "cpu_seconds"]
-_COLUMNS += ["publications", "staleness_s", "pareto"]
+_COLUMNS = ["strategy", "loss", "low", "high", "worse", "worse_low", "worse_high", "accuracy"]
+_COLUMNS += ["samples", "cpu_seconds", "publications", "staleness_s", "pareto"]
 
 
 _NOTHING = {"strategy": "baseline", "samples": 0, "cpu_seconds": 0.0, "publications": 0, "staleness_s": np.nan}
@@ -32,9 +32,9 @@ class Advice:
     """What every setting gave and cost, and which one to use.
 
     ``frame`` has a row a setting, the best loss first: ``loss`` with its interval, how much ``worse`` than the best on
-    the same questions (with an interval that is valid at any time), ``samples``, ``cpu_seconds``, ``publications``,
-    ``staleness_s`` (mean age in seconds of the version that answered) and ``pareto``. Baselines, which are not trained,
-    are rows too. ``sentence`` is the advice with its reason.
+    the same questions (with an interval that is valid at any time), ``accuracy`` (of classes), ``samples``,
+    ``cpu_seconds``, ``publications``, ``staleness_s`` (mean age in seconds of the version that answered) and
+    ``pareto``. Baselines, which are not trained, are rows too. ``sentence`` is the advice with its reason.
     """
 
     frame: pd.DataFrame
@@ -50,12 +50,15 @@ class Advice:
     def of(cls, questions: Questions, ended: list[Trial], since: float = 0.1) -> Advice:
         """Judge trials on the questions behind a share of the stream, in which nothing may be trained yet."""
         first, classes = int(since * len(questions)), of_classes(questions)
-        losses = {t.setting: loss(questions.y, t.predictions, classes)[first:] for t in ended}
+        said = {t.setting: t.predictions for t in ended}
+        losses = {name: loss(questions.y, p, classes)[first:] for name, p in said.items()}
         best = min(losses, key=lambda name: np.nanmean(losses[name]))
         overlap, costs = _overlap(questions), {t.setting: _cost(t) for t in ended}
         for name, p in baselines(questions).items():
-            losses[name], costs[name] = loss(questions.y, p, classes)[first:], _NOTHING
+            said[name], losses[name], costs[name] = p, loss(questions.y, p, classes)[first:], _NOTHING
         rows = {name: _quality(losses[name], losses[best], overlap) | costs[name] for name in losses}
+        for name, p in said.items():
+            rows[name]["accuracy"] = _accuracy(questions.y[first:], p[first:]) if classes else np.nan
         frame = pd.DataFrame(rows).T.rename_axis("setting").sort_values("loss", kind="stable")
         frame["pareto"] = _front(frame)
         kinds = {"strategy": str, "samples": int, "publications": int, "pareto": bool}
@@ -123,6 +126,11 @@ def _quality(losses: np.ndarray, best: np.ndarray, overlap: int) -> dict:
     worse = compare(losses, best, horizon_steps=overlap)
     gap = {"worse": worse.mean, "worse_low": worse.low, "worse_high": worse.high}
     return {"loss": float(np.nanmean(losses)), "low": low, "high": high} | gap
+
+
+def _accuracy(y: np.ndarray, p: np.ndarray) -> float:
+    """Share of the answered questions whose class was said."""
+    return float(np.mean((p > 0.5) == (y == 1.0), where=~np.isnan(y)))
 
 
 def _cost(made: Trial) -> dict:

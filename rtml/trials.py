@@ -21,8 +21,9 @@ _SHARES = (1000, 300, 100, 30, 10)  # the stream is this many times as long as t
 
 
 class Trial(NamedTuple):
-    """A replay with one schedule: what was said, and what that cost.
+    """A replay with one schedule: what was said, when a version was published, and what that cost.
 
+    ``published`` are event times (ns); empty for a model that answers from all it has learned, which is only counted.
     ``age`` is how long before each question the version that answered it was published, in seconds; of one that answers
     from all it has learned, how long before it the last answer was known. NaN before the first.
     """
@@ -31,6 +32,7 @@ class Trial(NamedTuple):
     predictions: np.ndarray
     samples: int
     publications: int
+    published: np.ndarray
     age: np.ndarray
     cpu_seconds: float
 
@@ -86,9 +88,24 @@ def trial(setting: str, model: str, questions: Questions, seed: int = 7) -> Tria
         published += [p.at for p in learner.model.publications()]
     seconds = time.process_time() - begin
     direct = learner.model.version > 0 and not published
-    times = np.sort(questions.known[~np.isnan(questions.y)]) if direct else np.array(published, dtype=np.int64)
-    age = _age(questions.moment, times)
-    return Trial(setting, np.concatenate(parts), learner.model.samples, learner.model.version, age, seconds)
+    published = np.array(published, dtype=np.int64)
+    age = _age(questions.moment, np.sort(questions.known[~np.isnan(questions.y)]) if direct else published)
+    costs = (learner.model.samples, learner.model.version, published, age, seconds)
+    return Trial(setting, np.concatenate(parts), *costs)
+
+
+def reactions(published: np.ndarray, changes: Sequence[int], end: int) -> np.ndarray:
+    """Time (ns) from each change of a stream to the first training before the next one; NaN where there is none.
+
+    Examples
+    --------
+    >>> reactions(np.array([5, 12, 13, 40]), [10, 20, 30], end=50)
+    array([ 2., nan, 10.])
+    """
+    edges = np.append(np.asarray(changes, dtype=np.int64), end)
+    place = np.searchsorted(published, edges[:-1], side="right")
+    found = np.append(published, np.iinfo(np.int64).max)[place]
+    return np.where(found < edges[1:], found - edges[:-1], np.nan)
 
 
 def trials(

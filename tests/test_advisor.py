@@ -134,7 +134,7 @@ def test_a_tree_is_advised_too():
 def test_too_little_to_say_stays_with_the_best():
     best = np.zeros(50)
     tried = {"continual": (0.1, 50), "stateless after 5": (0.5, 5)}
-    made = [Trial(name, np.full(50, p), n, 1, np.zeros(50), 0.0) for name, (p, n) in tried.items()]
+    made = [Trial(name, np.full(50, p), n, 1, np.zeros(0, int), np.zeros(50), 0.0) for name, (p, n) in tried.items()]
     q = Questions(np.arange(50), np.arange(50), np.zeros((50, 1)), best, np.arange(50) + 1, ("a",))
     assert Advice.of(q, made).recommended == "continual"
     assert loss(np.array([1.0]), np.array([0.25]), False) == 0.5625
