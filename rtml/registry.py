@@ -12,6 +12,7 @@ import pandas as pd
 
 from rtml.clock import utc
 from rtml.store.ledger import CHAMPION, GATE, Ledger, decided_by
+from rtml.store.metadata import checked
 from rtml.store.tables import VERSION, Tables
 from rtml.store.versions import Version, Versions, plain
 
@@ -76,7 +77,8 @@ class Registry:
         _check(model, format)
         above = None if parent is None else self.get(parent.id if isinstance(parent, Version) else parent).id
         made = dict(model=model, at=int(at), format=format, features=features, data=data or {}, parent=above)
-        return self.get(self._versions.add(state, dict(metrics=metrics or {}, describe=describe or {}), **made))
+        made["data"], metrics, describe = checked(made["data"], metrics or {}, describe or {})
+        return self.get(self._versions.add(state, dict(metrics=metrics, describe=describe), **made))
 
     def get(self, version: Version | str) -> Version:
         """Version of an id, an id's first digits, ``model@number`` or ``model@champion``."""
@@ -134,11 +136,45 @@ class Registry:
             raise LookupError(f"no champion of {model!r}: run 04_online_train first (make run-04); {self._have()}")
         return self.get(id)
 
-    def served_at(self, model: str, time: int) -> Version:
-        """Version that served at an event time."""
-        if (id := self.acts.serving(model, time)) is None:
+    def as_of(self, model: str, time: int) -> Version:
+        """Version that answered at an event time."""
+        return self.get(self.act_at(model, time).version)
+
+    served_at = as_of
+
+    def act_at(self, model: str, time: int):
+        """Entry of the ledger that was in force at an event time: what served, since when, and why."""
+        inside = [act for act in self.acts.entries(model) if act.at <= time]
+        if not inside:
             raise LookupError(f"no champion of {model!r} at {utc(time).isoformat()}: see ledger({model!r})")
-        return self.get(id)
+        return inside[-1]
+
+    def iteration(self, version: Version | str) -> str:
+        """Whether a version is a "model" iteration, with other features or another architecture, or a "data" one."""
+        version = self.get(version)
+        return _iteration(version, self.get(version.parent) if version.parent else None)
+
+    def all(self, model: str) -> list[Version]:
+        """Every version of a model, oldest first."""
+        return self._versions.find(VERSION.c.model == model)
+
+    def kept(self, version: Version | str) -> bool:
+        """Whether the state of a version is still there, and was not collected."""
+        return self._versions.kept(self.get(version))
+
+    def collect(self, model: str, keep: int = 20) -> list[Version]:
+        """Drop the states of versions that never served and are not among the newest; their rows and lineage stay.
+
+        What was dropped can be built again: :func:`rtml.rebuild.rebuild`.
+        """
+        promoted = {act.version for act in self.acts.entries(model)}
+        old = [v for v in self.all(model)[: -keep or None] if v.id not in promoted and self._versions.kept(v)]
+        self._versions.drop(old)
+        return old
+
+    def put_back(self, version: Version | str, state: bytes) -> None:
+        """Keep the state of a version again that was collected or lost; another state than its own is refused."""
+        self._versions.put_back(self.get(version), state)
 
     def lineage(self, version: Version | str) -> list[Version]:
         """The version, its parent, and so on up to the root."""
@@ -147,7 +183,7 @@ class Registry:
     def versions(self, model: str) -> pd.DataFrame:
         """All versions of a model, oldest first, one column a metric."""
         found = self._versions.find(VERSION.c.model == model)
-        numbers = {version.id: version.number for version in found}
+        numbers, by_id = {v.id: v.number for v in found}, {v.id: v for v in found}
         champion = self.acts.serving(model)
         rows = [
             {
@@ -156,12 +192,15 @@ class Registry:
                 "parent": numbers.get(version.parent, 0),  # 0: a root
                 "at": pd.Timestamp(version.at, tz="UTC"),
                 "champion": version.id == champion,
+                "iteration": _iteration(version, by_id.get(version.parent)),
                 "rows": version.data.get("last_offset", 0) - version.data.get("first_offset", 1) + 1,
                 **version.metrics,
             }
             for version in found
         ]
-        return pd.DataFrame(rows, columns=None if rows else ["number", "id", "parent", "at", "champion", "rows"])
+        return pd.DataFrame(
+            rows, columns=None if rows else ["number", "id", "parent", "at", "champion", "iteration", "rows"]
+        )
 
     def ledger(self, model: str) -> pd.DataFrame:
         """Every promotion and rollback of a model, oldest first: what served from when on, and why."""
@@ -189,6 +228,14 @@ class Registry:
     def _have(self) -> str:
         models = [f"{model}@1 to {model}@{newest}" for model, newest in self._versions.newest().items()]
         return f"it holds {', '.join(models)}" if models else "it holds no version yet"
+
+
+def _iteration(version: Version, above: Version | None) -> str:
+    """What changed since the parent: features or architecture ("model"), or only what was learned ("data")."""
+    if above is None:
+        return "model"
+    before, now = ((v.features, v.describe.get("models")) for v in (above, version))
+    return "data" if before == now else "model"
 
 
 def _check(model: str, format: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rtml.flow import Flow
+from rtml.probe import fingerprint
 from rtml.registry import Registry
 from rtml.store.versions import Version
 
@@ -19,7 +20,9 @@ def save(registry: Registry, model: str, flow: Flow, at: int, **about) -> Versio
     ``about``: ``parent``, id of the version before or ""; ``data``, what was learned since; ``metrics``; ``cause``, why
     it is saved, in words.
     """
-    river = any(learner.model.kind == "river" for learner in flow.learners.values())
+    models = {target: learner.model for target, learner in flow.learners.items()}
+    describe = {"models": identity(flow)["models"], "cause": about["cause"]}
+    river = any(model.kind == "river" for model in models.values())
     return registry.save(
         model,
         flow.snapshot(),
@@ -29,5 +32,5 @@ def save(registry: Registry, model: str, flow: Flow, at: int, **about) -> Versio
         data=about["data"],
         metrics=about["metrics"],
         format="pickle" if river else "flat",
-        describe={"models": identity(flow)["models"], "cause": about["cause"]},
+        describe=describe | {"fingerprint": fingerprint(models, flow.features.names)},
     )

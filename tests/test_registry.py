@@ -271,6 +271,63 @@ def check_whole(path: str) -> int:
     return count
 
 
+def test_data_or_model_iteration_is_told_by_what_changed(registry):
+    made = {"features": "f1", "describe": {"models": {"return": "rls"}}}
+    root = registry.save("eth", b"1", at=T0, **made)
+    data = registry.save("eth", b"2", at=T0 + 1, parent=root, **made)
+    features = registry.save("eth", b"3", at=T0 + 2, parent=data, **made | {"features": "f2"})
+    other = {"features": "f2", "describe": {"models": {"return": "tree"}}}
+    architecture = registry.save("eth", b"4", at=T0 + 3, parent=features, **other)
+    assert [registry.iteration(v) for v in (root, data, features, architecture)] == ["model", "data", "model", "model"]
+    assert registry.versions("eth")["iteration"].tolist() == ["model", "data", "model", "model"]
+
+
+def test_the_data_range_is_a_text(registry):
+    (log,) = save_chain(registry, 1)
+    delta = registry.save("eth", b"2", at=T0, features="f1", data={"table": "questions", "version": 17})
+    assert (log.learned, delta.learned) == ("log:trades@1-100", "delta:questions@17")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"data": {"part": "trades", "first": 1}}, "data of a version: Object contains unknown field `first`"),
+        ({"data": {"last_offset": "9"}}, r"Expected `int`, got `str` - at `\$.last_offset`"),
+        ({"metrics": {"mse": "good"}}, "metrics of a version: Expected `float | null`, got `str`"),
+        ({"describe": {"models": ["rls"]}}, "describe of a version: Expected `object`, got `array`"),
+    ],
+)
+def test_metadata_that_does_not_fit_the_schema_is_refused(registry, wrong, text):
+    with pytest.raises(ValueError, match=text):
+        registry.save("eth", b"x", at=T0, features="f1", **wrong)
+    assert registry.versions("eth").empty
+
+
+def test_collecting_keeps_what_served_the_newest_and_every_row(registry):
+    saved = save_chain(registry, 8)
+    registry.promote("eth", saved[1], "first", at=saved[1].at)
+    registry.promote("eth", saved[2], "better", at=saved[2].at)
+    dropped = registry.collect("eth", keep=3)
+    assert [version.number for version in dropped] == [1, 4, 5] and registry.collect("eth", keep=3) == []
+    assert [registry.kept(version) for version in saved] == [False, True, True, False, False, True, True, True]
+    assert len(registry.versions("eth")) == 8 and registry.lineage(saved[-1])[-1] == saved[0]
+    assert registry.rollback("eth", "as ever", at=T0) == saved[1] and registry.load(saved[1]) == state(2)
+    with pytest.raises(FileNotFoundError, match=r"or build it again: python -m rtml\.rebuild"):
+        registry.load(saved[3])
+    with pytest.raises(ValueError, match="this is not the state of eth@4"):
+        registry.put_back("eth@4", state(5))
+    registry.put_back("eth@4", state(4))
+    assert registry.load("eth@4") == state(4)
+
+
+def test_a_state_that_another_version_shares_is_not_collected(registry):
+    registry.save("eth", b"same", at=T0, features="f1")
+    registry.save("btc", b"same", at=T0, features="f1")
+    registry.save("eth", b"next", at=T0 + 1, features="f1")
+    registry.collect("eth", keep=1)
+    assert registry.load("btc@1") == b"same" == registry.load("eth@1")
+
+
 def test_killed_at_any_line_of_a_save_leaves_nothing_half(workers, tmp_path):
     counts = []
     for line in range(1, 1000, 5):

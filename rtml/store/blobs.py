@@ -46,13 +46,23 @@ class Blobs:
         try:
             content = path.read_bytes()
         except FileNotFoundError as ex:
-            raise FileNotFoundError(f"{path} is missing: restore it from a backup, or serve another version") from ex
+            raise FileNotFoundError(
+                f"{path} is missing: restore it from a backup, or serve another version, or build it again: "
+                "python -m rtml.rebuild"
+            ) from ex
         if (found := digest(content)) != name:
             raise ValueError(
                 f"{path} was changed: its content hashes to {found[:16]}, not to its name. It is not loaded: "
                 "restore the file from a backup, or roll back to another version"
             )
         return content
+
+    def __contains__(self, name: str) -> bool:
+        return (self.path / name).exists()
+
+    def drop(self, name: str) -> None:
+        """Remove content that nobody needs any more; nothing happens where there is none."""
+        (self.path / name).unlink(missing_ok=True)
 
     def sweep(self) -> int:
         """Remove what killed writers left half, and say how much; nobody may be writing meanwhile."""

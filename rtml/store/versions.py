@@ -44,6 +44,16 @@ class Version:
         """What to call it: ``model@number``."""
         return f"{self.model}@{self.number}"
 
+    @property
+    def learned(self) -> str:
+        """What was learned since the parent, as text: ``log:<part>@<first>-<last>`` or ``delta:<table>@<version>``."""
+        return _reference(self.data)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of its predictions on the probe; empty where it was saved without."""
+        return self.describe.get("fingerprint", "")
+
 
 class Versions:
     """The ``version`` and ``edge`` tables and the folder of states."""
@@ -78,6 +88,24 @@ class Versions:
         above = sa.select(EDGE.c.ref, chain.c.depth + 1).where(EDGE.c.child == chain.c.id, EDGE.c.kind == "parent")
         chain = chain.union_all(above)
         return self.find(VERSION.c.id == chain.c.id, order=chain.c.depth)
+
+    def kept(self, version: Version) -> bool:
+        """Whether the state of a version is still there."""
+        return version.blob in self._blobs
+
+    def drop(self, models: list[Version]) -> None:
+        """Remove the states of versions, but not their rows; one that another version shares stays."""
+        with self._tables.write() as connection:
+            gone = [version.id for version in models]
+            used = set(connection.scalars(sa.select(VERSION.c.blob).where(VERSION.c.id.not_in(gone))))
+            for blob in {version.blob for version in models} - used:
+                self._blobs.drop(blob)
+
+    def put_back(self, version: Version, state: bytes) -> None:
+        """Keep the state of a version again; another state than its own is refused."""
+        if digest(state) != version.blob:
+            raise ValueError(f"this is not the state of {version.name}: it hashes to {digest(state)[:16]}")
+        self._blobs.write(state)
 
     def newest(self) -> dict[str, int]:
         """Highest number of every model."""
@@ -128,4 +156,6 @@ def _insert(connection: sa.Connection, id: str, made: dict, beside: dict) -> Non
 
 
 def _reference(data: dict) -> str:
+    if "table" in data:
+        return "delta:{table}@{version}".format(**data)
     return "log:{part}@{first_offset}-{last_offset}".format(**data) if data else ""
