@@ -198,8 +198,7 @@ class Job:
     def _store(self, facts: Facts, offset: int) -> None:
         inside = np.ones(len(facts), bool) if self._start is None else facts.happened >= self._start
         facts = facts[inside if self._end is None else inside & (facts.happened < self._end)]
-        if offset > self._table.offset(self._source):
-            self._table.append(facts, self._source, offset, sealed=self._stream.now - 1)
+        self._table.append(facts, self._source, offset, sealed=self._stream.now - 1)  # does nothing a second time
         if self._online is not None and offset > self._online.progress(self._source):
             newest = facts[_last(facts)]
             columns = (newest.key, newest.happened, newest.values, newest.known)

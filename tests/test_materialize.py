@@ -110,10 +110,11 @@ def test_an_online_store_that_comes_later_is_filled_without_storing_a_row_again(
     assert table.version == version and reconcile(stream(), log, "payments", table, online, "card").agree
 
 
-def test_a_fact_that_arrives_late_is_known_late(log, places):
+@pytest.mark.parametrize("chunk", [1, 2, 50])
+def test_a_fact_that_arrives_late_is_known_late(log, places, chunk):
     table, _ = places
     log.append("payments", events([START + HOUR, START, START + 2 * HOUR], key=[1, 2, 1], price=[5.0, 7.0, 1.0]))
-    job(log, table).run()
+    job(log, table, chunk=chunk).run()
     late = table.as_of().facts(keys=[2])
     assert late.happened.tolist() == [START] and late.known.tolist() == [START + HOUR]
     assert len(table.features(as_of=START + HOUR - 1)) == 0

@@ -108,6 +108,7 @@ def test_keys_that_are_numbers_and_texts_are_told_apart(store):
 
 def test_it_survives_a_restart_with_what_was_declared(store):
     store.put_many("card", [1, 2], [10, 20], [[1.0, 2.0], [3.0, 4.0]], progress=("log", 5))
+    store.put_many("card", [1], [5], [[9.0, 9.0]], progress=("log", 4))  # told again: nothing goes back
     again = OnlineStore(store.path)
     assert again.get("card", 2, now=30).values.tolist() == [3.0, 4.0] and again.progress("log") == 5
     assert again.get("card", 3, now=30).values.tolist() == [0.0, -1.0]

@@ -31,6 +31,7 @@ insert into latest values (?, ?, ?, ?, ?, ?) on conflict do update set
     moment = excluded.moment, known = excluded.known, definition = excluded.definition, x = excluded.x
     where (excluded.moment, excluded.known) >= (moment, known)
 """
+_PROGRESS = "insert into progress values (?, ?) on conflict do update set offset = max(offset, excluded.offset)"
 _GET = "select moment, definition, x from latest where grp = ? and key = ?"
 _GONE = (NEVER, "", None)
 
@@ -159,7 +160,7 @@ class OnlineStore:
             self._db.execute("begin immediate")
             written = max(self._db.executemany(_PUT, rows).rowcount, 0) if rows else 0
             if progress is not None:
-                self._db.execute("insert or replace into progress values (?, ?)", progress)
+                self._db.execute(_PROGRESS, progress)
             for key in columns[0]:
                 self._front.pop((group, key), None)
         self.counters[group, "written"] += written
