@@ -11,7 +11,7 @@ GIVEN := $(if $(USE_CASE),-p 'USE_CASE=$(USE_CASE)') $(if $(SOURCE),-p 'SOURCE=$
 PIPELINE := $(PY) -m rtml.pipeline run --run '$(RUN)' --profile '$(PROFILE)' $(GIVEN)
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help env run-all run-01 run-02 run-03 run-04 run-05 report lab serve live advise notebooks test test-deep test-extras test-notebooks lint bench ci clean
+.PHONY: help env run-all run-01 run-02 run-03 run-04 run-05 report lab serve live stores advise notebooks test test-deep test-extras test-notebooks lint bench ci clean
 
 help:  ## this list; variables: USE_CASE= SOURCE= RUN=dev PROFILE=demo PARAMS="KEY=VALUE ..."
 	@sed -n 's/^\([a-z0-9-]*\)[a-z0-9 -]*:.*## /\1 - /p' Makefile | awk -F ' - ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -46,6 +46,10 @@ serve: env  ## keep the newest run's champion up behind HTTP until Ctrl-C (SERVE
 
 live: env  ## follow a market, learn and serve until Ctrl-C (SOURCE=kraken SYMBOLS= RUN=live LIVE_ARGS="--speed 10 --port 8000")
 	@$(PY) -m rtml.live --run '$(if $(filter file,$(origin RUN)),live,$(RUN))' $(if $(SOURCE),--source '$(SOURCE)') $(if $(SYMBOLS),--symbols '$(SYMBOLS)') $(LIVE_ARGS)
+
+stores: env  ## store what a run's questions were asked with, and compare what was served with it (RUN=latest unless given)
+	@$(PY) -m rtml.materialize 'runs/$(LAST)'
+	@$(PY) -m rtml.consistency 'runs/$(LAST)'
 
 advise: env  ## how often, and how, should a model of this stream be trained? (RUN=latest ADVISE_ARGS="--target sign --few")
 	@$(PY) -m rtml.advisor '$(LAST)' $(ADVISE_ARGS)
