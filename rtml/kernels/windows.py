@@ -134,26 +134,30 @@ def _keep(t, key, tails, every, ticks, times):
 
 
 @numba.njit(forceinline=True)
-def _ask_for(i, keys, ints, c):
-    """Have the memory of the next keys fetched, then that of their rows: they lie anywhere."""
-    if i + 8 < keys.size:
-        prefetch(c[at.INTS] + 8 * c[at.N_INTS] * keys[i + 8])
-        prefetch(c[at.INTS] + 8 * c[at.N_INTS] * keys[i + 8] + 64)
-        prefetch(c[at.FLOATS] + 8 * c[at.N_FLOATS] * keys[i + 8])
-    if i + 4 < keys.size:
-        key = ints[keys[i + 4]]
-        mask, rings, units = key[SIZE] - 1, 8 * c[at.N_RINGS], 8 * c[at.N_QUEUES]
-        if mask > 0:
-            new, ends = key[BASE] + (key[COUNT] & mask), TAILS + c[at.N_WINDOWS]
-            prefetch(c[at.TIMES] + 8 * new)
-            prefetch(c[at.RINGS] + rings * new)
-            for w in range(c[at.N_WINDOWS]):
-                old = key[BASE] + (key[TAILS + w] & mask)
-                prefetch(c[at.TIMES] + 8 * old)
-                prefetch(c[at.RINGS] + rings * old)
-            for q in range(c[at.N_QUEUES]):
-                place = q * key[SIZE] + (key[ends + 2 * q + 1] & mask)
-                prefetch(c[at.QUEUES] + units * key[BASE] + 8 * place)
+def _ask_for_key(k, c):
+    """Have the memory of a key fetched: it lies anywhere."""
+    prefetch(c[at.INTS] + 8 * c[at.N_INTS] * k)
+    prefetch(c[at.INTS] + 8 * c[at.N_INTS] * k + 64)
+    prefetch(c[at.FLOATS] + 8 * c[at.N_FLOATS] * k)
+
+
+@numba.njit(forceinline=True)
+def _ask_for_rows(key, c):
+    """Have the memory of the rows of a key fetched that the next row will touch."""
+    mask, rings, units = key[SIZE] - 1, 8 * c[at.N_RINGS], 8 * c[at.N_QUEUES]
+    if mask <= 0:
+        return
+    new, ends = key[BASE] + (key[COUNT] & mask), TAILS + c[at.N_WINDOWS]
+    prefetch(c[at.TIMES] + 8 * new)
+    prefetch(c[at.RINGS] + rings * new)
+    for w in range(c[at.N_WINDOWS]):
+        old = key[BASE] + (key[TAILS + w] & mask)
+        prefetch(c[at.TIMES] + 8 * old)
+        prefetch(c[at.RINGS] + rings * old)
+    for q in range(c[at.N_QUEUES]):
+        for end in range(2):
+            place = q * key[SIZE] + (key[ends + 2 * q + end] & mask)
+            prefetch(c[at.QUEUES] + units * key[BASE] + 8 * place)
 
 
 _i8, _f8 = numba.int64, numba.float64
@@ -186,7 +190,10 @@ def run(c, start, time, keys, mode, rows, out):
     held, blank = work[nodes.shape[0] + floats.shape[1] :][: helds.shape[0]], work[work.size - c[at.N_COLUMNS] :]
     ticks = c[at.N_INTS] - every.size
     for i in range(start, time.size):
-        _ask_for(i, keys, ints, c)
+        if i + 8 < keys.size:
+            _ask_for_key(keys[i + 8], c)
+        if i + 4 < keys.size:
+            _ask_for_rows(ints[keys[i + 4]], c)
         key, kept, what = ints[keys[i]], floats[keys[i]], mode[min(i, mode.size - 1)]
         if quiet(key, kept, control, ewms):
             forget(key, kept, control, times)
@@ -230,6 +237,8 @@ def push_one(address, time, number, row):
     key = row_of(number, c[at.TABLE], c[at.IDS], c[at.N_IDS]) + 1
     if key == 0 or row.size != c[at.N_COLUMNS]:
         return 1
+    _ask_for_key(key, c)
+    _ask_for_rows(table_of(c[at.INTS], c[at.N_KEYS], c[at.N_INTS])[key], c)
     one, out = array_of(c[at.MOMENT], 3), float_table_of(c[at.OUT], 1, c[at.N_OUTPUTS])
     one[0], one[1], one[2] = time, key, PUSH
     return 1 - run(c, 0, one[:1], one[1:2], one[2:3], row.reshape(1, row.size), out)
