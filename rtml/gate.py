@@ -2,7 +2,7 @@
 
 One contest at a time: the champion against the newest candidate, both frozen, both asked every question. A snapshot
 that is saved meanwhile takes the candidate's side and goes on with what those before it have shown, since each of them
-would have served; what was saved on a trigger begins a contest of its own. After a promotion the mirror goes on with
+would have served; saved on a trigger it begins anew where they were behind. After a promotion the mirror goes on with
 the champion before, and takes back what regresses.
 """
 
@@ -29,9 +29,8 @@ WORDS = {"gate": Rules(), "recommend": Rules(automatic=False)}
 def gate(publish: str | Rule | Rules, registry: Registry, model: str, flow: Flow, every: int) -> Watcher:
     """The watcher that decides what serves.
 
-    Of a word: "gate" promotes what has shown that it is better, "recommend" only says so, "always" promotes every
-    version (saved every so many ns) and "never" none. Of :class:`rtml.rules.Rules`: the gate with those. Of a function
-    of the version: what it gives a reason for.
+    "gate" promotes what has shown that it is better, "recommend" only says so, "always" promotes every version (saved
+    every so many ns), "never" none; :class:`rtml.rules.Rules` are those of a gate, a function of the version says why.
 
     Examples
     --------
@@ -51,18 +50,8 @@ class Gate:
     """A watcher that holds contests and decides them.
 
     Its decisions depend on the stream, and on what persons entered in the ledger, alone: any chunks and any crash give
-    the same. Each is dated by the answer that settled it, and entered once.
-
-    Parameters
-    ----------
-    registry, model
-        Where versions are, and what serves is entered.
-    flow
-        Says what is predicted; its first target decides, the others are guards.
-    rules
-        What a candidate must show.
-    clock
-        Measures how long a prediction takes.
+    the same. Each is dated by the answer that settled it, and entered once. The flow's first target decides, the others
+    are guards; the clock measures how long a prediction takes.
     """
 
     name = GATE
@@ -78,6 +67,7 @@ class Gate:
         self._contest: Contest | None = None
         self._mirror: Contest | None = None
         self._contests, self._mirrors, self._waiting, self._before = 0, 0, ["", ""], ""
+        self._probation = False  # a person's choice is first looked at by the mirror: contests wait
 
     def push(self, outcome) -> list[Happening]:
         """Ask in shadow what was asked, score what was answered, and decide what is settled."""
@@ -107,13 +97,8 @@ class Gate:
         self._heed(version.at, said)
         if not self._champion:
             self._decide(version.at, version.id, "first version: nothing served before", {}, said)
-        elif version.id != self._champion and self._contest and cause.startswith("every "):
-            self._arena.join(self._contest, version.id)
         elif version.id != self._champion:
-            self._waiting = [version.id, cause]
-            if self._contest:
-                self._close(version.at, "superseded", f"{version.name} takes its turn, saved on: {cause}", said)
-            self._next(version.at, said)
+            self._take(version, cause, said)
         return said
 
     @property
@@ -121,14 +106,26 @@ class Gate:
         """Everything the next outcome depends on, but what the registry keeps."""
         running = {"contest": self._contest and self._contest.state, "mirror": self._mirror and self._mirror.state}
         mine = {"seen": self._seen, "champion": self._champion, "waiting": list(self._waiting), "before": self._before}
-        return running | mine | {"contests": self._contests, "mirrors": self._mirrors}
+        counts = {"contests": self._contests, "mirrors": self._mirrors, "probation": self._probation}
+        return running | mine | counts
 
     def load(self, state: dict) -> None:
         """Go on from a state."""
         self._seen, self._champion, self._before = state["seen"], state["champion"], state["before"]
         self._waiting, self._contests, self._mirrors = list(state["waiting"]), state["contests"], state["mirrors"]
+        self._probation = state["probation"]
         running = (state["contest"], state["mirror"])
         self._contest, self._mirror = (contest and self._arena.again(contest) for contest in running)
+
+    def _take(self, version: Version, cause: str, said: list[Happening]) -> None:
+        """Let a version be the candidate: in the contest that runs, or in one of its own."""
+        contest = self._contest
+        if contest and (cause.startswith("every ") or contest.duel.lanes[0, betting.SUM] > 0.0):
+            return self._arena.join(contest, version.id)
+        self._waiting = [version.id, cause]
+        if contest:
+            self._close(version.at, "superseded", f"{version.name} takes its turn, saved on: {cause}", said)
+        self._next(version.at, said)
 
     def _tell(self, known: int, id: int, answer: tuple, said: list[Happening]) -> None:
         """Score an answer; what it settles is decided at once."""
@@ -172,11 +169,13 @@ class Gate:
     def _look(self, at: int, said: list[Happening]) -> None:
         """Whether the mirror has seen the champion regress: it is then taken back, otherwise the mirror looks on."""
         mirror, rules = self._mirror, self._rules
-        verdict = mirror.duel.verdict(rules.needed(mirror.number), rules.lost, rules.watch)
+        verdict = mirror.duel.verdict(rules.needed(mirror.number), float("inf"), rules.watch)
         if verdict == betting.WON:
             self._back(at, f"the mirror saw a regression: {self._says(mirror)}", said)
         elif verdict != betting.GO_ON:
+            self._probation = False
             self._watch()
+            self._next(at, said)
 
     def _back(self, at: int, why: str, said: list[Happening]) -> None:
         """Let the champion before serve again."""
@@ -209,11 +208,12 @@ class Gate:
             about = {"version": self._arena.name(act.version), "why": act.why, "by": decided_by(act)}
             said.append(Happening(at, f"{act.action} by a person", about))
             if act.version != self._champion:
-                self._turn(at, act.version, self._champion if act.action == "promote" else "", said)
+                before = self._champion if act.action == "promote" else ""
+                self._turn(at, act.version, before, said, probation=bool(before))
 
-    def _turn(self, at: int, champion: str, before: str, said: list[Happening]) -> None:
+    def _turn(self, at: int, champion: str, before: str, said: list[Happening], probation: bool = False) -> None:
         """Another version serves: a contest against the one before is over, and the mirror begins."""
-        self._champion, self._before = champion, before
+        self._champion, self._before, self._probation = champion, before, probation
         if contest := self._contest:
             self._waiting = self._waiting if self._waiting[0] else [contest.version, contest.cause]
             self._close(at, "superseded", f"{self._arena.name(champion)} serves now", said)
@@ -236,7 +236,7 @@ class Gate:
     def _next(self, at: int, said: list[Happening]) -> None:
         """Begin the next contest, where a candidate waits and none runs."""
         version, cause = self._waiting
-        if self._contest is not None or not version:
+        if self._contest is not None or self._probation or not version:
             return
         self._waiting = ["", ""]
         if version != self._champion:

@@ -41,7 +41,7 @@ class Rules:
 
     alpha: float = 0.05
     patience: int = 1000
-    watch: int = 300
+    watch: int = 1000
     automatic: bool = True
     coverage: float = 0.5
     calibration: float = 0.05

@@ -280,5 +280,5 @@ def test_words_and_rules_are_checked():
         gate("now", None, "eth", flow, 1)
     with pytest.raises(ValueError, match="alpha is a chance between 0 and 1, got 5"):
         Rules(alpha=5)
-    with pytest.raises(ValueError, match="patience and watch must be more than 40 answers, got 30 and 300"):
+    with pytest.raises(ValueError, match="patience and watch must be more than 40 answers, got 30 and 1000"):
         Rules(patience=30)

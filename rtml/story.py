@@ -1,0 +1,150 @@
+"""The story of a training: what happened, what was decided and what served, in one log with times."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from rtml.alerts import Monitor
+from rtml.checkpoint import dumps, loads
+from rtml.clock import span
+from rtml.happenings import Happening, Watcher
+from rtml.recipe import PART, Recipe
+from rtml.registry import Registry
+from rtml.rules import Rules
+from rtml.store.log import EventLog
+from rtml.store.versions import Version
+from rtml.training import Trainer
+
+MODEL = "champion"
+
+
+class Responding:
+    """A monitor whose alerts lead to something: one that does harm is a trigger, at which a version is saved at once.
+
+    Parameters
+    ----------
+    monitor
+        The watcher whose alerts are heard.
+    harm
+        Least harm of an alert, in units of the usual error; a rising loss always counts.
+    cool_down
+        Event time in which it triggers once.
+    """
+
+    def __init__(self, monitor: Watcher, harm: float = 0.1, cool_down: str = "30m") -> None:
+        self.name, self._monitor, self._harm, self._pause = monitor.name, monitor, harm, span(cool_down)
+        self._last = -self._pause
+
+    def push(self, outcome) -> list[Happening]:
+        """What the monitor says, each alert that does harm followed by a trigger."""
+        said: list[Happening] = []
+        for happening in self._monitor.push(outcome):
+            said.append(happening)
+            if happening.kind == "alert" and self._does_harm(happening.detail) and self._may(happening.at):
+                self._last = happening.at
+                said.append(Happening(happening.at, "trigger", {"why": self._why(happening.detail)}))
+        return said
+
+    @property
+    def state(self) -> dict:
+        """The monitor's, and when it triggered last."""
+        return {"monitor": self._monitor.state, "last": self._last}
+
+    def load(self, state: dict) -> None:
+        """Go on from a state."""
+        self._monitor.load(state["monitor"])
+        self._last = state["last"]
+
+    def _may(self, at: int) -> bool:
+        return at >= self._last + self._pause
+
+    def _does_harm(self, alert: dict) -> bool:
+        return alert.get("what") == "loss" or (alert.get("harm") or 0.0) >= self._harm
+
+    def _why(self, alert: dict) -> str:
+        target = f" of {alert['target']}" if alert.get("target") else ""
+        return f"alert {alert.get('number')}: {alert.get('what')}{target} moved"
+
+
+def story(happenings: pd.DataFrame, ledger: pd.DataFrame, kinds: Sequence[str] = ()) -> pd.DataFrame:
+    """One log of a training: at, minutes since the first alert, who, what, version, what serves from then on, and why.
+
+    Parameters
+    ----------
+    happenings, ledger
+        ``trainer.happenings()`` and ``registry.ledger(model)``.
+    kinds
+        Which happenings, all unless given.
+    """
+    shown = happenings[happenings["kind"].isin(kinds)] if kinds else happenings
+    columns = shown.reindex(columns=["at", "who", "kind", "version", "why"])
+    began = happenings.loc[happenings["kind"] == "alert", "at"].min()
+    acts = pd.concat([ledger[["at", "number"]]]).sort_values("at", kind="stable")
+    acts["serving"] = [f"{MODEL}@{number}" for number in acts["number"]]
+    found = pd.merge_asof(columns.sort_values("at", kind="stable"), acts[["at", "serving"]], on="at")
+    found["at"] = found["at"].dt.floor("s")
+    found.insert(1, "after", (found["at"] - began.floor("s")).dt.total_seconds() / 60)
+    found = found.rename(columns={"after": "minutes"})
+    return found.fillna({"version": "", "why": "", "serving": "nothing"}).reset_index(drop=True)
+
+
+def mixed_up(registry: Registry, at: int) -> Version:
+    """The champion with the models of its first and last target in each other's place, saved at an event time.
+
+    A mistake as they happen, for a rehearsal; of one target alone the oldest version is taken instead.
+    """
+    good = registry.champion(MODEL)
+    state = loads(registry.load(good))
+    targets = list(registry.get(good).describe["models"])
+    if len(targets) == 1:
+        return registry.all(MODEL)[0]
+    found, first, last = state["models"], targets[0], targets[-1]
+    found[first], found[last] = found[last], found[first]
+    about = {"features": good.features, "parent": good, "format": good.format, "describe": {"cause": "a mistake"}}
+    return registry.save(MODEL, dumps(state), at=at, **about)
+
+
+def rehearse(
+    log: EventLog,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    every: str = "15m",
+    mistake: float = 0.85,
+    rules: Rules | None = None,
+) -> tuple[pd.DataFrame, Registry]:
+    """The whole loop on a recorded stream: it drifts, the drift is seen, a better version is found and serves; then
+    somebody promotes a version whose models are mixed up, and the mirror takes it back.
+
+    Parameters
+    ----------
+    log, recipe
+        The stream and what to learn of it.
+    folder
+        Where a registry and a journal of its own are written.
+    every
+        Event time between two versions.
+    mistake
+        Share of the stream after which the mixed-up version is promoted; 1 leaves it out.
+    rules
+        Of the gate.
+
+    Returns
+    -------
+    The story, and the registry it is of, open.
+    """
+    flow, registry = recipe.flow(), Registry(folder / "registry")
+    monitor = Responding(Monitor.of(flow, settle=200, reference=500, window=200))
+    places = (log, PART, folder / "training.db", registry, MODEL, span(every))
+    trainer = Trainer(flow, *places, publish=rules or Rules(), watchers=[monitor])
+    trainer.run(int(log.last(PART) * mistake))
+    if mistake < 1:
+        at = int(log.read(PART, int(log.last(PART) * mistake) - 1, 1)[1]["time"][0])
+        registry.promote(MODEL, mixed_up(registry, at), "a version mixed up by mistake", at, {"who": "somebody"})
+        trainer.run()
+    told = story(trainer.happenings(), registry.ledger(MODEL))
+    trainer.close()
+    return told, registry
