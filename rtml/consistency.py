@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from rtml.clock import utc
-from rtml.materialize import QuestionStream, Stream
 from rtml.operators import Asked
 from rtml.process import quitting
 from rtml.recipe import PART, Recipe
 from rtml.serving.predictions import PredictionLog
 from rtml.store.facts import Facts
 from rtml.store.log import EventLog
+from rtml.streams import QuestionStream, Stream
 from rtml.waiting import reading
 
 _SHOWN = 5  # differences in the text of an error

@@ -9,103 +9,23 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from rtml import checkpoint
 from rtml.clock import utc
-from rtml.features import FeatureSet
-from rtml.operators import Asked, Operator
 from rtml.process import awaited, quitting, stopping
 from rtml.recipe import PART, Recipe
 from rtml.store.facts import Facts
 from rtml.store.log import EventLog
 from rtml.store.offline import FeatureTable
 from rtml.store.online import OnlineStore
+from rtml.streams import FeatureStream, QuestionStream, Stream
 
 _KEPT_EVERY = 20  # chunks between two states on disk: what a killed job computes again, without storing it
-
-
-class Stream(Protocol):
-    """Events in, facts out: a transition function that gives the same facts however the events are cut."""
-
-    names: tuple[str, ...]
-    definition: str
-    now: int  #: the stream's own time: every fact that is known before is out
-
-    def push(self, events: np.ndarray) -> Facts:
-        """Take events in order of arrival."""
-
-    @property
-    def state(self) -> dict:
-        """Everything the next event depends on."""
-
-    def load(self, state: dict) -> None:
-        """Continue from a state."""
-
-
-class FeatureStream:
-    """A feature set over some rows of the events; a row is known when it arrived, in the stream's own time.
-
-    Parameters
-    ----------
-    features
-        What is stored.
-    rows
-        Gives the time (ns), key and columns of the rows that an array of events holds, in order of arrival.
-    """
-
-    def __init__(self, features: FeatureSet, rows: Callable[[np.ndarray], tuple]) -> None:
-        self.features, self._rows, self.now = features, rows, -1
-        self.names, self.definition = tuple(features.names), features.definition
-
-    def push(self, events: np.ndarray) -> Facts:
-        """Facts of the rows of these events, one a row, in their order."""
-        time, key, columns = self._rows(events)
-        time = np.asarray(time, np.int64)
-        known = np.maximum(np.maximum.accumulate(time), self.now) if time.size else time
-        values = self.features.push(time, columns, key)
-        self.now = int(known[-1]) if time.size else self.now
-        return Facts(key, time, known, values, self.names, self.definition)
-
-    @property
-    def state(self) -> dict:
-        """Everything the next event depends on."""
-        return {"now": self.now, "features": self.features.state}
-
-    def load(self, state: dict) -> None:
-        """Continue from a state."""
-        self.now = state["now"]
-        self.features.load(state["features"])
-
-
-class QuestionStream:
-    """What a use case's questions are asked with; the key is the question's id unless ``key(asked)`` gives another."""
-
-    def __init__(self, operator: Operator, key: Callable[[Asked], np.ndarray] = lambda asked: asked.id) -> None:
-        self.operator, self._key, self.now = operator, key, -1
-        self.names, self.definition = tuple(operator.features.names), operator.features.definition
-
-    def push(self, events: np.ndarray) -> Facts:
-        """Facts of the questions that these events lead to, each known at its moment."""
-        asked = self.operator.push(events)
-        self.now = int(asked.moment[-1]) if len(asked.moment) else self.now
-        return Facts(self._key(asked), asked.moment, asked.moment, asked.X, self.names, self.definition)
-
-    @property
-    def state(self) -> dict:
-        """Everything the next event depends on."""
-        return {"now": self.now, "operator": self.operator.state}
-
-    def load(self, state: dict) -> None:
-        """Continue from a state."""
-        self.now = state["now"]
-        self.operator.load(state["operator"])
 
 
 @dataclass(frozen=True)
@@ -180,6 +100,21 @@ class Job:
         self._at = at
         total = self._table.rows
         return Materialised(total - before, total, self._table.offset(self._source), self._table.sealed)
+
+    def refresh(self, moment: int) -> int:
+        """Store in front what every key's features are at a moment; how many keys: a window of a quiet key runs out.
+
+        For a timer, after a run to the end. The table keeps what rows made of the features, not what timers read.
+        """
+        behind = self._at < self._table.offset(self._source) or moment < self._stream.now
+        if self._online is None or behind or not isinstance(self._stream, FeatureStream):
+            raise ValueError(
+                "a refresh needs an online store, a run before it, a stream of features, and a moment not before "
+                f"{utc(self._stream.now)}, got {utc(moment)}"
+            )
+        facts = self._stream.at(moment)
+        columns = (facts.key, facts.happened, facts.values, facts.known)
+        return self._online.put_many(self._group, *columns, definition=self._stream.definition)
 
     def _stored(self) -> list[int]:
         stored = [self._table.offset(self._source)]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rtml.materialize import Stream
 from rtml.store.log import EventLog
 from rtml.store.offline import FeatureTable
 from rtml.store.online import OnlineStore
+from rtml.streams import Stream
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from rtml.clock import span
 from rtml.consistency import check, recompute
 from rtml.forgetting import LogLearner
 from rtml.learner import Learner
-from rtml.materialize import Job, QuestionStream
+from rtml.materialize import Job
 from rtml.models import zoo
 from rtml.payments import ingest
 from rtml.serving.predictions import PredictionLog
@@ -19,6 +19,7 @@ from rtml.store.facts import Facts
 from rtml.store.log import EventLog
 from rtml.store.offline import FeatureTable
 from rtml.store.online import OnlineStore
+from rtml.streams import QuestionStream
 from rtml.usecases import fraud
 from rtml.waiting import questions, waiting
 

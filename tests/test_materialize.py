@@ -7,7 +7,7 @@ from rtml import materialize
 from rtml.clock import NEVER, span
 from rtml.events import events
 from rtml.features import Feature, FeatureSet, column
-from rtml.materialize import FeatureStream, Job, QuestionStream
+from rtml.materialize import Job
 from rtml.recipe import PART, Recipe
 from rtml.schema import TRADES
 from rtml.sources.catalogue import open_source
@@ -15,6 +15,7 @@ from rtml.store.facts import Facts
 from rtml.store.log import EventLog
 from rtml.store.offline import FeatureTable
 from rtml.store.online import OnlineStore
+from rtml.streams import FeatureStream, QuestionStream
 from rtml.tiers import reconcile
 
 HOUR, DAY, START = span("1h"), span("1d"), 1_700_000_000 * 10**9
@@ -118,6 +119,23 @@ def test_a_fact_that_arrives_late_is_known_late(log, places, chunk):
     late = table.as_of().facts(keys=[2])
     assert late.happened.tolist() == [START] and late.known.tolist() == [START + HOUR]
     assert len(table.features(as_of=START + HOUR - 1)) == 0
+
+
+def test_a_refresh_lets_the_window_of_a_quiet_key_run_out(log, places):
+    table, online = places
+    log.append("payments", events([START, START + HOUR], key=[1, 2], price=[5.0, 7.0]))
+    work = job(log, table, online)
+    with pytest.raises(ValueError, match="a refresh needs an online store, a run before it"):
+        work.refresh(START + DAY)
+    work.run()
+    assert online.get("card", 1, now=START + DAY).values.tolist() == [5.0, 1.0]
+    assert work.refresh(START + DAY) == 2
+    assert online.get("card", 1, now=START + DAY).values.tolist() == [0.0, 0.0]
+    assert online.get("card", 2, now=START + DAY).values.tolist() == [7.0, 0.0]
+    log.append("payments", events([START + DAY + HOUR], key=[1], price=[3.0]))
+    work.run()
+    found = online.get("card", 1, now=START + DAY + HOUR)
+    assert found.values.tolist() == [3.0, 1.0] and found.ages == (0, 0) and table.rows == 3
 
 
 def test_another_definition_takes_a_table_of_its_own(log, places):
