@@ -203,3 +203,26 @@ def test_the_command_line_refuses_it_with_a_sentence(monkeypatch, capsys, token,
     with pytest.raises(SystemExit) as refused:
         command_line(["--run", "nowhere", "--host", "0.0.0.0"])
     assert refused.value.code == 2 and says in capsys.readouterr().err
+
+
+def test_the_ledger_tells_what_served_when_who_decided_and_why(registry):
+    with serving(registry) as client:
+        whole = client.get("/ledger").json()
+        assert [act["version"] for act in whole["acts"]] == ["champion@1", "champion@2", "champion@3"]
+        assert whole["acts"][2]["before"] == "champion@2" and whole["held"] == ""
+        assert client.post("/rollback", json=WHO).json() == {"serving": "champion@2"} and client.served == [
+            "champion@2"
+        ]
+        after = client.get("/ledger").json()
+        back = after["acts"][-1]
+        assert (back["action"], back["version"], back["by"], back["why"]) == (
+            "rollback",
+            "champion@2",
+            "ada",
+            "ada: errors doubled",
+        )
+        assert after["held"].startswith("ada rolled back (ada: errors doubled): until a person promotes")
+        assert client.get(f"/ledger?at={back['at']}").json()["acts"] == [back]
+        assert client.get("/ledger?at=1").json()["acts"] == [whole["acts"][2]]
+        assert client.get("/ledger?at=0").json()["acts"] == [whole["acts"][2]], "all of them within the first ms"
+        assert client.get("/ledger?at=-1").status_code == 422 and client.get("/ledger?when=1").status_code == 422

@@ -31,6 +31,8 @@ class Promoter(Protocol):
 
     def rollback(self, request: RollbackRequest) -> str: ...
 
+    def ledger(self, at_ms: int | None) -> live_messages.Acts: ...
+
 
 def make_app(
     service: Service,
@@ -41,7 +43,7 @@ def make_app(
     """The endpoint's app over a service.
 
     ``lineage`` gives the ancestors of a version as dicts, newest first, for ``/models``. Without ``promotions`` there
-    is no ``/promote`` and no ``/rollback``. ``access`` is what the environment says unless given.
+    is no ``/promote``, ``/rollback`` or ``/ledger``. ``access`` is what the environment says unless given.
 
     Examples
     --------
@@ -80,6 +82,7 @@ class App(FastAPI):
         if promotions is not None:
             self._door("POST", "/promote", self._post_promote, access.check)
             self._door("POST", "/rollback", self._post_rollback, access.check)
+            self._door("GET", "/ledger", self._get_ledger)
 
     @property
     def guarded(self) -> bool:
@@ -145,6 +148,9 @@ class App(FastAPI):
 
     async def _post_rollback(self, query: bytes, body: bytes) -> bytes:
         return await self._served(self._promotions.rollback, live_messages.read_rollback(body))
+
+    async def _get_ledger(self, query: bytes, body: bytes) -> bytes:
+        return encode(await asyncio.to_thread(self._promotions.ledger, live_messages.read_moment(query)))
 
     async def _served(self, change: Callable[[Any], str], request: PromoteRequest | RollbackRequest) -> bytes:
         """Change what serves, without keeping other requests waiting."""

@@ -95,6 +95,25 @@ class Promoted(Struct, frozen=True):
     serving: str
 
 
+class Act(Struct, frozen=True):
+    """A promotion or a rollback: what served from then on, who decided it, and why."""
+
+    at: Annotated[int, _MS]
+    action: Annotated[str, Meta(description="promote or rollback")]
+    version: str
+    before: Annotated[str, Meta(description="what served until then; empty where nothing did")]
+    by: Annotated[str, Meta(description="the gate, or a person")]
+    why: str
+    evidence: Annotated[dict, Meta(description="what the gate had seen: gain a question, its interval, and more")]
+
+
+class Acts(Struct, frozen=True):
+    """The ledger, oldest first; ``held`` says why only a person may promote, where that is so."""
+
+    acts: list[Act]
+    held: str
+
+
 _promote, _rollback = msgspec.json.Decoder(PromoteRequest), msgspec.json.Decoder(RollbackRequest)
 
 
@@ -139,6 +158,11 @@ def read_number(query: bytes, name: str, default: int | None, highest: int) -> i
 def read_bars(query: bytes) -> int:
     """How many bars are asked for."""
     return read_number(query, "n", 300, KEPT)
+
+
+def read_moment(query: bytes) -> int | None:
+    """The event time in ms that is asked about, if any."""
+    return read_number(query, "at", None, 2**43)
 
 
 def read_after(query: bytes, last_event_id: bytes) -> int | None:

@@ -30,7 +30,7 @@ BEARER = {"bearer": {"type": "http", "scheme": "bearer"}}
 _TYPES = (
     (m.PredictRequest, m.Prediction, m.AnswerRequest, m.AnswerReply, m.Models, m.Version, m.Health, m.Refusal)
     + (live.Bars, live.Bar, live.Status)
-    + (live.PromoteRequest, live.RollbackRequest, live.Promoted)
+    + (live.PromoteRequest, live.RollbackRequest, live.Promoted, live.Acts, live.Act)
 )
 _REFERENCES, SCHEMAS = msgspec.json.schema_components(_TYPES, ref_template="#/components/schemas/{name}")
 _REF = {kind.__name__: reference for kind, reference in zip(_TYPES, _REFERENCES, strict=True)}
@@ -75,6 +75,13 @@ _ROUTES: dict[tuple[str, str], dict[str, Any]] = {
         "summary": "Let the version before serve again",
         "takes": "RollbackRequest",
         "example": {"who": "ada", "why": "errors doubled"},
+    },
+    ("GET", "/ledger"): {
+        "summary": "What served from when on, who decided it and why; at: only what served at that time, ms",
+        "schema": "Acts",
+        "query": "at",
+        "rule": {"type": "integer", "minimum": 0, "maximum": 2**43},
+        "refusals": (422,),
     },
     ("GET", "/bars"): {
         "summary": "The newest bars with their predictions, and the status",

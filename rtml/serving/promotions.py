@@ -1,4 +1,4 @@
-"""Promotions and rollbacks asked for over HTTP: entered in the ledger with who and why, then served."""
+"""Promotions, rollbacks and the ledger over HTTP: entered with who and why, then served, and told to who asks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from rtml.clock import Clock
 from rtml.registry import Registry
-from rtml.serving.live_messages import PromoteRequest, RollbackRequest
+from rtml.serving.live_messages import Act, Acts, PromoteRequest, RollbackRequest
+from rtml.store.ledger import decided_by
 
 
 class Promotions:
@@ -27,6 +28,20 @@ class Promotions:
 
     def rollback(self, request: RollbackRequest) -> str:
         """Let the champion before serve again; its name."""
-        before = self._registry.rollback(self._model, f"{request.who}: {request.why}", self._clock.now())
+        before = self._registry.rollback(
+            self._model, f"{request.who}: {request.why}", self._clock.now(), {"who": request.who}
+        )
         self._serve()
         return before.name
+
+    def ledger(self, at_ms: int | None = None) -> Acts:
+        """What served, since when and why; of one event time (ms) what was in force then, nothing before the first."""
+        rows, names, before = [], {}, ""
+        for act in self._registry.acts.entries(self._model):
+            name = names.get(act.version) or names.setdefault(act.version, self._registry.get(act.version).name)
+            evidence = {key: value for key, value in act.evidence.items() if key not in ("by", "who")}
+            rows.append(Act(act.at // 10**6, act.action, name, before, decided_by(act), act.why, evidence))
+            before = name
+        if at_ms is not None:
+            rows = [row for row in rows if row.at <= at_ms][-1:]
+        return Acts(rows, self._registry.held(self._model))
