@@ -18,13 +18,19 @@ from rtml.pace import Paced
 from rtml.schema import TRADES
 from rtml.sources.capture import frame
 from rtml.sources.protocol import Source
-from rtml.sources.trouble import Refused
+from rtml.sources.trouble import Refused, Unreachable
 from rtml.store.log import EventLog
 
 CHUNK = 2000
 _SIDE = {"buy": 1, "sell": -1}
 _LONGEST = 60.0  # seconds between two tries at most
-_FINAL = (LookupError, ValueError, FileNotFoundError, Refused)  # their sentences say what the user has to do
+_FINAL = (
+    LookupError,
+    ValueError,
+    FileNotFoundError,
+    FileExistsError,
+    Refused,
+)  # their sentences say what the user has to do
 
 #: Opens the source behind what the log holds already: symbol to id and time (ns) of its newest trade.
 Open = Callable[[dict[str, tuple[int, int]]], Source]
@@ -65,7 +71,7 @@ class Intake:
         self.arrived: deque[tuple[int, int]] = deque(maxlen=10_000)  #: last offset, moment of arrival (elapsed, ns)
         self.source: Source | None = None
         self.over, self.failure, self.error, self.restarts = False, None, "", 0
-        self._logged = 0
+        self._logged, self._held = 0, False
 
     @property
     def state(self) -> str:
@@ -75,6 +81,8 @@ class Intake:
         if self.error:
             return "reconnecting"
         status = getattr(self.source, "status", None)
+        if status and (now := status()).state == "STARTING" and now.error and self._held:
+            return "reconnecting"
         return status().state.lower() if status else "replay" if self.source else "starting"
 
     @property
@@ -106,7 +114,8 @@ class Intake:
         """Take in until the source is over or ``stop()``; try again after a failure, unless it is final.
 
         Before anything was logged, a sentence that says what is wrong with the source is final (``failure``). Later a
-        source that worked gets another try, with longer and longer pauses.
+        source that worked gets another try, with longer and longer pauses; so does one that cannot be reached now,
+        but was when the log got what it holds.
         """
         tries = 0
         while not self._stop.is_set():
@@ -119,7 +128,7 @@ class Intake:
                 break
             except Exception as error:
                 tries = 1 if self._logged > before else tries + 1
-                if not self._logged and isinstance(error, _FINAL):
+                if not self._logged and isinstance(error, _FINAL) and not (self._held and _away(error)):
                     self.failure = error
                     self._say("source refused", error=str(error))
                     break
@@ -133,11 +142,13 @@ class Intake:
         self._stop.wait(pause)
 
     def _take_in(self) -> None:
-        self.source = source = self._open(newest(self._log, self._part, self._symbols))
+        held = newest(self._log, self._part, self._symbols)
+        self._held = bool(held)
+        self.source = source = self._open(held)
         self._say("source opened", source=source.name)
         arrivals = self._live(source) if hasattr(source, "arrivals") else self._recorded(source)
         for accepted, rejected, at in arrivals:
-            if self._stop.is_set():
+            if self._stop.is_set() and not hasattr(source, "arrivals"):
                 return
             last = self._log.append(self._part, accepted, rejected, durable=False)
             self.error, self._logged = "", self._logged + len(accepted)
@@ -161,6 +172,11 @@ class Intake:
             for piece in paced.pieces(rows.iloc[skipped:]):
                 accepted, rejected = TRADES.accept(piece, source.symbols)
                 yield accepted, rejected, self._clock.elapsed()
+
+
+def _away(error: Exception) -> bool:
+    """Whether a source is only out of reach."""
+    return isinstance(error, Unreachable)
 
 
 def judged(rows: list[tuple], symbols: tuple[str, ...]) -> tuple[np.ndarray, pd.DataFrame | None]:

@@ -17,19 +17,26 @@ from rtml.sources.protocol import Source
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to follow: a source of the catalogue, its symbols, how much of the past first, how fast a recording."""
+    """What to follow: a source of the catalogue, its symbols, how much of the past first, how fast a recording.
+
+    ``record`` names a file that gets everything that an exchange sends.
+    """
 
     source: str = "kraken"
     symbols: tuple[str, ...] = ()
     backfill: str = "1h"
     speed: float = 1.0
     hours: float = 24.0
+    record: str = ""
     client_options: dict = field(default_factory=dict)
 
     def open(self, after: dict[str, tuple[int, int]] | None = None) -> Source:
         """The source; an exchange goes on behind the trades that are held already."""
-        about = {"symbols": self.symbols, "backfill": self.backfill, "hours": self.hours}
-        return open_source(self.source, **about, after=after or {}, client_options=self.client_options)
+        about = {"symbols": self.symbols, "backfill": self.backfill, "hours": self.hours, "record": self.record}
+        source = open_source(self.source, **about, after=after or {}, client_options=self.client_options)
+        if self.record and not hasattr(source, "arrivals"):
+            raise ValueError(f"only what an exchange sends is recorded, and {source.name} is none: leave out --record")
+        return source
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +46,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--symbols", default="", help="comma separated, the target first; the source's own when empty")
     parser.add_argument("--backfill", default=default.backfill, help="how much of an exchange's past to begin with")
     parser.add_argument("--speed", type=float, default=default.speed, help="of a recording; 0: as fast as possible")
+    parser.add_argument("--record", default="", help="file for all that an exchange sends; a source of the same later")
     parser.add_argument("--hours", type=float, default=default.hours, help="length of the synthetic market")
     parser.add_argument("--client-options", default="{}", help="JSON, laid over the options of an exchange's client")
 
@@ -50,7 +58,7 @@ def wanted(chosen: argparse.Namespace) -> Wanted:
     except json.JSONDecodeError as ex:
         raise ValueError(f"--client-options must be a JSON object, got {chosen.client_options!r}: {ex}") from ex
     symbols = tuple(s.strip() for s in chosen.symbols.split(",") if s.strip())
-    return Wanted(chosen.source, symbols, chosen.backfill, chosen.speed, chosen.hours, options)
+    return Wanted(chosen.source, symbols, chosen.backfill, chosen.speed, chosen.hours, chosen.record, options)
 
 
 def opened(folder: Path, what: Wanted) -> tuple[Recipe, Open]:

@@ -13,6 +13,7 @@ from loopback.tape import tapes
 
 from rtml.bars import Bars
 from rtml.events import events
+from rtml.recipe import Recipe
 from rtml.schema import TRADES
 from rtml.sources.exchange import Exchange
 from rtml.sources.patience import Patience
@@ -117,6 +118,26 @@ def check_tape(rows: pd.DataFrame, feed: Feed, unit: int = 1) -> dict[str, int]:
 
 def check_bars(rows: pd.DataFrame, feed: Feed, every: str) -> np.ndarray:
     """The bars of what came are those of an uninterrupted replay of the tape; the bars."""
+    came, whole = both(rows, feed)
+    got, true = (Bars(every, "1s", len(feed.tapes)).push(part) for part in (came, whole))
+    assert len(got) and len(got) <= len(true)
+    for name in got.dtype.names:
+        assert np.array_equal(got[name], true[name][: len(got)], equal_nan=got[name].dtype.kind == "f"), name
+    return got
+
+
+def check_predictions(rows: pd.DataFrame, feed: Feed, every: str) -> int:
+    """What came predicts and learns, bit by bit, what an uninterrupted replay of the tape does; how many questions."""
+    recipe = Recipe("crypto", tuple(feed.tapes), "loopback", bar=every, horizon=every)
+    got, true = (recipe.flow().push(part) for part in both(rows, feed))
+    for target, predictions in got.predictions.items():
+        assert predictions.tobytes() == true.predictions[target][: len(predictions)].tobytes(), target
+    assert got.y.tobytes() == true.y[: len(got.y)].tobytes()
+    return len(got.moment)
+
+
+def both(rows: pd.DataFrame, feed: Feed) -> tuple[np.ndarray, np.ndarray]:
+    """The events that came, and those of the tape from the first of them on."""
     symbols = tuple(feed.tapes)
     came, rejected = TRADES.accept(rows, symbols)
     assert rejected.empty, rejected
@@ -128,9 +149,4 @@ def check_bars(rows: pd.DataFrame, feed: Feed, every: str) -> np.ndarray:
             events(tape.time, key=key, id=tape.id, price=tape.price, size=tape.size, side=side)[tape.time >= first]
         )
     whole = np.concatenate(parts)
-    got = Bars(every, "1s", len(symbols)).push(came)
-    true = Bars(every, "1s", len(symbols)).push(whole[np.argsort(whole["time"], kind="stable")])
-    assert len(got) and len(got) <= len(true)
-    for name in got.dtype.names:
-        assert np.array_equal(got[name], true[name][: len(got)], equal_nan=got[name].dtype.kind == "f"), name
-    return got
+    return came, whole[np.argsort(whole["time"], kind="stable")]

@@ -9,7 +9,9 @@ from following import SOON, SYMBOLS, check_bars, check_tape, following, market, 
 from rtml.bars import Bars
 from rtml.clock import Clock
 from rtml.schema import TRADES
+from rtml.sources.capture import frame
 from rtml.sources.exchange import Exchange
+from rtml.sources.inbox import Inbox
 from rtml.sources.patience import Patience
 from rtml.sources.protocol import RAW, Source
 from rtml.sources.trouble import Refused
@@ -118,6 +120,22 @@ def test_a_dead_socket_is_noticed_and_closes_no_bar(exchange):
         check_recovery(follower, exchange)
         check_bars(follower.rows, exchange.feed, "1s")
     assert Patience().dead + Patience().beat < 5
+
+
+def test_whoever_takes_rows_too_slowly_loses_none_and_lets_no_more_than_so_many_wait(monkeypatch):
+    monkeypatch.setattr(Inbox.__init__, "__defaults__", (None, 300))
+    with market(seconds=60, rate=300, past=20) as exchange:
+        source = Exchange("kraken", SYMBOLS, backfill="15s", client_options=exchange.client_options, patience=SOON)
+        taken, most, slow = [], 0, 0
+        for rows, _ in source.arrivals():
+            taken, most = taken + rows, max(most, len(rows))
+            slow = source.status().counts.get("error:Slow", 0)
+            if slow >= 2:
+                break
+            threading.Event().wait(0.7)
+        kept = sum(len(thread.held) for thread in source._session.stitch.threads.values())
+    assert most <= 300 + 2 * 1000, "the limit, and a page of either symbol"
+    assert kept < 2000 and sum(check_tape(frame(taken), exchange.feed).values()) > 3000
 
 
 GARBAGE = {

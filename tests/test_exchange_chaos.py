@@ -1,4 +1,4 @@
-"""Random faults, one after another: every trade comes once and in order, and the bars are those of a quiet day."""
+"""Random faults, one after another: every trade comes once and in order, and bars and predictions are a quiet day's."""
 
 import os
 import threading
@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from following import check_bars, check_tape, following, market, wait_for
+from following import check_bars, check_predictions, check_tape, following, market, wait_for
 
 from rtml.sources.capture import Capture
 from rtml.sources.patience import Patience
@@ -73,7 +73,7 @@ def chaos(seconds: float, speed: float, seed: int, record: str) -> tuple:
     "seconds",
     [6.0, pytest.param(60.0, marks=pytest.mark.skipif(not DEEP, reason="a minute: set RTML_DEEP=1 (make test-deep)"))],
 )
-def test_a_stormy_session_gives_the_trades_and_bars_of_a_quiet_one(tmp_path, seconds):
+def test_a_stormy_session_gives_the_trades_bars_and_predictions_of_a_quiet_one(tmp_path, seconds):
     results = {}
 
     def run(speed):
@@ -87,7 +87,9 @@ def test_a_stormy_session_gives_the_trades_and_bars_of_a_quiet_one(tmp_path, sec
     assert set(results) == {1.0, 20.0}, "a session failed"
     for speed, (rows, feed, done, status) in results.items():
         counts = check_tape(rows, feed)
-        bars = check_bars(rows, feed, "1s" if speed == 1 else "10s")
+        every = "1s" if speed == 1 else "10s"
+        bars, asked = check_bars(rows, feed, every), check_predictions(rows, feed, every)
+        assert asked > seconds / 2
         assert min(counts.values()) > 50 and len(bars) > seconds / 2, (counts, len(bars))
         assert status.counts["reconnects"] >= len(done) // 4, (status, done)
         assert not (rows["kind"] == "gap").any()

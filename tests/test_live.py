@@ -29,6 +29,8 @@ from rtml.recipe import PART
 from rtml.registry import Registry
 from rtml.schema import TRADES
 from rtml.sources.capture import frame
+from rtml.sources.exchange import Exchange
+from rtml.sources.patience import Patience
 from rtml.store.journal import Reading
 from rtml.store.log import EventLog
 
@@ -351,9 +353,10 @@ def ready(url: str) -> bool:
         return False
 
 
-def test_a_live_exchange_end_to_end_with_a_restart(tmp_path):
+def test_a_live_exchange_end_to_end_with_a_restart_and_its_recording_gives_the_same(tmp_path):
+    record = str(tmp_path / "kraken.log")
     with market(seconds=1200, rate=10, speed=10.0, past=60) as exchange:
-        wanted = Wanted("kraken", SYMBOLS, backfill="30s", client_options=exchange.client_options)
+        wanted = Wanted("kraken", SYMBOLS, backfill="30s", record=record, client_options=exchange.client_options)
         for part in range(2):
             stop = threading.Event()
             with Live(tmp_path / "run", wanted, every="20s", out=lambda line: None) as session:
@@ -371,3 +374,102 @@ def test_a_live_exchange_end_to_end_with_a_restart(tmp_path):
         own = rows[(rows["kind"] == 0) & (rows["key"] == key)]
         assert len(own) > 100 and (np.diff(own["id"]) == 1).all(), "missing or double over the restart"
         assert (own["price"] == tape.price[own["id"] - tape.id[0]]).all()
+    with Live(tmp_path / "again", Wanted(record, speed=0.0), every="20s", port=None, out=lambda line: None) as session:
+        session.run(threading.Event(), once=True)
+    live, again = result(tmp_path / "run"), result(tmp_path / "again")
+    assert len(live["bars"]) > 4 and again["events"] == live["events"]
+    assert again["bars"] == live["bars"] and again["versions"] != [], "bars and predictions of the recording are others"
+
+
+def test_only_what_an_exchange_sends_is_recorded(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["--run", str(tmp_path / "run"), "--source", "synthetic", "--record", "x.log", "--port", "-1"])
+    assert "only what an exchange sends is recorded, and synthetic" in capsys.readouterr().err
+
+
+def test_a_restart_while_the_network_is_down_tries_again_and_a_wrong_source_still_ends(tmp_path):
+    hurried = Patience(dead=1.0, answer=2.0, start=0.5, longest=0.1)
+    with market(seconds=600, rate=20, speed=1.0, past=30) as exchange, EventLog(tmp_path / "events.db") as log:
+
+        def opens(symbols, after):
+            options = {"client_options": exchange.client_options, "patience": hurried}
+            return Exchange("kraken", symbols, backfill="10s", after=after, **options)
+
+        def intake(symbols=SYMBOLS):
+            taking = Hurried(lambda after: opens(symbols, after), log, PART, symbols)
+            taking.start()
+            return taking
+
+        exchange.fail(10**6, abort=True)
+        never = intake()
+        wait_for(lambda: never.failure, "one that was never there ends")
+        assert "could not be had within 0.5 s" in str(never.failure)
+        exchange.faults.clear()
+        first = intake()
+        wait_for(lambda: first.state == "live" and log.last(PART) > 20, "live")
+        first.stop()
+        exchange.fail(10**6, abort=True)
+        again, held = intake(), log.last(PART)
+        wait_for(lambda: again.state == "reconnecting", "the state says it")
+        wait_for(lambda: again.restarts >= 2, "another try")
+        assert again.failure is None and again.state == "reconnecting" and "could not be had" in again.trouble
+        exchange.faults.clear()
+        wait_for(lambda: again.state == "live" and log.last(PART) > held, "live again")
+        again.stop()
+        exchange.fail(10**6, status=451, body="restricted location")
+        blocked = intake()
+        wait_for(lambda: blocked.failure, "it ends")
+        assert "does not serve this place (HTTP 451)" in str(blocked.failure)
+        exchange.faults.clear()
+        wrong = intake(("ETH/USX",))
+        wait_for(lambda: wrong.failure, "it ends")
+        assert "kraken has no symbol ETH/USX; near to it: ETH/USD" in str(wrong.failure)
+
+
+def test_another_host_than_this_machine_needs_the_token_and_so_do_changes(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("RTML_TOKEN", raising=False)
+    where = ["--run", str(tmp_path / "run"), *REPLAY[:6], "--port", "0", "--host", "0.0.0.0"]
+    with pytest.raises(SystemExit):
+        main(where)
+    assert "host '0.0.0.0' can be reached from other machines" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists(), "nothing is begun"
+    monkeypatch.setenv("RTML_TOKEN", "a-secret-of-the-house")
+    with Live(tmp_path / "run", WANTED, every="3m", host="0.0.0.0", out=lambda line: None) as session:
+        session.run(threading.Event(), once=True)
+        url, asked = session.url.replace("0.0.0.0", "127.0.0.1"), {"version": "champion@2", "who": "me", "why": "try"}
+        assert httpx.post(f"{url}/promote", json=asked).status_code == 401
+        bearer = {"Authorization": "Bearer a-secret-of-the-house"}
+        assert httpx.post(f"{url}/promote", json=asked, headers=bearer).json() == {"serving": "champion@2"}
+
+
+def test_promotions_and_rollbacks_while_it_is_live_serve_the_very_next_request(tmp_path):
+    def newest() -> str:
+        return session.registry.versions("champion")["number"].max()
+
+    def changed(what: str, **about) -> str:
+        reply = httpx.post(f"{session.url}/{what}", json=about | {"who": "me", "why": "to see it"}, timeout=10)
+        serving = get(f"{session.url}/predict?symbol=ETH-USD")["version"]
+        return serving if serving == reply.json()["serving"] else f"{serving} after {reply.text}"
+
+    def tried() -> bool:
+        """Whether both did what they should, with no version of the training's own between."""
+        before = newest()
+        served = changed("promote", version="champion@1"), changed("rollback")
+        return newest() == before and served == ("champion@1", f"champion@{before}")
+
+    stop, wanted = threading.Event(), Wanted("synthetic", speed=1800.0, hours=24.0)
+    with Live(tmp_path / "run", wanted, every="2h", out=lambda _: None) as session:
+        thread = threading.Thread(target=session.run, args=(stop,), daemon=True)
+        thread.start()
+        wait_for(lambda: (get(f"{session.url}/health")["version"] or "champion@1") != "champion@1", "two versions")
+        bars = session.loop.bulletin.bars
+        assert any(tried() for _ in range(3))
+        wait_for(lambda: session.loop.bulletin.bars > bars, "it is still live")
+        asked = {"version": "champion@99", "who": "me", "why": "to see it fail"}
+        missing = httpx.post(f"{session.url}/promote", json=asked, timeout=10)
+        assert missing.status_code == 404 and "no version 'champion@99'" in missing.json()["error"]
+        stop.set()
+        thread.join(30)
+        ledger = session.registry.ledger("champion")
+        assert set(ledger["action"][ledger["why"] == "me: to see it"]) == {"promote", "rollback"}
+        assert not thread.is_alive()

@@ -227,6 +227,22 @@ def test_a_recording_is_never_overwritten(tmp_path):
         Recorder(path, "kraken", {}, now=1)
 
 
+def test_a_session_that_goes_on_after_a_kill_is_recorded_behind_what_was_held(tmp_path):
+    path, markets = recorded(tmp_path / "kraken.log"), {"ETH/USD": "ETH/USD", "BTC/USD": "BTC/USD"}
+    with path.open("ab") as file:
+        file.write(b'5 ["ws",{"channel":"tra')  # the machine stopped here
+    again = Recorder(path, "kraken", markets, now=6, again=True)
+    again.write(6, "begin", {"from": 0, "ETH/USD": [7, 7], "BTC/USD": [6, 5]})  # BTC's trade 7 was not yet logged
+    for kind, data in [("level", "ETH/USD"), ("level", "BTC/USD"), ("ws", told(7, "BTC/USD")), ("ws", told(8))]:
+        again.write(7, kind, data)
+    again.close()
+    rows = next(Capture(path).chunks())
+    assert rows[["symbol", "id"]].to_numpy().tolist() == [["ETH/USD", 7], ["BTC/USD", 7], ["ETH/USD", 8]]
+    for exchange, symbols in (("kraken", {"ETH/USD": "ETH/USD"}), ("coinbase", markets)):
+        with pytest.raises(FileExistsError, match="name another file to record to"):
+            Recorder(path, exchange, symbols, now=8, again=True)
+
+
 def test_another_file_is_no_capture(tmp_path):
     other = tmp_path / "trades.csv"
     other.write_text("time,price\n2024-01-01T00:00:01Z,2500.5\n")

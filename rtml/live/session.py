@@ -42,7 +42,9 @@ class Live:
     every
         Market time between two versions.
     port
-        Of the endpoint on 127.0.0.1, 0 for a free one; None: nothing is served.
+        Of the endpoint, 0 for a free one; None: nothing is served.
+    host
+        Where it listens; another host than this machine is refused without a token in the environment.
     out
         Gets a line a second.
     """
@@ -54,6 +56,7 @@ class Live:
         *,
         every: str = "10m",
         port: int | None = 0,
+        host: str = "127.0.0.1",
         out: Callable[[str], object] = print,
     ) -> None:
         self.recipe, opens = opened(folder, what)
@@ -63,12 +66,12 @@ class Live:
             self.log = stack.enter_context(EventLog(folder / "events.db"))
             self.registry = stack.enter_context(closing(Registry(folder / "registry")))
             live = self.recipe.source.startswith("exchange:")
-            clock = None if live else StreamClock()
-            self.service = stack.enter_context(closing(Service(folder / "predictions.db", clock)))
+            service = Service(folder / "predictions.db", None if live else StreamClock())
+            self.service = stack.enter_context(closing(service))
             self.intake = Intake(opens, self.log, PART, self.recipe.symbols, speed=what.speed, say=self._say)
             self.trainer = stack.enter_context(closing(self._trainer(every)))
             self.loop = self._loop(live)
-            self.url = stack.enter_context(self._endpoint(port)).url if port is not None else ""
+            self.url = stack.enter_context(self._endpoint(port, host)).url if port is not None else ""
             self._stack = stack.pop_all()
 
     def run(self, stop: threading.Event, *, seconds: float = 0.0, once: bool = False) -> None:
@@ -103,11 +106,11 @@ class Live:
         loop.remember(self.folder / "training.db", horizon, self._flow.operator.bars.every)
         return loop
 
-    def _endpoint(self, port: int) -> Endpoint:
+    def _endpoint(self, port: int, host: str) -> Endpoint:
         promotions = Promotions(self.registry, MODEL, self.service.clock, self.feed.refresh)
         app = make_app(self.service, self.feed.lineage, promotions)
         self.loop.bulletin.observe = app.counters.observe_tick
-        return Endpoint(app, port=port)
+        return Endpoint(app, port=port, host=host)
 
 
 @contextmanager

@@ -34,7 +34,8 @@ def main(arguments: list[str] | None = None) -> None:
     where = dict(port=chosen.port, host=chosen.host)
     if chosen.follow:
         with Follower(run_folder(chosen.run)) as follower:
-            serve_forever(make_app(follower.service, lineage=follower.lineage, access=access), **where)
+            app = make_app(follower.service, lineage=follower.lineage, promotions=follower, access=access)
+            serve_forever(app, **where)
     else:
         serve(Run(run_folder(chosen.run).resolve(), "serving"), access, where)
 

@@ -12,7 +12,9 @@ from rtml.recipe import Recipe
 from rtml.registry import Registry
 from rtml.run import claim
 from rtml.serving.bulletin import Bulletin
-from rtml.serving.feed import Feed
+from rtml.serving.feed import MODEL, Feed
+from rtml.serving.live_messages import PromoteRequest, RollbackRequest
+from rtml.serving.promotions import Promotions
 from rtml.serving.service import Service
 from rtml.serving.snapshot import StreamClock
 from rtml.store.journal import Reading
@@ -42,6 +44,19 @@ class Follower:
     def lineage(self, version: str) -> list[dict]:
         """A version and its parents, newest first."""
         return self._feed.lineage(version) if self._feed else []
+
+    def promote(self, request: PromoteRequest) -> str:
+        """Let a version serve; its name."""
+        return self._changes().promote(request)
+
+    def rollback(self, request: RollbackRequest) -> str:
+        """Let the champion before serve again; its name."""
+        return self._changes().rollback(request)
+
+    def _changes(self) -> Promotions:
+        if self._feed is None:
+            raise LookupError(f"there is no training in {self.folder.name} yet: start python -m rtml.training RUN")
+        return Promotions(self._registry, MODEL, self.service.clock, self._refresh)
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -1,7 +1,8 @@
 """A capture: everything that an exchange said and that became of the connection, one note a line, and its replay.
 
 A line is the moment of its reception in ns, a space, and JSON: ``[kind, data]`` of a note of ``Stitch``, messages and
-pages as the exchange sent them. The first line says which exchange and symbols.
+pages as the exchange sent them. The first line says which exchange and symbols; a session that goes on after a stop
+begins with such a line again, and with the trades behind which it goes on.
 """
 
 from __future__ import annotations
@@ -38,16 +39,22 @@ def frame(rows: list[tuple]) -> pd.DataFrame:
 
 
 class Recorder:
-    """Writes notes to a file; an existing one is never overwritten."""
+    """Writes notes to a file, each at once; an existing one is never overwritten.
 
-    def __init__(self, path: str | Path, exchange: str, markets: dict[str, str], now: int) -> None:
-        self.path = Path(path)
+    With ``again`` a file of the same exchange and symbols is written on: a session that goes on after a stop.
+    """
+
+    def __init__(self, path: str | Path, exchange: str, markets: dict[str, str], now: int, again: bool = False) -> None:
+        self.path, about = Path(path), {"exchange": exchange, "markets": markets}
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._file = (gzip.open if self.path.suffix == ".gz" else open)(self.path, "xb")
-        except FileExistsError as there:
-            raise FileExistsError(f"{path} is there already: name another file to record to") from there
-        self.write(now, "capture", {"exchange": exchange, "markets": markets})
+        zipped, there = self.path.suffix == ".gz", self.path.exists()
+        if there and (zipped or not again or header(self.path) != about):
+            raise FileExistsError(f"{path} is there already: name another file to record to")
+        if there:
+            _whole(self.path)
+        mode, at_once = ("xb", {}) if zipped else ("ab", {"buffering": 0})
+        self._file = (gzip.open if zipped else open)(self.path, mode, **at_once)
+        self.write(now, "capture", about)
 
     def write(self, now: int, kind: str, data) -> None:
         """Add one note."""
@@ -99,8 +106,12 @@ class Capture:
     def _replayed(self, path: Path) -> pd.DataFrame:
         stitch, rows = Stitch(self._markets), []
         for kind, data in _notes(path):
-            if kind != "capture":
-                rows += stitch.take(kind, understand(self._dialect, self._markets, kind, data))
+            if kind == "capture":
+                stitch = Stitch(self._markets)
+                continue
+            if kind == "begin":
+                rows = _upto(rows, data)
+            rows += stitch.take(kind, understand(self._dialect, self._markets, kind, data))
         table = frame(rows)
         table.loc[table["kind"] == "tick", "symbol"] = self.symbols[0]
         return table[table["symbol"].isin(self.symbols)].reset_index(drop=True)
@@ -120,6 +131,20 @@ def header(path: Path) -> dict | None:
         return None
     known = kind == "capture" and isinstance(data, dict) and data.get("exchange") in DIALECTS
     return data if known else None
+
+
+def _upto(rows: list[tuple], begin: dict) -> list[tuple]:
+    """Rows that a session which goes on found held: up to the newest trade behind which it goes on, of any symbol."""
+    held = {symbol: at[0] for symbol, at in begin.items() if symbol != "from" and at}
+    kept = [k for k, row in enumerate(rows) if row[1] == "trade" and row[6] <= held.get(row[0], -1)]
+    return rows[: kept[-1] + 1] if kept else []
+
+
+def _whole(path: Path) -> None:
+    """Cut off a torn last line."""
+    with path.open("rb+") as file:
+        text = file.read()
+        file.truncate(text.rfind(b"\n") + 1)
 
 
 def _notes(path: Path) -> Iterator[tuple[str, object]]:

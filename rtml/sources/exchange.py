@@ -55,7 +55,8 @@ class Exchange:
     seconds : float
         Stop after being live for so long; 0: until ``stop()``.
     record : str
-        File to record every message to; a source of the same events later. Empty: none.
+        File to record every message to; a source of the same events later. Empty: none. One that is there already is
+        written on where the session goes on behind trades that are held (``after``), and refused otherwise.
     client_options : dict
         Laid over the options of the ccxt client.
     after : dict
@@ -159,7 +160,7 @@ class Exchange:
             found = await markets(client, self._dialect, self.symbols, self._clock, self._patience, self._complain)
             session = Session(client, self._dialect, found, self._inbox.put, self._clock, self._patience)
             self._loop.set_exception_handler(lambda _, context: session.cut(_broken(context)))
-            self._session = session
+            self._session, session.crowded = session, lambda: self._inbox.crowded
             await self._run(session)
         finally:
             self._loop.set_exception_handler(lambda *_: None)
@@ -168,7 +169,7 @@ class Exchange:
     async def _run(self, session: Session) -> None:
         if self._record:
             now = self._clock.now()
-            session.recorder = Recorder(self._record, self._dialect.name, session.names, now)
+            session.recorder = Recorder(self._record, self._dialect.name, session.names, now, bool(self._plan[2]))
         try:
             await session.run(*self._plan)
         except GaveUp as error:

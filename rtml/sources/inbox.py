@@ -6,9 +6,15 @@ import threading
 
 from rtml.clock import Clock
 
+BACKLOG = 100_000  # rows that may wait: ten seconds of 10,000 trades a second
+
 
 class Inbox:
     """Rows put in by one thread and taken out by another, all that wait at once.
+
+    Nobody waits to put rows in, since a socket that is not read dies. Once ``limit`` rows wait it is ``crowded``: a
+    session then hangs up, asks for nothing until they were taken, and has REST fill in what it missed. So memory is
+    bounded, by the limit and one message or page, and no trade is lost.
 
     Examples
     --------
@@ -16,9 +22,13 @@ class Inbox:
     >>> inbox.put([(1,), (2,)]); inbox.put([(3,)]); inbox.end()
     >>> inbox.take(), inbox.take(), inbox.ended
     ([(1,), (2,), (3,)], [], True)
+    >>> inbox = Inbox(limit=2)
+    >>> inbox.put([(1,), (2,), (3,)]); inbox.crowded
+    True
     """
 
-    def __init__(self, clock: Clock | None = None) -> None:
+    def __init__(self, clock: Clock | None = None, limit: int = BACKLOG) -> None:
+        self.limit = limit
         self.ended, self.since, self._clock = False, 0, clock or Clock()
         self._rows: list[tuple] = []
         self._first = 0
@@ -31,6 +41,11 @@ class Inbox:
                 self._first = self._clock.elapsed()
             self._rows.extend(rows)
             self._news.notify()
+
+    @property
+    def crowded(self) -> bool:
+        """Whether as many rows wait as may."""
+        return len(self._rows) >= self.limit
 
     def end(self) -> None:
         """No more rows will come."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from rtml.clock import Clock
 from rtml.sources import trouble
@@ -26,6 +26,7 @@ class Refill:
         self.clock, self.patience = clock, patience
         self.note: Callable[[str, object], None] = lambda kind, data: None
         self.complain: Callable[[BaseException], None] = lambda error: None
+        self.room: Callable[[], Awaitable[None]] = _at_once  #: waits until rows may be brought
 
     async def beginnings(self, backfill: int, after: dict[str, tuple[int, int]]) -> dict:
         """The note ``begin``: behind which trade each symbol starts, ``backfill`` ns before the newest trade.
@@ -59,6 +60,7 @@ class Refill:
         """Ask for what follows the last trade in sequence until nothing is missing, or say that it cannot be had."""
         thread, doubted, began, tries = self.stitch.threads[symbol], None, 0, 0
         while thread.last is not None:
+            await self.room()
             last, slack = thread.last, _SLACK[min(tries, 4)] * _SECOND
             try:
                 answer, trades, _ = await self.page(
@@ -105,3 +107,7 @@ class Refill:
             raise GaveUp from error
         asked = trouble.asked_to_wait(error, self.client.last_response_headers)
         await asyncio.sleep(self.patience.pause(tries, asked))
+
+
+async def _at_once() -> None:
+    """Rows may be brought at any time."""

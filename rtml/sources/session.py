@@ -9,11 +9,11 @@ from contextlib import suppress
 
 from rtml.clock import Clock
 from rtml.sources import trouble
-from rtml.sources.capture import Recorder, understand
+from rtml.sources.capture import understand
 from rtml.sources.patience import Patience
 from rtml.sources.refill import Refill
 from rtml.sources.stitch import Stitch
-from rtml.sources.trouble import Refused, Silent
+from rtml.sources.trouble import Refused, Silent, Slow
 
 _SECOND = 10**9
 
@@ -35,16 +35,15 @@ class Session:
         self.names = {symbol: dialect.market(market) for symbol, market in markets.items()}
         self.stitch = Stitch(self.names)
         self.counts: Counter[str] = Counter()
-        self.state, self.error = "STARTING", ""
-        self.recorder: Recorder | None = None
+        self.state, self.error, self.recorder = "STARTING", "", None
+        self.crowded: Callable[[], bool] = lambda: False  #: whether as many rows wait to be taken as may
         self._deliver = deliver
         self._refill = Refill(client, dialect, markets, self.stitch, clock, patience)
-        self._refill.note, self._refill.complain = self.note, self.complain
+        self._refill.note, self._refill.complain, self._refill.room = self.note, self.complain, self._room
         self._hole, self._agreed, self._waiting = asyncio.Event(), asyncio.Event(), set()
         self._broken: Exception | None = None
         self._frame = self._moved = self._ticked = self._flushed = 0  # monotonic: last frame, trade, tick, flush
-        self._stamp: object = None
-        self._since: int | None = None  # monotonic: live for the first time
+        self._stamp, self._since = None, None  # since: monotonic, live for the first time
         self._farewells: set[asyncio.Task] = set()
 
     async def run(self, backfill: int, seconds: float, after: dict[str, tuple[int, int]]) -> None:
@@ -64,7 +63,8 @@ class Session:
             self.complain(error)
             self.state = "RECONNECTING"
             self.counts["reconnects"] += 1
-            self.note("behind", None)
+            self.note("behind", "slow" if isinstance(error, Slow) else None)
+            await self._room()
             tries = 0 if self.clock.elapsed() - began > 5 * _SECOND else tries + 1
             await asyncio.sleep(self.patience.pause(tries, self._dial_delay()))
 
@@ -122,12 +122,8 @@ class Session:
     async def _connection(self, seconds: float) -> Exception | None:
         """One connection, until it breaks (the error) or the session is over (None)."""
         self._agreed.clear()
-        self._waiting, self._broken, self._stamp, self._frame = (
-            set(self.names.values()),
-            None,
-            None,
-            self.clock.elapsed(),
-        )
+        self._waiting, self._broken, self._stamp = set(self.names.values()), None, None
+        self._frame = self.clock.elapsed()
         tasks = [asyncio.create_task(part) for part in (self._watch(), self._keep_level(), self._beat(seconds))]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -167,6 +163,8 @@ class Session:
             now = self.clock.elapsed()
             if self._broken:
                 raise self._broken
+            if self.crowded():
+                raise Slow("rows wait to be taken, as many as may: what comes now is fetched later")
             self._look(now)
             stalled, beaten = now - beaten, now
             if stalled < _SECOND and now - self._frame > self.patience.dead * _SECOND:
@@ -192,6 +190,11 @@ class Session:
         if self.stitch.time and quiet >= self.patience.tick * _SECOND and trusted > max(self._moved, self._ticked):
             self._ticked = trusted
             self.note("tick", self.stitch.time + trusted - self._moved)
+
+    async def _room(self) -> None:
+        """Wait until rows that wait were taken."""
+        while self.crowded():
+            await asyncio.sleep(self.patience.beat)
 
     def _dial_delay(self) -> float:
         return max(map(self.client.ws_dial_delay, self.client.ws_dial_backoff or {}), default=0.0)

@@ -88,8 +88,9 @@ class Stitch:
 
         ``begin`` says behind which trade each symbol begins, and from when rows are wanted; ``ws`` is what a message
         said (``Heard``); ``rest`` is a symbol, the trades of a page and how many were unreadable; ``behind`` says that
-        the connection was lost, ``level`` that a symbol has caught up; ``lost`` gives up what is missing, ``false``
-        drops an id that does not exist; ``tick`` tells the time of a quiet market.
+        the connection was lost (``slow``: let go, and trades that wait for one before them too), ``level`` that a
+        symbol has caught up; ``lost`` gives up what is missing, ``false`` drops an id that does not exist; ``tick``
+        tells the time of a quiet market.
         """
         self._out = []
         changed = getattr(self, "_" + kind)(data)
@@ -124,9 +125,11 @@ class Stitch:
         self.counts["broken"] += broken
         return self._offer(trades)
 
-    def _behind(self, _) -> list[Thread]:
+    def _behind(self, why: str | None) -> list[Thread]:
         for thread in self.threads.values():
             thread.behind = True
+            if why == "slow":
+                thread.held.clear()
         return list(self.threads.values())
 
     def _level(self, symbol: str) -> list[Thread]:

@@ -14,6 +14,14 @@ class Refused(RuntimeError):
     """Trying again does not help; its text says what does."""
 
 
+class Unreachable(Refused):
+    """It could not be had from the start: final for who begins, worth another try for who had it before."""
+
+
+class Slow(ConnectionError):
+    """Whoever takes the rows is slower than the market: the connection is let go, REST fills in what was missed."""
+
+
 class Rejected(ConnectionError):
     """A subscription that was not granted, for a reason that may pass."""
 
@@ -63,9 +71,9 @@ def unknown_symbol(exchange: str, symbol: str, markets) -> Refused:
     )
 
 
-def unreachable(exchange: str, seconds: float, error: BaseException) -> Refused:
+def unreachable(exchange: str, seconds: float, error: BaseException) -> Unreachable:
     """The error of an exchange that could not be had from the start."""
-    return Refused(
+    return Unreachable(
         f"{exchange} could not be had within {seconds:g} s, the last error was {brief(error)}: check the network and "
         "the exchange's status page, or set SOURCE to another exchange, to a recording, or to synthetic"
     )
