@@ -18,6 +18,7 @@ from rtml.figure_scores import (
     score_over_time,
     windowed_r2,
 )
+from rtml.figure_stages import freshness, stages
 
 __all__ = [
     "advice_front",
@@ -33,6 +34,7 @@ __all__ = [
     "feature_label_correlation",
     "feature_panel",
     "firings",
+    "freshness",
     "help_of_features",
     "label_delay",
     "latency",
@@ -43,6 +45,7 @@ __all__ = [
     "rhythm",
     "score_over_time",
     "spend_window",
+    "stages",
     "swaps",
     "terminal_risk",
     "truth_vs_learned",

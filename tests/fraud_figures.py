@@ -49,6 +49,15 @@ def daily(n=60):
     return pd.DataFrame({"day": T0 + np.arange(n) * DAY, "found": found, "alerts": 10, "frauds": found + 3})
 
 
+def staged(n=5):
+    value, names = (
+        np.linspace(0.02, 0.46, n),
+        ["batch score of the card", "batch score of the terminal", "hybrid", "d", "e"],
+    )
+    columns = {"average_precision": value, "low": 0.8 * value, "high": 1.2 * value}
+    return pd.DataFrame(columns | {"computed": 250_000, "used": 150_000}, index=names[:n])
+
+
 MODELS = ("logistic", "forest", "majority")
 DRAWN = {
     "alerts": lambda: figures.alerts(daily(), 10),
@@ -59,6 +68,8 @@ DRAWN = {
     "spend_window": window,
     "terminal_risk": risk,
     "ways_of_fraud": lambda: figures.ways_of_fraud(truth()),
+    "freshness": lambda: figures.freshness(staged(5)),
+    "stages": lambda: figures.stages(staged(5), 0.01),
 }
 NOTHING = {
     "alerts": lambda: figures.alerts(daily(0), 10),
@@ -69,6 +80,8 @@ NOTHING = {
     "spend_window": lambda: window(0),
     "terminal_risk": lambda: risk(0),
     "ways_of_fraud": lambda: figures.ways_of_fraud(truth(0)),
+    "freshness": lambda: figures.freshness(staged(0)),
+    "stages": lambda: figures.stages(staged(0), 0.01),
 }
 LITTLE = {
     "alerts": lambda: figures.alerts(daily(1), 10),
@@ -79,4 +92,6 @@ LITTLE = {
     "spend_window": lambda: window(1),
     "terminal_risk": lambda: risk(1),
     "ways_of_fraud": lambda: figures.ways_of_fraud(truth(1).assign(fraud=True, pattern="dear")),
+    "freshness": lambda: figures.freshness(staged(1)),
+    "stages": lambda: figures.stages(staged(1), 0.01),
 }

@@ -62,6 +62,8 @@ LAYERS = (  # lowest first; a module, or all modules of a package, imports only 
         "figure_scores",
         "figure_fraud",
         "figure_alerts",
+        "figure_stages",
+        "stages",
     ),
     ("arena",),
     ("gate",),

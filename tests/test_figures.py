@@ -273,7 +273,7 @@ def test_every_public_function_is_listed_and_tested():
     package = Path(figures.__file__).parent
     public = {
         node.name
-        for module in ("figure_data", "figure_scores", "figure_live", "figure_fraud", "figure_alerts")
+        for module in ("figure_data", "figure_scores", "figure_live", "figure_fraud", "figure_alerts", "figure_stages")
         for node in ast.parse((package / f"{module}.py").read_text()).body
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
     }

@@ -103,8 +103,7 @@ class Desk:
             row = self._take(events([asked.time], kind=PAYMENT, id=asked.id, **what))
             if not len(row.id):
                 raise Refused(409, f"payment {asked.id} was made before this desk opened: it has its answer")
-            x = dict(zip(self._operator.features.names, row.X[0].tolist(), strict=True))
-            said = self._service.predict_features(x)
+            said = self._predict(row.X[0], int(row.moment[0]))
             judged = Judged(
                 asked.id, said.return_bp, said.return_bp >= self._threshold, said.version, said.prediction_id
             )
@@ -137,7 +136,7 @@ class Desk:
         return app
 
     @contextmanager
-    def learning(self, trainer: Trainer, registry: Registry, model: str, pause: float = 0.1) -> Iterator[Desk]:
+    def learning(self, trainer: Trainer, registry: Registry, model: str, pause: float = 0.5) -> Iterator[Desk]:
         """Let a thread learn what the desk logs, and publish every version that is promoted, inside the block."""
         stop = threading.Event()
         publish(self._service, registry, model)
@@ -154,11 +153,18 @@ class Desk:
     def _learn(self, trainer: Trainer, registry: Registry, model: str, stop: threading.Event, pause: float) -> None:
         try:
             while not stop.wait(pause):
-                trainer.run()
+                trainer.run(self._log.last(self._part))  # what is there now: more arrives meanwhile
                 publish(self._service, registry, model)
             trainer.run()
         except BaseException as ex:
             self._error = ex
+
+    def _predict(self, x: np.ndarray, moment: int):
+        """Ask with the features of a payment; they are also the newest that ``/predict`` and ``/health`` know."""
+        names, serving = self._operator.features.names, self._service.snapshot
+        if serving is not None:
+            self._service.update_features(serving.target, moment, x, None)
+        return self._service.predict_features(dict(zip(names, x.tolist(), strict=True)))
 
     def _take(self, event: np.ndarray):
         if isinstance(self._service.clock, StreamClock):  # a replayed stream has its own time
