@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rtml.kernels import linear
+from rtml.kernels import calibration, linear
 from rtml.models import flat
 from rtml.models.boosted import CompiledBoosted, boosted_twin
+from rtml.models.calibrated import Calibrate, Calibrated
 from rtml.models.forest import CompiledForest, forest_twin
 from rtml.models.hoeffding import CompiledTree, tree_twin
 from rtml.models.river_model import RiverModel
@@ -73,7 +74,7 @@ class Compiled:
         return flat.describe(self._how)
 
 
-Twin = Compiled | CompiledTree | CompiledForest | CompiledBoosted
+Twin = Compiled | CompiledTree | CompiledForest | CompiledBoosted | Calibrated
 _TWINS = {twin.twin: twin for twin in (CompiledTree, CompiledForest, CompiledBoosted)}
 _OTHERS = (tree_twin, forest_twin, boosted_twin)
 
@@ -84,8 +85,8 @@ def compile(model, names: Sequence[str]) -> Twin | RiverModel:
     A twin exists for ``[StandardScaler |] [Clip |]`` and one of ``LinearRegression``, ``LogisticRegression`` (plain
     stochastic gradient descent at constant rates), ``RecursiveLeastSquares`` and ``RecursiveLogistic``. Whatever such a
     model has learned goes with it. A ``HoeffdingTreeClassifier`` on numeric features has one while it has learned
-    nothing, an ``AdaptiveRandomForest`` and a ``BoostedRefit`` of ours always. Any other model runs as it is, one event
-    at a time.
+    nothing, an ``AdaptiveRandomForest`` and a ``BoostedRefit`` of ours always, and so has ``Calibrate`` around a model.
+    Any other model runs as it is, one event at a time.
 
     Examples
     --------
@@ -97,6 +98,8 @@ def compile(model, names: Sequence[str]) -> Twin | RiverModel:
     'river'
     """
     names = check_names(names)
+    if type(model) is Calibrate and not model._map.line[calibration.ANSWERS]:
+        return Calibrated(compile(model.model, names), model.every, model.forgetting, model.after)
     translated = translate(model, names)
     if translated is None:
         return next((twin for build in _OTHERS if (twin := build(model, names))), None) or RiverModel(model, names)
@@ -119,6 +122,10 @@ def restore(state: dict) -> Twin | RiverModel:
         return restore(state["served"])
     if state.get("kind") != Compiled.kind:
         return RiverModel.of(state)
+    if state.get("twin") == Calibrated.twin:
+        model = Calibrated(restore(state["model"]), **state["how"])
+        model.load(state)
+        return model
     if state.get("twin") in _TWINS:
         return _TWINS[state["twin"]].of(state)
     how = np.array(state["how"])

@@ -10,6 +10,7 @@ from river import base, linear_model, optim, preprocessing, tree
 
 from rtml.models.baselines import AR1, Majority, RidgeRefit, RunningMean, Zero
 from rtml.models.boosted import BoostedRefit
+from rtml.models.calibrated import Calibrate
 from rtml.models.clip import Clip
 from rtml.models.forest import AdaptiveRandomForest
 from rtml.models.recursive_logistic import RecursiveLogistic
@@ -64,6 +65,9 @@ ZOO = {
     "recursive_logistic": Entry(
         "linear", _recursive_logistic, "logistic regression of second order, forgetting 0.99999: rare classes from few"
     ),
+    "calibrated_logistic": Entry(
+        "linear", lambda: Calibrate(_recursive_logistic()), "the same, its probabilities corrected by the answers"
+    ),
     "tree": Entry("tree", _tree, "river's Hoeffding tree regressor"),
     "hoeffding": Entry("tree", _hoeffding, "river's Hoeffding tree for two classes, which splits on rare ones too"),
     "forest": Entry("tree", AdaptiveRandomForest, "ten Hoeffding trees, each replaced when it becomes worse"),
@@ -71,6 +75,9 @@ ZOO = {
         "refit",
         _boosted,
         "boosted trees fitted again from scratch every 67,000 answers, a week of payments, on all so far",
+    ),
+    "calibrated_forest": Entry(
+        "tree", lambda: Calibrate(AdaptiveRandomForest()), "the forest, its probabilities corrected by the answers"
     ),
     "ridge_hourly": Entry("refit", RidgeRefit, "a ridge fitted again from scratch every 360 answers on all so far"),
     "ridge_once": Entry("refit", lambda: RidgeRefit(every=720, fits=1), "a ridge fitted once, after 720 answers"),

@@ -1,0 +1,150 @@
+"""Online calibration of probabilities as compiled transitions: a line through log odds, learned from what was said.
+
+``line`` holds the slope and intercept learned so far, their covariance (three numbers), how many answers they come
+from, and how many maps are in use. ``since`` and ``maps`` hold the maps published so far: from which moment, with what
+slope and intercept. A prediction is made with the newest map; an answer finds the map of its question's moment, undoes
+it, and so knows what the model itself had said. Map 0 is the identity, for questions asked before the model had learned
+``AFTER`` answers: what an untaught model says teaches nothing.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit, types
+
+SLOPE, INTERCEPT, VARIANCE, COVARIANCE, VARIANCE_INTERCEPT, ANSWERS, HELD, AFTER = range(8)
+MOST = 4096  # maps kept; the answer of a question older than all of them teaches nothing
+LEAST_SLOPE, PRIOR_SLOPE, PRIOR_INTERCEPT = 0.05, 0.25, 4.0  # a map must rise; variances before the first answer
+_TINY = 1e-9  # probabilities are held this far from 0 and 1
+
+_table = types.Array(types.float64, 2, "C", readonly=True)
+_row = types.Array(types.float64, 1, "C", readonly=True)
+_whole = types.Array(types.int64, 1, "C", readonly=True)
+_vector = types.Array(types.float64, 1, "C")
+_model = (_vector, types.Array(types.int64, 1, "C"), types.Array(types.float64, 2, "C"))  # line, since, maps
+_options = {"cache": True, "nogil": True, "error_model": "numpy"}
+_part = njit(error_model="numpy", nogil=True)
+
+
+@_part
+def _odds(p):
+    p = min(max(p, _TINY), 1.0 - _TINY)
+    return math.log(p / (1.0 - p))
+
+
+@_part
+def _share(odds):
+    return 1.0 / (1.0 + math.exp(-odds))
+
+
+@_part
+def _publish(moment, every, line, since, maps):
+    """Put what was learned in use, at the first question of every span of time."""
+    held = int(line[HELD])
+    if held == 1 or since[held - 1] // every == moment // every:
+        return
+    if held == MOST:
+        since[: MOST // 2], maps[: MOST // 2] = since[MOST // 2 :].copy(), maps[MOST // 2 :].copy()
+        held = MOST // 2
+    since[held], maps[held, 0], maps[held, 1] = moment, line[SLOPE], line[INTERCEPT]
+    line[HELD] = held + 1.0
+
+
+@_part
+def _learn(odds, y, forgetting, line):
+    """One step of second order for a logistic line (see ``rtml.models.recursive_logistic``), the slope kept rising."""
+    p = _share(line[SLOPE] * odds + line[INTERCEPT])
+    a, b, c = line[VARIANCE], line[COVARIANCE], line[VARIANCE_INTERCEPT]
+    g, k = a * odds + b, b * odds + c
+    weight = max(p * (1.0 - p), 1e-6)
+    spread = (g * odds + k) + forgetting / weight
+    step = (y - p) / weight / spread
+    line[SLOPE] = max(line[SLOPE] + g * step, LEAST_SLOPE)
+    line[INTERCEPT] += k * step
+    a, b, c = a - g * g / spread, b - g * k / spread, c - k * k / spread
+    fade = 1.0 / forgetting if max(a / PRIOR_SLOPE, c / PRIOR_INTERCEPT) < forgetting else 1.0
+    line[VARIANCE], line[COVARIANCE], line[VARIANCE_INTERCEPT] = a * fade, b * fade, c * fade
+
+
+@_part
+def _place(moment, line, since):
+    """The map that was in use at a moment."""
+    return max(np.searchsorted(since[: int(line[HELD])], moment, side="right") - 1, 0)
+
+
+@_part
+def _said(prediction, own):
+    """Log odds that the model itself had given where this was said by a map."""
+    q = min(max(prediction, 1e-300), 1.0 - 2.0**-53)
+    return (math.log(q / (1.0 - q)) - own[1]) / own[0]
+
+
+@_part
+def _take(prediction, y, moment, known, forgetting, line, since, maps):
+    """Learn an answer, or count it where the model was not ready when it was asked."""
+    line[ANSWERS] += 1.0
+    place = _place(moment, line, since)
+    if place > 0:
+        _learn(_said(prediction, maps[place]), y, forgetting, line)
+    elif (
+        line[HELD] == 1.0 and line[ANSWERS] >= line[AFTER]
+    ):  # a question of the moment when this is known was asked before
+        since[1], maps[1, 0], maps[1, 1] = known + 1, 1.0, 0.0
+        line[HELD] = 2.0
+
+
+@njit(types.float64(types.float64, *_model), **_options)
+def calibrate(p, line, since, maps):
+    """A model's probability by the newest map."""
+    own = maps[int(line[HELD]) - 1]
+    return _share(own[0] * _odds(p) + own[1])
+
+
+@njit(types.void(types.int64, types.int64, *_model), **_options)
+def publish(moment, every, line, since, maps):
+    """A question of this moment is about to be asked."""
+    _publish(moment, every, line, since, maps)
+
+
+@njit(types.void(types.float64, types.float64, types.int64, types.int64, types.float64, *_model), **_options)
+def learn(prediction, y, moment, known, forgetting, line, since, maps):
+    """Learn from what was said at a moment and what came of it."""
+    _take(prediction, y, moment, known, forgetting, line, since, maps)
+
+
+@njit(types.void(types.float64, types.float64, types.float64, *_model), **_options)
+def learn_now(p, y, forgetting, line, since, maps):
+    """Learn from a model's own probability, and use it from now on: where no times are known."""
+    line[ANSWERS] += 1.0
+    if line[ANSWERS] > line[AFTER]:
+        held = int(line[HELD])
+        _learn(_odds(p), y, forgetting, line)
+        maps[held - 1, 0], maps[held - 1, 1] = line[SLOPE], line[INTERCEPT]
+
+
+_chunk = (_row, _row, _row, _whole, _whole, _whole, types.int64, types.int64, types.float64, _vector)
+
+
+@njit(types.int64(*_chunk, *_model), **_options)
+def replay(own, y, earlier, moment, known, order, until, every, forgetting, predictions, line, since, maps):
+    """Calibrate what a model says to new questions, while answers of these and of earlier ones come in their time.
+
+    ``own`` are the model's probabilities for the new questions, ``earlier`` what was said to the ones before;
+    ``moment``, ``y`` and ``known`` are of both. Times as in :func:`rtml.kernels.linear.replay_descent`.
+    """
+    n, before, told = len(own), len(earlier), 0
+    for t in range(n + 1):
+        limit = moment[before + t] - 1 if t < n else until
+        while told < len(order) and known[order[told]] <= limit:
+            i = order[told]
+            told += 1
+            if not math.isnan(y[i]):
+                said = earlier[i] if i < before else predictions[i - before]
+                _take(said, y[i], moment[i], known[i], forgetting, line, since, maps)
+        if t < n:
+            _publish(moment[before + t], every, line, since, maps)
+            newest = maps[int(line[HELD]) - 1]
+            predictions[t] = _share(newest[0] * _odds(own[t]) + newest[1])
+    return told
