@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -75,7 +76,7 @@ class FeatureSet:
         wait = -1 if lateness is None else 0 if lateness == "0s" else span(lateness)
         self._windows = Windows(program, wait, keys)
 
-    @property
+    @cached_property
     def definition(self) -> str:
         """Hash of every name, formula and default, of categories and lateness: it changes when a feature does."""
         lines = [f"{f.name} = {f.formula} ?? {f.default}" for f in self.features]
@@ -144,7 +145,7 @@ class FeatureSet:
         return as_rows(self.inputs, table)
 
     def _numbers(self, rows, n: int) -> np.ndarray:
-        if isinstance(rows, Mapping | pd.DataFrame):
+        if not isinstance(rows, np.ndarray) and isinstance(rows, Mapping | pd.DataFrame):
             rows = self.rows(rows)
         return np.ascontiguousarray(rows, np.float64).reshape(n, len(self.columns))
 

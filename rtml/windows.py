@@ -42,16 +42,15 @@ class Windows:
         """Take rows, or reads where ``mode`` says so, into ``out``; ``mode`` may be one for all."""
         for a in range(0, len(time), _PIECE):
             piece = slice(a, a + _PIECE)
-            keys = self._rows(ids[piece], mode[piece] if len(mode) > 1 else mode)
             modes = mode[piece] if len(mode) > 1 else mode
-            self._run(np.ascontiguousarray(time[piece]), keys, modes, rows[piece], out[piece])
+            self._run(time[piece], self._rows(ids[piece], modes), modes, rows[piece], out[piece])
             if len(self.keys) >= self._sweep_at and self.control[layout.LATENESS] >= 0:
                 self.sweep()
 
     def _rows(self, ids: np.ndarray, mode: np.ndarray) -> np.ndarray:
         """Rows of keys: 0 for a key that is only read and unknown, so that reading adds nobody."""
         if mode.size == 1:
-            return 1 + (self.keys.rows(ids) if mode[0] == layout.PUSH else self.keys.find(ids))
+            return (self.keys.rows(ids) if mode[0] == layout.PUSH else self.keys.find(ids)) + 1
         stored = mode == layout.PUSH
         self.keys.rows(ids[stored])
         return 1 + self.keys.find(ids)

@@ -160,6 +160,15 @@ def _ask_for_rows(key, c):
             prefetch(c[at.QUEUES] + units * key[BASE] + 8 * place)
 
 
+@numba.njit(forceinline=True)
+def _ask_ahead(i, keys, ints, c):
+    """The memory of the keys that come next, and of the rows of those whose key is there already."""
+    if i + 8 < keys.size:
+        _ask_for_key(keys[i + 8], c)
+    if i + 4 < keys.size:
+        _ask_for_rows(ints[keys[i + 4]], c)
+
+
 _i8, _f8 = numba.int64, numba.float64
 
 
@@ -190,10 +199,7 @@ def run(c, start, time, keys, mode, rows, out):
     held, blank = work[nodes.shape[0] + floats.shape[1] :][: helds.shape[0]], work[work.size - c[at.N_COLUMNS] :]
     ticks = c[at.N_INTS] - every.size
     for i in range(start, time.size):
-        if i + 8 < keys.size:
-            _ask_for_key(keys[i + 8], c)
-        if i + 4 < keys.size:
-            _ask_for_rows(ints[keys[i + 4]], c)
+        _ask_ahead(i, keys, ints, c)
         key, kept, what = ints[keys[i]], floats[keys[i]], mode[min(i, mode.size - 1)]
         if quiet(key, kept, control, ewms):
             forget(key, kept, control, times)
