@@ -176,6 +176,8 @@ class Monitor:
         """The alert of columns that moved: the damage is measured where answers have come, else estimated."""
         losses, away = self._losses[k], sorted({*columns, *self._away()})
         shares = self._shifts(k, columns)
+        if what == "joint":  # neither moved: both take part alike
+            shares, away = np.bincount(columns, minlength=self._d) / len(columns), self._away()
         damage, n = losses.since(self._join.asked - self._lately) if losses.settled else (None, 0)
         basis = "measured"
         if losses.settled and damage != damage:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -20,25 +20,26 @@ from rtml.sources.drifting import KINDS, Drifting, drifting
 SETTLED = 1000  # rows of a stream that a model learns first, and no detector is fed
 
 
-def feeds(stream: Drifting, model: str = "logistic") -> dict[str, np.ndarray]:
-    """What detectors are fed when a model learns a stream of yes and no, answer by answer, from row ``SETTLED`` on."""
-    done = progressive(build(model), stream.questions)
-    p, y = done.predictions, done.y
-    rows = {"loss": (p - y) ** 2, "error": ((p > 0.5) != (y > 0.5)).astype(float), "prediction": p}
-    return {feed: values[SETTLED:] for feed, values in (rows | {"features": stream.questions.X}).items()}
+def feeds(questions: Questions, model: str = "logistic") -> dict[str, np.ndarray]:
+    """What detectors are fed when a model learns a stream of yes and no, answer by answer; losses as answers come."""
+    done = progressive(build(model), questions)
+    order = np.argsort(done.known, kind="stable")
+    order = order[done.scored[order]]
+    p, y = done.predictions[order], done.y[order]
+    rows = {"loss": (p - y) ** 2, "error": ((p > 0.5) != (y > 0.5)).astype(float)}
+    return rows | {"prediction": done.predictions, "features": questions.X}
 
 
-def alarms(stream: Drifting, names: Iterable[str] = tuple(DETECTORS), model: str = "logistic") -> dict[str, np.ndarray]:
-    """Rows of a stream at which each detector raises an alarm.
+def alarms(fed: Mapping[str, np.ndarray], names: Iterable[str] = tuple(DETECTORS)) -> dict[str, np.ndarray]:
+    """Rows of what is fed at which each detector raises an alarm; it begins behind the first ``SETTLED``.
 
     Examples
     --------
-    >>> found = alarms(drifting("sudden", n=6000), ["adwin", "psi"])
+    >>> found = alarms(feeds(drifting("sudden", n=6000).questions), ["adwin", "psi"])
     >>> [int(rows[0]) for rows in found.values()]
     [3175, 3149]
     """
-    fed = feeds(stream, model)
-    return {name: detector(name).push(fed[DETECTORS[name].feed]) + SETTLED for name in names}
+    return {name: detector(name).push(fed[DETECTORS[name].feed][SETTLED:]) + SETTLED for name in names}
 
 
 def outcome_of(progress: Progress, questions: Questions, target: str = "y") -> Outcome:
@@ -106,7 +107,7 @@ def delays_and_false_alarms(
         for seed in range(seeds):
             stream = drifting(kind, n=still if kind == "none" else n, seed=seed)
             quiet = np.searchsorted(stream.questions.moment, stream.changes[0]) if stream.changes else still
-            for name, rows in alarms(stream, names, model).items():
+            for name, rows in alarms(feeds(stream.questions, model), names).items():
                 row, (delays, changes, false) = found[name, kind], judge(stream, rows)
                 row[0] += delays
                 row[1:] = [row[1] + changes, row[2] + false, row[3] + int(quiet) - SETTLED]

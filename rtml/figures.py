@@ -7,8 +7,10 @@ models are, and how they live. A figure is the value of its cell: ``run.figure("
 from rtml.figure_advice import advice_front, benefit_of_frequency, cost_of_training, firings
 from rtml.figure_alerts import alerts, cost_curve, precision_recall
 from rtml.figure_data import arrivals, delay_timeline, feature_label_correlation, feature_panel, market
+from rtml.figure_drift import harm_of_alerts, known_again, what_detectors_see
 from rtml.figure_fraud import label_delay, rhythm, spend_window, terminal_risk, ways_of_fraud
 from rtml.figure_intervals import coverage_over_time, help_of_features
+from rtml.figure_lineage import lineage, loop
 from rtml.figure_live import latency, swaps, truth_vs_learned, versions, weights_over_time
 from rtml.figure_scores import (
     calibration,
@@ -35,9 +37,13 @@ __all__ = [
     "feature_panel",
     "firings",
     "freshness",
+    "harm_of_alerts",
     "help_of_features",
+    "known_again",
     "label_delay",
     "latency",
+    "lineage",
+    "loop",
     "market",
     "paired_difference",
     "precision_recall",
@@ -52,5 +58,6 @@ __all__ = [
     "versions",
     "ways_of_fraud",
     "weights_over_time",
+    "what_detectors_see",
     "windowed_r2",
 ]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rtml.detection import alarms, delays_and_false_alarms, judge, side_by_side
+from rtml.detection import alarms, delays_and_false_alarms, feeds, judge, side_by_side
 from rtml.drift.catalogue import DEFAULT, DETECTORS, catalogue, detector
 from rtml.sources.drifting import drifting
 
@@ -48,7 +48,7 @@ def test_the_table_side_by_side_has_a_column_a_kind(table):
 
 
 def test_every_detector_of_the_catalogue_runs_and_others_are_refused():
-    found = alarms(drifting("sudden", n=3000))
+    found = alarms(feeds(drifting("sudden", n=3000).questions))
     assert set(found) == set(DETECTORS) == set(catalogue()["name"])
     with pytest.raises(LookupError, match="no detector 'odd'; there are: adwin,"):
         detector("odd")

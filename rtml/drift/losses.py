@@ -36,7 +36,7 @@ class Losses:
         self._scale = 0.0
         self.effects: Effects | None = None
         self.says: Effects | None = None
-        self._lean = np.zeros((2, d - 1))  # mean and variance of error times score, in the reference
+        self._lean = np.zeros(d - 1)  # mean of error times score, in the reference
 
     def push(self, bins: Bins, codes: np.ndarray, number: np.ndarray, p: np.ndarray, y: np.ndarray) -> Iterator[int]:
         """Take answers in order; stop at each with which the loss is seen to have risen, and say its place."""
@@ -83,13 +83,16 @@ class Losses:
         """How much of the loss of the last ``n`` answers each feature's law makes, as shares; 0 of those not certain.
 
         Where the law of an answer changes along a feature, errors begin to lean on it: the mean of error times score
-        leaves what it was. Its square is what following the new law along that feature alone would save.
+        leaves what it was. A regression of the errors on all scores shares this out, so that a feature is not blamed
+        for another that happens to go with it; what a feature accounts for is what following its new law would save.
         """
-        rest, _, codes = self._window_rows()
-        lean, spread = self._leaning(bins, codes[-n:], rest[-n:])
-        moved = lean - self._lean[0]
-        certain = np.abs(moved) > _CERTAIN * np.sqrt(spread / max(n, 1) + self._lean[1] / self._reference)
-        saved = np.where(certain, moved**2, 0.0)
+        error, _, codes = (rows[-n:] for rows in self._window_rows())
+        z = self._scores(bins, codes)
+        moved = (z * error).mean(axis=1) - self._lean
+        inverse = np.linalg.inv(z @ z.T / n + 0.05 * np.eye(len(z)))
+        weight = inverse @ moved
+        doubt = np.sqrt(np.diag(inverse) * (error**2).mean() * (1 / n + 1 / self._reference))
+        saved = np.where(np.abs(weight) > _CERTAIN * doubt, np.maximum(weight * moved, 0.0), 0.0)
         return saved / saved.sum() if saved.any() else saved
 
     @property
@@ -135,7 +138,7 @@ class Losses:
         self._scale = 0.0 if np.isin(answers.round(9), (0.0, 1.0)).all() else max(self.usual, 1e-300)
         self.effects = Effects.fitted(self._codes, error**2, own.shares)
         self.says = Effects.fitted(self._codes[:, :-1], said, own.shares[:-1])
-        self._lean = np.stack(self._leaning(bins, self._codes, error))
+        self._lean = (self._scores(bins, self._codes) * error).mean(axis=1)
         self._detector.push(self._bounded(error))
         last = slice(self._reference - self._window, None)
         self._codes, self._rest, self._number = self._codes[last], self._rest[last], self._number[last]
@@ -146,8 +149,6 @@ class Losses:
         order = (np.arange(len(self._rest)) + self._seen) % len(self._rest)
         return self._rest[order, 0], self._number[order], self._codes[order]
 
-    def _leaning(self, bins: Bins, codes: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and variance of error times the normal score of every feature."""
-        scores = bins.scores[self._columns[:-1]]
-        z = np.take_along_axis(scores, codes[:, :-1].T.astype(np.int64), axis=1)
-        return (z * error).mean(axis=1), (z * error).var(axis=1)
+    def _scores(self, bins: Bins, codes: np.ndarray) -> np.ndarray:
+        """Normal scores of the features, a row each."""
+        return np.take_along_axis(bins.scores[self._columns[:-1]], codes[:, :-1].T.astype(np.int64), axis=1)

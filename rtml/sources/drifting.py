@@ -16,6 +16,7 @@ import pandas as pd
 
 from rtml.clock import moment, span
 from rtml.questions import Questions
+from rtml.sources.replay import place
 
 START = moment("2025-01-06T00:00:00+00:00")
 NAMES = ("x1", "x2", "x3", "x4", "idle1", "idle2")
@@ -104,9 +105,10 @@ def recorded(
     Two classes become 0 and 1, in the order of their names (DOWN 0, UP 1). ``positive`` names the one that is 1, which
     a file of more classes needs. Elec2 has its own half hours as moments; elsewhere one question comes ``every`` span.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path} is missing: name a Parquet file with a column {target!r}")
-    frame = pd.read_parquet(path)
+    try:
+        frame = pd.read_parquet(place(str(path))[1])
+    except FileNotFoundError as ex:
+        raise FileNotFoundError(f"{path} is missing: name a Parquet file with a column {target!r}") from ex
     if target not in frame:
         raise LookupError(f"{path} has no column {target!r}; there are: {', '.join(frame)}")
     y = _binary(frame.pop(target), positive)
