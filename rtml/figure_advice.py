@@ -92,6 +92,7 @@ def benefit_of_frequency(frame: pd.DataFrame, shortest: float = 0.0):
         place = dict(xytext=(5, 8), textcoords="offset points", color=GREEN, fontsize=9.5)
         ax.annotate("a tenth of the shortest concept", (shortest / 10, 0.0), **place)
     ax.set(xscale="log", xlabel="answers between two publications (log scale)", ylabel="share of the benefit kept")
+    ax.xaxis.set_major_formatter("{x:g}")
     ax.set_title("1: as good as publishing after every answer; 0: as good as never again; band: over streams")
     return figure
 
@@ -139,11 +140,7 @@ def cost_of_training(frame: pd.DataFrame):
     need(frame, ("model", "training", "samples", "cpu_seconds", "loss"), "cost_of_training")
     figure, axes = canvas("What does training from scratch cost, and what does it buy?", 1, 3, 3.8)
     models, ways = list(dict.fromkeys(frame["model"])), list(dict.fromkeys(frame["training"]))
-    columns = {
-        "samples": "samples learned (log scale)",
-        "cpu_seconds": "CPU seconds (log scale)",
-        "loss": "loss a question",
-    }
+    columns = {"samples": "samples learned", "cpu_seconds": "CPU seconds", "loss": "loss a question"}
     for ax, (column, label) in zip(axes[0], columns.items(), strict=True):
         for place, (way, colour) in enumerate(zip(ways, (ORANGE, BLUE, GREEN, GREY), strict=False)):
             rows = frame[frame["training"] == way].set_index("model").reindex(models)
@@ -152,7 +149,5 @@ def cost_of_training(frame: pd.DataFrame):
         ax.set_xticks(range(len(models)), models)
         ax.set_title(label)
         ax.grid(axis="x", visible=False)
-        if column != "loss":
-            ax.set_yscale("log")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
