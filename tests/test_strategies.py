@@ -229,6 +229,18 @@ def test_the_reservoir_holds_every_answer_with_the_same_chance():
     assert counts.sum() == 4000 and counts.min() > 20 and counts.max() < 63  # 40 each, four deviations
 
 
+@pytest.mark.parametrize("schedule", ["continual", "stateful every 100ns", "stateful on drift"])
+def test_what_goes_on_keeps_no_answer(schedule):
+    sizes = []
+    for n in (100, 1000):
+        model = strategy(schedule)
+        progressive(model, stream(n, delays=1))
+        model.publications()
+        assert model.trainee.samples == n and model.trainee.state["recent"] is None
+        sizes.append(len(checkpoint.dumps(model.state)))
+    assert abs(sizes[1] - sizes[0]) < 200  # numbers grow by digits, not by rows
+
+
 def test_a_state_of_another_schedule_is_refused():
     with pytest.raises(ValueError, match="this strategy is 'stateful every 1h' with seed 3"):
         strategy("stateful every 1h").load(strategy("stateful every 2h").state)
