@@ -84,7 +84,8 @@ class Monitor:
     def push(self, outcome) -> list[Happening]:
         """Take what a chunk of events led to; any cutting of them gives the same happenings and state."""
         rows = np.column_stack([outcome.X, *(outcome.predictions[target] for target in self.targets)])
-        rows = np.nan_to_num(rows, nan=_HUGE, posinf=_HUGE, neginf=-_HUGE)  # a model that left the numbers is an alarm
+        if not np.isfinite(rows).all():  # a model that left the numbers is an alarm
+            rows = np.nan_to_num(rows, nan=_HUGE, posinf=_HUGE, neginf=-_HUGE)
         answers, happened, told, start = (outcome.answered, outcome.y, outcome.known), [], 0, 0
         while start < len(rows):
             end = min(start + self._moves.every - self._join.asked % self._moves.every, len(rows))

@@ -1,6 +1,9 @@
 """Alerts say what moved, what harm it does and where that comes from, harm first; nothing but harm ranks high."""
 
+from contextlib import closing
+
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,10 +14,16 @@ from rtml.clock import NEVER, span
 from rtml.detection import outcome_of, watched
 from rtml.flow import Outcome
 from rtml.happenings import Watchers, frame
+from rtml.ingest import ingest
 from rtml.models.zoo import build
 from rtml.progressive import progressive
 from rtml.questions import Questions
+from rtml.recipe import PART, Recipe
+from rtml.registry import Registry
+from rtml.sources.catalogue import open_source
 from rtml.sources.drifting import NAMES, drifting
+from rtml.store.log import EventLog
+from rtml.training import Trainer
 
 SMALL = {"settle": 100, "reference": 300, "window": 150}
 TARGETS = {"y": np.asarray, "late": lambda y: np.where(y > 0.5, y, np.nan)}
@@ -185,3 +194,24 @@ def test_it_is_a_watcher_whose_table_can_be_ranked():
 def test_what_cannot_be_is_said():
     with pytest.raises(ValueError, match="settle and reference must be multiples of 50, got 30 and 1000"):
         Monitor(["a"], {"y": np.asarray}, settle=30)
+
+
+def test_a_training_with_a_monitor_commits_the_same_happenings_in_any_chunks(tmp_path):
+    source, found = open_source("synthetic", hours=1.5), []
+    with EventLog(tmp_path / "events.db") as log:
+        ingest(source, log, PART)
+        for chunk in (700, 5000):
+            flow = Recipe("crypto", source.symbols, source.name).flow()
+            registry, store = Registry(tmp_path / f"registry{chunk}"), tmp_path / f"{chunk}.db"
+            monitor = Monitor.of(flow, settle=50, reference=200, window=120)
+            with closing(registry):
+                how = {"chunk": chunk, "watchers": [monitor]}
+                with closing(Trainer(flow, log, PART, store, registry, "eth", span("1h"), **how)) as trainer:
+                    trainer.run()
+                    told = trainer.happenings()
+                    found.append((told[told["kind"].isin(["alert", "assessed"])], dumps(monitor.state)))
+    (first, state), (second, again) = found
+    pd.testing.assert_frame_equal(first.reset_index(drop=True), second.reset_index(drop=True))
+    assert state == again
+    assert len(monitor.columns) == len(flow.features.names) + len(flow.learners)
+    assert set(ranked(first)["target"]) <= set(flow.learners)

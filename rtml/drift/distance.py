@@ -63,7 +63,7 @@ class Reference:
                 return np.empty(0, dtype=np.int64)
             self.freeze(self._kept)
         self.raised = [(row + start, column, far) for row, column, far in self._slide(X[start:])]
-        return np.unique(np.array([row for row, *_ in self.raised], dtype=np.int64))
+        return np.array(sorted({row for row, *_ in self.raised}), dtype=np.int64)
 
     def freeze(self, reference) -> None:
         """Take a reference, such as what a model was trained on, instead of the first rows; begin a new window."""

@@ -115,11 +115,12 @@ class Losses:
 
     def _keep(self, codes, number, p, y) -> None:
         n, size, error = len(y), len(self._rest), y - p
-        if self.settled:  # the usual loss follows those that leave the window, so that a model that learns is known
-            for left in (np.concatenate([self._window_rows()[0], error])[:n] ** 2).tolist():
-                self.usual += (left - self.usual) / self._reference
         last = slice(max(n - size, 0), None)
         place = (np.arange(self._seen, self._seen + n) % size)[last]
+        if self.settled:  # the usual loss follows those that leave the window, so that a model that learns is known
+            left = self._rest[place, 0] if n <= size else np.concatenate([self._window_rows()[0], error])[:n]
+            for loss in (left**2).tolist():
+                self.usual += (loss - self.usual) / self._reference
         self._codes[place], self._number[place] = codes[last][:, self._columns], number[last]
         self._rest[place, 0], self._rest[place, 1] = error[last], p[last]
         self._seen += n
