@@ -29,7 +29,7 @@ CONDA = yaml.safe_load((ROOT / "environment.yml").read_text())
 PIP = next(part["pip"] for part in CONDA["dependencies"] if isinstance(part, dict))
 
 
-@pytest.mark.parametrize("file", ["requirements.lock", ".ci/uv.lock", ".ci/schemathesis.lock"])
+@pytest.mark.parametrize("file", ["requirements.lock", ".ci/uv.lock", ".ci/schemathesis.lock", ".ci/extras-ray.lock"])
 def test_every_locked_version_is_exact_and_hashed(file):
     for requirement, hashes in locked(file):
         assert [s.operator for s in requirement.specifier] == ["=="], requirement
@@ -71,6 +71,7 @@ def test_what_is_installed_is_what_is_locked():
         "requirements.lock",
         ".ci/uv.lock",
         ".ci/schemathesis.lock",
+        ".ci/extras-ray.lock",
         ".ci/run",
         "environment.yml",
         "pyproject.toml",
