@@ -135,7 +135,7 @@ class FeatureSet:
         reads = np.r_[np.zeros(len(time), bool), np.ones(len(at), bool)]
         order = np.lexsort((reads ^ first, np.r_[time, at]))
         blank = np.full((len(at), len(self.columns)), np.nan)
-        ids = np.concatenate([np.asarray(key), np.asarray(of)])
+        ids = np.concatenate([np.asarray(side) for side in (key, of) if len(side)] or [np.empty(0, np.int64)])
         out = np.empty((len(order), len(self.names)))
         out[order] = self.push(np.r_[time, at][order], np.concatenate([rows, blank])[order], ids[order], reads[order])
         return out[len(time) :]

@@ -199,6 +199,15 @@ def test_a_million_keys_fit_into_four_gigabytes():
     assert memory["bytes_per_key"] == 8 * (4 + 3 + 2 * 3 + 3 * 3) + 40
 
 
+def test_nothing_pushed_and_nothing_read_is_fine():
+    total = one(x.over("1d", "sum"))
+    assert total.join([], [], [], [5], [1]).tolist() == [[0.0]]
+    assert total.join([6], [[2.0]], [1], [], []).shape == (0, 1)
+    assert total.push([], [], []).shape == (0, 1)
+    assert total.join([], [], [], [], []).shape == (0, 1)
+    assert total.read([7], [1]).tolist() == [[2.0]]
+
+
 def test_a_state_of_texts_goes_round():
     features, again = one(x.over("1d", "distinct")), one(x.over("1d", "distinct"))
     features.push([1, 2, 3], [[1.0], [2.0], [1.0]], ["a", "b", "a"])
