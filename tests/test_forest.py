@@ -34,7 +34,7 @@ def accuracy(questions, predictions):
 
 
 def test_it_is_as_right_as_rivers_on_a_stream_that_turns_and_better_at_moas_share():
-    questions = turning(5000)
+    questions = turning(3000)
     rivers = accuracy(questions, of_river(forest.ARFClassifier(n_models=5, seed=1), questions))
     same = [progressive(AdaptiveRandomForest(5, max_features=0.3, seed=s), questions).predictions for s in range(5)]
     more = [progressive(AdaptiveRandomForest(5, seed=s), questions).predictions for s in range(5)]

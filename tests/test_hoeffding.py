@@ -133,7 +133,7 @@ def test_rivers_defaults_never_split_on_rare_labels_and_one_parameter_changes_th
 @pytest.mark.skipif(not FRAUD.exists(), reason="the recorded transactions are not beside this repository")
 def test_it_is_rivers_on_recorded_transactions():
     columns = ["amount", "hour", "card", "terminal"]
-    frame = pd.read_parquet(next(FRAUD.glob("card_transactions*.parquet"))).head(20_000)
+    frame = pd.read_parquet(next(FRAUD.glob("card_transactions*.parquet"))).head(10_000)
     frame = frame.assign(card=frame.customer_id, terminal=frame.terminal_id, hour=frame.ts.dt.hour)
     at = np.arange(len(frame)) * 10
     y = frame.is_fraud.to_numpy(float)

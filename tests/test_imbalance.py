@@ -105,7 +105,7 @@ def test_an_interval_over_days_is_that_of_days_written_out():
 
 def test_an_interval_holds_the_truth_and_days_that_differ_make_it_wide():
     truth = stats.norm.cdf(2.0 / np.sqrt(2))
-    held = [imbalance.interval("auc", *fraud_like(seed=seed)[:2], fraud_like()[2], draws=100) for seed in range(40)]
+    held = [imbalance.interval("auc", *fraud_like(seed=seed)[:2], fraud_like()[2], draws=60) for seed in range(20)]
     assert np.mean([low <= truth <= high for _, low, high in held]) >= 0.85
     y, p, at = fraud_like()
     turned = np.where((at // DAY) % 2 == 0, p, p - 4 * y)  # every other day the model is wrong
