@@ -69,12 +69,19 @@ build/deep/.ready: .ci/schemathesis.lock
 	@build/deep/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
-test-extras: env build/extras-ray/.ready  ## what needs more than the lock: the advisor on a real Ray that listens on this machine alone
+test-extras: env build/extras-ray/.ready build/extras-mlflow/.ready  ## what needs more than the lock: the advisor on a real Ray, the mirror in a real MLflow server; both listen on this machine alone
 	@build/extras-ray/bin/python -m pytest -q -o filterwarnings=default tests/extras/test_ray.py
+	@RTML_EXTRAS=1 $(PY) -m pytest -q tests/extras/test_mlflow.py
+
+build/extras-mlflow/.ready: .ci/extras-mlflow.lock
+	@$(PYTHON) -m venv --clear build/extras-mlflow
+	@UV_DEFAULT_INDEX="$(MIRROR)" $(VENV)/bin/uv pip sync --quiet --python build/extras-mlflow/bin/python --require-hashes $< \
+	  || build/extras-mlflow/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
 
 build/extras-ray/.ready: requirements.lock .ci/extras-ray.lock
 	@$(PYTHON) -m venv --clear build/extras-ray
-	@UV_DEFAULT_INDEX="$(MIRROR)" $(VENV)/bin/uv pip install --quiet --python build/extras-ray/bin/python --require-hashes -r requirements.lock -r .ci/extras-ray.lock \
+	@UV_DEFAULT_INDEX="$(MIRROR)" $(VENV)/bin/uv pip install --quiet --compile-bytecode --python build/extras-ray/bin/python --require-hashes -r requirements.lock -r .ci/extras-ray.lock \
 	  || build/extras-ray/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock -r .ci/extras-ray.lock
 	@build/extras-ray/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
