@@ -54,11 +54,7 @@ def lineage(graph: dict, title: str = "Which version came from which, and which 
     order = list(dict.fromkeys(act["version"] for act in graph["served"]))
     height = {node["name"]: order.index(node["name"]) + 1 if node["name"] in order else 0 for node in nodes}
     at = {node["name"]: pd.Timestamp(node["at"], tz="UTC") for node in nodes}
-    for edge in graph["edges"]:
-        ends = (edge["from"], edge["to"])
-        if edge["from"] in at:
-            model = edge["kind"] == "model"
-            ax.plot([at[n] for n in ends], [height[n] for n in ends], color=RED if model else LIGHT, lw=1.1, zorder=1)
+    _parents(ax, graph["edges"], at, height)
     last = max([*at.values(), *(pd.Timestamp(act["at"], tz="UTC") for act in graph["served"])])
     _served(ax, nodes, height, last)
     for kept, face in ((True, BLUE), (False, "white")):
@@ -104,6 +100,15 @@ def loop(story: pd.DataFrame, title: str = "From drift to a better version, and 
     ax.set_title("numbers: versions; the bar below changes its colour whenever another version serves")
     time_axis(ax, times(pd.DatetimeIndex(story["at"].iloc[[0, -1]])))
     return figure
+
+
+def _parents(ax, edges: list[dict], at: dict, height: dict) -> None:
+    """A line from every parent to its child."""
+    for edge in edges:
+        ends = (edge["from"], edge["to"])
+        if edge["from"] in at:
+            colour = RED if edge["kind"] == "model" else LIGHT
+            ax.plot([at[name] for name in ends], [height[name] for name in ends], color=colour, lw=1.1, zorder=1)
 
 
 def _served(ax, nodes: list[dict], height: dict, last: pd.Timestamp) -> None:
