@@ -35,7 +35,7 @@ def stages(frame: pd.DataFrame, chance: float):
     right.barh(place, used, height=0.55, color=BLUE, label="asked for")
     right.barh(place, spare, left=used, height=0.55, color=LIGHT, label="never asked for")
     right.set(xlabel="rows computed, thousands", xlim=(0, 1.3 * max((used + spare).max(), 1e-9)))
-    right.legend(loc="lower right")
+    right.legend(loc="upper right")
     for ax in (left, right):
         ax.grid(axis="y", visible=False)
     return figure
