@@ -16,6 +16,7 @@ import pandas as pd
 
 from rtml import checkpoint
 from rtml.clock import span, span_text
+from rtml.firings import Firings
 from rtml.flow import Flow, Outcome
 from rtml.gate import Rule, gate
 from rtml.happenings import Watcher, Watchers, frame
@@ -23,6 +24,7 @@ from rtml.outputs import Status, bar_rows
 from rtml.process import awaited, quitting, stopping
 from rtml.recipe import PART, Recipe
 from rtml.registry import Registry
+from rtml.responding import add_publish, watching
 from rtml.saving import identity, save
 from rtml.scoreboard import Scoreboard
 from rtml.store.journal import Journal
@@ -42,22 +44,18 @@ class Trainer:
         File of the training's own offset, state and predictions.
     registry, model_name
         Where versions go.
-    every
-        Event time between two versions, ns.
+    every, chunk
+        Event time between two versions, ns, and events between two commits, at most.
     publish
         Which versions shall serve, see :func:`rtml.gate.gate`: "gate", "recommend", "always", "never" or a rule.
     after, parent
         Offset of the log behind which a new training starts, and the version, if any, that its flow's state is of.
-    chunk
-        Events between two commits, at most.
     told
-        Is told what each chunk led to before it is committed, so that whoever waits for a prediction has it at once.
-        After a crash or an error it is told of the same bars again, with the same bits.
+        Is told what each chunk led to before it is committed; after a crash of the same bars again, with the same bits.
     watchers
         Look at every outcome; what they say is committed with it, see :meth:`happenings`.
     save_on
-        Kinds of happenings at which a version is saved at once, besides ``every``: of the state behind the very event
-        that led to it, whatever the chunks.
+        Kinds of happenings at which a version is saved besides, of the state behind the very event that led to it.
     """
 
     def __init__(
@@ -80,7 +78,8 @@ class Trainer:
     ) -> None:
         self._flow, self._log, self._part, self._chunk, self._told = flow, log, part, chunk, told
         self._registry, self._model, self._every = registry, model_name, int(every)
-        self._watchers = Watchers([*watchers, gate(publish, registry, model_name, flow, self._every)])
+        decides = gate(publish, registry, model_name, flow, self._every)
+        self._watchers = Watchers([Firings(flow.learners), *watchers, decides])
         self._scoreboard, self._save_on = Scoreboard(flow.learners, flow.targets), frozenset(save_on)
         same = {"part": part, "model": model_name, "after": after, "every": span_text(self._every)}
         self._journal = Journal(store_path, same | identity(flow))
@@ -217,9 +216,8 @@ class Trainer:
 
     def _load(self, blob: bytes) -> None:
         state = checkpoint.loads(blob)
-        self._flow.load(state["flow"])
-        self._scoreboard.load(state["scoreboard"])
-        self._watchers.load(state["watchers"])
+        for name, part in (("flow", self._flow), ("scoreboard", self._scoreboard), ("watchers", self._watchers)):
+            part.load(state[name])
         self._due, self._version, self._since, self._cause = (state[n] for n in ("due", "version", "since", "cause"))
 
     def _boundary(self, time: int) -> int:
@@ -232,15 +230,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("run_dir", type=Path, help="folder of a run that holds recipe.json and events.db")
     parser.add_argument("--every", default="10m", help="event time between two versions, such as 10m")
     parser.add_argument("--model", default="champion", help="name of the model in the registry")
+    add_publish(parser)
     parser.add_argument("--follow", action="store_true", help="go on with what arrives, until Ctrl-C or SIGTERM")
-    chosen = parser.parse_args(arguments)
-    folder = chosen.run_dir
+    folder = (chosen := parser.parse_args(arguments)).run_dir
     with stopping() as stop, quitting(parser.prog), ExitStack() as stack:
         recipe = Recipe.read(awaited(folder / "recipe.json", stop) if chosen.follow else folder / "recipe.json")
         log = stack.enter_context(EventLog(folder / "events.db"))
         registry = stack.enter_context(closing(Registry(folder / "registry")))
         places = (log, PART, folder / "training.db", registry, chosen.model)
-        trainer = stack.enter_context(closing(Trainer(recipe.flow(), *places, span(chosen.every))))
+        how = {"publish": chosen.publish, "watchers": watching(flow := recipe.flow())}
+        trainer = stack.enter_context(closing(Trainer(flow, *places, span(chosen.every), **how)))
         print(trainer.run(on_commit=print), flush=True)
         while chosen.follow and not stop.wait(0.05):
             trainer.run(on_commit=lambda status: print(status, flush=True))

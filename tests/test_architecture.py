@@ -28,7 +28,7 @@ LAYERS = (  # lowest first; a module, or all modules of a package, imports only 
     ("trainee",),
     ("strategies",),
     ("learner", "operators", "process", "pace", "payments"),
-    ("intake",),
+    ("intake", "firings"),
     ("alerts", "progressive", "conformal", "flow", "trials", "market", "checkout", "streams"),
     (
         "usecases",
@@ -49,6 +49,7 @@ LAYERS = (  # lowest first; a module, or all modules of a package, imports only 
     (
         "recipe",
         "promoting",
+        "responding",
         "saving",
         "rules",
         "lineage",
