@@ -133,22 +133,12 @@ def carry_out(plan: Plan) -> bool:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line: ``python -m rtml.pipeline run|store``."""
-    parser = argparse.ArgumentParser(prog="python -m rtml.pipeline", description=__doc__)
-    parser.add_argument("--notebooks", type=Path, default=CHECKOUT / "notebooks", help="folder of the notebooks")
-    commands = parser.add_subparsers(dest="command", required=True)
-    storer = commands.add_parser("store", help="run the notebooks in place with their defaults")
-    storer.add_argument("only", nargs="*", help="names of some notebooks; every notebook unless given")
-    runner = commands.add_parser("run", help="run all notebooks, or one, into a run folder")
-    runner.add_argument("--run", default="dev", help="name or folder of the run")
-    runner.add_argument("--profile", default="demo", help="a profile of profiles.yml")
-    runner.add_argument("--only", default="", help="one notebook, by its number such as 03")
-    runner.add_argument("-p", dest="given", action="append", default=[], metavar="KEY=VALUE", help="a parameter")
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill leaves a status too
     if options.command == "store":
         from rtml import notebooks
 
-        every = sorted(options.notebooks.rglob("*.ipynb"), key=lambda path: (len(path.parts), path))
+        every = sorted(options.notebooks.rglob("[!.]*.ipynb"), key=lambda path: (len(path.parts), path))
         return 0 if notebooks.store(p for p in every if not options.only or p.stem in options.only) else 1
     with ExitStack() as stack:
         try:
@@ -159,6 +149,20 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"nothing was run: {error}", file=sys.stderr)
             return 2
         return 0 if carry_out(plan) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m rtml.pipeline", description=__doc__)
+    parser.add_argument("--notebooks", type=Path, default=CHECKOUT / "notebooks", help="folder of the notebooks")
+    commands = parser.add_subparsers(dest="command", required=True)
+    storer = commands.add_parser("store", help="run the notebooks in place with their defaults")
+    storer.add_argument("only", nargs="*", help="names of some notebooks; every notebook unless given")
+    runner = commands.add_parser("run", help="run all notebooks, or one, into a run folder")
+    runner.add_argument("--run", default="dev", help="name or folder of the run")
+    runner.add_argument("--profile", default="demo", help="a profile of profiles.yml")
+    runner.add_argument("--only", default="", help="one notebook, by its number such as 03")
+    runner.add_argument("-p", dest="given", action="append", default=[], metavar="KEY=VALUE", help="a parameter")
+    return parser
 
 
 def split(text: str) -> tuple[str, str]:
