@@ -64,10 +64,10 @@ class Gate:
         self._arena = Arena(registry, terms, len(flow.features.names), clock or Clock())
         acts = registry.acts.entries(model)
         self._seen, self._champion = (acts[-1].seq, acts[-1].version) if acts else (0, "")
-        self._contest: Contest | None = None
-        self._mirror: Contest | None = None
+        self._contest, self._mirror = None, None
         self._contests, self._mirrors, self._waiting, self._before = 0, 0, ["", ""], ""
         self._probation = False  # a person's choice is first looked at by the mirror: contests wait
+        self._fresh = self.state
 
     def push(self, outcome) -> list[Happening]:
         """Ask in shadow what was asked, score what was answered, and decide what is settled."""
@@ -110,12 +110,12 @@ class Gate:
         return running | mine | counts
 
     def load(self, state: dict) -> None:
-        """Go on from a state."""
+        """Go on from a state; where another rule decided until now there is none, and it begins."""
+        state = state or self._fresh
         self._seen, self._champion, self._before = state["seen"], state["champion"], state["before"]
         self._waiting, self._contests, self._mirrors = list(state["waiting"]), state["contests"], state["mirrors"]
         self._probation = state["probation"]
-        running = (state["contest"], state["mirror"])
-        self._contest, self._mirror = (contest and self._arena.again(contest) for contest in running)
+        self._contest, self._mirror = (one and self._arena.again(one) for one in (state["contest"], state["mirror"]))
 
     def _take(self, version: Version, cause: str, said: list[Happening]) -> None:
         """Let a version be the candidate: in the contest that runs, or in one of its own."""

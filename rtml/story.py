@@ -10,63 +10,17 @@ import pandas as pd
 from rtml.alerts import Monitor
 from rtml.checkpoint import dumps, loads
 from rtml.clock import span
-from rtml.happenings import Happening, Watcher
 from rtml.recipe import PART, Recipe
 from rtml.registry import Registry
+from rtml.responding import Responding
 from rtml.rules import Rules
 from rtml.store.log import EventLog
 from rtml.store.versions import Version
 from rtml.training import Trainer
 
+__all__ = ["Responding", "mixed_up", "rehearse", "story"]
+
 MODEL = "champion"
-
-
-class Responding:
-    """A monitor whose alerts lead to something: one that does harm is a trigger, at which a version is saved at once.
-
-    Parameters
-    ----------
-    monitor
-        The watcher whose alerts are heard.
-    harm
-        Least harm of an alert, in units of the usual error; a rising loss always counts.
-    cool_down
-        Event time in which it triggers once.
-    """
-
-    def __init__(self, monitor: Watcher, harm: float = 0.1, cool_down: str = "30m") -> None:
-        self.name, self._monitor, self._harm, self._pause = monitor.name, monitor, harm, span(cool_down)
-        self._last = -self._pause
-
-    def push(self, outcome) -> list[Happening]:
-        """What the monitor says, each alert that does harm followed by a trigger."""
-        said: list[Happening] = []
-        for happening in self._monitor.push(outcome):
-            said.append(happening)
-            if happening.kind == "alert" and self._does_harm(happening.detail) and self._may(happening.at):
-                self._last = happening.at
-                said.append(Happening(happening.at, "trigger", {"why": self._why(happening.detail)}))
-        return said
-
-    @property
-    def state(self) -> dict:
-        """The monitor's, and when it triggered last."""
-        return {"monitor": self._monitor.state, "last": self._last}
-
-    def load(self, state: dict) -> None:
-        """Go on from a state."""
-        self._monitor.load(state["monitor"])
-        self._last = state["last"]
-
-    def _may(self, at: int) -> bool:
-        return at >= self._last + self._pause
-
-    def _does_harm(self, alert: dict) -> bool:
-        return alert.get("what") == "loss" or (alert.get("harm") or 0.0) >= self._harm
-
-    def _why(self, alert: dict) -> str:
-        target = f" of {alert['target']}" if alert.get("target") else ""
-        return f"alert {alert.get('number')}: {alert.get('what')}{target} moved"
 
 
 def story(happenings: pd.DataFrame, ledger: pd.DataFrame, kinds: Sequence[str] = ()) -> pd.DataFrame:

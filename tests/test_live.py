@@ -458,7 +458,7 @@ def test_promotions_and_rollbacks_while_it_is_live_serve_the_very_next_request(t
         return newest() == before and served == ("champion@1", f"champion@{before}")
 
     stop, wanted = threading.Event(), Wanted("synthetic", speed=1800.0, hours=24.0)
-    with Live(tmp_path / "run", wanted, every="2h", out=lambda _: None) as session:
+    with Live(tmp_path / "run", wanted, every="2h", publish="always", out=lambda _: None) as session:
         thread = threading.Thread(target=session.run, args=(stop,), daemon=True)
         thread.start()
         wait_for(lambda: (get(f"{session.url}/health")["version"] or "champion@1") != "champion@1", "two versions")

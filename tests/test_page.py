@@ -34,11 +34,11 @@ def bar(i: int) -> dict:
     return dict(end=START + i * 10_000, **prices, **BAR, **TOLD)
 
 
-def tell(service: Service, state: str, bars=range(0), message: str = "", alarms=()) -> None:
+def tell(service: Service, state: str, bars=range(0), message: str = "", alarms=(), **more) -> None:
     for i in bars:
         service.stream.publish(START + i * 10_000, "bar", bar(i))
     about = dict(source="kraken", version="champion@7", since=START, trained_up_to=START + 5000)
-    service.stream.publish(START, "status", dict(state=state, message=message, alarms=list(alarms), **about))
+    service.stream.publish(START, "status", dict(state=state, message=message, alarms=list(alarms), **about, **more))
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +121,33 @@ def test_a_lost_source_is_told_with_its_alarms_and_forgotten_once_it_is_back(bro
     tell(service, "live", [40])
     says(browser, "Live")
     assert browser.value("document.getElementById('notice').hidden && document.getElementById('count').hidden")
+
+
+def test_what_serves_and_what_happened_is_told_as_text_whatever_others_wrote(browser, service, url):
+    evil = "<img src=x onerror=document.title='taken'><b>errors doubled</b>"
+    numbers = dict(gain=0.42, gain_low=0.13, gain_high=0.72, share=0.037, answers=381, evidence=845.0, needed=768.0)
+    about = dict(version="champion@7", at=START - 60_000, before="champion@5", learned="log:events@11-20", held=evil)
+    acts = [
+        ("rolled back", "<i>ada</i>", "champion@7", evil),
+        ("alert", "", "", evil),
+        ("promoted", "gate", "c@5", "x"),
+    ]
+    happened = [dict(at=START - i, what=w, by=by, version=v, why=y) for i, (w, by, v, y) in enumerate(acts)]
+    tell(service, "live", range(5), serving=about | numbers | dict(by="gate", why=evil), happened=happened)
+    browser.open(url)
+    browser.wait("document.querySelectorAll('#happened li').length === 3")
+    assert browser.text("why") == evil and browser.text("held") == f"The gate waits: {evil}."
+    assert browser.text("since") == "2023-11-14 22:12:20", "event time of the ledger"
+    assert browser.text("better") == "Loses 3.7 % less than champion@5 on the same 381 questions"
+    assert browser.text("sure") == "Evidence 845 : 1, 768 : 1 was needed; gain a question 0.42, between 0.13 and 0.72"
+    assert browser.text("learned") == "events 11 to 20 of the log, on top of its parents"
+    said = browser.value(
+        "[...document.querySelectorAll('#happened li')].map(li => [...li.children].map(e => e.textContent))"
+    )
+    assert said[0] == ["2023-11-14 22:13:20", "Rolled back by <i>ada</i>", f"champion@7: {evil}"]
+    assert [one[1:] for one in said[1:]] == [["Alert", evil], ["Promoted by the gate", "c@5: x"]]
+    assert not browser.value("document.querySelector('#happened img, #happened i, dl img, #held img') !== null")
+    assert "taken" not in browser.value("document.title") and browser.complaints() == []
 
 
 def test_it_is_live_again_after_a_restart_with_what_it_missed(browser, service):

@@ -7,6 +7,7 @@ import argparse
 from rtml.live.session import Live
 from rtml.opening import add_options, wanted
 from rtml.process import quitting, stopping
+from rtml.responding import add_publish
 from rtml.run import run_folder
 from rtml.serving.access import Access, check_host
 
@@ -17,6 +18,7 @@ def main(arguments: list[str] | None = None) -> None:
     add_options(parser)
     parser.add_argument("--run", default="live", help="name or folder of a run")
     parser.add_argument("--every", default="10m", help="market time between two versions, such as 10m")
+    add_publish(parser)
     parser.add_argument("--port", type=int, default=8000, help="port, 0 for a free one, -1 for none")
     parser.add_argument("--host", default="127.0.0.1", help="another address than this machine needs RTML_TOKEN")
     parser.add_argument("--seconds", type=float, default=0.0, help="how long to follow the stream, 0: until stopped")
@@ -25,8 +27,8 @@ def main(arguments: list[str] | None = None) -> None:
     port = None if chosen.port < 0 else chosen.port
     with stopping() as stop, quitting(parser.prog):
         check_host(chosen.host, Access.from_environment().guarded)
-        where = {"port": port, "host": chosen.host}
-        with Live(run_folder(chosen.run), wanted(chosen), every=chosen.every, **where, out=_print) as live:
+        how = {"every": chosen.every, "publish": chosen.publish, "port": port, "host": chosen.host}
+        with Live(run_folder(chosen.run), wanted(chosen), **how, out=_print) as live:
             live.run(stop, seconds=chosen.seconds, once=chosen.once)
 
 

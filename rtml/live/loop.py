@@ -34,7 +34,7 @@ class Loop:
         self._clock, self._stop = Clock(), threading.Event()
         self._status: Status = trainer.status()
         self._error, self._tries, self._again, self._looked, self._since = "", 0, 0, 0, 0
-        self._version, self._began = "", 0
+        self._version, self._began, self._history = "", 0, {"alarms": []}
 
     def remember(self, journal: Path, horizon: int, bar: int) -> None:
         """Begin with what earlier runs predicted: their score, and the last bars for whoever opens the page."""
@@ -130,9 +130,11 @@ class Loop:
         self._looked = now
         try:
             self._refresh()
+            self._history = self._feed.history()
         except Exception as error:
             self._say("refresh failed", error=str(error))
         status = self.status()
+        status = self._history | status | {"alarms": status["alarms"] + self._history["alarms"]}
         if last:
             status |= {"state": "stopped", "message": "stopped"}
         self._service.stream.publish(self._clock.now() // 10**6, "status", status)

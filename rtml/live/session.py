@@ -16,6 +16,7 @@ from rtml.opening import Wanted, opened
 from rtml.process import Logbook
 from rtml.recipe import PART
 from rtml.registry import Registry
+from rtml.responding import watching
 from rtml.run import shown
 from rtml.serving.app import make_app
 from rtml.serving.bulletin import Bulletin
@@ -41,6 +42,8 @@ class Live:
         The source to follow.
     every
         Market time between two versions.
+    publish
+        Which of them serve, see :func:`rtml.gate.gate`.
     port
         Of the endpoint, 0 for a free one; None: nothing is served.
     host
@@ -55,6 +58,7 @@ class Live:
         what: Wanted,
         *,
         every: str = "10m",
+        publish: str = "gate",
         port: int | None = 0,
         host: str = "127.0.0.1",
         out: Callable[[str], object] = print,
@@ -69,7 +73,7 @@ class Live:
             service = Service(folder / "predictions.db", None if live else StreamClock())
             self.service = stack.enter_context(closing(service))
             self.intake = Intake(opens, self.log, PART, self.recipe.symbols, speed=what.speed, say=self._say)
-            self.trainer = stack.enter_context(closing(self._trainer(every)))
+            self.trainer = stack.enter_context(closing(self._trainer(every, publish)))
             self.loop = self._loop(live)
             self.url = stack.enter_context(self._endpoint(port, host)).url if port is not None else ""
             self._stack = stack.pop_all()
@@ -93,15 +97,16 @@ class Live:
     def __exit__(self, *_) -> None:
         self.close()
 
-    def _trainer(self, every: str) -> Trainer:
+    def _trainer(self, every: str, publish: str) -> Trainer:
         self._flow = self.recipe.flow()
         places = (self.log, PART, self.folder / "training.db", self.registry, MODEL, span(every))
-        return Trainer(self._flow, *places, told=lambda outcome: self.loop.told(outcome))
+        how = {"publish": publish, "watchers": watching(self._flow)}
+        return Trainer(self._flow, *places, **how, told=lambda outcome: self.loop.told(outcome))
 
     def _loop(self, live: bool) -> Loop:
         horizon = self._flow.horizon
         bulletin = Bulletin(self.service, self.recipe.target, horizon, live=live)
-        self.feed = Feed(self.service, self.registry, self.recipe)
+        self.feed = Feed(self.service, self.registry, self.recipe, journal=self.folder / "training.db")
         loop = Loop(self.intake, self.trainer, self.service, self.feed, bulletin)
         loop.remember(self.folder / "training.db", horizon, self._flow.operator.bars.every)
         return loop

@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import msgspec
 import numpy as np
 import pandas as pd
 
@@ -15,6 +17,7 @@ from rtml.dataset import Dataset
 from rtml.models.compiled import restore
 from rtml.recipe import Recipe
 from rtml.registry import Registry
+from rtml.serving.history import History
 from rtml.serving.service import Service
 from rtml.serving.snapshot import Snapshot, StreamClock
 from rtml.store.versions import Version
@@ -39,10 +42,18 @@ class Feed:
     """Keeps a service at what the learner has come to.
 
     The learner writes, the service reads: a version reaches it by one assignment, features by another, and no request
-    waits for either.
+    waits for either. With the ``journal`` of a training the page is told what happened there, not the ledger alone.
     """
 
-    def __init__(self, service: Service, registry: Registry, recipe: Recipe, trainer: Trainer | None = None) -> None:
+    def __init__(
+        self,
+        service: Service,
+        registry: Registry,
+        recipe: Recipe,
+        trainer: Trainer | None = None,
+        journal: Path | None = None,
+    ) -> None:
+        self._history = History(registry, MODEL, journal)
         self._service, self._registry, self._recipe, self._trainer = service, registry, recipe, trainer
         self._error: BaseException | None = None
         self._shown = ("", 0)  # version that the page was told of, and since when
@@ -76,6 +87,12 @@ class Feed:
         """A version and its parents, newest first, as the endpoint tells it."""
         chain = self._registry.lineage(version)
         return [{"version": v.name, "id": v.id, "trained_up_to": utc(v.at).isoformat()} for v in chain]
+
+    def history(self) -> dict:
+        """What serves and why, and what happened: the part of a status that the stores tell; alarms among it."""
+        self._history.read()
+        told = {"serving": self._history.serving, "happened": self._history.newest()}
+        return msgspec.to_builtins(told) | {"alarms": self._history.alarms(self._service.clock.now())}
 
     @contextmanager
     def arriving(self, seconds: float) -> Iterator[Feed]:
@@ -118,6 +135,6 @@ class Feed:
         if snapshot is not None and snapshot.version != self._shown[0]:
             self._shown = (snapshot.version, now)
         (version, since), learned = self._shown, snapshot.trained_up_to // 10**6 if snapshot else 0
-        status = {"state": state, "source": self._recipe.source, "message": message, "alarms": []}
-        status |= {"version": version, "since": since, "trained_up_to": learned}
+        status = {"state": state, "source": self._recipe.source, "message": message}
+        status |= {"version": version, "since": since, "trained_up_to": learned, **self.history()}
         self._service.stream.publish(now, "status", status)

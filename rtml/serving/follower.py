@@ -13,7 +13,7 @@ from rtml.registry import Registry
 from rtml.run import claim
 from rtml.serving.bulletin import Bulletin
 from rtml.serving.feed import MODEL, Feed
-from rtml.serving.live_messages import PromoteRequest, RollbackRequest
+from rtml.serving.live_messages import Acts, PromoteRequest, RollbackRequest
 from rtml.serving.promotions import Promotions
 from rtml.serving.service import Service
 from rtml.serving.snapshot import StreamClock
@@ -52,6 +52,10 @@ class Follower:
     def rollback(self, request: RollbackRequest) -> str:
         """Let the champion before serve again; its name."""
         return self._changes().rollback(request)
+
+    def ledger(self, at_ms: int | None = None) -> Acts:
+        """What served, since when and why; nothing as long as there is no training."""
+        return Acts([], "") if self._feed is None else self._changes().ledger(at_ms)
 
     def _changes(self) -> Promotions:
         if self._feed is None:
@@ -93,7 +97,7 @@ class Follower:
             market = recipe.operator()
             self._horizon, self._bar = market.horizon, market.bars.every
             self._registry = Registry(self.folder / "registry")
-            self._feed = Feed(self.service, self._registry, recipe)
+            self._feed = Feed(self.service, self._registry, recipe, journal=self.folder / "training.db")
             self._bulletin = Bulletin(self.service, recipe.target, self._horizon, live=self._live)
             self._source, self._reading = recipe.source, Reading(self.folder / "training.db")
         return self._reading is not None
@@ -108,9 +112,13 @@ class Follower:
             self._bulletin.rows(rows, quiet=lambda end: end < first)
 
     def _look(self, trouble: str) -> None:
-        self._looked = self._clock.elapsed()
+        self._looked, told = self._clock.elapsed(), {"alarms": []}
         if self._feed is not None:
-            self._refresh()
+            try:
+                self._refresh()
+                told = self._feed.history()
+            except Exception as error:
+                trouble = trouble or f"following failed: {type(error).__name__}: {error}"
         now, end = self._clock.now(), self._bulletin.end if self._bulletin else 0
         quiet = (now - end) / 1e9 if end else 0.0
         state = "starting" if not end else "live" if self._live else "replay"
@@ -118,7 +126,8 @@ class Follower:
             state, trouble = "reconnecting", trouble or f"no bar for {quiet:.0f} s: are ingest and training running?"
         snapshot = self.service.snapshot
         status = {"state": state, "source": self._source if self._reading else "", "message": trouble}
-        status |= {"alarms": [trouble] if trouble else [], "version": self._version, "since": self._since}
+        status |= told | {"version": self._version, "since": self._since}
+        status["alarms"] = ([trouble] if trouble else []) + told["alarms"]
         status["trained_up_to"] = snapshot.trained_up_to // 10**6 if snapshot else 0
         self.service.stream.publish(now // 10**6, "status", status)
 

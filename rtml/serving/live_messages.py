@@ -55,6 +55,35 @@ class Bar(Struct, frozen=True):
     latency_ms: Annotated[float | None, Meta(description="trade received to prediction published")]
 
 
+class Serving(Struct, frozen=True):
+    """What serves, since when, why, and what was measured for it against what served before."""
+
+    version: str
+    at: Annotated[int, _MS]
+    by: Annotated[str, Meta(description="the gate, or a person")]
+    why: str
+    before: Annotated[str, Meta(description="what served until then; empty where nothing did")]
+    learned: Annotated[str, Meta(description="what it learned since its parent: log:<part>@<first>-<last>")]
+    held: Annotated[str, Meta(description="why only a person may promote; empty where that is not so")]
+    gain: Annotated[float | None, Meta(description="how much less squared error a question")] = None
+    gain_low: Annotated[float | None, Meta(description="of a 95 % interval valid whenever one looks")] = None
+    gain_high: float | None = None
+    share: Annotated[float | None, Meta(description="gain as a share of the error of what served before")] = None
+    answers: int | None = None
+    evidence: Annotated[float | None, Meta(description="capital that the bets came to, to 1")] = None
+    needed: float | None = None
+
+
+class Happened(Struct, frozen=True):
+    """A decision, a trigger or an alert."""
+
+    at: Annotated[int, _MS]
+    what: Annotated[str, Meta(description="promoted, rolled back, refused, given up, recommended, trigger, alert")]
+    by: Annotated[str, Meta(description="who decided it; empty where that is plain")]
+    version: str
+    why: str
+
+
 class Status(Struct, frozen=True):
     """What the source and the model are doing."""
 
@@ -65,6 +94,8 @@ class Status(Struct, frozen=True):
     version: str
     since: Annotated[int, _MS]
     trained_up_to: Annotated[int, _MS]
+    serving: Serving | None = None
+    happened: Annotated[list[Happened], Meta(description="the newest entries, newest first")] = []
 
 
 class Bars(Struct, frozen=True):
