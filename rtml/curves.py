@@ -87,7 +87,7 @@ class Score:
     def update(self, y, p) -> Score:
         """Add a label and its prediction, or arrays of them."""
         if isinstance(y, float) and isinstance(p, float) and isfinite(y) and isfinite(p):
-            return self._one(y, p)
+            return self._one(float(y), float(p))
         y, p = arrays(np.atleast_1d(y), np.atleast_1d(p))
         squared, answered = _terms("mse", y, p)
         absolute, hits = _terms("mae", y, p)[0], _terms("hit_rate", y, p)
