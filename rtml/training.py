@@ -78,8 +78,7 @@ class Trainer:
     ) -> None:
         self._flow, self._log, self._part, self._chunk, self._told = flow, log, part, chunk, told
         self._registry, self._model, self._every = registry, model_name, int(every)
-        decides = gate(publish, registry, model_name, flow, self._every)
-        self._watchers = Watchers([Firings(flow.learners), *watchers, decides])
+        self._watchers = Watchers([Firings(flow.learners), *watchers, gate(publish, registry, model_name, flow, every)])
         self._scoreboard, self._save_on = Scoreboard(flow.learners, flow.targets), frozenset(save_on)
         same = {"part": part, "model": model_name, "after": after, "every": span_text(self._every)}
         self._journal = Journal(store_path, same | identity(flow))

@@ -147,6 +147,7 @@ def test_a_promotion_by_the_gate_and_a_rollback_by_a_person_are_told_live_and_by
         newest = [one for one in status(endpoint.url)["happened"] if one["by"] == "ada"]
         assert [(one["what"], one["why"]) for one in newest] == [("rolled back", "errors doubled")]
         assert "until a person promotes" in status(endpoint.url)["serving"]["held"]
+        assert 'href="ledger"' in httpx.get(endpoint.url, timeout=10).text
         acts = httpx.get(f"{endpoint.url}/ledger", timeout=10).json()["acts"]
         assert (acts[-1]["action"], acts[-1]["by"]) == ("rollback", "ada")
 

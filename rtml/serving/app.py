@@ -89,6 +89,11 @@ class App(FastAPI):
         """Whether calls that change something need the token."""
         return self._access.guarded
 
+    @property
+    def promoting(self) -> bool:
+        """Whether there is a ledger, and what serves can be changed."""
+        return self._promotions is not None
+
     def stopping(self) -> None:
         """The server is about to stop: let go of those who would stay for ever."""
         self._service.stream.end()
@@ -216,6 +221,7 @@ def _add_stream(app: App, service: Service) -> None:
 
 def _add_pages(app: App) -> None:
     """The pages for people."""
+    live = pages.LIVE if app.promoting else pages.LIVE.replace(pages.LEDGER, "")
 
     @app.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> HTMLResponse:
@@ -223,7 +229,7 @@ def _add_pages(app: App) -> None:
 
     @app.get("/", include_in_schema=False)
     async def index() -> HTMLResponse:
-        return HTMLResponse(pages.LIVE, headers=pages.LIVE_SHUT)
+        return HTMLResponse(live, headers=pages.LIVE_SHUT)
 
 
 def _json(value: Any, status: int = 200) -> Response:

@@ -63,7 +63,7 @@ class Serving(Struct, frozen=True):
     by: Annotated[str, Meta(description="the gate, or a person")]
     why: str
     before: Annotated[str, Meta(description="what served until then; empty where nothing did")]
-    learned: Annotated[str, Meta(description="what it learned since its parent: log:<part>@<first>-<last>")]
+    learned: Annotated[str, Meta(description="what it learned since its parent, such as log:events@1-20")]
     held: Annotated[str, Meta(description="why only a person may promote; empty where that is not so")]
     gain: Annotated[float | None, Meta(description="how much less squared error a question")] = None
     gain_low: Annotated[float | None, Meta(description="of a 95 % interval valid whenever one looks")] = None

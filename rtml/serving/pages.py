@@ -25,6 +25,7 @@ LIVE_SHUT = {
     f"form-action 'none'; script-src 'sha256-{base64.b64encode(_SCRIPT).decode()}'",
     "cache-control": "no-store",
 }
+LEDGER = '<a href="ledger">Ledger</a>'  # of the live page, where there is one
 BEARER = {"bearer": {"type": "http", "scheme": "bearer"}}
 
 _TYPES = (
