@@ -340,7 +340,7 @@ def test_never_publishes_nothing_and_another_word_is_refused(run):
     assert train(run, publish="never").version == "eth@13"
     with pytest.raises(LookupError, match=r"no champion of 'eth': run 04_online_train first \(make run-04\)"):
         Registry(run / "registry").champion("eth")
-    with pytest.raises(ValueError, match="publish must be gate, recommend, always, .* or a callable, got 'sometimes'"):
+    with pytest.raises(ValueError, match=r"publish must be gate, recommend, always, .* or a callable, got 'sometimes'"):
         train(run, publish="sometimes")
 
 
