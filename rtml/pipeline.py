@@ -39,7 +39,7 @@ def steps(notebooks: Path, only: str = "") -> list[Path]:
     return some
 
 
-def folder_of(notebooks: Path, run: str, given: dict, usual: Mapping, only: str = "") -> Path:
+def folder_of(notebooks: Path, run: str, given: dict, usual: dict, only: str = "") -> Path:
     """Folder of a use case's notebooks: the one named, else that of the profile; for ``only`` one, what was begun.
 
     The notebooks of ``crypto`` stand at the top, those of any other in a folder of its name. Where that name chooses
@@ -50,7 +50,8 @@ def folder_of(notebooks: Path, run: str, given: dict, usual: Mapping, only: str 
     name = given.get("USE_CASE") or usual.get("USE_CASE") or begun
     if not (notebooks / name).is_dir() or not name:
         return notebooks
-    given.pop("USE_CASE", None)
+    for values in (given, usual):
+        values.pop("USE_CASE", None)
     return notebooks / name
 
 
@@ -106,12 +107,12 @@ class Plan:
     @classmethod
     def of(cls, run: str, name: str, only: str, given: Mapping[str, str], notebooks: Path) -> Plan:
         """Plan of a run: its folder, its notebooks and the values of their parameters."""
-        given = dict(given)
-        notebooks = folder_of(notebooks, run, given, profile(name), only)
+        given, values = dict(given), dict(profile(name))
+        notebooks = folder_of(notebooks, run, given, values, only)
         every, some = steps(notebooks), steps(notebooks, only)
         if "RUN_DIR" in given:
             raise ValueError(f"RUN_DIR follows from the run, got {given['RUN_DIR']!r}: write RUN=name (--run name)")
-        usual = chosen({path.stem: declared(path) for path in every}, profile(name), {})
+        usual = chosen({path.stem: declared(path) for path in every}, values, {})
         asked = chosen({path.stem: declared(path) for path in some}, {}, given)
         folder = run_folder(run)
         values = {path: {**usual[path.stem], **asked[path.stem], "RUN_DIR": shown(folder)} for path in some}

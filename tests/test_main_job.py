@@ -76,3 +76,15 @@ def test_the_main_job_runs_on_recorded_trades(tmp_path):
     assert json.loads((run / "status.json").read_text())["state"] == "done"
     assert (tmp_path / "runs" / "latest").resolve() == run.resolve()
     assert (run / "report.html").stat().st_size < 3_000_000
+
+
+def test_the_five_notebooks_run_for_fraud_too(tmp_path):
+    command = [sys.executable, "-m", "rtml.pipeline", "run", "--run", "cards", "--profile", "fraud-small"]
+    home = os.environ | {"RTML_HOME": str(tmp_path)}
+    done = subprocess.run(command, cwd=ROOT, env=home, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = tmp_path / "runs" / "cards"
+    assert len(list((run / "notebooks").glob("*.ipynb"))) == 5
+    assert json.loads((run / "recipe.json").read_text())["use_case"] == "fraud"
+    assert json.loads((run / "status.json").read_text())["state"] == "done"
+    assert (run / "report.html").stat().st_size < 3_000_000

@@ -23,7 +23,8 @@ KEPT_METADATA = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "languag
                  "language_info": {"name": "python"}}  # fmt: skip
 
 pytestmark = pytest.mark.skipif(not NOTEBOOKS, reason="there are no notebooks yet")
-each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+FRAUD = sorted((ROOT / "notebooks/fraud").glob("*.ipynb"))
+each_notebook = pytest.mark.parametrize("path", [*NOTEBOOKS, *FRAUD], ids=lambda p: f"{p.parent.name}/{p.stem}")
 
 
 def read(path):
@@ -39,7 +40,7 @@ def source(cell):
 
 
 def test_there_are_the_five_in_sequence():
-    assert [path.stem for path in NOTEBOOKS] == STEPS
+    assert [path.stem for path in NOTEBOOKS] == [path.stem for path in FRAUD] == STEPS
 
 
 @each_notebook

@@ -173,7 +173,9 @@ def test_storing_in_place_keeps_outputs_and_nothing_of_the_machine(books, at_hom
 @pytest.mark.skipif(not list(NOTEBOOKS.glob("*.ipynb")), reason="there are no notebooks yet")
 @pytest.mark.parametrize("name", yaml.safe_load((NOTEBOOKS.parent / "profiles.yml").read_text()))
 def test_every_profile_fits_the_notebooks(name):
-    chosen({path.stem: declared(path) for path in pipeline.steps(NOTEBOOKS)}, pipeline.profile(name), {})
+    values = dict(pipeline.profile(name))
+    folder = pipeline.folder_of(NOTEBOOKS, "none", {}, values)
+    chosen({path.stem: declared(path) for path in pipeline.steps(folder)}, values, {})
 
 
 def test_a_use_case_has_notebooks_of_its_own_and_a_run_remembers_which(tmp_path):
