@@ -83,6 +83,9 @@ def benefit_of_frequency(frame: pd.DataFrame, shortest: float = 0.0):
     need(frame, ("answers", "kept", "low", "high"), "benefit_of_frequency")
     figure, axes = canvas("How often must a model be published?", height=3.8)
     ax, x = axes[0, 0], frame["answers"].to_numpy(float)
+    if not len(x):
+        nothing(ax, "no frequency was tried")
+        return figure
     ax.fill_between(x, frame["low"], frame["high"], color=BLUE, alpha=0.2, linewidth=0)
     ax.plot(x, frame["kept"], "o-", color=BLUE)
     for level in (0.0, 1.0):
@@ -112,8 +115,11 @@ def firings(published: dict[str, np.ndarray], changes, end: int, start: int):
     """
     from rtml.figure_style import time_axis, times
 
-    figure, axes = canvas("When does each trigger train the model?", height=1.2 + 0.38 * max(len(published), 1))
+    figure, axes = canvas("When does each trigger train the model?", height=1.2 + 0.38 * max(len(published), 2))
     ax = axes[0, 0]
+    if not published:
+        nothing(ax, "no trigger was tried")
+        return figure
     for change in times(np.asarray(changes, dtype=np.int64)):
         ax.axvline(change, color=RED, linewidth=1.4)
     for row, (_, moments) in enumerate(published.items()):
@@ -139,6 +145,9 @@ def cost_of_training(frame: pd.DataFrame):
     """
     need(frame, ("model", "training", "samples", "cpu_seconds", "loss"), "cost_of_training")
     figure, axes = canvas("What does training from scratch cost, and what does it buy?", 1, 3, 3.8)
+    if not len(frame):
+        nothing(axes[0, 1], "no model was trained")
+        return figure
     models, ways = list(dict.fromkeys(frame["model"])), list(dict.fromkeys(frame["training"]))
     columns = {"samples": "samples learned", "cpu_seconds": "CPU seconds", "loss": "loss a question"}
     for ax, (column, label) in zip(axes[0], columns.items(), strict=True):
@@ -147,7 +156,7 @@ def cost_of_training(frame: pd.DataFrame):
             x = np.arange(len(models)) + (place - (len(ways) - 1) / 2) * 0.8 / len(ways)
             ax.bar(x, rows[column], 0.72 / len(ways), color=colour, label=way)
         ax.set_xticks(range(len(models)), models)
-        ax.set_title(label)
+        ax.set(title=label, xlabel="model")
         ax.grid(axis="x", visible=False)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure

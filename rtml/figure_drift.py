@@ -11,6 +11,7 @@ from rtml.figure_style import BLUE, GREEN, GREY, INK, LIGHT, ORANGE, PURPLE, RED
 
 _FEEDS = {"loss": RED, "error": RED, "prediction": ORANGE, "features": BLUE}
 _BASIS = {"measured": 1.0, "estimated": 0.5, "unknown": 0.2}
+_LETTERS = 104  # of nine points, as many as surely fit into the width of the axes
 _WHAT = {"loss": RED, "features": BLUE, "joint": PURPLE, "prediction": ORANGE}
 
 
@@ -32,20 +33,19 @@ def what_detectors_see(
     window
         Rows over which the loss is averaged.
     """
-    columns = min(len(seen), 2)
-    rows = -(-len(seen) // columns)
-    detectors = list(next(iter(seen.values()))["alarms"])
+    columns, rows = (1 if len(seen) < 2 else 2), max(-(-len(seen) // 2), 1)
     figure, axes = canvas(title, rows, columns, 0.8 + 2.5 * rows, sharex=True)
+    if not seen:
+        nothing(axes[0, 0], "no kind of drift was tried")
+        return figure
+    detectors = list(next(iter(seen.values()))["alarms"])
     losses = {kind: _moving(np.asarray(found["loss"], float), window) for kind, found in seen.items()}
     highest = max(loss[len(loss) // 20 :].max() for loss in losses.values())
     for ax, (kind, found) in zip(axes.ravel(), seen.items(), strict=False):
         _loss_behind(ax, np.minimum(losses[kind] / (1.05 * highest), 1.0), window, len(detectors))
         _ticks(ax, found, detectors, feeds)
         ax.set(title=kind, xlim=(0, len(found["loss"])))
-    for ax in axes.ravel()[len(seen) :]:
-        ax.set_axis_off()
-    for ax in axes[-1]:
-        ax.set_xlabel("question")
+    _lowest(axes.ravel(), len(seen), columns)
     said = "dashed: a change begins; grey: moving loss of the model, one scale for all; ticks: alarms, fed with"
     figure.legend(handles=_handles(axes[0, 0], feeds), title=said, loc="outside lower center", ncols=4)
     return figure
@@ -71,13 +71,12 @@ def harm_of_alerts(table: pd.DataFrame, most: int = 12, title: str = "Which aler
     shade = [_BASIS[basis] for basis in table["basis"]]
     for y, x, what, alpha in zip(place, harm, table["what"], shade, strict=True):
         ax.barh(y, x, color=_WHAT[what], alpha=alpha, height=0.62)
-    _causes(ax, place, harm, table["features"])
     names = {"loss": "loss rose", "features": "features moved", "joint": "features left each other"}
     ax.set_yticks(place, [names.get(what, "predictions moved") for what in table["what"]])
     ax.axvline(0, color=INK, linewidth=0.8)
-    reach = max(abs(harm).max(), 1e-9)
-    ax.set_xlim(min(harm.min(), 0.0) * 1.1 - 0.02 * reach, 1.35 * max(harm.max(), 0.1 * reach))
+    _causes(ax, place, harm, table["features"])
     ax.set_xlabel("change of the loss, % of the usual (solid: measured on answers, pale: estimated without labels)")
+    ax.set_ylim(min(len(table) - 3, 0) - 0.6, len(table) - 0.4)
     ax.grid(axis="y", visible=False)
     return figure
 
@@ -95,6 +94,9 @@ def known_again(losses: Mapping[str, np.ndarray], changes: Sequence[int], window
     """
     figure, axes = canvas("How soon is an old concept known again?", height=3.6)
     ax, paint = axes[0, 0], (GREY, GREEN, BLUE, ORANGE)
+    if not losses:
+        nothing(ax, "no model was asked")
+        return figure
     for (name, loss), colour in zip(losses.items(), paint, strict=False):
         moving = _moving(np.asarray(loss, float), window)
         ax.plot(np.arange(len(moving)) + window, moving, color=colour, label=name, linewidth=1.6)
@@ -103,6 +105,15 @@ def known_again(losses: Mapping[str, np.ndarray], changes: Sequence[int], window
     ax.set(xlabel="question (dashed: the concept changes)", ylabel=f"loss, mean of {window}", ylim=(0, None))
     ax.legend(loc="upper left", ncols=len(losses), bbox_to_anchor=(0, 1.13))
     return figure
+
+
+def _lowest(axes: np.ndarray, used: int, columns: int) -> None:
+    """The lowest axes of each column say what they count; those that are not used are taken away."""
+    for ax in axes[used:]:
+        ax.remove()
+    for ax in axes[:used][-columns:]:
+        ax.set_xlabel("question")
+        ax.tick_params(labelbottom=True)
 
 
 def _ticks(ax, found: dict, detectors: Sequence[str], feeds: Mapping[str, str]) -> None:
@@ -117,11 +128,18 @@ def _ticks(ax, found: dict, detectors: Sequence[str], feeds: Mapping[str, str]) 
 
 
 def _causes(ax, place: np.ndarray, harm: np.ndarray, features: Sequence[dict]) -> None:
-    """Beside each bar the features that cause it."""
+    """Beside each bar the features that cause it, at most three, and limits that leave room for their names."""
     look = {"textcoords": "offset points", "va": "center", "fontsize": 9, "color": INK}
-    for y, x, causes in zip(place, harm, features, strict=True):
-        names = ", ".join(f"{name} {100 * share:.0f} %" for name, share in list(causes.items())[:3])
-        ax.annotate(names or "no single feature", (max(x, 0.0), y), xytext=(5, 0), **look)
+    reach, ends = max(abs(harm).max(), 1e-9), np.maximum(harm, 0.0)
+    left = min(harm.min(), 0.0) * 1.1 - 0.02 * reach
+    right = max(1.05 * ends.max(), 0.1 * reach)
+    for y, x, causes in zip(place, ends, features, strict=True):
+        said = [f"{name} {100 * share:.0f} %" for name, share in list(causes.items())[:3]] or ["no single feature"]
+        while len(said) > 1 and len(", ".join(said)) > 0.7 * _LETTERS:
+            said.pop()
+        ax.annotate(", ".join(said), (x, y), xytext=(5, 0), **look)
+        right = max(right, left + (x - left) / max(1 - len(", ".join(said)) / _LETTERS, 0.2))
+    ax.set_xlim(left, right)
 
 
 def _loss_behind(ax, share: np.ndarray, window: int, height: int) -> None:

@@ -30,7 +30,7 @@ def coverage_over_time(time, y, intervals: dict, coverage: float = 0.9, window: 
         ends.append((within[-1], name, paint[name]))
         lows.append(np.nanmin(within))
     if not ends:
-        nothing(ax, f"fewer than {window} answers")
+        nothing(ax, f"too few answers: less than {window}")
         return figure
     ax.axhline(coverage, color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
     ax.set_ylim(max(0.0, min(lows) - 0.03), 1.01)
@@ -50,8 +50,11 @@ def help_of_features(frame: pd.DataFrame, loss: str = "loss"):
         One row a feature with the columns ``mean``, ``low``, ``high`` of :func:`rtml.ablation.features_that_help`.
     """
     shown = frame.iloc[::-1]
-    figure, axes = canvas("Which features help, and how sure is that?", height=0.9 + 0.26 * len(shown))
+    figure, axes = canvas("Which features help, and how sure is that?", height=0.9 + 0.26 * max(len(shown), 3))
     ax, place = axes[0, 0], np.arange(len(shown))
+    if not len(shown):
+        nothing(ax, "no feature was tried")
+        return figure
     settled = (shown["low"] > 0) | (shown["high"] < 0)
     for sure, colour in ((True, BLUE), (False, GREY)):
         rows = (settled == sure).to_numpy()
@@ -59,6 +62,6 @@ def help_of_features(frame: pd.DataFrame, loss: str = "loss"):
         ax.hlines(place[rows], part["low"], part["high"], color=colour, linewidth=2, alpha=0.6)
         ax.plot(part["mean"], place[rows], "o", color=colour, markersize=5)
     ax.axvline(0, color=INK, linewidth=1)
-    ax.set_yticks(place, shown.index, fontsize=8)
+    ax.set_yticks(place, shown.index)
     ax.set_xlabel(f"{loss} a question without it, minus with it; right of zero it helps; grey is not settled")
     return figure

@@ -60,7 +60,7 @@ def lineage(graph: dict, title: str = "Which version came from which, and which 
     for kept, face in ((True, BLUE), (False, "white")):
         some = [node["name"] for node in nodes if node["kept"] is kept]
         ax.scatter([at[n] for n in some], [height[n] for n in some], s=26, color=face, edgecolor=BLUE, zorder=3)
-    for name in order:
+    for name in order[:: -(-len(order) // 18) or 1]:  # more names would touch
         ax.annotate(name, (at[name], height[name]), xytext=(-6, 5), textcoords="offset points", ha="right", fontsize=9)
     ax.set_yticks([0], ["never served"])
     ax.set_ylim(-0.6, len(order) + 0.9)
@@ -82,14 +82,13 @@ def loop(story: pd.DataFrame, title: str = "From drift to a better version, and 
     figure, axes = canvas(title, height=4.6)
     ax, lanes = axes[0, 0], [lane for lane in _LANES if (story["kind"] == lane[0]).any()]
     if not lanes:
-        nothing(ax, "nothing happened yet")
+        nothing(ax, "no happening yet")
         return figure
     for y, (kind, _, colour) in enumerate(lanes[::-1], start=1):
         shown = story[story["kind"] == kind]
         ax.scatter(shown["at"], np.full(len(shown), y), color=colour, s=34, marker="|" if kind == "version" else "o")
-        for at, version in zip(shown["at"], shown["version"], strict=True) if kind in _NAMED else ():
-            number = version.rpartition("@")[2]
-            ax.annotate(number, (at, y), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=8.5)
+        if kind in _NAMED:
+            _numbers(ax, shown, y, (story["at"].iloc[-1] - story["at"].iloc[0]) / 40)
     turns = story[story["serving"].ne(story["serving"].shift())]
     ends = [*turns["at"].iloc[1:], story["at"].iloc[-1]]
     for i, (start, end, serving) in enumerate(zip(turns["at"], ends, turns["serving"], strict=True)):
@@ -109,6 +108,16 @@ def _parents(ax, edges: list[dict], at: dict, height: dict) -> None:
         if edge["from"] in at:
             colour = RED if edge["kind"] == "model" else LIGHT
             ax.plot([at[name] for name in ends], [height[name] for name in ends], color=colour, lw=1.1, zorder=1)
+
+
+def _numbers(ax, shown: pd.DataFrame, y: int, apart: pd.Timedelta) -> None:
+    """The numbers of versions above their points, as many as do not touch."""
+    last = None
+    for at, version in zip(shown["at"], shown["version"], strict=True):
+        if last is None or at - last >= apart:
+            place = {"xytext": (0, 6), "textcoords": "offset points", "ha": "center", "fontsize": 9}
+            ax.annotate(version.rpartition("@")[2], (at, y), **place)
+            last = at
 
 
 def _served(ax, nodes: list[dict], height: dict, last: pd.Timestamp) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import fraud_figures
+import learning_figures
 import numpy as np
 import pandas as pd
 import pytest
@@ -122,6 +123,7 @@ DRAWN = {
     "latency": lambda: figures.latency(durations(), budget_ms=100),
     "swaps": lambda: figures.swaps(np.arange(3000) / 500, durations(), np.arange(3000) // 600),
 }
+MODULES = ["data", "scores", "live", "fraud", "alerts", "stages", "advice", "drift", "lineage", "intervals"]
 one, none = slice(0, 1), slice(0, 0)
 NOTHING = {
     "market": lambda: figures.market(bars(0)),
@@ -158,8 +160,10 @@ LITTLE = {
     "latency": lambda: figures.latency([1.0]),
     "swaps": lambda: figures.swaps([0.0], [1.0], [1]),
 }
-for mine, theirs in ((DRAWN, fraud_figures.DRAWN), (NOTHING, fraud_figures.NOTHING), (LITTLE, fraud_figures.LITTLE)):
-    mine.update(theirs)
+for others in (fraud_figures, learning_figures):
+    DRAWN |= others.DRAWN
+    NOTHING |= others.NOTHING
+    LITTLE |= others.LITTLE
 every_figure = pytest.mark.parametrize("name", figures.__all__)
 
 
@@ -273,8 +277,8 @@ def test_every_public_function_is_listed_and_tested():
     package = Path(figures.__file__).parent
     public = {
         node.name
-        for module in ("figure_data", "figure_scores", "figure_live", "figure_fraud", "figure_alerts", "figure_stages")
-        for node in ast.parse((package / f"{module}.py").read_text()).body
+        for module in MODULES
+        for node in ast.parse((package / f"figure_{module}.py").read_text()).body
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
     }
     assert public == set(figures.__all__) == set(DRAWN) == set(LITTLE)
