@@ -93,9 +93,9 @@ def loss(y: np.ndarray, p: np.ndarray, classes: bool) -> np.ndarray:
 
 
 def baselines(questions: Questions) -> dict[str, np.ndarray]:
-    """What needs no training: the mean of all answers known, and what followed the last known answer (no change).
+    """What needs no training: the mean of all answers known, and what follows from the last one.
 
-    For classes, no change is the share of 1 that followed an answer like the last one known; for numbers, that answer.
+    For classes, no change: the share of 1 that followed an answer like the last one known. For numbers that answer.
     """
     y, order = questions.y, np.argsort(questions.known, kind="stable")
     order = order[~np.isnan(y[order])]
@@ -103,7 +103,7 @@ def baselines(questions: Questions) -> dict[str, np.ndarray]:
     ones = np.concatenate([[0.0], np.cumsum(y[order])])[told]
     if not of_classes(questions):
         last = np.concatenate([[0.0], y[order]])[told]
-        return {"mean so far": ones / np.maximum(told, 1), "no change": last}
+        return {"mean so far": ones / np.maximum(told, 1), "last answer": last}
     last = np.concatenate([[0.0], y[order]])[told]  # when a question is asked; nothing known counts as 0
     same = np.empty(len(y))
     for level in (0.0, 1.0):
