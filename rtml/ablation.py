@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from rtml.clock import NEVER
 from rtml.evidence import Comparison, compare
+from rtml.metrics import loss
 from rtml.models import zoo
 from rtml.models.compiled import compile
 from rtml.progressive import progressive
@@ -89,7 +89,7 @@ def features_that_help(
 
 def _help(names: tuple[str, ...], questions: Questions, model, base: np.ndarray, since: int) -> Help:
     other, classifier = _losses(model, without(questions, names)), _classifier(model, questions)
-    found = compare(other[since:], base[since:], names=("without", "with"), horizon_steps=_overlap(questions))
+    found = compare(other[since:], base[since:], names=("without", "with"), horizon_steps=questions.overlap)
     with_them, left = float(np.nanmean(base[since:])), float(np.nanmean(other[since:]))
     what, unit = ", ".join(names), "log loss" if classifier else "squared error"
     verb = {"with": "helps", "without": "hurts"}.get(found.better, "is not settled to help or hurt")
@@ -108,15 +108,4 @@ def _classifier(model, questions: Questions) -> bool:
 def _losses(model, questions: Questions) -> np.ndarray:
     """Loss of each question, NaN without an answer: squared error, or log loss of a classifier."""
     p, y = progressive(_build(model), questions).predictions, questions.y
-    if not _classifier(model, questions):
-        return (y - p) ** 2
-    p = np.clip(p, 1e-6, 1 - 1e-6)
-    return -np.where(y == 1.0, np.log(p), np.log(1 - p)) + 0 * y
-
-
-def _overlap(questions: Questions) -> int:
-    """How many questions are asked while one waits for its answer: their losses overlap."""
-    waits = (questions.known - questions.moment)[questions.known < NEVER]
-    if len(questions) < 2 or not len(waits):
-        return 1
-    return max(1, round(float(np.median(waits) / max(np.median(np.diff(questions.moment)), 1))))
+    return loss(y, p, classes=_classifier(model, questions))

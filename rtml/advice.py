@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from rtml.clock import NEVER
+from rtml import metrics
 from rtml.evidence import compare, confidence_sequence
 from rtml.questions import Questions
 from rtml.schedule import read
@@ -51,11 +51,11 @@ class Advice:
         """Judge trials on the questions behind a share of the stream, in which nothing may be trained yet."""
         first, classes = int(since * len(questions)), of_classes(questions)
         said = {t.setting: t.predictions for t in ended}
-        losses = {name: loss(questions.y, p, classes)[first:] for name, p in said.items()}
+        losses = {name: metrics.loss(questions.y, p, classes)[first:] for name, p in said.items()}
         best = min(losses, key=lambda name: np.nanmean(losses[name]))
-        overlap, costs = _overlap(questions), {t.setting: _cost(t) for t in ended}
+        overlap, costs = questions.overlap, {t.setting: _cost(t) for t in ended}
         for name, p in baselines(questions).items():
-            said[name], losses[name], costs[name] = p, loss(questions.y, p, classes)[first:], _NOTHING
+            said[name], losses[name], costs[name] = p, metrics.loss(questions.y, p, classes)[first:], _NOTHING
         rows = {name: _quality(losses[name], losses[best], overlap) | costs[name] for name in losses}
         for name, p in said.items():
             rows[name]["accuracy"] = _accuracy(questions.y[first:], p[first:]) if classes else np.nan
@@ -78,20 +78,6 @@ def of_classes(questions: Questions) -> bool:
     return bool((np.isnan(questions.y) | np.isin(questions.y, (0.0, 1.0))).all())
 
 
-def loss(y: np.ndarray, p: np.ndarray, classes: bool) -> np.ndarray:
-    """Log loss of classes, squared error of numbers, for each question; NaN without an answer.
-
-    Examples
-    --------
-    >>> loss(np.array([1.0, np.nan]), np.array([0.5, 0.5]), classes=True).round(3)
-    array([0.693,   nan])
-    """
-    if not classes:
-        return (y - p) ** 2
-    p = np.clip(p, 1e-6, 1 - 1e-6)
-    return -np.where(y == 1.0, np.log(p), np.log(1 - p)) + 0 * y
-
-
 def baselines(questions: Questions) -> dict[str, np.ndarray]:
     """What needs no training: the mean of all answers known, and what follows from the last one.
 
@@ -111,13 +97,6 @@ def baselines(questions: Questions) -> dict[str, np.ndarray]:
         up = np.concatenate([[0.0], np.cumsum((last[order] == level) * y[order])])[told]
         same = np.where(last == level, (up + 1) / (after + 2), same)
     return {"mean so far": (ones + 1) / (told + 2), "no change": same}
-
-
-def _overlap(questions: Questions) -> int:
-    """How many questions are asked while one waits for its answer."""
-    waits = (questions.known - questions.moment)[questions.known < NEVER]
-    step = np.median(np.diff(questions.moment)) if len(questions) > 1 else 1
-    return max(1, round(float(np.median(waits) / max(step, 1)))) if len(waits) else 1
 
 
 def _quality(losses: np.ndarray, best: np.ndarray, overlap: int) -> dict:

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from rtml import metrics
-from rtml.clock import NEVER
 from rtml.evidence import Comparison, ConfidenceSequence, compare, confidence_sequence
 from rtml.learner import Learner
 from rtml.progressive import Progress, progressive
@@ -70,16 +69,15 @@ class Evaluation:
         y, p = self.questions.y, self.predictions(name)
         if self.target != "sign":
             return (np.clip(y, -cut, cut) - np.clip(p, -cut, cut)) ** 2
-        p = np.clip(p, 1e-6, 1 - 1e-6)
-        return -np.where(y == 1.0, np.log(p), np.log(1 - p)) + 0 * y
+        return metrics.loss(y, p, classes=True)
 
     def compare(self, a: str, b: str, cut: float = np.inf) -> Comparison:
         """Whether ``a`` loses less than ``b`` on the same questions, valid whenever one looks."""
-        return compare(self.loss(a, cut), self.loss(b, cut), names=(a, b), horizon_steps=self._overlap())
+        return compare(self.loss(a, cut), self.loss(b, cut), names=(a, b), horizon_steps=self.questions.overlap)
 
     def difference(self, a: str, b: str) -> ConfidenceSequence:
         """Mean of ``loss(a) - loss(b)`` over time, with its interval."""
-        return confidence_sequence(self.loss(a) - self.loss(b), horizon_steps=self._overlap())
+        return confidence_sequence(self.loss(a) - self.loss(b), horizon_steps=self.questions.overlap)
 
     def comparisons(self, name: str, cut: float = np.inf) -> pd.DataFrame:
         """The chosen model against every other: mean difference of the loss a question, interval, verdict."""
@@ -120,14 +118,6 @@ class Evaluation:
             return {"r2_mean": metrics.r2(y, p, baseline[-len(p) :])} | {k: quality[k] for k in ("rmse", "mae")}
         sign = metrics.sign_labels(y)
         return quality | {"auc": metrics.auc(sign, p), "hit_rate": metrics.hit_rate(y, p)}
-
-    def _overlap(self) -> int:
-        """How many questions are asked while one waits for its answer: their losses overlap."""
-        q = self.questions
-        waits = (q.known - q.moment)[q.known < NEVER]
-        if len(q) < 2 or not len(waits):
-            return 1
-        return max(1, round(float(np.median(waits) / max(np.median(np.diff(q.moment)), 1))))
 
 
 def weights_over_time(name: str, questions: Questions, every: int = 60) -> pd.DataFrame:

@@ -183,6 +183,20 @@ def calibration(y, p, bins: int = 10) -> pd.DataFrame:
     return pd.DataFrame({"predicted": predicted, "observed": observed, "low": low, "high": high, "n": n})
 
 
+def loss(y, p, classes: bool) -> np.ndarray:
+    """Loss of each question, NaN without an answer: log loss of classes, squared error of numbers.
+
+    Examples
+    --------
+    >>> loss(np.array([1.0, np.nan]), np.array([0.5, 0.5]), classes=True).round(3)
+    array([0.693,   nan])
+    """
+    if not classes:
+        return (y - p) ** 2
+    p = np.clip(p, 1e-6, 1 - 1e-6)
+    return -np.where(y == 1.0, np.log(p), np.log(1 - p)) + 0 * y
+
+
 def table(y, predictions: dict) -> pd.DataFrame:
     """Models side by side on the same questions: one row a model, errors in the label's unit, AUC and hits of the sign.
 

@@ -59,6 +59,20 @@ class Questions:
         columns = (self.id, self.moment, self.X, self.y, self.known)
         return Questions(*(column[part] for column in columns), self.names)
 
+    @property
+    def overlap(self) -> int:
+        """How many questions are asked while one waits for its answer: their losses overlap.
+
+        Examples
+        --------
+        >>> Questions([1, 2, 3], [10, 20, 30], [[0.0]] * 3, [1.0] * 3, [40, 50, 60], ("a",)).overlap
+        3
+        """
+        waits = (self.known - self.moment)[self.known < NEVER]
+        if len(self) < 2 or not len(waits):
+            return 1
+        return max(1, round(float(np.median(waits) / max(np.median(np.diff(self.moment)), 1))))
+
     def _check_shapes(self) -> None:
         n = len(self.id)
         if self.X.shape != (n, len(self.names)):

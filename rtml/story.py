@@ -36,7 +36,7 @@ def story(happenings: pd.DataFrame, ledger: pd.DataFrame, kinds: Sequence[str] =
     shown = happenings[happenings["kind"].isin(kinds)] if kinds else happenings
     columns = shown.reindex(columns=["at", "who", "kind", "version", "why"])
     began = happenings.loc[happenings["kind"] == "alert", "at"].min()
-    acts = pd.concat([ledger[["at", "number"]]]).sort_values("at", kind="stable")
+    acts = ledger[["at", "number"]].sort_values("at", kind="stable")
     acts["serving"] = [f"{MODEL}@{number}" for number in acts["number"]]
     found = pd.merge_asof(columns.sort_values("at", kind="stable"), acts[["at", "serving"]], on="at")
     found["at"] = found["at"].dt.floor("s")

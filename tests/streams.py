@@ -1,9 +1,12 @@
 """Streams of questions for the tests of models, learner and progressive validation."""
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import strategies as st
 from river import linear_model, optim, preprocessing, tree
 
+from rtml import checkpoint
 from rtml.clock import NEVER
 from rtml.models.clip import Clip
 from rtml.models.recursive_logistic import RecursiveLogistic
@@ -76,3 +79,24 @@ def by_hand(questions, ask, tell, tie_goes_to_the_question=True):
         waiting.append(i)
     reveal(NEVER)
     return np.array(predictions)
+
+
+def cut_and_by_hand(learner, questions, edges):
+    """Learners of one stream: at once, in chunks with a checkpoint behind each, and one by one.
+
+    Their predictions must be the same bits; the states are for the test to compare.
+    """
+    whole, cut, live = learner(), learner(), learner()
+    expected, got = whole.replay(questions), []
+    for start, stop in pairwise(edges):
+        part = questions[start:stop]
+        got.append(cut.replay(part, until=int(part.moment[-1]) - 1 if len(part) else 0))
+        cut.load(checkpoint.loads(checkpoint.dumps(cut.state)))
+    cut.replay(questions[:0], until=NEVER)
+    one_by_one = by_hand(
+        questions,
+        lambda i: live.ask(int(questions.id[i]), int(questions.moment[i]), questions.X[i]),
+        lambda i: live.tell(int(questions.id[i]), questions.y[i], int(questions.known[i])),
+    )
+    assert np.concatenate(got).tobytes() == expected.tobytes() == one_by_one.tobytes()
+    return whole, cut, live

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from rtml import advisor, metrics
-from rtml.advice import Advice, baselines, loss
+from rtml.advice import Advice, baselines
 from rtml.advisor import advise
 from rtml.clock import NEVER, span
 from rtml.models import zoo
@@ -139,7 +139,7 @@ def test_too_little_to_say_stays_with_the_best():
     made = [Trial(name, np.full(50, p), n, 1, np.zeros(0, int), np.zeros(50), 0.0) for name, (p, n) in tried.items()]
     q = Questions(np.arange(50), np.arange(50), np.zeros((50, 1)), best, np.arange(50) + 1, ("a",))
     assert Advice.of(q, made).recommended == "continual"
-    assert loss(np.array([1.0]), np.array([0.25]), False) == 0.5625
+    assert metrics.loss(np.array([1.0]), np.array([0.25]), False) == 0.5625
 
 
 def test_the_command_reads_a_run_and_leaves_table_and_picture(tmp_path, monkeypatch, capsys):

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from streams import NAMES, by_hand, cuts, stream, streams
+from streams import NAMES, cut_and_by_hand, cuts, stream, streams
 
 from rtml import checkpoint
-from rtml.clock import NEVER
 from rtml.learner import Learner
 from rtml.models import boosted, zoo
 from rtml.models.boosted import BoostedRefit, CompiledBoosted
@@ -48,19 +47,7 @@ def test_any_cutting_gives_the_same_bits(data):
     def learner():
         return Learner(small(every=8, first=3, window=window), NAMES)
 
-    whole, cut, live = learner(), learner(), learner()
-    expected, got = whole.replay(questions), []
-    for start, stop in pairwise(data.draw(cuts(len(questions)))):
-        part = questions[start:stop]
-        got.append(cut.replay(part, until=int(part.moment[-1]) - 1 if len(part) else 0))
-        cut.load(checkpoint.loads(checkpoint.dumps(cut.state)))
-    cut.replay(questions[:0], until=NEVER)
-    one_by_one = by_hand(
-        questions,
-        lambda i: live.ask(int(questions.id[i]), int(questions.moment[i]), questions.X[i]),
-        lambda i: live.tell(int(questions.id[i]), questions.y[i], int(questions.known[i])),
-    )
-    assert np.concatenate(got).tobytes() == expected.tobytes() == one_by_one.tobytes()
+    whole, cut, live = cut_and_by_hand(learner, questions, data.draw(cuts(len(questions))))
     states = {checkpoint.dumps(each.model.state) for each in (whole, cut, live)}
     assert len(states) == 1 and whole.model.samples >= 0
 

@@ -59,7 +59,7 @@ def test_cutting_limits_what_one_huge_move_can_do():
 
 def test_overlapping_answers_are_counted_in_blocks():
     near, far = (evaluate(["zero", "rls"], questions(steps=k)) for k in (1, 6))
-    assert near._overlap() == 1 and far._overlap() == 6
+    assert near.questions.overlap == 1 and far.questions.overlap == 6
 
 
 def test_the_worth_is_the_mean_move_in_the_predicted_direction():

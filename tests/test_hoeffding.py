@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from river import tree
 from river.tree.splitter import GaussianSplitter, HistogramSplitter
-from streams import NAMES, by_hand, cuts, stream, streams
+from streams import NAMES, by_hand, cut_and_by_hand, cuts, stream, streams
 
 from rtml import checkpoint
 from rtml.clock import NEVER
@@ -152,20 +151,7 @@ def test_any_cutting_gives_the_same_bits(data):
     def learner():
         return Learner(tree.HoeffdingTreeClassifier(grace_period=2, delta=0.5, tau=0.9), NAMES)
 
-    whole, cut, live = learner(), learner(), learner()
-    expected = whole.replay(questions)
-    got = []
-    for start, stop in pairwise(data.draw(cuts(len(questions)))):
-        part = questions[start:stop]
-        got.append(cut.replay(part, until=int(part.moment[-1]) - 1 if len(part) else 0))
-        cut.load(checkpoint.loads(checkpoint.dumps(cut.state)))
-    cut.replay(questions[:0], until=NEVER)
-    one_by_one = by_hand(
-        questions,
-        lambda i: live.ask(int(questions.id[i]), int(questions.moment[i]), questions.X[i]),
-        lambda i: live.tell(int(questions.id[i]), questions.y[i], int(questions.known[i])),
-    )
-    assert np.concatenate(got).tobytes() == expected.tobytes() == one_by_one.tobytes()
+    whole, cut, live = cut_and_by_hand(learner, questions, data.draw(cuts(len(questions))))
     assert checkpoint.dumps(cut.model.state) == checkpoint.dumps(whole.model.state)
     assert checkpoint.dumps(live.model.state) == checkpoint.dumps(whole.model.state)
 
