@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from rtml.clock import utc
 from rtml.events import KIND_NAMES
+from rtml.ingested import Ingested
 from rtml.intake import Intake, alone
 from rtml.opening import add_options, opened, wanted
 from rtml.process import Logbook, quitting, stopping
@@ -19,27 +18,6 @@ from rtml.run import run_folder
 from rtml.schema import TRADES
 from rtml.sources.protocol import Source
 from rtml.store.log import EventLog
-
-
-@dataclass(frozen=True)
-class Ingested:
-    """What came in: rows received, events logged by kind and symbol, rows in quarantine by reason."""
-
-    source: str
-    received: int
-    logged: int
-    quarantined: int
-    first: int
-    last: int
-    by_kind: pd.DataFrame
-    by_reason: pd.DataFrame
-
-    def __str__(self) -> str:
-        first, last = (f"{utc(t):%Y-%m-%d %H:%M}" for t in (self.first, self.last))
-        return (
-            f"{self.source}: {self.received:,} rows received, {self.logged:,} logged, "
-            f"{self.quarantined:,} in quarantine, {first} to {last} UTC"
-        )
 
 
 def ingest(source: Source, log: EventLog, part: str, done: Callable[[int], object] = int, n: int = 50_000) -> Ingested:

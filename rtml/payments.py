@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from rtml.clock import NEVER, utc
+from rtml.clock import NEVER
+from rtml.ingested import Ingested
 from rtml.schema import UNREADABLE, Schema, codes, integers, numbers, read_integer, read_moment
 from rtml.store.log import EventLog
 
@@ -112,27 +113,6 @@ class _Raw:
 
 
 PAYMENTS = Schema("payments", COLUMNS, _Raw.parse)
-
-
-@dataclass(frozen=True)
-class Ingested:
-    """What came in: rows received, events logged by kind, rows in quarantine by reason."""
-
-    source: str
-    received: int
-    logged: int
-    quarantined: int
-    first: int
-    last: int
-    by_kind: pd.DataFrame
-    by_reason: pd.DataFrame
-
-    def __str__(self) -> str:
-        first, last = (f"{utc(t):%Y-%m-%d %H:%M}" for t in (self.first, self.last))
-        return (
-            f"{self.source}: {self.received:,} rows received, {self.logged:,} logged, "
-            f"{self.quarantined:,} in quarantine, {first} to {last} UTC"
-        )
 
 
 def ingest(source, log: EventLog, part: str, done: Callable[[int], object] = int, n: int = 50_000) -> Ingested:

@@ -20,7 +20,7 @@ LAYERS = (  # lowest first; a module, or all modules of a package, imports only 
     ("programs", "declarations"),
     ("windows",),
     ("schema", "store", "bars", "features", "labels", "metrics", "imbalance", "evidence", "questions"),
-    ("sources", "models", "expressions", "recent"),
+    ("sources", "models", "expressions", "recent", "ingested"),
     ("drift",),
     ("triggers",),
     ("occasions",),
