@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from rtml.happenings import Happening
 from rtml.registry import Registry
-from rtml.store.ledger import GATE
+from rtml.store.ledger import GATE, decided_by
 from rtml.store.versions import Version
 
 #: Says why a version shall serve; an empty text means that it shall not. It may look at nothing but the version and
@@ -32,13 +32,24 @@ class Promoting:
         return []
 
     def saved(self, version: Version, cause: str) -> list[Happening]:
-        """Promote the version where the rule says so."""
+        """Promote the version where the rule says so; done again after a crash it says what it said."""
+        if entered := [act for act in self._registry.acts.entries(self._model) if _is_mine(act, version)]:
+            return [_promoted(version, entered[0].why)]
         if self._registry.promoted(version) or not (why := self._rule(version)):
             return []
         if held := self._registry.held(self._model):
             return [Happening(version.at, "held", {"version": version.name, "why": held})]
         self._registry.promote(self._model, version, why, version.at, {"by": GATE})
-        return [Happening(version.at, "promoted", {"version": version.name, "why": why})]
+        return [_promoted(version, why)]
 
     def load(self, state: dict) -> None:
         """Nothing to go on from."""
+
+
+def _is_mine(act, version: Version) -> bool:
+    """Whether an entry of the ledger is this gate's promotion of a version."""
+    return (act.version, act.action, decided_by(act)) == (version.id, "promote", GATE)
+
+
+def _promoted(version: Version, why: str) -> Happening:
+    return Happening(version.at, "promoted", {"version": version.name, "why": why})

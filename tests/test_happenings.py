@@ -117,6 +117,29 @@ def test_killed_at_any_moment_a_training_with_watchers_ends_the_same(market, tmp
     assert result(tmp_path) == whole
 
 
+class Killed(Exception):
+    """Stands for a kill -9 at a chosen moment."""
+
+
+def test_killed_between_a_promotion_and_its_commit_a_training_says_it_once_all_the_same(
+    market, tmp_path, whole, monkeypatch
+):
+    promote, left = Registry.promote, 4
+
+    def promote_and_die(registry, *entry, **more):
+        nonlocal left
+        promote(registry, *entry, **more)
+        if (left := left - 1) >= 0:
+            raise Killed
+
+    monkeypatch.setattr(Registry, "promote", promote_and_die)
+    for _ in range(4):
+        with pytest.raises(Killed):
+            train(market, tmp_path, 300)
+    train(market, tmp_path, 300)
+    assert left < 0 and result(tmp_path) == whole
+
+
 def test_happenings_are_a_table_in_order_of_event_time(market, tmp_path):
     train(market, tmp_path, 5000)
     with EventLog(market / "events.db") as log:
