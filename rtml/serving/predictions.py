@@ -23,7 +23,7 @@ class LogUnavailable(RuntimeError):
 class PredictionLog:
     """Predictions and answers in one SQLite file, written by one thread in batches.
 
-    A prediction is on disk a moment (``gather_s``) after it was given; its answer is acknowledged once it is
+    A prediction is on disk ``gather_s`` seconds after it was given; its answer is acknowledged once it is
     committed, and survives ``kill -9``. A prediction that was killed before it was written is unknown
     afterwards: its id, which holds the number of the session, is never given again.
 
@@ -42,7 +42,7 @@ class PredictionLog:
     >>> log.close()
     """
 
-    def __init__(self, path: str | Path, started: int = 0, gather_s: float = 0.02) -> None:
+    def __init__(self, path: str | Path, started: int = 0, gather_s: float = 0.1) -> None:
         self.error = ""
         self._gather_s = gather_s
         self._rows: deque[Row] = deque()

@@ -33,8 +33,11 @@ create table if not exists learner (name text primary key, place integer not nul
 """
 _ADDED = {"prediction": "propensity real not null default 1.0", "definition": "features text not null default ''"}
 MARKS = ",".join("?" * 11)
-# Many rows an insert: each call lets go of the interpreter lock, which busy threads are slow to give back.
-_INSERT = {rows: f"insert into prediction values {','.join([f'({MARKS})'] * rows)}" for rows in (1024, 64, 8, 1)}
+# Many rows an insert, as a number is made of powers of two: each call lets go of the interpreter lock and takes it
+# again, and every time a server that answers meanwhile is woken and held up.
+_INSERT = {
+    rows: f"insert into prediction values {','.join([f'({MARKS})'] * rows)}" for rows in (2**n for n in range(10, -1, -1))
+}
 SESSION = 2**32  # ids of one session
 #: Upper ends of the classes in which delays of answers are counted, ns.
 DELAYS = tuple(span(text) for text in ("1s", "10s", "1m", "10m", "1h", "6h", "1d", "2d", "7d", "14d", "30d")) + (NEVER,)
