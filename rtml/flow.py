@@ -60,26 +60,34 @@ class Flow:
         """How far ahead an answer looks, ns; 0 where answers come at a time of their own."""
         return self.operator.horizon
 
-    def push(self, events: np.ndarray) -> Outcome:
-        """Take events in order of arrival; ask every question they lead to, and learn every answer in its time."""
-        asked = self.operator.push(events)
-        predictions = {name: self._drive(name, asked) for name in self.learners}
-        bars, id, moment, X, answered, y, known = asked
-        return Outcome(bars, id, moment, X, predictions, answered, y, known)
+    def push(self, events: np.ndarray, told: Callable[[Outcome], object] | None = None) -> Outcome:
+        """Take events in order of arrival; ask every question they lead to, and learn every answer in its time.
 
-    def _drive(self, target: str, asked) -> np.ndarray:
-        """Question, then what is known at its moment: at equal times the question comes first."""
-        learner, known = self.learners[target], asked.known.tolist()
-        answers = list(zip(asked.answered.tolist(), self.targets[target](asked.y).tolist(), known, strict=True))
-        predictions, told = np.empty(len(asked.moment)), 0
-        for i, (id, at) in enumerate(zip(asked.id.tolist(), asked.moment.tolist(), strict=True)):
+        ``told`` gets the outcome before what is known only behind the last question is learned: nobody waits for that.
+        """
+        asked = self.operator.push(events)
+        columns = [column.tolist() for column in (asked.id, asked.moment, asked.answered, asked.known)]
+        driven = {name: self._drive(name, asked, *columns) for name in self.learners}
+        bars, id, moment, X, answered, y, known = asked
+        predictions = {name: said for name, (said, _) in driven.items()}
+        outcome = Outcome(bars, id, moment, X, predictions, answered, y, known)
+        if told is not None:
+            told(outcome)
+        for name, (_, behind) in driven.items():
+            for answer in behind:
+                self.learners[name].tell(*answer)
+        return outcome
+
+    def _drive(self, target: str, asked, ids: list, moments: list, answered: list, known: list) -> tuple:
+        """Question, then what is known at its moment, for at equal times the question comes first; and what is left."""
+        learner, y = self.learners[target], self.targets[target](asked.y).tolist() if answered else []
+        answers, predictions, told = list(zip(answered, y, known, strict=True)), np.empty(len(moments)), 0
+        for i, (id, at) in enumerate(zip(ids, moments, strict=True)):
             while told < len(known) and known[told] < at:
                 learner.tell(*answers[told])
                 told += 1
             predictions[i] = learner.ask(id, at, asked.X[i])
-        for answer in answers[told:]:
-            learner.tell(*answer)
-        return predictions
+        return predictions, answers[told:]
 
     def snapshot(self) -> bytes:
         """The models as they are now, with all that is needed to answer from them: what the registry keeps."""

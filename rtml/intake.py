@@ -50,6 +50,9 @@ class Intake:
         Where the events go, and what they are of, the target first.
     speed
         How fast a recording is replayed, 1 as it happened; 0: as fast as possible.
+    durable
+        Whether every append waits for the disk; without, whoever reads it in this process calls ``log.sync`` soon: no
+        prediction waits, and what a power cut takes of a second is asked for again.
     say
         Is told of everything that happens: a word and what belongs to it.
     """
@@ -62,9 +65,10 @@ class Intake:
         symbols: tuple[str, ...],
         *,
         speed: float = 0.0,
+        durable: bool = True,
         say: Callable[..., object] = lambda event, **about: None,
     ) -> None:
-        self._open, self._log, self._part, self._symbols = open, log, part, symbols
+        self._open, self.log, self._part, self._symbols, self._durable = open, log, part, symbols, durable
         self._speed, self._say, self._clock = speed, say, Clock()
         self._stop, self._thread = threading.Event(), None
         self.news = threading.Event()  #: set when something was logged, or the state changed
@@ -142,7 +146,7 @@ class Intake:
         self._stop.wait(pause)
 
     def _take_in(self) -> None:
-        held = newest(self._log, self._part, self._symbols)
+        held = newest(self.log, self._part, self._symbols)
         self._held = bool(held)
         self.source = source = self._open(held)
         self._say("source opened", source=source.name)
@@ -150,11 +154,10 @@ class Intake:
         for accepted, rejected, at in arrivals:
             if self._stop.is_set() and not hasattr(source, "arrivals"):
                 return
-            last = self._log.append(self._part, accepted, rejected, durable=False)
+            last = self.log.append(self._part, accepted, rejected, durable=self._durable)
             self.error, self._logged = "", self._logged + len(accepted)
             self.arrived.append((last, at))
             self.news.set()
-            self._log.sync()  # whoever predicts has begun; training waits for the disk before it commits
 
     def _live(self, source) -> Iterator[tuple[np.ndarray, pd.DataFrame | None, int]]:
         if self._stop.is_set():
@@ -164,7 +167,7 @@ class Intake:
 
     def _recorded(self, source: Source) -> Iterator[tuple[np.ndarray, pd.DataFrame | None, int]]:
         """What the log has not seen, cut where an uninterrupted run cuts it, each piece when its time has come."""
-        seen = self._log.count(self._part) + self._log.refused(self._part)
+        seen = self.log.count(self._part) + self.log.refused(self._part)
         paced = Paced(self._speed, self._clock, self._stop)
         for rows in source.chunks(CHUNK):
             skipped = min(seen, len(rows))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
+from math import isfinite
+
 import numpy as np
 
 from rtml.clock import span, span_text
@@ -40,7 +43,7 @@ class Labels:
                 f"try {span_text(max(1, steps) * span(every))}"
             )
         self.steps = steps
-        self._past = np.zeros(0, _PAST)
+        self._past: deque[tuple] = deque()  # as ``_PAST``
 
     def push(self, end: np.ndarray, close: np.ndarray, whole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Take closed bars of the target in order.
@@ -55,19 +58,21 @@ class Labels:
         asked, y
             Moments of the questions answered by these bars, and their returns in basis points.
         """
-        new = np.zeros(len(end), _PAST)
-        new["end"], new["close"], new["whole"], new["asked"] = end, close, whole, np.isfinite(close)
-        rows = np.concatenate([self._past, new])
-        now, then = rows[self.steps :], rows[: max(len(rows) - self.steps, 0)]
-        y = np.where(now["whole"] & then["whole"], 1e4 * np.log(now["close"] / then["close"]), np.nan)
-        self._past = rows[-self.steps :].copy()
-        return then["end"][then["asked"]].copy(), y[then["asked"]]
+        past, asked, grown = self._past, [], []
+        for at, price, complete in zip(end.tolist(), close.tolist(), whole.tolist(), strict=True):
+            past.append((at, price, complete, isfinite(price)))
+            if len(past) > self.steps:
+                then, before, was_complete, was_asked = past.popleft()
+                if was_asked:
+                    asked.append(then)
+                    grown.append(price / before if complete and was_complete else np.nan)
+        return np.array(asked, np.int64), 1e4 * np.log(np.array(grown, np.float64))
 
     @property
     def state(self) -> dict:
         """The closes that wait for their answer."""
-        return {"past": self._past.copy()}
+        return {"past": np.array(list(self._past), _PAST)}
 
     def load(self, state: dict) -> None:
         """Continue from a state."""
-        self._past = state["past"].copy()
+        self._past = deque(state["past"].tolist())

@@ -6,25 +6,20 @@ was committed, so a process killed anywhere ends with the same state, prediction
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from rtml import checkpoint
-from rtml.clock import span, span_text
+from rtml.clock import span_text
 from rtml.firings import Firings
 from rtml.flow import Flow, Outcome
 from rtml.gate import Rule, gate
 from rtml.happenings import Watcher, Watchers, frame
 from rtml.outputs import Status, bar_rows
-from rtml.process import awaited, quitting, stopping
-from rtml.recipe import PART, Recipe
 from rtml.registry import Registry
-from rtml.responding import add_publish, watching
 from rtml.saving import identity, save
 from rtml.scoreboard import Scoreboard
 from rtml.store.journal import Journal
@@ -51,7 +46,8 @@ class Trainer:
     after, parent
         Offset of the log behind which a new training starts, and the version, if any, that its flow's state is of.
     told
-        Is told what each chunk led to before it is committed; after a crash of the same bars again, with the same bits.
+        Is told what each chunk led to before it is committed; of the same bars again after a crash, and where a version
+        is saved before they are learned, with the same bits.
     watchers
         Look at every outcome; what they say is committed with it, see :meth:`happenings`.
     save_on
@@ -103,9 +99,11 @@ class Trainer:
             if self._cause:
                 self._save(self._since["last_time"] + 1, self._cause)
             elif rows["time"][0] >= self._due:
+                if not settle:
+                    self._foretell(rows)
                 self._save(self._boundary(rows["time"][0]), f"every {span_text(self._every)}")
             else:
-                self._learn(rows[: np.append(rows["time"] >= self._due, True).argmax()], settle)
+                self._learn(_before(rows, self._due), settle)
             if not self._ahead:
                 on_commit(self.status())
         if settle and self._ahead:
@@ -153,9 +151,8 @@ class Trainer:
     def _learn(self, rows: np.ndarray, settle: bool = True) -> None:
         """Push events, and commit everything they led to."""
         self._read, end = self._read[len(rows) :], self._offset + len(rows)
-        outcome = self._flow.push(rows)
+        outcome = self._flow.push(rows, self._told)
         self.newest = outcome if len(outcome.moment) else self.newest
-        self._told(outcome)
         happened = self._watchers.push(outcome)
         self._cause = next((kind for *_, kind, _ in happened if kind in self._save_on), "")
         if self._cause and len(rows) > 1:
@@ -168,6 +165,12 @@ class Trainer:
         self._offset, self._ahead = end, not settle
         if settle:
             self._commit(end, *outputs)
+
+    def _foretell(self, rows: np.ndarray) -> None:
+        """Tell what the next events lead to before the version of the state behind them is saved: nobody waits."""
+        state = self._checkpoint()
+        self._flow.push(_before(rows, self._boundary(rows["time"][0]) + self._every), self._told)
+        self._load(state)
 
     def _undo(self, end: int) -> None:
         """Take the events since the last commit again, half of them first, until the one that did it stands alone."""
@@ -223,26 +226,8 @@ class Trainer:
         return int(time) // self._every * self._every
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Train a run on its log: ``python -m rtml.training RUN_DIR``."""
-    parser = argparse.ArgumentParser(prog="python -m rtml.training", description=__doc__.splitlines()[0])
-    parser.add_argument("run_dir", type=Path, help="folder of a run that holds recipe.json and events.db")
-    parser.add_argument("--every", default="10m", help="event time between two versions, such as 10m")
-    parser.add_argument("--model", default="champion", help="name of the model in the registry")
-    add_publish(parser)
-    parser.add_argument("--follow", action="store_true", help="go on with what arrives, until Ctrl-C or SIGTERM")
-    folder = (chosen := parser.parse_args(arguments)).run_dir
-    with stopping() as stop, quitting(parser.prog), ExitStack() as stack:
-        recipe = Recipe.read(awaited(folder / "recipe.json", stop) if chosen.follow else folder / "recipe.json")
-        log = stack.enter_context(EventLog(folder / "events.db"))
-        registry = stack.enter_context(closing(Registry(folder / "registry")))
-        places = (log, PART, folder / "training.db", registry, chosen.model)
-        how = {"publish": chosen.publish, "watchers": watching(flow := recipe.flow())}
-        trainer = stack.enter_context(closing(Trainer(flow, *places, span(chosen.every), **how)))
-        print(trainer.run(on_commit=print), flush=True)
-        while chosen.follow and not stop.wait(0.05):
-            trainer.run(on_commit=lambda status: print(status, flush=True))
-
-
-if __name__ == "__main__":
-    main()
+def _before(rows: np.ndarray, time: int) -> np.ndarray:
+    """The first rows, up to one that has come to a time, but one at least."""
+    if len(rows) == 1:
+        return rows
+    return rows[: np.append(rows["time"] >= time, True).argmax()]

@@ -69,7 +69,7 @@ LAYERS = (  # lowest first; a module, or all modules of a package, imports only 
     ("arena",),
     ("gate",),
     ("training", "figures", "run", "materialize"),
-    ("tiers",),
+    ("tiers", "train"),
     (
         "opening",
         "rebuild",

@@ -125,8 +125,8 @@ class OwnMoment(Labels):
 class TiesSwapped(Flow):
     """The classic: an answer that becomes known now is learned before the question of now."""
 
-    def _drive(self, target, asked):
-        return super()._drive(target, asked._replace(known=asked.known - 1))
+    def _drive(self, target, asked, ids, moments, answered, known):
+        return super()._drive(target, asked, ids, moments, answered, [at - 1 for at in known])
 
 
 @pytest.mark.parametrize(

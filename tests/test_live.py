@@ -229,11 +229,11 @@ def test_training_that_fails_leaves_serving_up_and_goes_on(whole, tmp_path):
         push, stop = session.trainer._flow.push, threading.Event()
         failing = {"left": 2, "from": 3000}
 
-        def broken(rows):
+        def broken(rows, told):
             if session.trainer._offset >= failing["from"] and failing["left"]:
                 failing["left"] -= 1
                 raise FloatingPointError("out of luck")
-            return push(rows)
+            return push(rows, told)
 
         session.trainer._flow.push = broken
         thread = threading.Thread(target=session.run, args=(stop,), kwargs={"once": True}, daemon=True)
@@ -326,7 +326,7 @@ def test_three_processes_with_only_stores_between_them(workers, whole, tmp_path)
     url, market_of = f"http://127.0.0.1:{port}", ("--source", "synthetic", "--hours", str(HOURS), "--speed")
     commands = {
         "serving": ("rtml.serving.__main__", "--run", str(folder), "--follow", "--port", str(port)),
-        "training": ("rtml.training", str(folder), "--follow", "--every", "3m"),
+        "training": ("rtml.train", str(folder), "--follow", "--every", "3m"),
         "ingest": ("rtml.ingest", str(folder), *market_of, "600"),
     }
     running = {name: workers.start("apart", *command) for name, command in commands.items()}

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from workers import Workers, die_at_line
 
-from rtml import training
+from rtml import train as command
 from rtml.checkpoint import dumps
 from rtml.clock import span
 from rtml.curves import Score
@@ -138,9 +138,9 @@ def test_killed_at_any_moment_and_started_again_ends_the_same(workers, run, whol
 
 def test_the_command_goes_on_where_it_was_killed(run, market, tmp_path, capsys):
     other = copy(market, tmp_path / "other")
-    training.main([str(other), "--every", "4m", "--model", "eth"])
+    command.main([str(other), "--every", "4m", "--model", "eth"])
     with subprocess.Popen(
-        [sys.executable, "-m", "rtml.training", str(run), "--every", "4m", "--model", "eth"],
+        [sys.executable, "-m", "rtml.train", str(run), "--every", "4m", "--model", "eth"],
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
@@ -148,7 +148,7 @@ def test_the_command_goes_on_where_it_was_killed(run, market, tmp_path, capsys):
         process.kill()
     assert process.returncode == -signal.SIGKILL and "events, newest version" in said[-1]
     assert "eth@9" not in said[-1]
-    training.main([str(run), "--every", "4m", "--model", "eth"])
+    command.main([str(run), "--every", "4m", "--model", "eth"])
     assert "newest version eth@9, mse return" in capsys.readouterr().out.splitlines()[-1]
     check_same(result(run), result(other))
 
@@ -297,8 +297,8 @@ def test_a_flow_that_fails_can_be_run_again(run, whole):
     trained = flow(run)
     push, calls = trained.push, []
 
-    def fail_once(part):
-        outcome = push(part)
+    def fail_once(part, told):
+        outcome = push(part, told)
         calls.append(len(part))
         if len(calls) == 4:
             raise Failing

@@ -123,11 +123,12 @@ class Loop:
         self.bulletin.offer()
 
     def _look(self, last: bool = False) -> None:
-        """Once a second: serve what was promoted, tell the page how it stands, print a line."""
+        """Once a second: wait for the disk, serve what was promoted, tell the page how it stands, print a line."""
         now = self._clock.elapsed()
         if not last and now - self._looked < _SECOND:
             return
         self._looked = now
+        self._intake.log.sync()
         try:
             self._refresh()
             self._history = self._feed.history()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from rtml.clock import span
-from rtml.intake import Intake, alone
+from rtml.intake import Intake, Open, alone
 from rtml.live.loop import Loop
 from rtml.opening import Wanted, opened
 from rtml.process import Logbook
@@ -72,7 +72,7 @@ class Live:
             live = self.recipe.source.startswith("exchange:")
             service = Service(folder / "predictions.db", None if live else StreamClock())
             self.service = stack.enter_context(closing(service))
-            self.intake = Intake(opens, self.log, PART, self.recipe.symbols, speed=what.speed, say=self._say)
+            self.intake = self._intake(opens, what.speed)
             self.trainer = stack.enter_context(closing(self._trainer(every, publish)))
             self.loop = self._loop(live)
             self.url = stack.enter_context(self._endpoint(port, host)).url if port is not None else ""
@@ -96,6 +96,10 @@ class Live:
 
     def __exit__(self, *_) -> None:
         self.close()
+
+    def _intake(self, opens: Open, speed: float) -> Intake:
+        symbols = self.recipe.symbols
+        return Intake(opens, self.log, PART, symbols, speed=speed, durable=False, say=self._say)  # the loop syncs
 
     def _trainer(self, every: str, publish: str) -> Trainer:
         self._flow = self.recipe.flow()

@@ -39,7 +39,7 @@ class Bulletin:
     def __init__(self, service: Service, symbol: str, horizon: int, *, live: bool) -> None:
         self._service, self._symbol, self._horizon, self._live = service, symbol, horizon, live
         self._clock, self.observe = Clock(), _nothing  #: is told each latency in seconds
-        self._score, self._zero, self._asked = Score(), Score(), 0
+        self._score, self._moved, self._asked = Score(), 0.0, 0  # the sum of |y|: what no change would have missed by
         self._open: dict[int, float] = {}  # predictions that wait for their answer
         self._conformal = Conformal(COVERAGE)
         self.end, self.bars, self.lag_s = 0, 0, None
@@ -79,15 +79,15 @@ class Bulletin:
             self._open.pop(end - self._horizon, None)
             if isfinite(answer[0]):
                 self._score.update(*answer)
-                self._zero.update(answer[0], 0.0)
+                self._moved += abs(answer[0])
         if "return" in said:
             self._open[end] = said["return"]
             self._asked += 1
         if x is not None:
             self.newest = (end, x, float(bar["close"]))
         if not silent:
-            self.offer()
             self._publish(bar, said, interval, answer or (None, None), arrived)
+            self.offer()
 
     def _interval(self, end: int, said: dict[str, float], answer) -> tuple[float, float]:
         """Interval around what is said now; then what is answered now steers the next one."""
@@ -109,11 +109,11 @@ class Bulletin:
 
     def score(self) -> dict[str, float | int | None]:
         """How good the predictions were so far, beside the baseline of no change."""
-        score, zero = self._score.get(), self._zero.get()
-        figures = {name: score[name] for name in ("r2_zero", "mae", "hit_rate")} | {"mae_zero": zero["mae"]}
-        answered = score["answered"]
-        share = answered / self._asked if self._asked else np.nan
-        return plain(figures | {"coverage": share}) | {"answered": answered, "asked": self._asked}
+        score = self._score.get()
+        figures, answered = {name: score[name] for name in ("r2_zero", "mae", "hit_rate")}, score["answered"]
+        figures["mae_zero"] = self._moved / answered if answered else np.nan
+        figures["coverage"] = answered / self._asked if self._asked else np.nan
+        return plain(figures) | {"answered": answered, "asked": self._asked}
 
     def _publish(self, bar: np.void, said: dict[str, float], interval: tuple, answer: tuple, arrived) -> None:
         at, snapshot, end = said.get("return"), self._service.snapshot, int(bar["end"])

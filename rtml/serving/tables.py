@@ -35,9 +35,8 @@ _ADDED = {"prediction": "propensity real not null default 1.0", "definition": "f
 MARKS = ",".join("?" * 11)
 # Many rows an insert, as a number is made of powers of two: each call lets go of the interpreter lock and takes it
 # again, and every time a server that answers meanwhile is woken and held up.
-_INSERT = {
-    rows: f"insert into prediction values {','.join([f'({MARKS})'] * rows)}" for rows in (2**n for n in range(10, -1, -1))
-}
+_CHUNKS = [2**power for power in range(10, -1, -1)]
+_INSERT = {n: f"insert into prediction values {','.join([f'({MARKS})'] * n)}" for n in _CHUNKS}
 SESSION = 2**32  # ids of one session
 #: Upper ends of the classes in which delays of answers are counted, ns.
 DELAYS = tuple(span(text) for text in ("1s", "10s", "1m", "10m", "1h", "6h", "1d", "2d", "7d", "14d", "30d")) + (NEVER,)

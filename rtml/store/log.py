@@ -29,6 +29,9 @@ create table if not exists event (part integer, offset integer, record blob not 
 create table if not exists quarantine (id integer primary key, part text not null, after integer not null,
     reason text not null, row text not null);
 """
+_NEXT = """
+insert into event select ?1, coalesce((select max(offset) from event where part = ?1), 0) + 1, ?2 returning offset
+"""
 
 
 class EventLog:
@@ -70,19 +73,25 @@ class EventLog:
             raise ValueError(
                 f"the log holds a line of fixed-size records, got {rows.ndim}-d {rows.dtype}: see rtml.events"
             )
-        size, data = rows.dtype.itemsize, rows.tobytes()
-        with self._transaction():
-            key, last = self._open_part(part, rows.dtype), self.last(part)
-            self._db.executemany(
-                "insert into event values (?, ?, ?)",
-                ((key, last + 1 + k, data[k * size : (k + 1) * size]) for k in range(len(rows))),
-            )
-            last += len(rows)
-            if rejected is not None:
-                self.quarantine(part, rejected, last)
+        data = rows.tobytes()
+        if len(rows) == 1 and rejected is None and part in self._known:
+            with self._lock:  # a statement is a transaction, and one that arrives alone is waited for
+                last = self._db.execute(_NEXT, (self._open_part(part, rows.dtype), data)).fetchone()[0]
+        else:
+            last = self._append(part, rows.dtype, data, rejected)
         self._newest[part] = (-1, rows) if durable else (last - len(rows), np.frombuffer(data, rows.dtype))
         if durable:
             self.sync()
+        return last
+
+    def _append(self, part: str, dtype: np.dtype, data: bytes, rejected: pd.DataFrame | None) -> int:
+        with self._transaction():
+            key, last, size = self._open_part(part, dtype), self.last(part), dtype.itemsize
+            rows = ((key, last + 1 + k, data[k * size : (k + 1) * size]) for k in range(len(data) // size))
+            self._db.executemany("insert into event values (?, ?, ?)", rows)
+            last += len(data) // size
+            if rejected is not None:
+                self.quarantine(part, rejected, last)
         return last
 
     def sync(self) -> None:

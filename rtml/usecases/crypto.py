@@ -8,6 +8,7 @@ from rtml.bars import Bars
 from rtml.clock import span, span_text
 from rtml.events import EVENT as EVENT
 from rtml.features import Feature, FeatureSet, Formula, column
+from rtml.kernels import bars as kernel
 from rtml.labels import TARGETS as TARGETS
 from rtml.labels import Labels
 from rtml.market import Market
@@ -17,7 +18,7 @@ QUESTION = "Where is the price of {symbol} in {horizon}?"
 MODELS = {"return": "rls", "sign": "logistic", "volatility": "rls"}  # of the zoo, by target; the first is served
 LIMIT_BP = 200.0  # a return beyond is a broken print, not a market
 
-_FIELDS = ("open", "high", "low", "close", "volume", "value", "flow", "n", "age_s", "spread_bp")
+_FIELDS = kernel.COLUMNS
 
 
 def columns(symbols: int) -> list[str]:
@@ -27,10 +28,7 @@ def columns(symbols: int) -> list[str]:
 
 def rows(bars: np.ndarray) -> np.ndarray:
     """Bars of shape (n, symbols) as rows of :func:`columns`; age in seconds since the last trade, spread in bp."""
-    fields = {name: bars[name].astype(float) for name in _FIELDS[:8]}
-    fields["age_s"] = np.where(bars["last_time"] > 0, (bars["end"] - bars["last_time"]) / 1e9, np.nan)
-    fields["spread_bp"] = 2e4 * (bars["ask"] - bars["bid"]) / (bars["ask"] + bars["bid"])
-    return np.stack([fields[name] for name in _FIELDS], axis=2).reshape(len(bars), bars.shape[1] * len(_FIELDS))
+    return kernel.columns(bars)
 
 
 def features(symbols: tuple[str, ...], every: str = "10s") -> FeatureSet:
