@@ -35,7 +35,7 @@ run-01 run-02 run-03 run-04 run-05: env  ## one notebook of the five (run-01 ...
 	@$(PIPELINE) --only $(@:run-%=%)
 
 report: env  ## write the report of a run again (RUN=latest unless given)
-	@$(PY) -m rtml.report --run '$(LAST)'
+	@$(PY) -m rtml.pipeline.report --run '$(LAST)'
 
 lab: env  ## JupyterLab on the notebooks, after a first demo run so that each of them works by itself
 	@test -e runs/dev/report.html || $(PY) -m rtml.pipeline run --run dev

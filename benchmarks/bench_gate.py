@@ -7,13 +7,13 @@ from statistics import median
 
 import numpy as np
 
-from rtml.duel import Duel, Terms
+from rtml.contests.duel import Duel, Terms
+from rtml.contests.rules import Rules
 from rtml.kernels import betting
 from rtml.learner import Learner
 from rtml.models import zoo
 from rtml.models.compiled import compile
 from rtml.registry import Registry
-from rtml.rules import Rules
 
 NAMES = tuple(f"x{i}" for i in range(30))
 

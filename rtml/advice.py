@@ -16,7 +16,7 @@ import pandas as pd
 from rtml import metrics
 from rtml.evidence import compare, confidence_sequence
 from rtml.questions import Questions
-from rtml.schedule import read
+from rtml.retraining.schedule import read
 from rtml.trials import Trial
 
 TOLERANCE = 0.01  # of the best loss: what a cheaper setting may lose more

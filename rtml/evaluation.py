@@ -23,7 +23,7 @@ def evaluate(
 ) -> Evaluation:
     """Run models of the zoo over the questions of a target, delayed answers and all; ``done`` is told each name.
 
-    A name may bring a schedule of :mod:`rtml.schedule`, such as ``"rls: stateful every 1h"``.
+    A name may bring a schedule of :mod:`rtml.retraining.schedule`, such as ``"rls: stateful every 1h"``.
     """
     progress = {}
     for name in names:

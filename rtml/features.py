@@ -10,11 +10,11 @@ import pandas as pd
 
 from rtml.checkpoint import digest
 from rtml.clock import span, utc
-from rtml.declarations import Category, Feature, as_rows
-from rtml.formulas import AGGREGATES, Formula, column, constant, feature, moment, parts
 from rtml.kernels import layout, windows
-from rtml.programs import Program, resolve
-from rtml.windows import Windows
+from rtml.windowing.declarations import Category, Feature, as_rows
+from rtml.windowing.formulas import AGGREGATES, Formula, column, constant, feature, moment, parts
+from rtml.windowing.programs import Program, resolve
+from rtml.windowing.windows import Windows
 
 __all__ = ["Category", "Feature", "FeatureSet", "Formula", "column", "constant", "feature", "moment"]
 

@@ -1,18 +1,18 @@
 """Every plot of the notebooks and the report: arrays and frames in, a figure out.
 
-One style and one door to matplotlib (`figure_style`); drawn in modules by subject: what comes in, how good the
+One style and one door to matplotlib (`style`); drawn in modules by subject: what comes in, how good the
 models are, and how they live. A figure is the value of its cell: ``run.figure("score", figures.score_over_time(...))``.
 """
 
-from rtml.figure_advice import advice_front, benefit_of_frequency, cost_of_training, firings
-from rtml.figure_alerts import alerts, cost_curve, precision_recall
-from rtml.figure_data import arrivals, delay_timeline, feature_label_correlation, feature_panel, market
-from rtml.figure_drift import harm_of_alerts, known_again, what_detectors_see
-from rtml.figure_fraud import label_delay, rhythm, spend_window, terminal_risk, ways_of_fraud
-from rtml.figure_intervals import coverage_over_time, help_of_features
-from rtml.figure_lineage import lineage, loop
-from rtml.figure_live import latency, swaps, truth_vs_learned, versions, weights_over_time
-from rtml.figure_scores import (
+from rtml.plots.advice import advice_front, benefit_of_frequency, cost_of_training, firings
+from rtml.plots.data import arrivals, delay_timeline, feature_label_correlation, feature_panel, market
+from rtml.plots.drift import harm_of_alerts, known_again, what_detectors_see
+from rtml.plots.fraud import label_delay, rhythm, spend_window, terminal_risk, ways_of_fraud
+from rtml.plots.history import lineage, loop
+from rtml.plots.imbalance import alerts, cost_curve, precision_recall
+from rtml.plots.intervals import coverage_over_time, help_of_features
+from rtml.plots.live import latency, swaps, truth_vs_learned, versions, weights_over_time
+from rtml.plots.scores import (
     calibration,
     cost_quality,
     paired_difference,
@@ -20,7 +20,7 @@ from rtml.figure_scores import (
     score_over_time,
     windowed_r2,
 )
-from rtml.figure_stages import freshness, stages
+from rtml.plots.serving import freshness, stages
 
 __all__ = [
     "advice_front",

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from rtml.arena import Arena
 from rtml.clock import Clock, span_text
-from rtml.contest import Contest
-from rtml.duel import Terms
+from rtml.contests.arena import Arena
+from rtml.contests.contest import Contest
+from rtml.contests.duel import Terms
+from rtml.contests.promoting import Promoting, Rule
+from rtml.contests.rules import Rules
 from rtml.flow import Flow
 from rtml.happenings import Happening, Watcher
 from rtml.kernels import betting
-from rtml.promoting import Promoting, Rule
 from rtml.registry import Registry
-from rtml.rules import Rules
 from rtml.store.ledger import GATE, decided_by
 from rtml.store.versions import Version, plain
 
@@ -30,7 +30,7 @@ def gate(publish: str | Rule | Rules, registry: Registry, model: str, flow: Flow
     """The watcher that decides what serves.
 
     "gate" promotes what has shown that it is better, "recommend" only says so, "always" promotes every version (saved
-    every so many ns), "never" none; :class:`rtml.rules.Rules` are those of a gate, a function of the version says why.
+    every so many ns), "never" none; :class:`Rules` are those of a gate, a function of the version says why.
 
     Examples
     --------

@@ -30,7 +30,7 @@ def use_case(name: str) -> ModuleType:
 class Recipe:
     """What a process needs to know to do the same as another: written by notebook 01, read by all others.
 
-    A model may bring a schedule of :mod:`rtml.schedule`: ``"rls: stateful every 1h"``.
+    A model may bring a schedule of :mod:`rtml.retraining.schedule`: ``"rls: stateful every 1h"``.
 
     Examples
     --------

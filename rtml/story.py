@@ -10,13 +10,13 @@ import pandas as pd
 from rtml.alerts import Monitor
 from rtml.checkpoint import dumps, loads
 from rtml.clock import span
+from rtml.contests.rules import Rules
 from rtml.recipe import PART, Recipe
 from rtml.registry import Registry
 from rtml.responding import Responding
-from rtml.rules import Rules
 from rtml.store.log import EventLog
 from rtml.store.versions import Version
-from rtml.training import Trainer
+from rtml.training.trainer import Trainer
 
 __all__ = ["Responding", "mixed_up", "rehearse", "story"]
 

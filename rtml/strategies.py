@@ -1,8 +1,9 @@
 """Strategies: a model that is trained again on a schedule, and answers from the version it published last.
 
-The seven strategies of retraining are one knob, a line of text (see :mod:`rtml.schedule`). A :class:`Strategy` is a
-timed model around any other: a trainee learns or answers are kept, and predictions come from the published version,
-which nothing changes. All is decided on the event clock, so that a backtest does what the live system did.
+The seven strategies of retraining are one knob, a line of text (see :mod:`rtml.retraining.schedule`). A
+:class:`Strategy` is a timed model around any other: a trainee learns or answers are kept, and predictions come from the
+published version, which nothing changes. All is decided on the event clock, so that a backtest does what the live
+system did.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import numpy as np
 from rtml.models import zoo
 from rtml.models.compiled import compile, restore
 from rtml.questions import Questions
-from rtml.schedule import Schedule, read
-from rtml.trainee import Trainee, said
+from rtml.retraining.schedule import Schedule, read
+from rtml.retraining.trainee import Trainee, said
 
 _SMALL, _LARGE = 16, 2048  # questions answered ahead of a training that may come: few after one, ever more without
 _MOST = 10_000  # publications kept until somebody takes them

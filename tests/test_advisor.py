@@ -15,7 +15,7 @@ from rtml.clock import NEVER, span
 from rtml.models import zoo
 from rtml.progressive import progressive
 from rtml.questions import Questions
-from rtml.schedule import SEVEN, read
+from rtml.retraining.schedule import SEVEN, read
 from rtml.sources.drifting import drifting
 from rtml.strategies import build
 from rtml.trials import Trial, settings, trial, trials

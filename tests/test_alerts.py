@@ -23,7 +23,7 @@ from rtml.registry import Registry
 from rtml.sources.catalogue import open_source
 from rtml.sources.drifting import NAMES, drifting
 from rtml.store.log import EventLog
-from rtml.training import Trainer
+from rtml.training.trainer import Trainer
 
 SMALL = {"settle": 100, "reference": 300, "window": 150}
 TARGETS = {"y": np.asarray, "late": lambda y: np.where(y > 0.5, y, np.nan)}

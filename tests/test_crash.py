@@ -62,7 +62,7 @@ def test_a_training_that_is_killed_fails_no_request_and_slows_none(folder):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     serving = started("rtml.serving", "--run", str(folder), "--follow", "--port", str(port))
-    training = started("rtml.train", str(folder), "--follow", "--every", "1m")
+    training = started("rtml.training", str(folder), "--follow", "--every", "1m")
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
             waited(lambda: client.get("/health").json()["ready"])

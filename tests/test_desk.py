@@ -11,7 +11,6 @@ from rtml.learner import Learner
 from rtml.models import zoo
 from rtml.payments import LABEL, PAYMENT, PAYMENTS
 from rtml.registry import Registry
-from rtml.saving import save
 from rtml.serving.app import make_app
 from rtml.serving.desk import Desk, publish
 from rtml.serving.endpoint import Endpoint
@@ -20,7 +19,8 @@ from rtml.serving.service import Service
 from rtml.serving.snapshot import StreamClock
 from rtml.sources.cards import Cards
 from rtml.store.log import EventLog
-from rtml.training import Trainer
+from rtml.training.saving import save
+from rtml.training.trainer import Trainer
 from rtml.usecases import fraud
 from rtml.waiting import questions
 

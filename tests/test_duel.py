@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtml.duel import Duel, Terms
+from rtml.contests.duel import Duel, Terms
+from rtml.contests.rules import Rules
 from rtml.kernels import betting
-from rtml.rules import Rules
 
 ALPHA, STREAMS, LENGTH, DELAY = 0.05, 1000, 5000, 30
 NEEDED = np.array([Rules(alpha=ALPHA).needed(number) for number in range(1, 500)])

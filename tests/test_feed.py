@@ -19,7 +19,7 @@ from rtml.serving.service import Service
 from rtml.serving.snapshot import StreamClock
 from rtml.sources.catalogue import open_source
 from rtml.store.log import EventLog
-from rtml.training import Trainer
+from rtml.training.trainer import Trainer
 
 
 @pytest.fixture

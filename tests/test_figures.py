@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from matplotlib.text import Text
 from PIL import Image
 
-from rtml import figure_style as style
 from rtml import figures, metrics
 from rtml.evidence import confidence_sequence
+from rtml.plots import style
 
 S, N = 10**9, 2000
 T0 = 1_767_571_200 * S
@@ -123,7 +123,7 @@ DRAWN = {
     "latency": lambda: figures.latency(durations(), budget_ms=100),
     "swaps": lambda: figures.swaps(np.arange(3000) / 500, durations(), np.arange(3000) // 600),
 }
-MODULES = ["data", "scores", "live", "fraud", "alerts", "stages", "advice", "drift", "lineage", "intervals"]
+MODULES = ["data", "scores", "live", "fraud", "imbalance", "serving", "advice", "drift", "history", "intervals"]
 one, none = slice(0, 1), slice(0, 0)
 NOTHING = {
     "market": lambda: figures.market(bars(0)),
@@ -274,11 +274,11 @@ def test_matplotlib_is_loaded_by_the_first_figure_and_pyplot_never():
 
 
 def test_every_public_function_is_listed_and_tested():
-    package = Path(figures.__file__).parent
+    package = Path(style.__file__).parent
     public = {
         node.name
         for module in MODULES
-        for node in ast.parse((package / f"figure_{module}.py").read_text()).body
+        for node in ast.parse((package / f"{module}.py").read_text()).body
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
     }
     assert public == set(figures.__all__) == set(DRAWN) == set(LITTLE)

@@ -12,17 +12,17 @@ from workers import Workers
 
 from rtml.checkpoint import dumps, loads
 from rtml.clock import Clock, span
+from rtml.contests.rules import Rules
 from rtml.gate import gate
 from rtml.happenings import frame
 from rtml.ingest import ingest
 from rtml.models.compiled import restore
 from rtml.recipe import PART, Recipe
 from rtml.registry import Registry
-from rtml.rules import Rules
 from rtml.sources.synthetic import Synthetic
 from rtml.store.journal import Reading
 from rtml.store.log import EventLog
-from rtml.training import Trainer
+from rtml.training.trainer import Trainer
 
 MODELS = {"return": "rls", "sign": "logistic"}
 QUICK = Rules(patience=300, watch=200)

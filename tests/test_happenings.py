@@ -16,7 +16,7 @@ from rtml.registry import Registry
 from rtml.sources.catalogue import open_source
 from rtml.store.journal import Journal, Reading
 from rtml.store.log import EventLog
-from rtml.training import Trainer
+from rtml.training.trainer import Trainer
 
 EVERY = span("3m")
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtml.checkpoint import dumps, loads
-from rtml.keys import Keys
+from rtml.windowing.keys import Keys
 
 numbers = st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(-5, 5), max_size=200)
 texts = st.lists(st.text(max_size=3), max_size=60)

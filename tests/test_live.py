@@ -326,7 +326,7 @@ def test_three_processes_with_only_stores_between_them(workers, whole, tmp_path)
     url, market_of = f"http://127.0.0.1:{port}", ("--source", "synthetic", "--hours", str(HOURS), "--speed")
     commands = {
         "serving": ("rtml.serving.__main__", "--run", str(folder), "--follow", "--port", str(port)),
-        "training": ("rtml.train", str(folder), "--follow", "--every", "3m"),
+        "training": ("rtml.training.__main__", str(folder), "--follow", "--every", "3m"),
         "ingest": ("rtml.ingest", str(folder), *market_of, "600"),
     }
     running = {name: workers.start("apart", *command) for name, command in commands.items()}

@@ -13,7 +13,7 @@ import pytest
 from browser import CHROMIUM, Browser
 from lab import lab
 
-from rtml.parameters import declared, tagged
+from rtml.pipeline.parameters import declared, tagged
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -16,7 +16,7 @@ from rtml.operators import Leak
 from rtml.recipe import PART, Recipe
 from rtml.registry import Registry
 from rtml.store.log import EventLog
-from rtml.training import Trainer
+from rtml.training.trainer import Trainer
 
 DOCS = Path(__file__).parents[1] / "docs"
 MINUTE = 60 * 10**9

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtml.parameters import Parameter, checked, chosen, declared, from_text, read_line
+from rtml.pipeline.parameters import Parameter, checked, chosen, declared, from_text, read_line
 
 
 def notebook(tmp_path, lines, tags=("parameters",)):

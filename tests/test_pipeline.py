@@ -13,8 +13,9 @@ import nbformat
 import pytest
 import yaml
 
-from rtml import interpreter, pipeline
-from rtml.parameters import chosen, declared
+from rtml.pipeline import interpreter
+from rtml.pipeline import runner as pipeline
+from rtml.pipeline.parameters import chosen, declared
 from rtml.run import MARK
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"

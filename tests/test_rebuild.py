@@ -17,7 +17,7 @@ from rtml.recipe import PART, Recipe
 from rtml.registry import Registry
 from rtml.sources.synthetic import Synthetic
 from rtml.store.log import EventLog
-from rtml.training import Trainer
+from rtml.training.trainer import Trainer
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtml import figures, report
+from rtml import figures
+from rtml.pipeline import report
 from rtml.run import open_run
 
 STATUS = {

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rtml.checkpoint import dumps, loads
 from rtml.curves import Score
 from rtml.flow import Outcome
-from rtml.scoreboard import Scoreboard
+from rtml.training.scoreboard import Scoreboard
 
 NONE = np.empty(0, np.int64)
 

@@ -17,8 +17,8 @@ from rtml.models import zoo
 from rtml.models.compiled import compile, restore
 from rtml.progressive import progressive
 from rtml.questions import Questions
-from rtml.recent import Rehearsal
-from rtml.schedule import SEVEN, read
+from rtml.retraining.recent import Rehearsal
+from rtml.retraining.schedule import SEVEN, read
 from rtml.sources.drifting import drifting
 from rtml.strategies import Strategy, build
 from rtml.usecases import crypto

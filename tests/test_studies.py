@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rtml.parameters import declared, tagged
+from rtml.pipeline.parameters import declared, tagged
 
 ROOT = Path(__file__).parents[1]
 STUDIES = sorted((ROOT / "notebooks" / "studies").glob("[a-z]*.ipynb"))

@@ -14,7 +14,6 @@ import pandas as pd
 import pytest
 from workers import Workers, die_at_line
 
-from rtml import train as command
 from rtml.checkpoint import dumps
 from rtml.clock import span
 from rtml.curves import Score
@@ -26,7 +25,8 @@ from rtml.registry import Registry
 from rtml.sources.catalogue import open_source
 from rtml.store.journal import Journal
 from rtml.store.log import EventLog
-from rtml.training import Trainer
+from rtml.training import __main__ as command
+from rtml.training.trainer import Trainer
 
 EVERY = span("3m")
 COMMITS = ("training", "store/journal")  # where a step is put together; test_registry kills inside a save
@@ -140,7 +140,7 @@ def test_the_command_goes_on_where_it_was_killed(run, market, tmp_path, capsys):
     other = copy(market, tmp_path / "other")
     command.main([str(other), "--every", "4m", "--model", "eth"])
     with subprocess.Popen(
-        [sys.executable, "-m", "rtml.train", str(run), "--every", "4m", "--model", "eth"],
+        [sys.executable, "-m", "rtml.training", str(run), "--every", "4m", "--model", "eth"],
         stdout=subprocess.PIPE,
         text=True,
     ) as process:

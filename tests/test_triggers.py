@@ -7,15 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtml.clock import span
-from rtml.expressions import Expression
 from rtml.models import zoo
-from rtml.occasions import Occasions
 from rtml.progressive import progressive
 from rtml.questions import Questions
-from rtml.schedule import trigger
+from rtml.retraining.expressions import Expression
+from rtml.retraining.occasions import Occasions
+from rtml.retraining.schedule import trigger
+from rtml.retraining.triggers import METRICS
 from rtml.sources.drifting import drifting
 from rtml.strategies import Strategy
-from rtml.triggers import METRICS
 
 LAW = "stateful when accuracy below 60 % over 100 first 1000"
 

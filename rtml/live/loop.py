@@ -13,7 +13,8 @@ from rtml.serving.bulletin import Bulletin
 from rtml.serving.feed import Feed
 from rtml.serving.service import Service
 from rtml.store.journal import Reading
-from rtml.training import Status, Trainer
+from rtml.training.outputs import Status
+from rtml.training.trainer import Trainer
 
 SLICE = 2000  # events between two looks at the clock
 SHOWN = 1000  # bars that an opened page begins with

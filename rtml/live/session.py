@@ -26,7 +26,7 @@ from rtml.serving.promotions import Promotions
 from rtml.serving.service import Service
 from rtml.serving.snapshot import StreamClock
 from rtml.store.log import EventLog
-from rtml.training import Trainer
+from rtml.training.trainer import Trainer
 
 
 class Live:

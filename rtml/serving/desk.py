@@ -28,7 +28,7 @@ from rtml.serving.service import Service
 from rtml.serving.snapshot import Snapshot, StreamClock
 from rtml.store.log import EventLog
 from rtml.store.versions import Version
-from rtml.training import Trainer
+from rtml.training.trainer import Trainer
 
 KEPT = 200_000  # replies that are remembered, so that a repeated request gets the same one
 _Whole = Annotated[int, Meta(ge=0, lt=2**62)]

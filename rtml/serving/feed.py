@@ -21,7 +21,7 @@ from rtml.serving.history import History
 from rtml.serving.service import Service
 from rtml.serving.snapshot import Snapshot, StreamClock
 from rtml.store.versions import Version
-from rtml.training import Trainer
+from rtml.training.trainer import Trainer
 
 MODEL = "champion"  # the name that the notebooks register versions under
 _STEPS_A_SECOND = 40

@@ -175,7 +175,7 @@ class Reading:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         if not self.path.exists():
-            raise FileNotFoundError(f"{path} is missing: start python -m rtml.train RUN --follow")
+            raise FileNotFoundError(f"{path} is missing: start python -m rtml.training RUN --follow")
         self._db = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=30.0, check_same_thread=False)
 
     def since(self, end: int, horizon: int, n: int = 1000) -> list[tuple]:

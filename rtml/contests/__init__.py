@@ -1,0 +1,1 @@
+"""What the gate decides with: candidates in shadow, duels, rules."""

@@ -1,0 +1,212 @@
+"""The report of a run: one page without any request to anywhere, built from the run's folder alone."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import re
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import jinja2
+
+from rtml.run import run_folder, shown
+
+ROWS = 200  # of a table; what is longer is cut with a note
+UNITS = {"s": "s", "ms": "ms", "us": "µs", "ns": "ns", "bp": "bp", "bps": "bp", "kb": "kB", "mb": "MB", "pct": "%"}
+MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?\+00:00")
+RUN = {
+    "state": "",
+    "started": "",
+    "seconds": None,
+    "profile": "",
+    "given": {},
+    "code": "",
+    "libraries": {},
+    "notebooks": {},
+}
+STEP = {"state": "", "seconds": None, "cell": None, "error": ""}
+TITLE = re.compile(r"^#\s+(.+?)\s*$", re.MULTILINE)
+
+
+def write(folder: Path) -> Path:
+    """Write ``report.html`` into a run folder from what the run left there, whole or in part."""
+    template = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    template.filters |= {"words": words, "number": number, "literal": json.dumps}
+    page = template.from_string(files("rtml.pipeline").joinpath("report.html").read_text(encoding="utf-8"))
+    path = folder / "report.html"
+    path.write_text(page.render(**story(folder)), encoding="utf-8")
+    return path
+
+
+def story(folder: Path) -> dict:
+    """What the page shows: the state of the run, its headline, and a section for each notebook."""
+    status = RUN | read(folder, "status.json")
+    steps = {name: STEP | step for name, step in status["notebooks"].items()}
+    contents, parameters = read(folder, "contents.json"), read(folder, "parameters.json")
+    names = sorted({*contents, *parameters, *steps})
+    sections = [section(folder, name, contents.get(name, []), parameters.get(name, {})) for name in names]
+    for each in sections:
+        each["status"] = steps.get(each["name"], STEP)
+    every = [item for each in sections for item in each["items"]]
+    return {
+        "run": folder.name,
+        "status": status,
+        "steps": steps,
+        "sections": sections,
+        "headline": [pair for i in every if i["kind"] == "numbers" and i["name"] == "headline" for pair in i["pairs"]],
+        "worth": [item["text"] for item in every if item["kind"] == "note" and item["name"] == "worth"],
+    }
+
+
+def section(folder: Path, name: str, items: list[dict], parameters: dict) -> dict:
+    """One notebook's part of the page."""
+    title, question = heading(folder / "notebooks" / f"{name}.ipynb")
+    metrics = read(folder, "metrics.json").get(name, {})
+    return {
+        "name": name,
+        "title": title or words(name),
+        "question": question,
+        "parameters": parameters,
+        "items": [{"caption": "", **item, **loaded(folder, item, metrics)} for item in items],
+    }
+
+
+def loaded(folder: Path, item: dict, metrics: dict) -> dict:
+    """What an item of the contents shows: a figure's bytes, a table's cells, the numbers of a record."""
+    if item["kind"] == "figure":
+        picture = base64.b64encode((folder / item["file"]).read_bytes()).decode()
+        return {"source": f"data:image/png;base64,{picture}"}
+    if item["kind"] == "table":
+        return cells(read(folder, item["file"]))
+    if item["kind"] == "numbers":
+        return {"pairs": [spoken(key, value) for key, value in metrics.get(item["name"], {}).items()]}
+    return {}
+
+
+def cells(table: dict) -> dict:
+    """Cells of a table as text, how each column leans, and how many rows are left out."""
+    columns = [list(column) for column in zip(*table["rows"], strict=True)] or [[] for _ in table["columns"]]
+    shown = zip(*(aligned(column[:ROWS]) for column in columns), strict=True)
+    leans = ["n" if numeric(column) else "t" if all(map(moment, column)) else "" for column in columns]
+    return {
+        "columns": list(zip(map(words, table["columns"]), leans, strict=True)),
+        "rows": [list(zip(row, leans, strict=True)) for row in shown],
+        "left_out": max(0, len(table["rows"]) - ROWS),
+    }
+
+
+def numeric(column: list) -> bool:
+    """Whether a column holds numbers only, some perhaps missing."""
+    kinds = {type(value) for value in column}
+    return bool(kinds & {int, float}) and kinds <= {int, float, type(None)}
+
+
+def aligned(column: list) -> list[str]:
+    """Values of a column as text; fractions with as many digits as the one that needs most, at most four.
+
+    Examples
+    --------
+    >>> aligned([3.9412, 3.8, None]), aligned(["rls", 1]), aligned([0.5, 0.00001])
+    (['3.941', '3.800', '–'], ['rls', '1'], ['0.5', '1e-05'])
+    """
+    fractions = [value for value in column if isinstance(value, float)]
+    if not fractions or any(0 < abs(value) < 1e-4 or abs(value) >= 1e6 for value in fractions):
+        return [number(value) for value in column]
+    digits = max(len(number(value).partition(".")[2]) for value in fractions)
+    return [f"{value:,.{min(digits, 4)}f}" if isinstance(value, float) else number(value) for value in column]
+
+
+def spoken(key: str, value) -> dict:
+    """A recorded number with its name in words and its unit, which is the end of the name.
+
+    Examples
+    --------
+    >>> spoken("latency_p99_ms", 4.25)
+    {'label': 'latency p99', 'value': '4.25', 'unit': 'ms'}
+    """
+    head, _, unit = key.rpartition("_")
+    known = bool(head) and unit in UNITS
+    return {"label": words(head if known else key), "value": number(value), "unit": UNITS[unit] if known else ""}
+
+
+def words(name: str) -> str:
+    """Name as words: ``03_backtest_progressive_eval`` without its number and underscores."""
+    return re.sub(r"^\d+_", "", name).replace("_", " ")
+
+
+def number(value) -> str:
+    """Value as a reader takes it in: four significant digits, thousands apart, a moment without its T.
+
+    Examples
+    --------
+    >>> number(1234567), number(0.0123456), number(1234.5678), number(None), number("2026-01-05T00:00:00.250000+00:00")
+    ('1,234,567', '0.01235', '1,235', '–', '2026-01-05 00:00:00.25 UTC')
+    """
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.4g}"
+    if isinstance(value, list | dict):
+        return json.dumps(value, ensure_ascii=False)
+    when = moment(value)
+    return f"{when[1]} {when[2]}{(when[3] or '').rstrip('0').rstrip('.')} UTC" if when else str(value)
+
+
+def moment(value) -> re.Match | None:
+    """Parts of a moment in ISO text."""
+    return MOMENT.fullmatch(value) if isinstance(value, str) else None
+
+
+def heading(notebook: Path) -> tuple[str, str]:
+    """Title of an executed notebook and the question below it; empty where there is none."""
+    if not notebook.exists():
+        return "", ""
+    every = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    texts = ["".join(cell["source"]) for cell in every if cell["cell_type"] == "markdown"]
+    text = next((text for text in texts if TITLE.search(text)), "")
+    if not text:
+        return "", ""
+    below = text[TITLE.search(text).end() :].strip().split("\n\n")[0]
+    return plain_text(TITLE.search(text)[1]), "" if below.startswith("|") else plain_text(below)
+
+
+def plain_text(markdown: str) -> str:
+    """Markdown without its marks.
+
+    Examples
+    --------
+    >>> plain_text("**How** well does `rls` do, see [notebook 3](x.ipynb)?")
+    'How well does rls do, see notebook 3?'
+    """
+    return re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", re.sub(r"[*`]", "", markdown)).replace("\n", " ")
+
+
+def read(folder: Path, name: str) -> dict:
+    """JSON of a run, empty where the run did not get that far."""
+    path = folder / name
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line: ``python -m rtml.pipeline.report --run dev``."""
+    parser = argparse.ArgumentParser(prog="python -m rtml.pipeline.report", description=__doc__)
+    parser.add_argument("--run", default="latest", help="name or folder of the run")
+    folder = run_folder(parser.parse_args(arguments).run)
+    if not (folder / "status.json").exists():
+        print(f"{shown(folder)} holds no run: make one first (make run-all RUN={folder.name})", file=sys.stderr)
+        return 2
+    print(shown(write(folder)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,248 @@
+"""Figures of what comes in: market, arrivals, features, and when each answer is known (notebooks 01 and 02)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from rtml.clock import NEVER, span, span_text
+from rtml.plots.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    LIGHT,
+    ORANGE,
+    RED,
+    SKY,
+    canvas,
+    need,
+    nothing,
+    styled,
+    thin,
+    time_axis,
+    times,
+)
+
+_STEPS = [span(t) for t in ("1s", "10s", "1m", "5m", "10m", "15m", "30m", "1h", "2h", "6h", "12h", "1d", "7d", "30d")]
+
+
+@styled
+def market(bars: pd.DataFrame, symbol: str = ""):
+    """Close and volume of bars, and where the market was silent or the recording has a hole.
+
+    Parameters
+    ----------
+    bars
+        Indexed by the bars' end (UTC) or with a column ``end``; ``close``, ``volume``, ``empty``, ``complete``.
+    """
+    need(bars, ("close", "volume", "empty", "complete"), "market")
+    title = f"What did {symbol or 'the market'} do?"
+    figure, axes = canvas(title, 3, 1, 5.0, sharex=True, gridspec={"height_ratios": [4, 1.3, 0.8]})
+    price, volume, silent = axes[:, 0]
+    if not len(bars):
+        nothing(price, "no bars")
+        return figure
+    end = times(bars.get("end", bars.index))
+    price.plot(*thin(end, bars["close"]), color=BLUE, linewidth=1.1)
+    price.set_ylabel("close, quote currency")
+    edges, width, step = _bins(end, 240)
+    place = np.searchsorted(edges, end.astype("i8"), side="left") - 1
+    size = np.maximum(np.bincount(place, minlength=len(edges) - 1), 1)
+    left = edges[:-1].astype("datetime64[ns]")
+    volume.bar(left, np.bincount(place, bars["volume"], len(edges) - 1), width, align="edge", color=SKY)
+    volume.set_ylabel(f"volume\nper {step}")
+    for share, colour in _silence(silent, left, width, [np.bincount(place, f, len(size)) / size for f in _flags(bars)]):
+        _shade(price, left, width, share, colour)
+    time_axis(silent, end)
+    return figure
+
+
+@styled
+def arrivals(moments: dict[str, np.ndarray], parts: dict[str, np.ndarray] | None = None, every: str = "1m"):
+    """Events a minute of each stream, and below, on scales of their own, those that are late, repeated, broken ...
+
+    Parameters
+    ----------
+    moments
+        Name -> event times (int ns UTC, in any order), one panel a stream.
+    parts
+        The same for parts of all events, with their share said.
+    """
+    shown = {name: np.asarray(when, "i8") for name, when in (moments | (parts or {})).items()}
+    everything = np.concatenate([shown[name] for name in moments])
+    heights = [2.0 if name in moments else 0.8 for name in shown]
+    grid = {"sharex": True, "gridspec": {"height_ratios": heights}}
+    figure, axes = canvas("How did the events arrive?", len(shown), 1, 0.9 + 0.9 * sum(heights), **grid)
+    if not len(everything):
+        nothing(axes[0, 0], "no events")
+        return figure
+    steps = [s for s in (span(every), *_STEPS) if s >= span(every)]
+    step = next((s for s in steps if np.ptp(everything) // s <= 1500), _STEPS[-1])
+    edges = np.arange(everything.min() // step, everything.max() // step + 2) * step
+    for ax, (name, when), colour in zip(axes[:, 0], shown.items(), (BLUE, GREEN, RED, ORANGE, GREY) * 9, strict=False):
+        _counts(ax, edges, np.histogram(when, edges)[0], colour, thick=0.0 if name in moments else 0.8)
+        share = "" if name in moments else f" ({100 * len(when) / len(everything):.2g} % of all)"
+        ax.set_title(f"{name}: {len(when):,} events{share}", color=INK)
+    axes[0, 0].set_ylabel(f"events per {span_text(step)}")
+    time_axis(axes[-1, 0], times(edges))
+    return figure
+
+
+@styled
+def feature_panel(frame: pd.DataFrame, catalogue: pd.DataFrame, bins: int = 60):
+    """Distribution of every feature over time: median, middle half and middle nine tenths of each stretch.
+
+    Parameters
+    ----------
+    frame
+        Indexed by moment (UTC), one column a feature; other columns are left out.
+    catalogue
+        Indexed by feature, with ``unit``: what is drawn, in this order.
+    """
+    names = [name for name in catalogue.index if name in frame.columns]
+    if not names or not len(frame):
+        raise ValueError(f"nothing to draw: {len(frame)} rows, features {list(catalogue.index)}, columns {list(frame)}")
+    rows = -(-len(names) // 3)
+    title = "How are the features distributed, and do they drift?"
+    figure, axes = canvas(title, rows, 3, 0.9 + 1.25 * rows, sharex=True, layout="none")
+    parts = np.array_split(np.arange(len(frame)), min(bins, len(frame)))
+    middle = times(frame.index)[[part[len(part) // 2] for part in parts]]
+    for ax, name in zip(axes.flat, names, strict=False):
+        values = frame[name].to_numpy(float)
+        q = np.array([_quantiles(values[part]) for part in parts]).T
+        ax.fill_between(middle, q[0], q[4], color=BLUE, alpha=0.15, linewidth=0)
+        ax.fill_between(middle, q[1], q[3], color=BLUE, alpha=0.35, linewidth=0)
+        ax.plot(middle, q[2], color=BLUE, linewidth=1.2)
+        ax.set_title(f"{name}, {catalogue.loc[name, 'unit']}", color=INK, fontsize=9)
+        ax.yaxis.get_major_locator().set_params(nbins=3)
+    for ax in axes.flat[len(names) :]:
+        ax.grid(False), ax.spines[:].set_visible(False), ax.tick_params(left=False, labelleft=False)
+    label = time_axis(axes[-1, 0], middle, ticks=6)
+    axes[-1, 0].set_xlabel("")
+    _rows_of_panels(figure)
+    figure.supxlabel(label + "; line: median, dark: middle half, light: middle nine tenths", fontsize=9.5, color=GREY)
+    return figure
+
+
+@styled
+def feature_label_correlation(frame: pd.DataFrame, label: str = "y", top: int = 20):
+    """Rank correlation of each feature with the answer, with a 95 % interval, over the run and in each quarter of it.
+
+    Parameters
+    ----------
+    frame
+        In order of time; ``label`` and the features are its float columns. Rows without an answer are left out.
+    """
+    frame = need(frame, (label,), "feature_label_correlation").select_dtypes("float").dropna(subset=[label])
+    whole = _rank_correlation(frame, label)
+    names = whole.abs().sort_values(ascending=False).index[:top][::-1]
+    figure, axes = canvas("Which features go with the answer, and does it last?", height=1.2 + 0.24 * len(names))
+    ax, place = axes[0, 0], np.arange(len(names))
+    if not len(names):
+        nothing(ax, "no answered question, or no feature that varies")
+        return figure
+    for rows, shade in zip(np.array_split(np.arange(len(frame)), 4), ("#cccccc", "#a6a6a6", GREY, INK), strict=True):
+        part = _rank_correlation(frame.iloc[rows], label).reindex(names)
+        ax.plot(part, place, "o", color=shade, markersize=4, label="quarters of the run, first (light) to last (dark)")
+    ax.errorbar(
+        whole[names], place, xerr=1.96 / np.sqrt(len(frame)), fmt="o", color=BLUE, markersize=7, label="whole run"
+    )
+    ax.axvline(0, color=INK, linewidth=0.8)
+    ax.set_yticks(place, names)
+    ax.set(xlabel=f"rank correlation with {label} (Spearman), 95 % interval", ylim=(-0.7, len(names) - 0.3))
+    handles, labels = ax.get_legend_handles_labels()
+    ax.legend([handles[-1], handles[2]], [labels[-1], labels[2]], loc="lower right")
+    omitted = f"the {len(names)} strongest of {len(whole)} features; " if len(whole) > len(names) else ""
+    ax.set_title(f"{omitted}{len(frame):,} answered questions")
+    return figure
+
+
+@styled
+def delay_timeline(questions, first: int = 0, count: int = 12):
+    """A few questions on a time line: asked, waiting, answered; what may be learned at the last one's moment is filled.
+
+    Parameters
+    ----------
+    questions
+        ``Questions``, or anything with arrays ``moment``, ``known`` (ns UTC) and ``y``.
+    """
+    some = slice(first, first + count)
+    moment, known, y = (np.asarray(getattr(questions, name))[some] for name in ("moment", "known", "y"))
+    figure, [[ax]] = canvas("When is the answer to each question known?", height=1.3 + 0.27 * max(len(moment), 1))
+    if not len(moment):
+        nothing(ax, "no questions")
+        return figure
+    never, now = (known == NEVER) | np.isnan(y), moment[-1]
+    seconds, end = (moment - moment[0]) / 1e9, (np.where(never, now, known) - moment[0]) / 1e9
+    learned, row = ~never & (known < now), np.arange(len(moment))
+    ax.hlines(row, seconds, end, colors=np.where(never, LIGHT, SKY), linewidth=3)
+    ax.plot(
+        seconds, row, "o", color="white", markeredgecolor=INK, markersize=7, label="question asked: features frozen"
+    )
+    ax.plot(end[learned], row[learned], "s", color=BLUE, markersize=7, label="answer known: scored, learned")
+    due = ~never & ~learned
+    ax.plot(end[due], row[due], "s", color="white", markeredgecolor=BLUE, markersize=7, label="answer still to come")
+    ax.plot(end[never], row[never], "x", color=RED, markersize=7, label="never answered: counted, not guessed")
+    ax.axvline(seconds[-1], color=INK, linewidth=1, linestyle=(0, (4, 3)))
+    note = f"the last question is predicted with {learned.sum()} of {len(moment) - 1} earlier answers learned"
+    ax.set_title(note + "; an answer due at its very moment comes after it")
+    ax.set(yticks=[], ylim=(len(moment) - 0.4, -0.6), ylabel="question")
+    ax.set_xlabel(f"seconds since {pd.Timestamp(moment[0]):%Y-%m-%d %H:%M:%S} UTC")
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
+
+
+def _rows_of_panels(figure) -> None:
+    """Lay out many like panels by arithmetic: looking for the room that each needs takes seconds."""
+    height = figure.get_figheight()
+    edges = {"left": 0.055, "right": 0.99, "bottom": 0.62 / height, "top": 1 - 0.8 / height}
+    figure.subplots_adjust(**edges, hspace=0.5, wspace=0.18)
+
+
+def _bins(end: np.ndarray, at_most: int) -> tuple[np.ndarray, np.timedelta64, str]:
+    """Edges (ns) of round bins over the moments, their width and its text."""
+    ns = end.astype("i8")
+    step = next((s for s in _STEPS if (ns[-1] - ns[0]) // s <= at_most), _STEPS[-1])
+    edges = np.arange((ns[0] - 1) // step, -(-ns[-1] // step) + 1) * step
+    return edges, np.timedelta64(step, "ns"), span_text(step)
+
+
+def _counts(ax, edges: np.ndarray, counts: np.ndarray, colour: str, thick: float) -> None:
+    steps = np.append(counts, counts[-1])
+    ax.fill_between(times(edges), steps, step="post", facecolor=colour, edgecolor=colour, linewidth=thick)
+    ax.set_ylim(0, max(counts.max() * 1.08, 1))
+    ax.yaxis.get_major_locator().set_params(integer=True, nbins=2 if thick else 4)
+
+
+def _flags(bars: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    complete = np.asarray(bars["complete"], bool)
+    return np.asarray(bars["empty"], bool) & complete, ~complete
+
+
+def _silence(ax, left: np.ndarray, width: np.timedelta64, shares: list[np.ndarray]) -> list[tuple[np.ndarray, str]]:
+    """Draw how many bars had no trade or are incomplete; return the bins to be shaded in the price, with colours."""
+    empty, hole = shares
+    ax.bar(left, 100 * empty, width, align="edge", color="#b8b8b8", label="no trade")
+    ax.bar(left, 100 * hole, width, bottom=100 * empty, align="edge", color=ORANGE, label="incomplete")
+    ax.set(ylim=(0, 100), yticks=[0, 100], ylabel="% of\nbars")
+    ax.legend(loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=2, handlelength=1, borderpad=0, borderaxespad=0)
+    return [(hole > 0, ORANGE), (empty > 0.5, "#b8b8b8")]
+
+
+def _shade(ax, left: np.ndarray, width: np.timedelta64, where: np.ndarray, colour: str) -> None:
+    """Shade the stretches of bins where something holds."""
+    change = np.flatnonzero(np.diff(np.concatenate([[False], where, [False]])))
+    for start, stop in change.reshape(-1, 2):
+        ax.axvspan(left[start], left[stop - 1] + width, color=colour, alpha=0.25, linewidth=0)
+
+
+def _quantiles(values: np.ndarray) -> np.ndarray:
+    values = values[np.isfinite(values)]
+    return np.quantile(values, (0.05, 0.25, 0.5, 0.75, 0.95)) if len(values) else np.full(5, np.nan)
+
+
+def _rank_correlation(frame: pd.DataFrame, label: str) -> pd.Series:
+    ranks = frame.rank()
+    ranks = ranks.loc[:, (ranks.nunique() > 1) | (ranks.columns == label)]
+    return ranks.drop(columns=label).corrwith(ranks[label]).dropna()

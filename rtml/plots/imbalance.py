@@ -1,0 +1,121 @@
+"""Figures of what alerts are worth: precision against recall, alerts a day, and the cost of a decision."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from rtml.plots.style import (
+    BLUE,
+    GREY,
+    LIGHT,
+    ORANGE,
+    RED,
+    canvas,
+    colours,
+    label_ends,
+    need,
+    nothing,
+    styled,
+    time_axis,
+    times,
+)
+
+_DAY = 86_400 * 10**9
+
+
+@styled
+def precision_recall(curves: dict, base: float):
+    """Precision against recall for every threshold, one line a model.
+
+    Parameters
+    ----------
+    curves
+        Name -> (recall, precision).
+    base
+        Share of fraud: the precision of alerts at random.
+    """
+    figure, axes = canvas(
+        "Of the alerts, how many are right; of the frauds, how many are found?", height=4.4, width=8.4
+    )
+    ax, paint = axes[0, 0], colours(list(curves))
+    if not curves:
+        nothing(ax, "no model was scored")
+        return figure
+    for name, (recall, precision) in curves.items():
+        few = np.unique(np.geomspace(1, len(recall), 900).astype(int)) - 1 if len(recall) else slice(0)
+        ax.plot(100 * recall[few], 100 * precision[few], color=paint[name], label=name)
+    ax.axhline(100 * base, color=GREY, linewidth=1, linestyle=(0, (4, 3)))
+    ax.set(xlabel="recall: frauds found, %", ylabel="precision: alerts that are right, %", xlim=(0, 100), ylim=(0, 102))
+    ax.legend(loc="upper right")
+    return figure
+
+
+@styled
+def alerts(daily: pd.DataFrame, k: int):
+    """The k most suspicious payments of each day: how many are fraud, and the share of the frauds they are.
+
+    Parameters
+    ----------
+    daily
+        ``day`` (ns), ``found``, ``alerts`` and ``frauds`` of each day.
+    k
+        Alerts a day.
+    """
+    need(daily, ("day", "found", "alerts", "frauds"), "alerts")
+    figure, axes = canvas(f"What do {k} alerts a day find?", 2, 1, 4.6, sharex=True, gridspec={"height_ratios": [2, 1]})
+    top, low = axes[:, 0]
+    if not len(daily):
+        nothing(top, "no day with answers")
+        return figure
+    when, width = times(daily["day"].to_numpy()), np.timedelta64(_DAY, "ns") * 0.9
+    found, rest = daily["found"].to_numpy(), (daily["alerts"] - daily["found"]).to_numpy()
+    top.bar(when, found, width=width, color=RED, align="edge", label="fraud")
+    top.bar(when, rest, width=width, bottom=found, color=LIGHT, align="edge", label="genuine")
+    top.set(ylabel="alerts a day", ylim=(0, 1.25 * k))
+    top.legend(loc="upper right", ncols=2)
+    smooth = daily[["found", "alerts", "frauds"]].rolling(7, min_periods=1).sum()
+    ends = []
+    for below, name, colour in (("alerts", "precision", BLUE), ("frauds", "recall", ORANGE)):
+        line = 100 * smooth["found"] / smooth[below].replace(0, np.nan)
+        low.plot(when, line, color=colour)
+        ends.append((line.iloc[-1], name, colour))
+    low.set(ylabel="%, last 7 days", ylim=(0, 100))
+    label_ends(low, ends)
+    time_axis(low)
+    return figure
+
+
+@styled
+def cost_curve(curves: dict, title: str = "What does a decision cost?"):
+    """Mean cost a payment at every threshold, one line a model; the best threshold is marked.
+
+    Parameters
+    ----------
+    curves
+        Name -> (share of payments stopped, cost a payment).
+    """
+    figure, axes = canvas(title, height=4.0, width=8.4)
+    ax, paint, ends, worst = axes[0, 0], colours(list(curves)), [], 0.0
+    if not curves:
+        nothing(ax, "no model was scored")
+        return figure
+    for name, (share, cost) in curves.items():
+        shown = (share > 0) & (share <= 0.2)
+        if not shown.any():
+            continue
+        x, y = 100 * share[shown], cost[shown]
+        step = max(1, len(x) // 800)
+        ax.plot(x[::step], y[::step], color=paint[name])
+        best = int(np.argmin(y))
+        ax.scatter(x[best], y[best], color=paint[name], s=36, zorder=3)
+        ends.append((y[-1], name, paint[name]))
+        worst = max(worst, float(np.quantile(y, 0.98)))
+    nothing_done = next(iter(curves.values()))[1][0]
+    ax.axhline(nothing_done, color=GREY, linewidth=1, linestyle=(0, (4, 3)))
+    ax.set(xlabel="% of the payments stopped (log scale)", ylabel="EUR a payment", xscale="log")
+    ax.set_ylim(0, 1.1 * max(worst, nothing_done))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.set_title("dashed: stop nothing; dots: the best threshold")
+    label_ends(ax, ends)
+    return figure

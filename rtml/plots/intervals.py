@@ -1,0 +1,67 @@
+"""Figures of intervals: whether they hold what they promise, and what helps a model (notebook 03)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from rtml.plots.style import BLUE, GREY, INK, canvas, colours, label_ends, nothing, styled, thin, time_axis, times
+
+
+@styled
+def coverage_over_time(time, y, intervals: dict, coverage: float = 0.9, window: int = 500):
+    """Share of truths within, over the last ``window`` answers, one line a kind of interval.
+
+    Parameters
+    ----------
+    time, y
+        Moments and truths, NaN where unknown.
+    intervals
+        Name -> (low, high), arrays like ``y``; not finite where there is no interval.
+    """
+    figure, axes = canvas(f"Do {coverage:.0%} of the truths lie within, all the time?", height=3.4)
+    ax, paint, ends, lows = axes[0, 0], colours(list(intervals)), [], [coverage]
+    for name, (low, high) in intervals.items():
+        judged = np.flatnonzero(np.isfinite(y) & np.isfinite(high - low))
+        within = pd.Series(((low <= y) & (y <= high))[judged].astype(float)).rolling(window).mean().to_numpy()
+        if not np.isfinite(within).any():
+            continue
+        ax.plot(*thin(times(time)[judged], within), color=paint[name], linewidth=1.6)
+        ends.append((within[-1], name, paint[name]))
+        lows.append(np.nanmin(within))
+    if not ends:
+        nothing(ax, f"too few answers: less than {window}")
+        return figure
+    ax.axhline(coverage, color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
+    ax.set_ylim(max(0.0, min(lows) - 0.03), 1.01)
+    ax.set_ylabel(f"share within, last {window}")
+    label_ends(ax, ends)
+    time_axis(ax, times(time))
+    return figure
+
+
+@styled
+def help_of_features(frame: pd.DataFrame, loss: str = "loss"):
+    """Loss a question without a feature minus with it, with its interval, the most useful on top.
+
+    Parameters
+    ----------
+    frame
+        One row a feature with the columns ``mean``, ``low``, ``high`` of :func:`rtml.ablation.features_that_help`.
+    """
+    shown = frame.iloc[::-1]
+    figure, axes = canvas("Which features help, and how sure is that?", height=0.9 + 0.26 * max(len(shown), 3))
+    ax, place = axes[0, 0], np.arange(len(shown))
+    if not len(shown):
+        nothing(ax, "no feature was tried")
+        return figure
+    settled = (shown["low"] > 0) | (shown["high"] < 0)
+    for sure, colour in ((True, BLUE), (False, GREY)):
+        rows = (settled == sure).to_numpy()
+        part = shown[rows]
+        ax.hlines(place[rows], part["low"], part["high"], color=colour, linewidth=2, alpha=0.6)
+        ax.plot(part["mean"], place[rows], "o", color=colour, markersize=5)
+    ax.axvline(0, color=INK, linewidth=1)
+    ax.set_yticks(place, shown.index)
+    ax.set_xlabel(f"{loss} a question without it, minus with it; right of zero it helps; grey is not settled")
+    return figure

@@ -1,0 +1,1 @@
+"""Online training: a flow that follows the log; ``python -m rtml.training`` trains a run."""

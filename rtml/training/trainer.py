@@ -1,0 +1,233 @@
+"""Online training: a flow that follows the log, learns every answer when it is known and saves a version every T.
+
+A restart is no special case. Every commit holds all that the next step depends on, and every step starts from what
+was committed, so a process killed anywhere ends with the same state, predictions, scores and versions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from rtml import checkpoint
+from rtml.clock import span_text
+from rtml.flow import Flow, Outcome
+from rtml.gate import Rule, gate
+from rtml.happenings import Watcher, Watchers, frame
+from rtml.registry import Registry
+from rtml.store.journal import Journal
+from rtml.store.log import EventLog
+from rtml.training.firings import Firings
+from rtml.training.outputs import Status, bar_rows
+from rtml.training.saving import identity, save
+from rtml.training.scoreboard import Scoreboard
+
+
+class Trainer:
+    """Trains a flow on one part of the log.
+
+    Parameters
+    ----------
+    flow
+        Starts from the state it has when the store is new, otherwise from the store's.
+    log, part
+        Where the events come from.
+    store_path
+        File of the training's own offset, state and predictions.
+    registry, model_name
+        Where versions go.
+    every, chunk
+        Event time between two versions, ns, and events between two commits, at most.
+    publish
+        Which versions shall serve, see :func:`rtml.gate.gate`: "gate", "recommend", "always", "never" or a rule.
+    after, parent
+        Offset of the log behind which a new training starts, and the version, if any, that its flow's state is of.
+    told
+        Is told what each chunk led to before it is committed; of the same bars again after a crash, and where a version
+        is saved before they are learned, with the same bits.
+    watchers
+        Look at every outcome; what they say is committed with it, see :meth:`happenings`.
+    save_on
+        Kinds of happenings at which a version is saved besides, of the state behind the very event that led to it.
+    """
+
+    def __init__(
+        self,
+        flow: Flow,
+        log: EventLog,
+        part: str,
+        store_path: str | Path,
+        registry: Registry,
+        model_name: str,
+        every: int,
+        *,
+        publish: str | Rule = "always",
+        after: int = 0,
+        parent: str = "",
+        chunk: int = 5000,
+        told: Callable[[Outcome], object] = lambda outcome: None,
+        watchers: Sequence[Watcher] = (),
+        save_on: Sequence[str] = ("trigger",),
+    ) -> None:
+        self._flow, self._log, self._part, self._chunk, self._told = flow, log, part, chunk, told
+        self._registry, self._model, self._every = registry, model_name, int(every)
+        self._watchers = Watchers([Firings(flow.learners), *watchers, gate(publish, registry, model_name, flow, every)])
+        self._scoreboard, self._save_on = Scoreboard(flow.learners, flow.targets), frozenset(save_on)
+        same = {"part": part, "model": model_name, "after": after, "every": span_text(self._every)}
+        self._journal = Journal(store_path, same | identity(flow))
+        self._begin(after, parent)
+
+    def run(
+        self,
+        until_offset: int | None = None,
+        on_commit: Callable[[Status], object] = lambda status: None,
+        *,
+        settle: bool = True,
+    ) -> Status:
+        """Train on all that the log holds, or up to an offset; ``on_commit`` is told the status after every commit.
+
+        Without ``settle`` only what leads to something, a bar, a question or an answer, is committed at once, so that
+        nobody waits for the writing of a state; a restart takes the events behind it again, to the same bits.
+        """
+        if not self._whole:  # what is in memory is not what was committed: the last run was broken off
+            self._restore()
+        self._whole = False
+        while self._cause or len(rows := self._next(until_offset)):
+            if self._cause:
+                self._save(self._since["last_time"] + 1, self._cause)
+            elif rows["time"][0] >= self._due:
+                if not settle:
+                    self._foretell(rows)
+                self._save(self._boundary(rows["time"][0]), f"every {span_text(self._every)}")
+            else:
+                self._learn(_before(rows, self._due), settle)
+            if not self._ahead:
+                on_commit(self.status())
+        if settle and self._ahead:
+            self._commit(self._offset)
+        self._whole = True
+        return self.status()
+
+    def status(self) -> Status:
+        """Where the training stands."""
+        if self._version not in self._names:
+            self._names[self._version] = self._registry.get(self._version).name
+        last = self._log.last(self._part)
+        return Status(self._offset, last, self._names[self._version], self._scoreboard.scores())
+
+    def predictions(self, target: str = "return") -> pd.DataFrame:
+        """Every question of a target: moment and known in ns UTC, the prediction, and y, NaN while unknown."""
+        return self._journal.predictions(target)
+
+    def happenings(self) -> pd.DataFrame:
+        """What happened, in order of event time: at, who said it, kind, and a column a detail."""
+        return frame(self._journal.happenings())
+
+    def close(self) -> None:
+        """Close the store; the log and the registry are the caller's."""
+        self._journal.close()
+
+    def _begin(self, after: int, parent: str) -> None:
+        """Take up what was committed, or commit what to start from: no event, nothing learned yet."""
+        self._names, self._whole, self._narrow = {"": ""}, True, 0
+        self._due, self._version, self._since, self._cause = -1, parent, {}, ""
+        self.newest: Outcome | None = None  #: the last chunk that asked a question, for whoever serves
+        self._journal.begin(after, self._checkpoint())
+        self._restore()
+
+    def _next(self, until: int | None) -> np.ndarray:
+        """Events not yet done, up to the next multiple of the chunk: a restart cuts where it would have been cut."""
+        if not len(self._read):
+            end = self._narrow or (self._offset // self._chunk + 1) * self._chunk
+            n = min(end, end if until is None else until) - self._offset
+            self._read = self._log.read(self._part, self._offset, max(n, 0))[1]
+        if len(self._read) and self._due < 0:
+            self._due = self._boundary(self._read["time"][0]) + self._every
+        return self._read
+
+    def _learn(self, rows: np.ndarray, settle: bool = True) -> None:
+        """Push events, and commit everything they led to."""
+        self._read, end = self._read[len(rows) :], self._offset + len(rows)
+        outcome = self._flow.push(rows, self._told)
+        self.newest = outcome if len(outcome.moment) else self.newest
+        happened = self._watchers.push(outcome)
+        self._cause = next((kind for *_, kind, _ in happened if kind in self._save_on), "")
+        if self._cause and len(rows) > 1:
+            return self._undo(end)
+        first = {"first_offset": self._offset + 1, "first_time": int(rows["time"][0]), "last_time": 0}
+        self._since = self._since or first
+        self._since["last_time"] = max(self._since["last_time"], int(rows["time"].max()))
+        outputs = (*self._scoreboard.take(outcome), bar_rows(outcome), happened)
+        settle = settle or any(outputs) or end % self._chunk == 0 or end == self._narrow
+        self._offset, self._ahead = end, not settle
+        if settle:
+            self._commit(end, *outputs)
+
+    def _foretell(self, rows: np.ndarray) -> None:
+        """Tell what the next events lead to before the version of the state behind them is saved: nobody waits."""
+        state = self._checkpoint()
+        self._flow.push(_before(rows, self._boundary(rows["time"][0]) + self._every), self._told)
+        self._load(state)
+
+    def _undo(self, end: int) -> None:
+        """Take the events since the last commit again, half of them first, until the one that did it stands alone."""
+        self._restore()
+        self._narrow = self._offset + max((end - self._offset) // 2, 1)
+
+    def _save(self, at: int, cause: str) -> None:
+        """Save a version of the state before the next event, let the gate decide, and commit.
+
+        Killed before the commit it is done again: saving is idempotent, and what was promoted is not promoted again.
+        """
+        data = {"part": self._part, "last_offset": self._offset, **self._since}
+        about = {"parent": self._version, "data": data, "metrics": self._scoreboard.metrics(), "cause": cause}
+        version = save(self._registry, self._model, self._flow, at, **about)
+        happened = self._watchers.saved(version, cause)
+        self._names[version.id] = version.name
+        self._due = self._due if self._cause else at + self._every
+        self._version, self._since, self._cause = version.id, {}, ""
+        self._scoreboard.renew()
+        self._commit(self._offset, happened=happened)
+
+    def _commit(self, offset: int, asked=(), answered=(), bars=(), happened=()) -> None:
+        """Make the step durable, then go on from the very bytes that a restart would go on from."""
+        self._offset, self._ahead, self._narrow = offset, False, 0
+        state = self._checkpoint()
+        self._log.sync()  # a power cut must not leave a state of events that are gone
+        self._journal.commit(offset, state, asked, answered, bars, happened)
+        self._load(state)
+
+    def _restore(self) -> None:
+        """Take up the last commit, whatever happened in memory since."""
+        self._offset, self._read, self._ahead = self._journal.offset, np.empty(0), False
+        if (last := self._log.last(self._part)) < self._offset:
+            raise ValueError(
+                f"{self._log.path} holds {self._part!r} up to offset {last}, but {self._journal.path} was trained up "
+                f"to {self._offset}: it is another log, or was cut off; start a new run"
+            )
+        self._load(self._journal.state)
+
+    def _checkpoint(self) -> bytes:
+        """All that the next step depends on."""
+        mine = {"due": self._due, "version": self._version, "since": self._since, "cause": self._cause}
+        parts = {"flow": self._flow, "scoreboard": self._scoreboard, "watchers": self._watchers}
+        return checkpoint.dumps(mine | {name: part.state for name, part in parts.items()})
+
+    def _load(self, blob: bytes) -> None:
+        state = checkpoint.loads(blob)
+        for name, part in (("flow", self._flow), ("scoreboard", self._scoreboard), ("watchers", self._watchers)):
+            part.load(state[name])
+        self._due, self._version, self._since, self._cause = (state[n] for n in ("due", "version", "since", "cause"))
+
+    def _boundary(self, time: int) -> int:
+        return int(time) // self._every * self._every
+
+
+def _before(rows: np.ndarray, time: int) -> np.ndarray:
+    """The first rows, up to one that has come to a time, but one at least."""
+    if len(rows) == 1:
+        return rows
+    return rows[: np.append(rows["time"] >= time, True).argmax()]

@@ -1,0 +1,1 @@
+"""What a feature set is made of: formulas, their programs, windows of keys."""
