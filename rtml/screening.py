@@ -95,6 +95,17 @@ class Screening:
         text = f"{said}: {values}, difference {apart:+.3f} ({low:+.3f} to {high:+.3f}, 95 %, {days} days resampled)"
         return {"difference": apart, "low": low, "high": high, "better": better, "verdict": text}
 
+    def verdict(self, name: str, metric: str = "average_precision") -> str:
+        """One sentence on a model beside all others: which it beats, which beat it, and what is not settled."""
+        told: dict[str, list[str]] = {"better than": [], "worse than": [], "not settled against": []}
+        for other in (other for other in self.progress if other != name):
+            apart = self.against(name, other, metric)
+            word = {name: "better than", other: "worse than"}.get(apart["better"], "not settled against")
+            told[word].append(f"{other} ({apart['low']:+.3f} to {apart['high']:+.3f})")
+        found = "; ".join(f"{word} {', '.join(others)}" for word, others in told.items() if others)
+        quality = f"{metric.replace('_', ' ')} {QUALITY[metric](*self.of(name)):.3f}"
+        return f"{name}, {quality}, is {found}; intervals of the difference, 95 %, days resampled"
+
     def over_time(self, days: int = 14) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """End of each day (ns), and every model's average precision over the days up to it."""
         day = self._moment() // _DAY

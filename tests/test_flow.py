@@ -87,6 +87,16 @@ def test_a_state_round_trip_in_mid_stream_changes_nothing():
     assert two.snapshot() == one.snapshot()
 
 
+def test_an_outcome_is_told_before_its_last_answer_is_learned():
+    run, rows, told = flow(), tape(), []
+    for row in range(len(rows)):
+        outcome = run.push(rows[row : row + 1], lambda outcome: told.append((outcome, run.learners["return"].answered)))
+        assert told[-1][0] is outcome
+        if np.isfinite(outcome.y).any():
+            assert len(outcome.moment) and told[-1][1] == run.learners["return"].answered - 1
+    assert run.learners["return"].answered > 50
+
+
 def test_a_question_over_a_gap_stays_unanswered_and_is_counted():
     outcome = (run := flow()).push(tape())
     assert np.isnan(outcome.y).sum() >= 3

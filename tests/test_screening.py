@@ -49,6 +49,8 @@ def test_the_better_model_is_told_with_an_interval(screening):
     rows = screening.intervals()
     assert (rows["average_precision_low"] <= rows["average_precision"]).all()
     assert "not settled" in screening.against("logistic", "logistic")["verdict"]
+    assert "better than majority (+" in screening.verdict("logistic")
+    assert "worse than logistic (-" in screening.verdict("majority")
 
 
 def test_alerts_of_a_day_are_its_most_suspicious_payments(screening):

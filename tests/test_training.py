@@ -1,3 +1,4 @@
+import itertools
 import random
 import shutil
 import signal
@@ -288,6 +289,26 @@ def test_a_stop_in_between_changes_nothing(run, whole):
     found, wanted = result(run), dict(whole)
     del found["step"], wanted["step"]  # the stop was a cut of its own
     check_same(found, wanted)
+
+
+def test_what_comes_behind_a_version_is_told_before_the_version_is_saved(run, whole, monkeypatch):
+    done, save = [], Registry.save
+    monkeypatch.setattr(Registry, "save", lambda *a, at, **how: (done.append(("saved", at)), save(*a, at=at, **how))[1])
+    with EventLog(run / "events.db") as log:
+        places = (log, PART, run / "training.db", Registry(run / "registry"), "eth", EVERY)
+        said = lambda outcome: done.extend(("told", end) for end in outcome.bars["end"][:, 0].tolist())  # noqa: E731
+        trainer = Trainer(flow(run), *places, told=said, chunk=300)
+        for offset in range(1, log.last(PART) + 1):  # one event at a time, as they come live
+            trainer.run(offset, settle=False)
+        trainer.run()
+        trainer.close()
+    check_same(result(run) | {"step": 0}, whole | {"step": 0})  # more commits, and nothing else
+    foretold = [
+        at
+        for (what, end), (then, at) in itertools.pairwise(done)
+        if (what, then) == ("told", "saved") and end >= at  # a bar that closes behind the version, told ahead of it
+    ]
+    assert foretold, "no version was saved behind the bar that its first event closed"
 
 
 def test_a_flow_that_fails_can_be_run_again(run, whole):

@@ -57,11 +57,11 @@ ZOO = {
     "zero": Entry("baseline", Zero, "no change: the next return is zero"),
     "mean": Entry("baseline", RunningMean, "the mean of all answers so far"),
     "ar1": Entry("baseline", AR1, "a line through the last known return, exact after every answer"),
-    "majority": Entry("baseline", Majority, "the share of rises so far, for the sign"),
+    "majority": Entry("baseline", Majority, "the share of true answers so far, the same for every question"),
     "rls": Entry("linear", _recursive, "recursive least squares, ridge 100, forgetting 0.999: old answers fade"),
     "rls_all": Entry("linear", lambda: _recursive(1.0), "the same without forgetting: the exact ridge of all answers"),
     "sgd": Entry("linear", _descent, "river's linear regression, stochastic gradient descent at rate 0.0003"),
-    "logistic": Entry("linear", _logistic, "river's logistic regression at rate 0.005, for the sign"),
+    "logistic": Entry("linear", _logistic, "river's logistic regression, stochastic gradient descent at rate 0.005"),
     "recursive_logistic": Entry(
         "linear", _recursive_logistic, "logistic regression of second order, forgetting 0.99999: rare classes from few"
     ),
@@ -74,7 +74,7 @@ ZOO = {
     "boosted_weekly": Entry(
         "refit",
         _boosted,
-        "boosted trees fitted again from scratch every 67,000 answers, a week of payments, on all so far",
+        "boosted trees, refitted from scratch on all answers: at 5,000, when they double, then every 67,000",
     ),
     "calibrated_forest": Entry(
         "tree", lambda: Calibrate(AdaptiveRandomForest()), "the forest, its probabilities corrected by the answers"
