@@ -134,7 +134,7 @@ def test_whoever_takes_rows_too_slowly_loses_none_and_lets_no_more_than_so_many_
                 break
             threading.Event().wait(0.7)
         kept = sum(len(thread.held) for thread in source._session.stitch.threads.values())
-    assert most <= 300 + 2 * 1000, "the limit, and a page of either symbol"
+    assert most <= 300 + 2 * 1000 + 2000, "the limit, a page of either symbol, and what was held behind a hole"
     assert kept < 2000 and sum(check_tape(frame(taken), exchange.feed).values()) > 1000
 
 

@@ -14,7 +14,7 @@ class Inbox:
 
     Nobody waits to put rows in, since a socket that is not read dies. Once ``limit`` rows wait it is ``crowded``: a
     session then hangs up, asks for nothing until they were taken, and has REST fill in what it missed. So memory is
-    bounded, by the limit and one message or page, and no trade is lost.
+    bounded, by the limit, a page, and what came until it hung up, and no trade is lost.
 
     Examples
     --------
