@@ -18,8 +18,6 @@ from rtml.store.log import EventLog
 from rtml.store.versions import Version
 from rtml.training.trainer import Trainer
 
-__all__ = ["Responding", "mixed_up", "rehearse", "story"]
-
 MODEL = "champion"
 
 

@@ -6,9 +6,10 @@ import pytest
 from rtml.happenings import Happening
 from rtml.ingest import ingest
 from rtml.recipe import PART, Recipe
+from rtml.responding import Responding
 from rtml.sources.synthetic import Synthetic
 from rtml.store.log import EventLog
-from rtml.story import Responding, rehearse
+from rtml.story import rehearse
 
 
 @pytest.fixture(scope="module")
