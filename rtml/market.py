@@ -36,19 +36,13 @@ class Market:
         """Take events in order of arrival; ask at every bar that closes, then answer what that bar answers."""
         closed = self.bars.push(events)
         target = closed[:, 0]
-        X = self._features(target["end"], self._rows(closed))
+        X = self.features.push(target["end"], self._rows(closed))
         answered, y = self.labels.push(target["end"], target["close"], target["complete"])
         asked = np.isfinite(target["close"])
         moment = target["end"][asked].copy()
         return Asked(
             closed, moment, moment, np.ascontiguousarray(X[asked]), answered, y, answered + self.labels.horizon
         )
-
-    def _features(self, end: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Features of closed bars; of a single one, as it comes live, by the shorter way."""
-        if len(end) == 1:
-            return self.features.push_one(int(end[0]), 0, rows[0])[None].copy()
-        return self.features.push(end, rows)
 
     def check(self, asked: Asked) -> str:
         """Recompute every answer from the closes of the bars themselves."""
