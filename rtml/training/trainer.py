@@ -213,14 +213,17 @@ class Trainer:
     def _checkpoint(self) -> bytes:
         """All that the next step depends on."""
         mine = {"due": self._due, "version": self._version, "since": self._since, "cause": self._cause}
-        parts = {"flow": self._flow, "scoreboard": self._scoreboard, "watchers": self._watchers}
-        return checkpoint.dumps(mine | {name: part.state for name, part in parts.items()})
+        return checkpoint.dumps(mine | {name: part.state for name, part in self._parts().items()})
 
     def _load(self, blob: bytes) -> None:
         state = checkpoint.loads(blob)
-        for name, part in (("flow", self._flow), ("scoreboard", self._scoreboard), ("watchers", self._watchers)):
+        for name, part in self._parts().items():
             part.load(state[name])
         self._due, self._version, self._since, self._cause = (state[n] for n in ("due", "version", "since", "cause"))
+
+    def _parts(self) -> dict:
+        """What has a state of its own, by its name in the checkpoint."""
+        return {"flow": self._flow, "scoreboard": self._scoreboard, "watchers": self._watchers}
 
     def _boundary(self, time: int) -> int:
         return int(time) // self._every * self._every
