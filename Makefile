@@ -42,17 +42,17 @@ lab: env  ## JupyterLab on the notebooks, after a first demo run so that each of
 	@JUPYTER_PREFER_ENV_PATH=1 $(VENV)/bin/jupyter lab --MappingKernelManager.transport_encryption=auto $(LAB_ARGS) notebooks/01_ingest.ipynb
 
 serve: env  ## keep the newest run's champion up behind HTTP until Ctrl-C (SERVE_ARGS="--port 8000")
-	@$(PY) -m rtml.serving --run '$(LAST)' $(SERVE_ARGS)
+	@$(PY) -m rtml.pipeline.serve --run '$(LAST)' $(SERVE_ARGS)
 
 live: env  ## follow a market, learn and serve until Ctrl-C (SOURCE=kraken SYMBOLS= RUN=live LIVE_ARGS="--speed 10 --port 8000")
-	@$(PY) -m rtml.live --run '$(if $(filter file,$(origin RUN)),live,$(RUN))' $(if $(SOURCE),--source '$(SOURCE)') $(if $(SYMBOLS),--symbols '$(SYMBOLS)') $(LIVE_ARGS)
+	@$(PY) -m rtml.pipeline.live --run '$(if $(filter file,$(origin RUN)),live,$(RUN))' $(if $(SOURCE),--source '$(SOURCE)') $(if $(SYMBOLS),--symbols '$(SYMBOLS)') $(LIVE_ARGS)
 
 stores: env  ## store what a run's questions were asked with, and compare what was served with it (RUN=latest unless given)
-	@$(PY) -m rtml.materialize 'runs/$(LAST)'
-	@$(PY) -m rtml.consistency 'runs/$(LAST)'
+	@$(PY) -m rtml.store.materialize 'runs/$(LAST)'
+	@$(PY) -m rtml.evaluation.skew 'runs/$(LAST)'
 
 advise: env  ## how often, and how, should a model of this stream be trained? (RUN=latest ADVISE_ARGS="--target sign --few")
-	@$(PY) -m rtml.advisor '$(LAST)' $(ADVISE_ARGS)
+	@$(PY) -m rtml.evaluation.advisor '$(LAST)' $(ADVISE_ARGS)
 
 notebooks: env  ## run the notebooks in place with their defaults and store what they print and draw
 	@$(PY) -m rtml.pipeline store
@@ -62,7 +62,7 @@ test: env  ## every test
 
 test-deep: env build/deep/.ready  ## not in "make test", some minutes: 5,000 requests made from OpenAPI, long storms, 50 kills
 	@$(PY) tests/deep/fuzz_http.py build/deep/bin/st
-	@RTML_DEEP=1 $(PY) -m pytest -q tests/test_exchange_chaos.py tests/test_live.py
+	@RTML_DEEP=1 $(PY) -m pytest -q tests/sources/exchange/test_chaos.py tests/serving/live/test_live.py
 
 build/deep/.ready: .ci/schemathesis.lock
 	@$(PYTHON) -m venv --clear build/deep
@@ -87,7 +87,7 @@ build/extras-ray/.ready: requirements.lock .ci/extras-ray.lock
 	@touch $@
 
 test-notebooks: env  ## the notebooks only: format, then their stored outputs against a fresh run
-	@$(PY) -m pytest -q tests/test_notebooks.py
+	@$(PY) -m pytest -q tests/integration/test_notebooks.py
 
 lint: env  ## ruff: rules and format
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

@@ -10,10 +10,10 @@ import time
 import numpy as np
 import pandas as pd
 
-from rtml.alerts import Monitor
-from rtml.detection import delays_and_false_alarms, side_by_side, watched
-from rtml.flow import Outcome
-from rtml.sources.drifting import drifting
+from rtml.evaluation.detector_benchmark import delays_and_false_alarms, side_by_side, watched
+from rtml.monitoring.monitor import Monitor
+from rtml.sources.synthetic.drifting import drifting
+from rtml.training.flow import Outcome
 
 
 def main() -> None:

@@ -7,13 +7,13 @@ from statistics import median
 
 import numpy as np
 
-from rtml.contests.duel import Duel, Terms
-from rtml.contests.rules import Rules
 from rtml.kernels import betting
-from rtml.learner import Learner
-from rtml.models import zoo
+from rtml.models import catalogue as zoo
 from rtml.models.compiled import compile
-from rtml.registry import Registry
+from rtml.registry.promotion.rules import Rules
+from rtml.registry.promotion.sequential_test import Duel, Terms
+from rtml.registry.registry import Registry
+from rtml.training.learner import Learner
 
 NAMES = tuple(f"x{i}" for i in range(30))
 
@@ -31,7 +31,7 @@ def cost(work, times: int = 200) -> tuple[float, float]:
 
 def checkpoint() -> None:
     """A version of a linear model of 30 features: its bytes, and kept durably with its row."""
-    from rtml.checkpoint import dumps
+    from rtml.core.state import dumps
 
     learner = Learner(compile(zoo.build("rls"), NAMES), NAMES)
     registry, rng = Registry(Path(tempfile.mkdtemp())), np.random.default_rng(7)

@@ -153,7 +153,7 @@ def fastapi(service):
     from fastapi import FastAPI, HTTPException
     from pydantic import BaseModel, ConfigDict
 
-    from rtml.serving.messages import PredictRequest, Refused
+    from rtml.serving.schemas import PredictRequest, Refused
 
     class Request(BaseModel):
         model_config = ConfigDict(extra="forbid", strict=True)

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rtml.clock import Clock
-from rtml.events import TRADE
-from rtml.live.session import Live
-from rtml.schema import TRADES
-from rtml.sources.exchange import Status
-from rtml.sources.synthetic import Synthetic
+from rtml.core.clock import Clock
+from rtml.core.columns import TRADES
+from rtml.serving.live.session import Live
+from rtml.sources.exchange.exchange import Status
+from rtml.sources.synthetic.market import Synthetic
+from rtml.usecases.crypto.events import TRADE
 
 
 class Tape:

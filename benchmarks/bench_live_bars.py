@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from rtml.bars import Bars
-from rtml.clock import Clock
-from rtml.schema import TRADES
-from rtml.sources.capture import frame
-from rtml.sources.dialects import Kraken
-from rtml.sources.exchange import Exchange
-from rtml.sources.stitch import Stitch
+from rtml.core.clock import Clock
+from rtml.core.columns import TRADES
+from rtml.sources.exchange.dialects import Kraken
+from rtml.sources.exchange.exchange import Exchange
+from rtml.sources.exchange.gap_filler import Stitch
+from rtml.sources.exchange.recorder import frame
+from rtml.usecases.crypto.bars import Bars
 
 TESTS = Path(__file__).parents[1] / "tests"
 SYMBOLS = ("ETH/USD", "BTC/USD", *(f"A{k:02d}/USD" for k in range(2, 20)))

@@ -12,11 +12,11 @@ import numpy as np
 from river import evaluate, linear_model, metrics, preprocessing
 from timing import compare
 
-from rtml.learner import Learner
+from rtml.core.questions import Questions
+from rtml.evaluation.progressive import progressive
 from rtml.models.clip import Clip
 from rtml.models.rls import RecursiveLeastSquares
-from rtml.progressive import progressive
-from rtml.questions import Questions
+from rtml.training.learner import Learner
 
 EVENTS, FEW, DELAY, S = 1_000_000, 10_000, 10, 10**9
 

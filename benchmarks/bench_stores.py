@@ -11,10 +11,10 @@ from time import process_time, thread_time_ns
 import numpy as np
 import pandas as pd
 
-from rtml.store.asof import join
 from rtml.store.facts import Facts
 from rtml.store.offline import FeatureTable
 from rtml.store.online import OnlineStore
+from rtml.store.point_in_time import join
 
 NAMES, KEYS, ASKED = tuple(f"feature_{k}" for k in range(15)), 5_000, 200_000
 

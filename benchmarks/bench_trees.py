@@ -11,13 +11,13 @@ import numpy as np
 from river import forest, linear_model, preprocessing, tree
 from timing import compare
 
-from rtml.checkpoint import dumps
-from rtml.learner import Learner
-from rtml.models import zoo
+from rtml.core.questions import Questions
+from rtml.core.state import dumps
+from rtml.evaluation.progressive import progressive
+from rtml.models import catalogue as zoo
 from rtml.models.compiled import compile
 from rtml.models.forest import AdaptiveRandomForest
-from rtml.progressive import progressive
-from rtml.questions import Questions
+from rtml.training.learner import Learner
 
 EVENTS, FEW, FOREST, FEW_FOREST = 100_000, 10_000, 50_000, 1_500
 

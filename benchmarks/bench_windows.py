@@ -15,7 +15,7 @@ import pandas as pd
 import polars as pl
 from timing import compare
 
-from rtml.features import Feature, FeatureSet, column
+from rtml.features.feature_set import Feature, FeatureSet, column
 from rtml.kernels import windows
 
 ROWS, KEYS, DAY = 300_000, 10_000, 86_400 * 10**9

@@ -6,9 +6,9 @@ import heapq
 
 import numpy as np
 
-from rtml.clock import span, utc
-from rtml.features import Feature, FeatureSet, column
-from rtml.operators import Asked, Leak
+from rtml.core.clock import span, utc
+from rtml.core.operator import Asked, Leak
+from rtml.features.feature_set import Feature, FeatureSet, column
 
 NAME = "thermometers"
 QUESTION = "How much warmer will it be in {horizon}?"

@@ -25,9 +25,10 @@ def targets():
 def every_test():
     """Names of all tests, by file and by file::name."""
     found = set()
-    for path in (ROOT / "tests").glob("test_*.py"):
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        file = path.relative_to(ROOT / "tests").as_posix()
         names = [n.name for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.FunctionDef)]
-        found |= {path.name} | {f"{path.name}::{name}" for name in names if name.startswith("test_")}
+        found |= {file} | {f"{file}::{name}" for name in names if name.startswith("test_")}
     return found
 
 
@@ -85,7 +86,7 @@ def test_every_capability_is_one_of_the_checklist_and_names_tests_that_exist():
     assert len(identifiers) == len(set(identifiers)), "a capability is claimed twice"
     known = every_test()
     for identifier, row in rows:
-        named = re.findall(r"(test_\w+\.py(?:::test_\w+)?)", row)
+        named = re.findall(r"((?:\w+/)*test_\w+\.py(?:::test_\w+)?)", row)
         assert named, f"{identifier} names no test"
         assert set(named) <= known, f"{identifier}: no such test {set(named) - known}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from river import base
 
-from rtml.clock import span
+from rtml.core.clock import span
 from rtml.kernels import calibration as kernels
 from rtml.models.rows import check_label, check_state
 

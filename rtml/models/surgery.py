@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from rtml.core.questions import Questions
 from rtml.kernels import linear
 from rtml.models import flat
 from rtml.models.compiled import Compiled, compile
-from rtml.questions import Questions
 
 KEPT = "kept: a linear model goes on with the weights it has"
 FRESH = "fresh: a model that cannot be operated on starts from scratch, as a challenger"

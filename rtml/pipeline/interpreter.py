@@ -16,7 +16,11 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_core.utils import run_sync
 from traitlets import Tuple, default
 
-WARM = ("rtml.evaluation", "rtml.training.trainer", "matplotlib.figure")  # names only: the pipeline itself stays light
+WARM = (
+    "rtml.evaluation.compare",
+    "rtml.training.trainer",
+    "matplotlib.figure",
+)  # names only: the pipeline itself stays light
 
 
 class ThisInterpreter(AsyncKernelManager):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import jinja2
 
-from rtml.run import run_folder, shown
+from rtml.core.run_folder import run_folder, shown
 
 ROWS = 200  # of a table; what is longer is cut with a note
 UNITS = {"s": "s", "ms": "ms", "us": "µs", "ns": "ns", "bp": "bp", "bps": "bp", "kb": "kB", "mb": "MB", "pct": "%"}

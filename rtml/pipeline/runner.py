@@ -13,10 +13,10 @@ from pathlib import Path
 
 import yaml
 
+from rtml.core.run_folder import claim, run_folder, shown
 from rtml.pipeline import interpreter, report
 from rtml.pipeline.parameters import chosen, declared
-from rtml.run import claim, run_folder, shown
-from rtml.status import Status, alone, begin
+from rtml.pipeline.status import Status, alone, begin
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 

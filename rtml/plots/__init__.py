@@ -1,1 +1,1 @@
-"""Plots by subject, drawn in one style: what :mod:`rtml.figures` gives on."""
+"""Plots by subject, drawn in one style: what :mod:`rtml.plots.figures` gives on."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from rtml.clock import NEVER, span, span_text
+from rtml.core.clock import NEVER, span, span_text
 from rtml.plots.style import (
     BLUE,
     GREEN,

@@ -58,7 +58,7 @@ def harm_of_alerts(table: pd.DataFrame, most: int = 12, title: str = "Which aler
     Parameters
     ----------
     table
-        Of :func:`rtml.alerts.ranked`.
+        Of :func:`rtml.monitoring.monitor.ranked`.
     """
     need(table, ("what", "harm", "basis", "features"), "harm_of_alerts")
     table = table[table["harm"].notna()].head(most)

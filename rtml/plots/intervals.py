@@ -47,7 +47,8 @@ def help_of_features(frame: pd.DataFrame, loss: str = "loss"):
     Parameters
     ----------
     frame
-        One row a feature with the columns ``mean``, ``low``, ``high`` of :func:`rtml.ablation.features_that_help`.
+        One row a feature with the columns ``mean``, ``low``, ``high`` of
+        :func:`rtml.evaluation.ablation.features_that_help`.
     """
     shown = frame.iloc[::-1]
     figure, axes = canvas("Which features help, and how sure is that?", height=0.9 + 0.26 * max(len(shown), 3))

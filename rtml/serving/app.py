@@ -10,15 +10,17 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse
 
-from rtml.clock import Clock, utc
-from rtml.serving import live_messages, messages, pages
-from rtml.serving.access import Access
-from rtml.serving.counters import Counters
-from rtml.serving.door import BROKEN, LOG, Check, Reply, Through, through
-from rtml.serving.live_messages import PromoteRequest, RollbackRequest
-from rtml.serving.messages import encode
+from rtml.core.clock import Clock, utc
+from rtml.serving import pages
+from rtml.serving import schemas as messages
+from rtml.serving import stream_schemas as live_messages
+from rtml.serving.auth import Access
+from rtml.serving.fast_route import BROKEN, LOG, Check, Reply, Through, through
+from rtml.serving.prometheus import Counters
+from rtml.serving.schemas import encode
 from rtml.serving.service import Service, verdict
-from rtml.serving.stream import CLIENTS, EventStream
+from rtml.serving.sse import CLIENTS, EventStream
+from rtml.serving.stream_schemas import PromoteRequest, RollbackRequest
 
 _elapsed = Clock().elapsed  # how long a request took, whatever the clock of the service
 FULL = f"{CLIENTS} streams are open: close one"

@@ -12,8 +12,8 @@ from typing import Self
 
 import uvicorn
 
-from rtml.clock import Clock
-from rtml.serving.access import check_host
+from rtml.core.clock import Clock
+from rtml.serving.auth import check_host
 
 GRACE_S = 0.4  # how long an open request may take to end after stop
 

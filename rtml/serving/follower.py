@@ -7,17 +7,17 @@ import threading
 from pathlib import Path
 from typing import Self
 
-from rtml.clock import Clock
-from rtml.recipe import Recipe
-from rtml.registry import Registry
-from rtml.run import claim
-from rtml.serving.bulletin import Bulletin
-from rtml.serving.feed import MODEL, Feed
-from rtml.serving.live_messages import Acts, PromoteRequest, RollbackRequest
+from rtml.core.clock import Clock
+from rtml.core.run_folder import claim
+from rtml.registry.registry import Registry
 from rtml.serving.promotions import Promotions
+from rtml.serving.publisher import MODEL, Feed
 from rtml.serving.service import Service
 from rtml.serving.snapshot import StreamClock
-from rtml.store.journal import Reading
+from rtml.serving.stream_schemas import Acts, PromoteRequest, RollbackRequest
+from rtml.store.checkpoint_store import Reading
+from rtml.training.run_config import Recipe
+from rtml.usecases.crypto.live_view import Bulletin
 
 PAUSE_S = 0.1  # between two looks at the journal
 SHOWN = 1000  # bars that an opened page begins with
@@ -59,7 +59,9 @@ class Follower:
 
     def _changes(self) -> Promotions:
         if self._feed is None:
-            raise LookupError(f"there is no training in {self.folder.name} yet: start python -m rtml.training RUN")
+            raise LookupError(
+                f"there is no training in {self.folder.name} yet: start python -m rtml.pipeline.train RUN"
+            )
         return Promotions(self._registry, MODEL, self.service.clock, self._refresh)
 
     def __enter__(self) -> Self:

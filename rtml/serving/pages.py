@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from rtml.serving import live_messages as live
-from rtml.serving import messages as m
+from rtml.serving import schemas as m
+from rtml.serving import stream_schemas as live
 
 SUMMARY = "Predictions of a model that keeps learning, and the answers it learns from."
 SHUT = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"}

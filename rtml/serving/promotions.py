@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rtml.clock import Clock
-from rtml.registry import Registry
-from rtml.serving.live_messages import Act, Acts, PromoteRequest, RollbackRequest
-from rtml.store.ledger import decided_by
+from rtml.core.clock import Clock
+from rtml.registry.ledger import decided_by
+from rtml.registry.registry import Registry
+from rtml.serving.stream_schemas import Act, Acts, PromoteRequest, RollbackRequest
 
 
 class Promotions:
     """Lets a version of a registry serve, or the one before it.
 
-    ``serve`` is called afterwards, such as :meth:`rtml.serving.feed.Feed.refresh`; ``clock`` says at which event time.
+    ``serve`` is called afterwards, such as :meth:`rtml.serving.publisher.Feed.refresh`; ``clock`` says at which event
+    time.
     """
 
     def __init__(self, registry: Registry, model: str, clock: Clock, serve: Callable[[], object]) -> None:

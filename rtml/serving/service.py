@@ -10,12 +10,12 @@ import numpy as np
 from msgspec import UNSET, DecodeError
 from msgspec.structs import astuple
 
-from rtml.clock import Clock
-from rtml.serving.messages import Health, Prediction, PredictRequest, Refused, encode, invalid, read_predict, shown
-from rtml.serving.predictions import PredictionLog
+from rtml.core.clock import Clock
+from rtml.serving.schemas import Health, Prediction, PredictRequest, Refused, encode, invalid, read_predict, shown
 from rtml.serving.snapshot import Newest, Serving, Snapshot
-from rtml.serving.stream import Stream
-from rtml.serving.tables import Answered, id_number
+from rtml.serving.sse import Stream
+from rtml.store.prediction_log import PredictionLog
+from rtml.store.prediction_tables import Answered, id_number
 
 NO_MODEL = "no champion model: run 04_online_train first (make run-04)"
 

@@ -10,8 +10,8 @@ from typing import Protocol
 
 import numpy as np
 
-from rtml.clock import Clock
-from rtml.serving.messages import predict_reader
+from rtml.core.clock import Clock
+from rtml.serving.schemas import predict_reader
 
 
 class Model(Protocol):

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from rtml.sources.capture import Capture, header
-from rtml.sources.dialects import DIALECTS
-from rtml.sources.exchange import Exchange
-from rtml.sources.market import DRIFTS
+from rtml.sources.exchange.dialects import DIALECTS
+from rtml.sources.exchange.exchange import Exchange
+from rtml.sources.exchange.recorder import Capture, header
 from rtml.sources.protocol import Source
 from rtml.sources.replay import Replay, place
-from rtml.sources.synthetic import Synthetic
+from rtml.sources.synthetic.market import Synthetic
+from rtml.sources.synthetic.price_process import DRIFTS
 
 #: What SOURCE may say.
 SOURCES = {

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rtml.clock import span
+from rtml.core.clock import span
 from rtml.sources.protocol import RAW, pieces
 from rtml.sources.recording import NAMES, Recording
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from rtml.checkpoint import digest
-from rtml.clock import NEVER, utc
+from rtml.core.clock import NEVER, utc
+from rtml.core.state import digest
 
 _NAT = -(2**63)
 

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
-from rtml.clock import NEVER, utc
+from rtml.core.clock import NEVER, utc
 from rtml.store.facts import Facts, keys_of
 
 _HEAD = ("key", "happened", "known", "seq", "definition", "deleted")

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rtml.clock import NEVER, span
+from rtml.core.clock import NEVER, span
 from rtml.store.facts import keys_of
 
 _TABLES = """

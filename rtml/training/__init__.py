@@ -1,1 +1,1 @@
-"""Online training: a flow that follows the log; ``python -m rtml.training`` trains a run."""
+"""Training: a flow that follows the log, saves versions and starts again where it was stopped."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rtml.flow import Outcome
+from rtml.training.flow import Outcome
 
 
 @dataclass(frozen=True)

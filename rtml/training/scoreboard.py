@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from rtml.curves import Score
-from rtml.flow import Outcome
-from rtml.labels import TARGETS
+from rtml.metrics.running import Score
+from rtml.training.flow import Outcome
+from rtml.usecases.crypto.labels import TARGETS
 
 #: Which figures of a score are kept with a version.
 METRICS = {"return": ("mse", "mae", "r2_zero", "hit_rate"), "volatility": ("mse", "mae")}

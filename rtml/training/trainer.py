@@ -12,18 +12,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rtml import checkpoint
-from rtml.clock import span_text
-from rtml.flow import Flow, Outcome
-from rtml.gate import Rule, gate
-from rtml.happenings import Watcher, Watchers, frame
-from rtml.registry import Registry
-from rtml.store.journal import Journal
-from rtml.store.log import EventLog
-from rtml.training.firings import Firings
+from rtml.core import state as checkpoint
+from rtml.core.callbacks import Watcher, Watchers, frame
+from rtml.core.clock import span_text
+from rtml.registry.promotion.gate import Rule, gate
+from rtml.registry.registry import Registry
+from rtml.store.checkpoint_store import Journal
+from rtml.store.event_log import EventLog
+from rtml.training.flow import Flow, Outcome
 from rtml.training.outputs import Status, bar_rows
-from rtml.training.saving import identity, save
+from rtml.training.retraining.callbacks import Firings
 from rtml.training.scoreboard import Scoreboard
+from rtml.training.versioning import identity, save
 
 
 class Trainer:
@@ -42,7 +42,8 @@ class Trainer:
     every, chunk
         Event time between two versions, ns, and events between two commits, at most.
     publish
-        Which versions shall serve, see :func:`rtml.gate.gate`: "gate", "recommend", "always", "never" or a rule.
+        Which versions shall serve, see :func:`rtml.registry.promotion.gate.gate`: "gate", "recommend", "always",
+        "never" or a rule.
     after, parent
         Offset of the log behind which a new training starts, and the version, if any, that its flow's state is of.
     told

@@ -1,1 +1,1 @@
-"""Use cases: one problem on one page each."""
+"""Use cases: one problem each; nothing in the package imports them by name."""

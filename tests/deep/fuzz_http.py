@@ -12,8 +12,8 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from rtml.clock import Clock, span
-from rtml.registry import Registry
+from rtml.core.clock import Clock, span
+from rtml.registry.registry import Registry
 from rtml.serving.app import make_app
 from rtml.serving.endpoint import Endpoint
 from rtml.serving.promotions import Promotions
@@ -24,7 +24,7 @@ MODEL = "champion"  # so that the example of /promote is one that exists
 EXAMPLES = 5000
 EACH = 1000  # of an operation, at most; those that take nothing need one
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
-ENDLESS = "/predictions/stream"  # an answer without an end; tests/test_stream.py asks it
+ENDLESS = "/predictions/stream"  # an answer without an end; tests/serving/test_sse.py asks it
 OPTIONS = ("--phases", "examples,coverage,fuzzing", "--seed", "7", "--no-color", "--generation-database", "none")
 
 

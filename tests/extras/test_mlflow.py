@@ -14,8 +14,9 @@ from urllib.request import urlopen
 import numpy as np
 import pytest
 
-from rtml import checkpoint, mirror
-from rtml.registry import Registry
+from rtml.core import state as checkpoint
+from rtml.integrations import mlflow as mirror
+from rtml.registry.registry import Registry
 
 if not os.environ.get("RTML_EXTRAS"):
     pytest.skip("MLflow is in build/extras-mlflow: make test-extras", allow_module_level=True)

@@ -16,9 +16,9 @@ import ray  # noqa: E402
 from joblib import parallel_config  # noqa: E402
 from ray.util.joblib import register_ray  # noqa: E402
 
-from rtml.advisor import advise  # noqa: E402
-from rtml.sources.drifting import drifting  # noqa: E402
-from rtml.trials import settings, trials  # noqa: E402
+from rtml.evaluation.advisor import advise  # noqa: E402
+from rtml.evaluation.retraining_sweep import settings, trials  # noqa: E402
+from rtml.sources.synthetic.drifting import drifting  # noqa: E402
 
 STREAM = drifting("recurring", n=3000, delay="30m").questions
 CHOSEN = settings(STREAM, few=True)

@@ -1,1 +1,0 @@
-"""What the gate decides with: candidates in shadow, duels, rules."""

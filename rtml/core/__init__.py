@@ -1,0 +1,1 @@
+"""What everything stands on: time, state as bytes, columns, questions, operators, callbacks, run folders."""

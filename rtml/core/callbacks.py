@@ -1,0 +1,107 @@
+"""What happened to a training and when: drift, triggers, versions, contests and promotions in one list."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+import pandas as pd
+
+
+class Happening(NamedTuple):
+    """Something worth an entry: at an event time (ns), a kind in one word, and details that JSON can hold."""
+
+    at: int
+    kind: str
+    detail: dict
+
+
+class Watcher(Protocol):
+    """Looks at every outcome of a training and says what happened.
+
+    Chunk-invariant like everything else: any cutting of the stream gives the same happenings and the same state. A
+    watcher may also have ``saved(version, cause)``, which is told of every version when it is saved and gives
+    happenings too.
+    """
+
+    name: str
+
+    def push(self, outcome) -> list[Happening]:
+        """Take what a chunk of events led to, a :class:`rtml.training.flow.Outcome`."""
+
+    @property
+    def state(self) -> dict:
+        """Everything the next outcome depends on."""
+
+    def load(self, state: dict) -> None:
+        """Continue from a state."""
+
+
+class Watchers:
+    """Several watchers as one; what they say becomes rows of the journal: at, place, name, kind, detail.
+
+    Examples
+    --------
+    >>> Watchers([]).push(None)
+    []
+    >>> twice = type("Twice", (), {"name": "twice"})()
+    >>> Watchers([twice, twice])
+    Traceback (most recent call last):
+    ValueError: two watchers are called 'twice': give each a name of its own
+    """
+
+    def __init__(self, watchers: Sequence[Watcher]) -> None:
+        names = [watcher.name for watcher in watchers]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two watchers are called {name!r}: give each a name of its own")
+        self._all = tuple(watchers)
+
+    def push(self, outcome) -> list[tuple]:
+        """What every watcher says of an outcome, as rows."""
+        return self._rows((place, watcher.name, watcher.push(outcome)) for place, watcher in self._placed())
+
+    def saved(self, version, cause: str) -> list[tuple]:
+        """The saving of a version, and what every watcher that wants to know of it says, as rows."""
+        made = Happening(version.at, "version", {"version": version.name, "cause": cause})
+        told = [(place, watcher) for place, watcher in self._placed() if hasattr(watcher, "saved")]
+        return self._rows(
+            [(0, "trainer", [made]), *((place, w.name, w.saved(version, cause)) for place, w in told)],
+        )
+
+    @property
+    def state(self) -> dict:
+        """Of every watcher, by name."""
+        return {watcher.name: watcher.state for watcher in self._all}
+
+    def load(self, state: dict) -> None:
+        """Go on from a state; a watcher that is new in it begins."""
+        for watcher in self._all:
+            if watcher.name in state:
+                watcher.load(state[watcher.name])
+
+    def _placed(self) -> Iterable[tuple[int, Watcher]]:
+        return enumerate(self._all, start=1)
+
+    def _rows(self, said: Iterable[tuple[int, str, list[Happening]]]) -> list[tuple]:
+        return [
+            (int(at), place, name, kind, json.dumps(detail, sort_keys=True))
+            for place, name, happened in said
+            for at, kind, detail in happened
+        ]
+
+
+def frame(rows: Iterable[tuple]) -> pd.DataFrame:
+    """Rows of the journal as a table: at (UTC), who said it, kind, and a column a detail; in order of event time.
+
+    Examples
+    --------
+    >>> frame([(10**18, 1, "monitor", "drift", '{"feature": "spread"}')]).iloc[0].to_dict()["feature"]
+    'spread'
+    """
+    rows = sorted(rows, key=lambda row: row[:2])  # stable: what one watcher says at one time stays in its order
+    found = [
+        {"at": pd.Timestamp(at, tz="UTC"), "who": who, "kind": kind, **json.loads(d)} for at, _, who, kind, d in rows
+    ]
+    return pd.DataFrame(found, columns=None if found else ["at", "who", "kind"])

@@ -1,0 +1,95 @@
+"""A process that runs until it is told to stop: signals, sentences instead of traces, lines of a log."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rtml.core.clock import Clock, utc
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def alone(mark: Path, taken: str) -> Iterator[None]:
+    """Keep a second process out while this one works: a lock on a file, which goes with the process however it ends.
+
+    ``taken`` is the sentence of the error where another process holds it.
+    """
+    with open(mark, "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as ex:
+            raise RuntimeError(taken) from ex
+        yield
+
+
+class Logbook:
+    """Structured lines of a file: one JSON object a line, with the moment and what happened.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> book = Logbook(Path(tempfile.mkdtemp()) / "live.log")
+    >>> book.say("started", source="kraken")
+    >>> json.loads(book.path.read_text())["event"]
+    'started'
+    """
+
+    def __init__(self, path: Path, process: str = "") -> None:
+        self.path, self._process, self._clock, self._lock = path, process, Clock(), threading.Lock()
+
+    def say(self, event: str, **about) -> None:
+        """Write a line; what JSON does not know is written as text."""
+        line = {"at": utc(self._clock.now()).isoformat(timespec="milliseconds"), "event": event}
+        line |= {"process": self._process} if self._process else {}
+        with self._lock, self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line | about, default=str) + "\n")
+
+
+@contextmanager
+def stopping() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set; a second one ends the process at once."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may take signals
+        yield stop
+        return
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+
+    def told(number: int, _) -> None:
+        stop.set()
+        signal.signal(number, before[number] or signal.SIG_DFL)
+
+    for number in _SIGNALS:
+        signal.signal(number, told)
+    try:
+        yield stop
+    finally:
+        for number, action in before.items():
+            signal.signal(number, action or signal.SIG_DFL)
+
+
+@contextmanager
+def quitting(program: str) -> Iterator[None]:
+    """End the process with code 1 and the sentence of an error that has one, without a trace."""
+    try:
+        yield
+    except (LookupError, ValueError, OSError, RuntimeError) as ex:
+        print(f"{program}: {ex.args[0] if len(ex.args) == 1 else ex}", file=sys.stderr, flush=True)
+        sys.exit(1)
+
+
+def awaited(path: Path, stop: threading.Event, pause_s: float = 0.1) -> Path:
+    """The path, once there is a file; a process that writes it may start later than one that reads it."""
+    if not path.exists():
+        print(f"rtml: waiting for {path.name} in {path.parent.name}", file=sys.stderr, flush=True)
+    while not path.exists():
+        if stop.wait(pause_s):
+            raise RuntimeError(f"stopped before there was a {path.name}")
+    return path

@@ -1,1 +1,0 @@
-"""Detectors of drift, how well they detect, and the memory of concepts that come back."""

@@ -1,0 +1,1 @@
+"""How good a model is, honestly: progressive validation, comparison, ablation, leakage, skew, advice on retraining."""

@@ -1,0 +1,107 @@
+"""The advisor: which strategy should train a model of this stream, how often, and what that costs.
+
+It replays the stream itself, with its own label delays, through every strategy and frequency, and gives
+:class:`rtml.evaluation.advice.Advice`: a table, a figure and a sentence.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from rtml.core.clock import NEVER
+from rtml.core.questions import Questions
+from rtml.core.run_folder import progress, run_folder, shown
+from rtml.evaluation.advice import Advice, of_classes
+from rtml.evaluation.retraining_sweep import settings, trials
+from rtml.plots.figures import advice_front
+from rtml.training.run_config import Recipe, use_case
+
+
+def advise(
+    questions: Questions, model: str = "", chosen: Sequence[str] = (), *, few: bool = False, jobs: int = 0,
+    backend: str = "loky", since: float = 0.1,
+) -> Advice:  # fmt: skip
+    """Try strategies and frequencies on a stream and recommend one.
+
+    Parameters
+    ----------
+    questions
+        The stream. Answers of 0 and 1 are classes, scored by log loss; others are scored by squared error.
+    model
+        A model of the zoo; ``logistic`` or ``rls`` unless given.
+    chosen
+        Schedules to try; those of :func:`rtml.evaluation.retraining_sweep.settings` unless given, or the
+        ``few`` that differ most.
+    jobs, backend
+        Processes (0: one a core where that pays) and the backend of joblib that runs them.
+    since
+        Share of the stream, at its beginning, that is not scored.
+
+    Examples
+    --------
+    >>> from rtml.sources.synthetic.drifting import drifting
+    >>> stream = drifting("recurring", n=4000, delay="30m").questions
+    >>> advise(stream, chosen=["continual", "stateful every 6h", "stateless after 300"]).recommended
+    'continual'
+    """
+    chosen = list(chosen) or settings(questions, few)
+    model = model or ("logistic" if of_classes(questions) else "rls")
+    with progress(len(chosen), "settings") as bar:
+        ended = trials(chosen, model, questions, jobs, backend, lambda _: bar.update())
+    return Advice.of(questions, ended, since)
+
+
+def of_run(folder: Path, target: str = "") -> tuple[Questions, str]:
+    """Questions of a run with the answers of a target (the served one unless given), and the run's model for it."""
+    if not (folder / "questions.parquet").exists():
+        raise FileNotFoundError(f"{shown(folder)}/questions.parquet is missing: run 02_features first (make run-02)")
+    recipe = Recipe.read(folder / "recipe.json")
+    target, targets = target or recipe.served, use_case(recipe.use_case).TARGETS
+    if target not in targets:
+        raise LookupError(f"no target {target!r} in {shown(folder)}; there are: {', '.join(targets)}")
+    frame = pd.read_parquet(folder / "questions.parquet")
+    names = list(frame.columns[: frame.columns.get_loc("y")])
+    known = np.where(frame["known"].isna(), NEVER, _ns(frame["known"].fillna(frame.index[0])))
+    answers = np.asarray(targets[target](frame["y"].to_numpy()), dtype=np.float64)
+    questions = Questions(frame["id"].to_numpy(), _ns(frame.index), frame[names].to_numpy(), answers, known, names)
+    return questions, recipe.models.get(target, "").partition(":")[0]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line: ``python -m rtml.evaluation.advisor RUN``."""
+    parser = argparse.ArgumentParser(prog="python -m rtml.evaluation.advisor", description=__doc__.partition("\n")[0])
+    parser.add_argument("run", help="name or folder of a run whose notebook 02 has been through")
+    parser.add_argument("--target", default="", help="which answers, such as sign; what is served unless given")
+    parser.add_argument("--model", default="", help="a model of the zoo; the run's own unless given")
+    parser.add_argument("--jobs", type=int, default=0, help="processes; 0: one a core where that pays")
+    parser.add_argument("--backend", default="loky", help="backend of joblib: loky, threading")
+    parser.add_argument("--few", action="store_true", help="the few settings that differ most, instead of some thirty")
+    options = parser.parse_args(arguments)
+    try:
+        folder = run_folder(options.run)
+        questions, usual = of_run(folder, options.target)
+        how = {"few": options.few, "jobs": options.jobs, "backend": options.backend}
+        advice = advise(questions, options.model or usual, **how)
+    except (LookupError, ValueError, FileNotFoundError) as error:
+        print(f"no advice: {error}", file=sys.stderr)
+        return 2
+    with pd.option_context("display.width", 200, "display.max_columns", 20, "display.max_colwidth", 60):
+        print(advice.frame.drop(columns=["worse_low", "worse_high"]).to_string(float_format="{:.4g}".format))
+    advice.frame.to_csv(folder / "advice.csv")
+    advice_front(advice.frame, advice.recommended).savefig(folder / "advice.png")
+    print(f"\n{advice.sentence}\n\n{shown(folder / 'advice.png')} and advice.csv hold it")
+    return 0
+
+
+def _ns(times) -> np.ndarray:
+    return pd.DatetimeIndex(times).tz_convert("UTC").tz_localize(None).to_numpy("datetime64[ns]").astype(np.int64)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""An audit for leaks: does anything that is predicted or learned know more than was known at its moment?
+
+Three independent checks of a flow on a recorded stream. They cost a few passes over it, so run them on an hour or two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from rtml.core.clock import utc
+from rtml.core.operator import Leak
+from rtml.training.flow import Flow, Outcome
+
+
+def audit(build: Callable[[], Flow], events: np.ndarray, cuts: int = 20, seed: int = 7) -> pd.DataFrame:
+    """Check a flow for leaks; return what was checked, or raise :class:`Leak` with the first one found.
+
+    Parameters
+    ----------
+    build
+        Makes the flow with empty state; called several times.
+    events
+        A stretch of a stream in order of arrival.
+    cuts
+        How many places the stream is cut at to see whether the future changed the past.
+
+    Raises
+    ------
+    Leak
+        With the moment, the feature or target, and what was seen too early.
+    """
+    flow = build()
+    whole = flow.push(events)
+    checks = [
+        ("an answer is what came of its question, known when that was", flow.operator.check(whole)),
+        (
+            "no later event changes an earlier bar, feature, answer or prediction",
+            _future(build, events, whole, cuts, seed),
+        ),
+        ("a prediction has learned from answers known before its moment only", _order(build, whole)),
+    ]
+    return pd.DataFrame(checks, columns=["rule", "checked"])
+
+
+def _future(build, events: np.ndarray, whole: Outcome, cuts: int, seed: int) -> str:
+    """Run the stream only up to a place: everything said by then must be what the whole stream says of it."""
+    for cut in np.sort(np.random.default_rng(seed).integers(1, len(events), cuts)).tolist():
+        part = build().push(events[:cut])
+        for name in ("bars", "X", "y"):
+            _same(name, getattr(part, name), getattr(whole, name), part, build().features.names)
+        for target, predictions in part.predictions.items():
+            _same(f"prediction of {target}", predictions, whole.predictions[target], part, ())
+    return f"{cuts} cuts"
+
+
+def _same(what: str, part: np.ndarray, whole: np.ndarray, outcome: Outcome, names) -> None:
+    if part.tobytes() == whole[: len(part)].tobytes():
+        return
+    if part.dtype.names or part.ndim != 2:
+        raise Leak(f"{what}: later events change what was known before {utc(int(outcome.moment[-1]))}")
+    row, column = np.argwhere(~((part == whole[: len(part)]) | np.isnan(part)))[0]
+    raise Leak(
+        f"feature {names[column]!r} at {utc(int(outcome.moment[row]))} changes with later events: it sees the future"
+    )
+
+
+def _order(build, whole: Outcome) -> str:
+    """Ask and tell once more, by hand and in order of time, the question first at equal times."""
+    flow, row = build(), {id: i for i, id in enumerate(whole.id.tolist())}
+    for target, learner in flow.learners.items():
+        said, learned = whole.predictions[target], flow.targets[target](whole.y)
+        told = 0
+        for i, at in enumerate(whole.moment.tolist()):
+            while told < len(learned) and whole.known[told] < at:
+                if learned[told] == learned[told]:
+                    learner.model.learn(whole.X[row[int(whole.answered[told])]], learned[told])
+                told += 1
+            want = learner.model.predict(whole.X[i])
+            if want != said[i]:
+                raise Leak(
+                    f"the prediction of {target} at {utc(at)} is {said[i]:.6g}, but with what was known before that "
+                    f"moment it is {want:.6g}: an answer was learned too early or too late"
+                )
+    return f"{len(whole.moment):,} questions, {', '.join(whole.predictions)}"

@@ -1,0 +1,1 @@
+"""Features: declared once as formulas, compiled into one transition function over windows per key."""

@@ -1,0 +1,1 @@
+"""Foreign systems, one module each, imported only when asked for."""

@@ -1,0 +1,1 @@
+"""Metrics: running, windowed and for rare classes, with intervals that hold at any time."""

@@ -1,0 +1,250 @@
+"""Exact metrics where one label in a hundred is 1: average precision, recall at few false alarms, alerts a day, cost.
+
+All of them see only the order of the predictions, and are read from one pair of curves: how many ones and how many
+zeros lie at or above each distinct prediction. A label that never came is NaN and counts for nothing; a metric that
+needs ones and finds none is NaN. Intervals resample whole days, since the questions of a day share their frauds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from rtml.metrics.running import arrays, binary
+
+_DAY = 86_400 * 10**9
+_Z = 1.959963984540054
+
+
+def average_precision(y, p) -> float:
+    """Mean precision over the ones, each at its own threshold: the area under precision and recall, no interpolation.
+
+    Of predictions that say nothing it is the share of ones, so a tenth is a lot where one in a hundred is 1.
+
+    Examples
+    --------
+    >>> average_precision([0, 1, 1, 0], [0.1, 0.9, 0.4, 0.6])
+    0.8333333333333333
+    """
+    return _value(_average_precision, y, p)
+
+
+def recall_at(y, p, false_alarms: float = 0.01) -> float:
+    """Share of the ones found by the lowest threshold that alarms at most this share of the zeros.
+
+    Examples
+    --------
+    >>> recall_at([0, 0, 1, 1, 0], [0.1, 0.8, 0.9, 0.4, 0.2], false_alarms=0.34)
+    1.0
+    >>> recall_at([0, 0, 1, 1, 0], [0.1, 0.8, 0.9, 0.4, 0.2], false_alarms=0.3)
+    0.5
+    """
+    return _value(_recall(false_alarms), y, p)
+
+
+def alerts_by_day(y, p, moment, alerts: int = 100) -> pd.DataFrame:
+    """Of each day's most suspicious questions, how many were 1: alerts, hits, precision, and share of the ones found.
+
+    ``moment`` in ns UTC. A team that can look at so many a day sees this. Of equal predictions the earlier comes first.
+
+    Examples
+    --------
+    >>> day = [0, 1, 2, 86_400 * 10**9]
+    >>> alerts_by_day([1, 0, 1, 0], [0.9, 0.5, 0.4, 0.1], day, alerts=2)["precision"].tolist()
+    [0.5, 0.0]
+    """
+    if alerts < 1:
+        raise ValueError(f"alerts a day must be at least one, got {alerts}")
+    y, p, moment = _answered(y, p, moment)
+    day = moment // _DAY
+    order = np.lexsort((moment, -p, day))
+    first = np.r_[True, day[order][1:] != day[order][:-1]] if len(day) else np.empty(0, bool)
+    place = np.arange(len(day)) - np.flatnonzero(first)[np.cumsum(first) - 1]
+    days, at = np.unique(day, return_inverse=True)
+    looked = order[place < alerts]
+    n, hits = np.bincount(at[looked], minlength=len(days)), np.bincount(at[looked], y[looked], minlength=len(days))
+    ones = np.bincount(at, y, minlength=len(days))
+    found = np.divide(hits, ones, out=np.full(len(days), np.nan), where=ones > 0)
+    index = pd.DatetimeIndex(pd.to_datetime(days * _DAY, utc=True), name="day")
+    return pd.DataFrame({"alerts": n, "hits": hits.astype(int), "precision": hits / n, "found": found}, index=index)
+
+
+def precision_at_alerts(y, p, moment, alerts: int = 100) -> float:
+    """Mean over the days of the precision of each day's ``alerts`` most suspicious questions.
+
+    Examples
+    --------
+    >>> precision_at_alerts([1, 0, 1, 0], [0.9, 0.5, 0.4, 0.1], [0, 1, 2, 86_400 * 10**9], alerts=2)
+    0.25
+    """
+    days = alerts_by_day(y, p, moment, alerts)
+    return float(days["precision"].mean()) if len(days) else np.nan
+
+
+def cost_curve(y, p, missed, alert: float, points: int = 500) -> pd.DataFrame:
+    """What each threshold would have cost: ones below it are missed, everything at or above it is looked at.
+
+    ``missed`` is the cost of a missed one: a number, or one a question (an amount). ``alert`` is the cost of looking at
+    one question. Rows go from the threshold that alarms nothing (infinite) to the one that alarms all, at most
+    ``points``, and always the cheapest.
+
+    Examples
+    --------
+    >>> curve = cost_curve([0, 1, 0], [0.2, 0.9, 0.5], missed=100.0, alert=1.0)
+    >>> curve[["threshold", "cost"]].values.tolist()
+    [[inf, 100.0], [0.9, 1.0], [0.5, 2.0], [0.2, 3.0]]
+    """
+    y, p, missed = _answered(y, p, np.broadcast_to(np.asarray(missed, float), np.shape(y)))
+    if not (len(y) and np.isfinite(missed).all() and missed.min() >= 0 and alert >= 0):
+        raise ValueError(f"a cost curve needs labels, and costs that are not negative, got {len(y)} and {alert}")
+    order = np.argsort(-p, kind="stable")
+    ends = _ends(p[order])
+    caught, saved = np.cumsum(y[order])[ends], np.cumsum((y * missed)[order])[ends]
+    alerts = np.r_[0, ends + 1]
+    frame = pd.DataFrame({"threshold": np.r_[np.inf, p[order][ends]], "alerts": alerts, "caught": np.r_[0, caught]})
+    frame["missed_cost"] = (y * missed).sum() - np.r_[0, saved]
+    frame["cost"] = frame["missed_cost"] + alert * alerts
+    shown = np.unique(np.r_[np.linspace(0, len(frame) - 1, points).astype(int), frame["cost"].argmin()])
+    return frame.iloc[shown].reset_index(drop=True)
+
+
+def interval(metric: str, y, p, moment, *, draws: int = 200, seed: int = 7) -> tuple[float, float, float]:
+    """A metric and its 95 % interval, by drawing whole days again.
+
+    ``metric`` is one of :data:`METRICS`. Days are drawn with replacement and each weighs as often as it was drawn
+    (block bootstrap): frauds come in series, so single questions drawn on their own would feign more than is known.
+
+    Examples
+    --------
+    >>> day = 86_400 * 10**9 * np.arange(6)
+    >>> [round(float(v), 2) for v in interval("auc", [0, 1, 0, 1, 0, 1], [0.1, 0.9, 0.2, 0.3, 0.4, 0.8], day)]
+    [0.89, 0.5, 1.0]
+    """
+    value, drawn = _resampled(metric, y, (p,), moment, draws, seed)
+    return (float(value[0]), *_middle(drawn[:, 0]))
+
+
+def difference(metric: str, y, a, b, moment, *, draws: int = 200, seed: int = 7) -> tuple[float, float, float]:
+    """How much better ``a`` is than ``b``, with a 95 % interval: both scored on the same drawn days.
+
+    Examples
+    --------
+    >>> day = 86_400 * 10**9 * np.arange(4)
+    >>> difference("average_precision", [0, 1, 0, 1], [0.1, 0.9, 0.2, 0.8], [0.1, 0.9, 0.2, 0.8], day)
+    (0.0, 0.0, 0.0)
+    """
+    value, drawn = _resampled(metric, y, (a, b), moment, draws, seed)
+    return (float(value[0] - value[1]), *_middle(drawn[:, 0] - drawn[:, 1]))
+
+
+def auc_interval(y, p) -> tuple[float, float, float]:
+    """AUC and its 95 % interval after DeLong, DeLong and Clarke-Pearson (1988), as if questions were independent.
+
+    Ranks make it fast (Sun and Xu, 2014). Narrower than :func:`interval` where frauds come in series.
+
+    Examples
+    --------
+    >>> [round(float(v), 3) for v in auc_interval([0, 0, 1, 1, 0, 1], [0.1, 0.4, 0.35, 0.8, 0.2, 0.9])]
+    [0.889, 0.581, 1.0]
+    """
+    y, p = _answered(y, p)
+    ones, zeros = p[y == 1], p[y == 0]
+    if len(ones) < 2 or len(zeros) < 2:
+        return np.nan, np.nan, np.nan
+    above, below = _share_below(zeros, ones), _share_below(ones, zeros)  # of each: the share of the others it beats
+    area = float(above.mean())
+    half = _Z * np.sqrt(above.var(ddof=1) / len(ones) + below.var(ddof=1) / len(zeros))
+    return area, max(area - half, 0.0), min(area + half, 1.0)
+
+
+def table(y, predictions: dict, moment, *, alerts: int = 100, draws: int = 200, seed: int = 7) -> pd.DataFrame:
+    """Models side by side on the same questions: each metric with its interval over days, and alerts a day."""
+    rows = {}
+    for name, p in predictions.items():
+        rows[name] = {"precision_at_alerts": precision_at_alerts(y, p, moment, alerts)}
+        for metric in METRICS:
+            found = interval(metric, y, p, moment, draws=draws, seed=seed)
+            rows[name] |= dict(zip((metric, f"{metric}_low", f"{metric}_high"), found, strict=True))
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
+
+
+def _area(ones: np.ndarray, zeros: np.ndarray) -> float:
+    if not ones[-1] or not zeros[-1]:
+        return np.nan
+    return float(np.sum(np.diff(zeros, prepend=0.0) * (ones - np.diff(ones, prepend=0.0) / 2)) / (ones[-1] * zeros[-1]))
+
+
+def _average_precision(ones: np.ndarray, zeros: np.ndarray) -> float:
+    if not ones[-1]:
+        return np.nan
+    some = ones + zeros > 0  # a drawn set of days may have nothing at the highest thresholds
+    return float(np.sum((np.diff(ones, prepend=0.0) * ones)[some] / (ones + zeros)[some]) / ones[-1])
+
+
+def _recall(false_alarms: float) -> Callable:
+    if not 0 <= false_alarms <= 1:
+        raise ValueError(f"the share of false alarms lies between 0 and 1, got {false_alarms}")
+
+    def recall(ones: np.ndarray, zeros: np.ndarray) -> float:
+        if not ones[-1] or not zeros[-1]:
+            return np.nan
+        allowed = np.searchsorted(zeros, false_alarms * zeros[-1] * (1 + 1e-12), side="right")
+        return float(ones[allowed - 1] / ones[-1]) if allowed else 0.0
+
+    return recall
+
+
+METRICS: dict[str, Callable] = {"auc": _area, "average_precision": _average_precision, "recall_at_1pct": _recall(0.01)}
+
+
+def _value(metric: Callable, y, p) -> float:
+    y, p = _answered(y, p)
+    if not len(y):
+        return np.nan
+    order = np.argsort(-p, kind="stable")
+    ends = _ends(p[order])
+    return metric(np.cumsum(y[order])[ends], np.cumsum(1 - y[order])[ends])
+
+
+def _resampled(metric: str, y, predictions: tuple, moment, draws: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The metric of each column of predictions, and the same of ``draws`` sets of drawn days."""
+    if metric not in METRICS:
+        raise LookupError(f"no interval of {metric!r}; there are: {', '.join(METRICS)}")
+    score, rng = METRICS[metric], np.random.default_rng(seed)
+    values, drawn = np.full(len(predictions), np.nan), np.full((draws, len(predictions)), np.nan)
+    days, day = np.unique(_answered(y, predictions[0], moment)[2] // _DAY, return_inverse=True)
+    if not len(days):
+        return values, drawn
+    counts = rng.multinomial(len(days), np.full(len(days), 1 / len(days)), size=draws).astype(float)
+    for j, p in enumerate(predictions):
+        known, p, _ = _answered(y, p, moment)
+        order = np.argsort(-p, kind="stable")
+        ends, known, day_of = _ends(p[order]), known[order], day[order]
+        values[j] = score(np.cumsum(known)[ends], np.cumsum(1 - known)[ends])
+        for i, count in enumerate(counts):
+            weight = count[day_of]
+            drawn[i, j] = score(np.cumsum(weight * known)[ends], np.cumsum(weight * (1 - known))[ends])
+    return values, drawn
+
+
+def _middle(drawn: np.ndarray) -> tuple[float, float]:
+    drawn = drawn[np.isfinite(drawn)]
+    return tuple(np.quantile(drawn, [0.025, 0.975]).tolist()) if len(drawn) else (np.nan, np.nan)
+
+
+def _ends(falling: np.ndarray) -> np.ndarray:
+    """Last place of each run of equal values."""
+    return np.flatnonzero(np.r_[falling[1:] != falling[:-1], True])
+
+
+def _share_below(others: np.ndarray, values: np.ndarray) -> np.ndarray:
+    others = np.sort(others)
+    return (np.searchsorted(others, values, "left") + np.searchsorted(others, values, "right")) / (2 * len(others))
+
+
+def _answered(y, p, *more) -> tuple[np.ndarray, ...]:
+    y, p = arrays(y, p)
+    known = ~np.isnan(y)
+    return binary(y[known]), p[known], *(np.asarray(column)[known] for column in more)

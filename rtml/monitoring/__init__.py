@@ -1,0 +1,1 @@
+"""What moved in a stream and what harm it does: monitor, alerts, impact."""

@@ -1,0 +1,1 @@
+"""Drift detectors and the distances they stand on."""

@@ -1,0 +1,102 @@
+"""The story of a training: what happened, what was decided and what served, in one log with times."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from rtml.core.clock import span
+from rtml.core.state import dumps, loads
+from rtml.monitoring.alert_trigger import Responding
+from rtml.monitoring.monitor import Monitor
+from rtml.registry.promotion.rules import Rules
+from rtml.registry.registry import Registry
+from rtml.registry.versions import Version
+from rtml.store.event_log import EventLog
+from rtml.training.run_config import PART, Recipe
+from rtml.training.trainer import Trainer
+
+MODEL = "champion"
+
+
+def story(happenings: pd.DataFrame, ledger: pd.DataFrame, kinds: Sequence[str] = ()) -> pd.DataFrame:
+    """One log of a training: at, minutes since the first alert, who, what, version, what serves from then on, and why.
+
+    Parameters
+    ----------
+    happenings, ledger
+        ``trainer.happenings()`` and ``registry.ledger(model)``.
+    kinds
+        Which happenings, all unless given.
+    """
+    shown = happenings[happenings["kind"].isin(kinds)] if kinds else happenings
+    columns = shown.reindex(columns=["at", "who", "kind", "version", "why"])
+    began = happenings.loc[happenings["kind"] == "alert", "at"].min()
+    acts = ledger[["at", "number"]].sort_values("at", kind="stable")
+    acts["serving"] = [f"{MODEL}@{number}" for number in acts["number"]]
+    found = pd.merge_asof(columns.sort_values("at", kind="stable"), acts[["at", "serving"]], on="at")
+    found["at"] = found["at"].dt.floor("s")
+    found.insert(1, "after", (found["at"] - began.floor("s")).dt.total_seconds() / 60)
+    found = found.rename(columns={"after": "minutes"})
+    return found.fillna({"version": "", "why": "", "serving": "nothing"}).reset_index(drop=True)
+
+
+def mixed_up(registry: Registry, at: int) -> Version:
+    """The champion with the models of its first and last target in each other's place, saved at an event time.
+
+    A mistake as they happen, for a rehearsal; of one target alone the oldest version is taken instead.
+    """
+    good = registry.champion(MODEL)
+    state = loads(registry.load(good))
+    targets = list(registry.get(good).describe["models"])
+    if len(targets) == 1:
+        return registry.all(MODEL)[0]
+    found, first, last = state["models"], targets[0], targets[-1]
+    found[first], found[last] = found[last], found[first]
+    about = {"features": good.features, "parent": good, "format": good.format, "describe": {"cause": "a mistake"}}
+    return registry.save(MODEL, dumps(state), at=at, **about)
+
+
+def rehearse(
+    log: EventLog,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    every: str = "15m",
+    mistake: float = 0.85,
+    rules: Rules | None = None,
+) -> tuple[pd.DataFrame, Registry]:
+    """The whole loop on a recorded stream: it drifts, the drift is seen, a better version is found and serves; then
+    somebody promotes a version whose models are mixed up, and the mirror takes it back.
+
+    Parameters
+    ----------
+    log, recipe
+        The stream and what to learn of it.
+    folder
+        Where a registry and a journal of its own are written.
+    every
+        Event time between two versions.
+    mistake
+        Share of the stream after which the mixed-up version is promoted; 1 leaves it out.
+    rules
+        Of the gate.
+
+    Returns
+    -------
+    The story, and the registry it is of, open.
+    """
+    flow, registry = recipe.flow(), Registry(folder / "registry")
+    monitor = Responding(Monitor.of(flow, settle=200, reference=500, window=200))
+    places = (log, PART, folder / "training.db", registry, MODEL, span(every))
+    trainer = Trainer(flow, *places, publish=rules or Rules(), watchers=[monitor])
+    trainer.run(int(log.last(PART) * mistake))
+    if mistake < 1:
+        at = int(log.read(PART, int(log.last(PART) * mistake) - 1, 1)[1]["time"][0])
+        registry.promote(MODEL, mixed_up(registry, at), "a version mixed up by mistake", at, {"who": "somebody"})
+        trainer.run()
+    told = story(trainer.happenings(), registry.ledger(MODEL))
+    trainer.close()
+    return told, registry

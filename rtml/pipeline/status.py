@@ -1,0 +1,74 @@
+"""The status of a run: what waits, runs, is done or failed where, and that one pipeline at a time works in a folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rtml.core import process, provenance
+from rtml.core.clock import Clock, utc
+from rtml.core.run_folder import MARK, Run, empty, home, shown
+
+
+@dataclass
+class Status:
+    """``status.json`` of a run: what is running, what is done, what failed where."""
+
+    run: Run
+    values: dict
+    clock: Clock = field(default_factory=Clock)
+
+    def note(self, state: str, **values) -> None:
+        """State of the whole run."""
+        self.values |= {"state": state, **values}
+        self.run.write_json("status.json", self.values)
+
+    def step(self, name: str, state: str, **values) -> None:
+        """State of one notebook."""
+        self.values["notebooks"][name] = {"state": state, **values}
+        self.note("running" if state in ("running", "done") else state)
+
+    def now(self) -> str:
+        """Wall clock as ISO text, to the second."""
+        return utc(self.clock.now()).isoformat(timespec="seconds")
+
+    def since(self, start: int) -> float:
+        """Seconds since a moment of ``clock.elapsed()``."""
+        return round((self.clock.elapsed() - start) / 1e9, 2)
+
+
+def alone(folder: Path) -> AbstractContextManager[None]:
+    """Keep a second pipeline out of a run folder."""
+    return process.alone(
+        folder / MARK, f"another pipeline is at work in {shown(folder)}: wait for it, or name another RUN"
+    )
+
+
+def begin(folder: Path, names: list[str], whole: bool, values: Mapping) -> Status:
+    """Status of a run that starts, in a folder emptied when the run starts from the first notebook."""
+    run = Run(folder, notebook="pipeline")
+    if whole:
+        empty(folder, kept={MARK})
+    (folder / "report.html").unlink(missing_ok=True)
+    before = run.read_json("status.json", {"notebooks": {}})["notebooks"]
+    waiting = {name: {"state": "waiting"} for name in names}
+    status = Status(run, {"state": "running", "run": folder.name, "notebooks": before | waiting})
+    status.note("running", started=status.now(), finished=None, **values, **made_by())
+    point(home() / "runs" / "latest", folder)
+    return status
+
+
+def made_by() -> dict:
+    """Code and library versions that a run is made by."""
+    return {"code": provenance.code(), "libraries": provenance.libraries()}
+
+
+def point(latest: Path, folder: Path) -> None:
+    """Let ``runs/latest`` point to a run."""
+    latest.parent.mkdir(parents=True, exist_ok=True)
+    partial = latest.with_name(f".latest.{os.getpid()}")
+    partial.symlink_to(folder.name if folder.parent == latest.parent else folder)
+    os.replace(partial, latest)

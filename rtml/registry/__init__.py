@@ -1,0 +1,1 @@
+"""Versions of models: what serves, since when, why, made of what."""

@@ -1,0 +1,81 @@
+"""A folder of files named by the hash of their content: written whole or not at all, verified when read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from rtml.core.state import digest
+
+_PART = ".part"
+
+
+class Blobs:
+    """Content-addressed files.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> blobs = Blobs(tempfile.mkdtemp())
+    >>> blobs.read(blobs.write(b"weights"))
+    b'weights'
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    def write(self, content: bytes) -> str:
+        """Keep content durably and return its name; content that is there already is not written again."""
+        name = digest(content)
+        path = self.path / name
+        if path.exists() and digest(path.read_bytes()) == name:
+            return name
+        part = path.with_suffix(f".{os.getpid()}{_PART}")
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+        self._sync_names()
+        return name
+
+    def read(self, name: str) -> bytes:
+        """Content of a name, refused when it is not what was written."""
+        path = self.path / name
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError as ex:
+            raise FileNotFoundError(
+                f"{path} is missing: restore it from a backup, or serve another version, or build it again: "
+                "python -m rtml.training.rebuild"
+            ) from ex
+        if (found := digest(content)) != name:
+            raise ValueError(
+                f"{path} was changed: its content hashes to {found[:16]}, not to its name. It is not loaded: "
+                "restore the file from a backup, or roll back to another version"
+            )
+        return content
+
+    def __contains__(self, name: str) -> bool:
+        return (self.path / name).exists()
+
+    def drop(self, name: str) -> None:
+        """Remove content that nobody needs any more; nothing happens where there is none."""
+        (self.path / name).unlink(missing_ok=True)
+
+    def sweep(self) -> int:
+        """Remove what killed writers left half, and say how much; nobody may be writing meanwhile."""
+        parts = list(self.path.glob(f"*{_PART}"))
+        for part in parts:
+            part.unlink()
+        return len(parts)
+
+    def _sync_names(self) -> None:
+        """Make the folder's own entries durable, where the system can open a folder."""
+        if hasattr(os, "O_DIRECTORY"):
+            folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)

@@ -1,0 +1,89 @@
+"""The ledger of what served: promotions and rollbacks in the order in which they were decided, never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from rtml.registry.tables import PROMOTION, Tables
+
+CHAMPION = "champion"
+GATE = "gate"  # who decided, where it was no person
+
+
+class Ledger:
+    """Entries of the ``promotion`` table; versions are ids here."""
+
+    def __init__(self, tables: Tables):
+        self._tables = tables
+
+    def entries(self, model: str) -> Sequence[sa.Row]:
+        """Every entry of a model, oldest first."""
+        with self._tables.read() as connection:
+            return _entries(connection, model)
+
+    def serving(self, model: str, time: int | None = None) -> str | None:
+        """Version that serves, or that served at an event time: of the entries in force by then the last."""
+        inside = [entry for entry in self.entries(model) if time is None or entry.at <= time]
+        return inside[-1].version if inside else None
+
+    def behind(self, model: str, seq: int) -> Sequence[sa.Row]:
+        """Entries of a model behind a number."""
+        with self._tables.read() as connection:
+            return _entries(connection, model, PROMOTION.c.seq > seq)
+
+    def entered(self, model: str, **entry) -> bool:
+        """Whether there is an entry with these values."""
+        where = [PROMOTION.c[name] == value for name, value in entry.items()]
+        with self._tables.read() as connection:
+            return bool(_entries(connection, model, *where))
+
+    def promoted(self, version: str) -> bool:
+        """Whether a version was ever promoted."""
+        asked = sa.select(PROMOTION.c.seq).where(PROMOTION.c.version == version, PROMOTION.c.action == "promote")
+        with self._tables.read() as connection:
+            return connection.scalar(asked.limit(1)) is not None
+
+    def promote(self, model: str, version: str, **entry) -> bool:
+        """Let a version serve; False, and no entry, when it does already."""
+        with self._tables.write() as connection:
+            entries = _entries(connection, model)
+            if entries and entries[-1].version == version:
+                return False
+            _enter(connection, model=model, action="promote", version=version, **entry)
+        return True
+
+    def rollback(self, model: str, **entry) -> str | None:
+        """Let the champion before serve again and return it; None, and no entry, when there was none."""
+        with self._tables.write() as connection:
+            reachable = _reachable(_entries(connection, model))
+            if len(reachable) < 2:
+                return None
+            _enter(connection, model=model, action="rollback", version=reachable[-2], **entry)
+        return reachable[-2]
+
+
+def decided_by(entry: sa.Row) -> str:
+    """Who decided an entry: the gate, a person by name, or "a person"."""
+    return entry.evidence.get("by") or entry.evidence.get("who") or "a person"
+
+
+def _entries(connection: sa.Connection, model: str, *where) -> Sequence[sa.Row]:
+    asked = sa.select(PROMOTION).where(PROMOTION.c.model == model, PROMOTION.c.alias == CHAMPION, *where)
+    return connection.execute(asked.order_by(PROMOTION.c.seq)).all()
+
+
+def _enter(connection: sa.Connection, **entry) -> None:
+    connection.execute(PROMOTION.insert().values(alias=CHAMPION, **entry))
+
+
+def _reachable(entries: Sequence[sa.Row]) -> list[str]:
+    """Champions on the way back, the present one last: a rollback leaves what it took back behind for good."""
+    served: list[str] = []
+    for entry in entries:
+        if entry.action == "rollback":
+            served.pop()
+        else:
+            served.append(entry.version)
+    return served

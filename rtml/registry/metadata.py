@@ -1,0 +1,53 @@
+"""What a version may say of itself: the schema of its data, metrics and description, enforced when it is saved."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from rtml.registry.versions import plain
+
+
+class Data(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """What was learned since the parent: events of a part of the log, or a version of a table."""
+
+    part: str | msgspec.UnsetType = msgspec.UNSET
+    first_offset: int | msgspec.UnsetType = msgspec.UNSET
+    last_offset: int | msgspec.UnsetType = msgspec.UNSET
+    first_time: int | msgspec.UnsetType = msgspec.UNSET
+    last_time: int | msgspec.UnsetType = msgspec.UNSET
+    table: str | msgspec.UnsetType = msgspec.UNSET
+    version: int | msgspec.UnsetType = msgspec.UNSET
+
+
+class Description(msgspec.Struct):
+    """What is described, besides whatever a user adds."""
+
+    models: dict[str, str] = {}
+    fingerprint: str = ""
+    cause: str = ""
+
+
+def checked(data: dict, metrics: dict, describe: dict) -> tuple[dict, dict, dict]:
+    """The three as JSON knows them, or a refusal that names the field.
+
+    Examples
+    --------
+    >>> checked({"part": "events", "first_offset": 1, "last_offset": 9}, {"mse": 0.5}, {})[1]
+    {'mse': 0.5}
+    >>> checked({"part": 7}, {}, {})
+    Traceback (most recent call last):
+    ValueError: data of a version: Expected `str`, got `int` - at `$.part`: see rtml/registry/metadata.py
+    """
+    rules = (("data", data, Data), ("metrics", metrics, dict[str, float | None]), ("describe", describe, Description))
+    return tuple(_checked(*rule) for rule in rules)
+
+
+def _checked(name: str, value: dict, rule: Any) -> dict:
+    value = plain(value)
+    try:
+        msgspec.convert(value, rule)
+    except msgspec.ValidationError as ex:
+        raise ValueError(f"{name} of a version: {ex}: see rtml/registry/metadata.py") from ex
+    return value

@@ -1,0 +1,1 @@
+"""Which version serves: the gate, challengers in shadow, the sequential test between two versions."""

@@ -1,0 +1,55 @@
+"""Promotion by a rule that looks at the version alone: every one, none, or what a function says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rtml.core.callbacks import Happening
+from rtml.registry.ledger import GATE, decided_by
+from rtml.registry.registry import Registry
+from rtml.registry.versions import Version
+
+#: Says why a version shall serve; an empty text means that it shall not. It may look at nothing but the version and
+#: the registry, because after a crash it may be asked again.
+Rule = Callable[[Version], str]
+
+
+class Promoting:
+    """A watcher that promotes a version when it is saved, as a rule says.
+
+    It does so once: what somebody took back since is not promoted again after a crash. And a rollback by a person is
+    not overridden: nothing is promoted until a person promotes something.
+    """
+
+    name = GATE
+    state: dict = {}  # noqa: RUF012, it has none
+
+    def __init__(self, rule: Rule, registry: Registry, model: str) -> None:
+        self._rule, self._registry, self._model = rule, registry, model
+
+    def push(self, outcome) -> list[Happening]:
+        """Nothing: only versions matter."""
+        return []
+
+    def saved(self, version: Version, cause: str) -> list[Happening]:
+        """Promote the version where the rule says so; done again after a crash it says what it said."""
+        if entered := [act for act in self._registry.acts.entries(self._model) if _is_mine(act, version)]:
+            return [_promoted(version, entered[0].why)]
+        if self._registry.promoted(version) or not (why := self._rule(version)):
+            return []
+        if held := self._registry.held(self._model):
+            return [Happening(version.at, "held", {"version": version.name, "why": held})]
+        self._registry.promote(self._model, version, why, version.at, {"by": GATE})
+        return [_promoted(version, why)]
+
+    def load(self, state: dict) -> None:
+        """Nothing to go on from."""
+
+
+def _is_mine(act, version: Version) -> bool:
+    """Whether an entry of the ledger is this gate's promotion of a version."""
+    return (act.version, act.action, decided_by(act)) == (version.id, "promote", GATE)
+
+
+def _promoted(version: Version, why: str) -> Happening:
+    return Happening(version.at, "promoted", {"version": version.name, "why": why})

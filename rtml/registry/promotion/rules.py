@@ -1,0 +1,90 @@
+"""The rules of the gate: how much evidence a promotion needs, how long it is waited for, and what must hold besides."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from rtml.kernels import betting
+from rtml.registry.promotion.sequential_test import PARTS, Duel
+
+_ZETA = 2.6123753486854883  # sum of n ** -1.5
+_SEGMENTS = ("low", "middle", "high")
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a candidate must show.
+
+    Parameters
+    ----------
+    alpha
+        Chance that ever, over the whole stream, a version is promoted that is not better; as much for rollbacks.
+    patience
+        Answers after which a contest that is not settled is given up; after half of them where the candidate is behind.
+    watch
+        Answers of one look of the mirror, which begins again as long as the version serves.
+    automatic
+        Whether the gate promotes; otherwise it only recommends.
+    coverage
+        Share of questions that must be answered.
+    calibration
+        How much further from the truth, on average, the candidate's probabilities may be than the champion's.
+    latency_ms
+        What a prediction may take.
+
+    Examples
+    --------
+    >>> [round(math.exp(Rules().needed(number))) for number in (1, 2, 10)]
+    [52, 148, 1652]
+    """
+
+    alpha: float = 0.05
+    patience: int = 1000
+    watch: int = 1000
+    automatic: bool = True
+    coverage: float = 0.5
+    calibration: float = 0.05
+    latency_ms: float = 10.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.alpha < 1:
+            raise ValueError(f"alpha is a chance between 0 and 1, got {self.alpha}")
+        if min(self.patience, self.watch) <= 2 * betting.BURN_IN:
+            raise ValueError(
+                f"patience and watch must be more than {2 * betting.BURN_IN} answers, got {self.patience} and "
+                f"{self.watch}: the first {betting.BURN_IN} only say how large differences are"
+            )
+
+    def needed(self, number: int) -> float:
+        """Log capital that contest ``number``, from 1, must come to; all of them together spend ``alpha``."""
+        return math.log(_ZETA * number**1.5 / self.alpha)
+
+    @property
+    def lost(self) -> float:
+        """Log capital of the other side at which a candidate has lost."""
+        return math.log(1 / self.alpha)
+
+    def broken(self, duel: Duel, latency_ms: float) -> list[str]:
+        """What else speaks against the second side of a duel, in words; nothing where all guards hold."""
+        found, counts, (first, second) = [], duel.counts, duel.calibration_error()
+        share = counts["answered"] / max(counts["answered"] + counts["unanswered"], 1)
+        if share < self.coverage:
+            found.append(f"only {share:.0%} of the questions were answered, {self.coverage:.0%} are needed")
+        if second > first + self.calibration:
+            found.append(f"its probabilities are off by {second:.3f}, the champion's by {first:.3f}")
+        if latency_ms > self.latency_ms:
+            found.append(f"a prediction takes {latency_ms:.1f} ms, {self.latency_ms:g} are allowed")
+        return found + self._worse(duel)
+
+    def _worse(self, duel: Duel) -> list[str]:
+        """Other targets, and segments, on which the second side loses more beyond doubt."""
+        targets = duel.terms.targets
+        where = [f"on {target!r}" for target in targets]
+        where += [f"where the champion's prediction is {third}" for third in _SEGMENTS]
+        looked = len(targets) - 1 + PARTS
+        return [
+            f"it loses more {where[lane]}"
+            for lane in range(1, len(duel.lanes))
+            if betting.log_capital(duel.lanes[lane], betting.WORSE) >= self.lost + math.log(looked)
+        ]

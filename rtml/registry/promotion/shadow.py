@@ -1,0 +1,81 @@
+"""The arena: where versions of a registry meet in shadow, each restored once."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rtml.core.clock import Clock
+from rtml.core.state import loads
+from rtml.models.compiled import restore
+from rtml.registry.promotion.comparison import Contest
+from rtml.registry.promotion.sequential_test import Duel, Terms
+from rtml.registry.registry import Registry
+
+_TRIES = 9  # predictions of which the median says what one takes
+
+
+class Arena:
+    """Makes contests out of versions.
+
+    Parameters
+    ----------
+    registry
+        Where the versions are.
+    terms
+        What is dueled over.
+    width
+        Number of features.
+    clock
+        Measures how long a prediction takes.
+    """
+
+    def __init__(self, registry: Registry, terms: Terms, width: int, clock: Clock) -> None:
+        self._registry, self._terms, self._clock = registry, terms, clock
+        self._x, self._cache, self._names = np.zeros(width), {}, {}
+
+    def begin(self, number: int, version: str, against: str, cause: str = "") -> Contest:
+        """A contest of two versions from the next question on."""
+        self._cache = {id: models for id, models in self._cache.items() if id in self._kept(version, against)}
+        return Contest(number, version, against, cause, self._duel(version, against))
+
+    def join(self, contest: Contest, version: str) -> None:
+        """Let a newer version take the challenger's side of a contest."""
+        contest.version = version
+        contest.duel.renew(self._models(version))
+
+    def again(self, state: dict) -> Contest:
+        """A contest as it stood."""
+        about = {name: state[name] for name in ("number", "version", "against", "cause")}
+        contest = Contest(**about, duel=self._duel(state["version"], state["against"]))
+        contest.duel.load(state["duel"])
+        return contest
+
+    def name(self, version: str) -> str:
+        """What to call a version of an id."""
+        if version not in self._names:
+            self._names[version] = self._registry.get(version).name
+        return self._names[version]
+
+    def latency_ms(self, version: str) -> float:
+        """What all predictions of a version for one question take, the median of a few."""
+        took = []
+        for _ in range(_TRIES):
+            start = self._clock.elapsed()
+            for model in self._models(version):
+                model.predict(self._x)
+            took.append(self._clock.elapsed() - start)
+        return sorted(took)[_TRIES // 2] / 1e6
+
+    def _duel(self, version: str, against: str) -> Duel:
+        return Duel(self._terms, self._models(against), self._models(version))
+
+    def _models(self, version: str) -> list:
+        """Models of a version, a target each, checked against their hash; they do not learn, so they are kept."""
+        if version not in self._cache:
+            states = loads(self._registry.load(version))["models"]
+            self._cache[version] = [restore(states[target]) for target in self._terms.targets]
+        return self._cache[version]
+
+    def _kept(self, *used: str) -> set[str]:
+        """Those in use, and the newest few."""
+        return {*used, *list(self._cache)[-4:]}

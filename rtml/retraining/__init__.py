@@ -1,1 +1,0 @@
-"""When a model is trained again and on what: triggers, schedules, trainees."""

@@ -1,0 +1,133 @@
+"""A live session: everything that the loop needs, opened in a run folder and closed in order."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Self
+
+from rtml.core.clock import span
+from rtml.core.process import Logbook
+from rtml.core.run_folder import shown
+from rtml.monitoring.alert_trigger import watching
+from rtml.pipeline.options import Wanted, opened
+from rtml.registry.registry import Registry
+from rtml.serving.app import make_app
+from rtml.serving.endpoint import Endpoint
+from rtml.serving.live.loop import Loop
+from rtml.serving.promotions import Promotions
+from rtml.serving.publisher import MODEL, Feed
+from rtml.serving.service import Service
+from rtml.serving.snapshot import StreamClock
+from rtml.sources.ingestor import Intake, Open, alone
+from rtml.store.event_log import EventLog
+from rtml.training.run_config import PART
+from rtml.training.trainer import Trainer
+from rtml.usecases.crypto.live_view import Bulletin
+
+
+class Live:
+    """A run folder being lived in: source, log, training, registry, service and, with a port, the endpoint.
+
+    Opened again in the same folder it goes on where it was, however it ended.
+
+    Parameters
+    ----------
+    folder
+        Where the run is kept; a new one is made.
+    what
+        The source to follow.
+    every
+        Market time between two versions.
+    publish
+        Which of them serve, see :func:`rtml.registry.promotion.gate.gate`.
+    port
+        Of the endpoint, 0 for a free one; None: nothing is served.
+    host
+        Where it listens; another host than this machine is refused without a token in the environment.
+    out
+        Gets a line a second.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        what: Wanted,
+        *,
+        every: str = "10m",
+        publish: str = "gate",
+        port: int | None = 0,
+        host: str = "127.0.0.1",
+        out: Callable[[str], object] = print,
+    ) -> None:
+        self.recipe, opens = opened(folder, what)
+        self.folder, self._out, self._say = folder, out, Logbook(folder / "live.log").say
+        with ExitStack() as stack:
+            stack.enter_context(alone(folder, "ingest"))
+            self.log = stack.enter_context(EventLog(folder / "events.db"))
+            self.registry = stack.enter_context(closing(Registry(folder / "registry")))
+            live = self.recipe.source.startswith("exchange:")
+            service = Service(folder / "predictions.db", None if live else StreamClock())
+            self.service = stack.enter_context(closing(service))
+            self.intake = self._intake(opens, what.speed)
+            self.trainer = stack.enter_context(closing(self._trainer(every, publish)))
+            self.loop = self._loop(live)
+            self.url = stack.enter_context(self._endpoint(port, host)).url if port is not None else ""
+            self._stack = stack.pop_all()
+
+    def run(self, stop: threading.Event, *, seconds: float = 0.0, once: bool = False) -> None:
+        """Go on until ``stop``, for so many seconds of a stream (0: for ever), or ``once`` through a recording."""
+        if self.url:
+            self._out(f"{self.recipe.question} {self.url}")
+        self._say("started", source=self.recipe.source, symbols=self.recipe.symbols, folder=shown(self.folder))
+        with _prompt():
+            self.loop.run(stop, seconds=seconds, once=once, say=self._say, out=self._out)
+        self._say("stopped", **self.loop.status())
+
+    def close(self) -> None:
+        """Close the endpoint, then the stores."""
+        self._stack.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def _intake(self, opens: Open, speed: float) -> Intake:
+        symbols = self.recipe.symbols
+        return Intake(opens, self.log, PART, symbols, speed=speed, durable=False, say=self._say)  # the loop syncs
+
+    def _trainer(self, every: str, publish: str) -> Trainer:
+        self._flow = self.recipe.flow()
+        places = (self.log, PART, self.folder / "training.db", self.registry, MODEL, span(every))
+        how = {"publish": publish, "watchers": watching(self._flow)}
+        return Trainer(self._flow, *places, **how, told=lambda outcome: self.loop.told(outcome))
+
+    def _loop(self, live: bool) -> Loop:
+        horizon = self._flow.horizon
+        bulletin = Bulletin(self.service, self.recipe.target, horizon, live=live)
+        self.feed = Feed(self.service, self.registry, self.recipe, journal=self.folder / "training.db")
+        loop = Loop(self.intake, self.trainer, self.service, self.feed, bulletin)
+        loop.remember(self.folder / "training.db", horizon, self._flow.operator.bars.every)
+        return loop
+
+    def _endpoint(self, port: int, host: str) -> Endpoint:
+        promotions = Promotions(self.registry, MODEL, self.service.clock, self.feed.refresh)
+        app = make_app(self.service, self.feed.lineage, promotions)
+        self.loop.bulletin.observe = app.counters.observe_tick
+        return Endpoint(app, port=port, host=host)
+
+
+@contextmanager
+def _prompt() -> Iterator[None]:
+    """Let a thread that has something to do wait 0.5 ms for its turn at most, not the 5 ms of Python's default."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(0.0005)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)

@@ -1,0 +1,249 @@
+"""What the endpoint takes and gives: messages, and refusals that name the field, the rule and what was got."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, NoReturn
+from urllib.parse import parse_qsl
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+BODY_LIMIT = 64 * 1024  # bytes of a request body
+SHOWN = 80  # characters of a refused value that are sent back
+
+Symbol = Annotated[
+    str, Meta(min_length=1, max_length=32, description="instrument, such as ETH-USD", examples=["ETH-USD"])
+]
+
+
+def _said(description: str) -> Meta:
+    return Meta(description=description)
+
+
+class PredictRequest(Struct, forbid_unknown_fields=True):
+    """Ask by symbol (with its newest features), or with features of your own (with or without a symbol)."""
+
+    symbol: Symbol | None = None
+    features: Annotated[dict[str, float] | None, _said("all that the version takes, by name: see /models")] = None
+
+
+class Prediction(Struct, frozen=True, gc=False):
+    """What the model expects, from which features, and when the truth will be known."""
+
+    prediction_id: Annotated[str, _said("to tell the answer with")]
+    symbol: str
+    return_bp: Annotated[float, _said("log return expected over the horizon, basis points")]
+    price: Annotated[float | None, _said("price expected at due_at; null without a close")]
+    close: Annotated[float | None, _said("last close that the features know")]
+    version: Annotated[str, _said("of the model")]
+    features_at: Annotated[str, _said("event time of the features, ISO, UTC")]
+    age_ms: Annotated[float, _said("age of the features, milliseconds")]
+    horizon_s: Annotated[float, _said("seconds")]
+    due_at: Annotated[str, _said("when the truth is known, ISO, UTC")]
+    p_up: Annotated[float | UnsetType, _said("probability that the price rises, where a model gives one")] = UNSET
+
+
+class AnswerRequest(Struct, forbid_unknown_fields=True):
+    """The true value of a prediction, once it is known."""
+
+    prediction_id: Annotated[str, Meta(min_length=1, max_length=64, description="as /predict gave it")]
+    y: Annotated[float, _said("what came true, in the unit of the prediction")]
+
+
+class AnswerReply(Struct, frozen=True):
+    """What became of an answer: joined the first time, repeated when it was told before."""
+
+    prediction_id: str
+    status: str
+
+
+class Health(Struct, frozen=True):
+    """Ready, or the reason why not."""
+
+    ready: bool
+    reason: Annotated[str, _said("empty when ready")]
+    uptime_s: float
+    version: Annotated[str | None, _said("that serves")]
+    features_age_s: Annotated[dict[str, float], _said("age of the newest features by symbol, seconds")]
+    waiting: Annotated[int, _said("predictions not yet on disk")]
+
+
+class Version(Struct, frozen=True):
+    """A version as it serves."""
+
+    version: str
+    kind: Annotated[str, _said("compiled or river")]
+    target: str
+    symbols: Annotated[tuple[str, ...], _said("that can be asked for")]
+    features: Annotated[tuple[str, ...], _said("names, in the order of the model")]
+    horizon_s: float
+    trained_up_to: Annotated[str, _said("event time, ISO, UTC")]
+
+
+class Models(Struct, frozen=True):
+    """The version that serves, and its ancestors, newest first."""
+
+    serving: Version | None
+    lineage: list[dict]
+
+
+class Refusal(Struct, frozen=True):
+    """Why a request was not served: a sentence; for bad input also the field, its rule and what was got."""
+
+    error: str
+    field: str | UnsetType = UNSET
+    rule: str | UnsetType = UNSET
+    got: Any = UNSET
+
+
+class Refused(Exception):
+    """A request that is answered with a status and a :class:`Refusal`."""
+
+    def __init__(self, status: int, error: str, **about: Any) -> None:
+        super().__init__(error)
+        self.status = status
+        self.refusal = Refusal(error, **about)
+
+
+def invalid(field: str, rule: str, got: Any) -> Refused:
+    """Refusal of a field that breaks a rule."""
+    return Refused(422, f"{field}: {rule}", field=field, rule=rule, got=shown(got))
+
+
+encode = msgspec.json.Encoder().encode
+_predict = msgspec.json.Decoder(PredictRequest)
+_answer = msgspec.json.Decoder(AnswerRequest)
+_PATH = re.compile(r" - at `\$\.?(.*)`$")
+_NAMED = re.compile(r"Object (?:contains unknown|missing required) field `(.*?)`")
+
+
+def read_predict(body: bytes) -> PredictRequest:
+    """Request of a JSON body.
+
+    Examples
+    --------
+    >>> read_predict(b'{"symbol": "ETH-USD"}').symbol
+    'ETH-USD'
+    >>> read_predict(b'{"symbol": 5}')
+    Traceback (most recent call last):
+    rtml.serving.schemas.Refused: symbol: expected a text or null, got a whole number
+    """
+    try:
+        return _predict.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as ex:
+        refuse(ex, body)
+
+
+def predict_reader(names: tuple[str, ...]) -> Callable[[bytes], Any]:
+    """What reads a :class:`PredictRequest` whose features are exactly these, in half the time; raises for any other.
+
+    Its errors are for machines: what it refuses, ``read_predict`` and the service explain.
+
+    Examples
+    --------
+    >>> read = predict_reader(("up", "down"))
+    >>> msgspec.structs.astuple(read(b'{"features": {"down": 2, "up": 1.5}}').features)
+    (1.5, 2.0)
+    """
+    columns = [(f"x{i}", float) for i in range(len(names))]
+    renamed = {f"x{i}": name for i, name in enumerate(names)}
+    features = msgspec.defstruct("Features", columns, rename=renamed, forbid_unknown_fields=True, gc=False)
+    fields = [("symbol", Symbol | None, None), ("features", features | None, None)]
+    return msgspec.json.Decoder(msgspec.defstruct("Asked", fields, forbid_unknown_fields=True)).decode
+
+
+def read_answer(body: bytes) -> AnswerRequest:
+    """Answer of a JSON body."""
+    try:
+        return _answer.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as ex:
+        refuse(ex, body)
+
+
+def read_query(query: bytes) -> PredictRequest:
+    """Request of a query string.
+
+    Examples
+    --------
+    >>> read_query(b"symbol=ETH-USD").symbol
+    'ETH-USD'
+    """
+    try:
+        fields = parse_qsl(query.decode(), keep_blank_values=True, errors="strict", max_num_fields=8)
+    except ValueError as ex:
+        raise invalid("query", "must be symbol=... in UTF-8", query.decode("utf-8", "replace")) from ex
+    for name, value in fields:
+        if name != "symbol":
+            raise invalid(shown(name), "is not a field of this request", value)
+    if len(fields) != 1:
+        raise invalid("symbol", "is required once", [value for _, value in fields])
+    return read_predict(encode({"symbol": fields[0][1]}))
+
+
+def refuse(ex: Exception, body: bytes) -> NoReturn:
+    """Say which field broke which rule, and with what."""
+    if not isinstance(ex, msgspec.ValidationError):
+        rule = "the body must be JSON in UTF-8"
+        raise invalid("body", f"{rule} ({ex})", body.decode("utf-8", "replace")) from None
+    text = str(ex)
+    path = _PATH.search(text)
+    named = _NAMED.search(text)
+    field, got = _where(path[1] if path else named[1] if named else "body", body)
+    raise invalid(field, _plain(_PATH.sub("", text)), got) from None
+
+
+def shown(value: Any) -> Any:
+    """A value short enough to send back."""
+    if value is None or isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**53):
+        return value
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= SHOWN else text[:SHOWN] + "…"
+
+
+def _where(path: str, body: bytes) -> tuple[str, Any]:
+    """Full name of the field, with the key inside ``features``, and what it held."""
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # what is nested deep is not sent back
+        return path.removesuffix("[...]"), None
+    if path == "body":
+        return path, shown(value)
+    head = path.removesuffix("[...]")
+    value = value.get(head) if isinstance(value, dict) else None
+    if path.endswith("[...]") and isinstance(value, dict):
+        wrong = next((k for k, v in value.items() if isinstance(v, bool) or not isinstance(v, int | float)), None)
+        return (f"{head}.{shown(wrong)}", shown(value[wrong])) if wrong is not None else (head, None)
+    return shown(head), shown(value)
+
+
+_WORDS = {
+    "object": "an object",
+    "array": "a list",
+    "str": "a text",
+    "float": "a number",
+    "int": "a whole number",
+    "bool": "true or false",
+    "null": "null",
+}
+
+
+def _plain(text: str) -> str:
+    """The rule in plain words.
+
+    Examples
+    --------
+    >>> _plain("Expected `float | null`, got `str`"), _plain("Object missing required field `y`")
+    ('expected a number or null, got a text', 'is required')
+    """
+    if text.startswith("Object missing"):
+        return "is required"
+    if text.startswith("Object contains unknown"):
+        return "is not a field of this request"
+
+    def words(match: re.Match) -> str:
+        return " or ".join(_WORDS.get(kind, kind) for kind in match[1].split(" | "))
+
+    text = re.sub(r"`([a-z |]+)`", words, text)
+    return text[0].lower() + text[1:]

@@ -1,0 +1,105 @@
+"""What served and why, and what happened, for the page: the registry's ledger and what watchers said in the journal."""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import closing
+from json import loads
+from pathlib import Path
+
+from rtml.core.clock import span, utc
+from rtml.monitoring.alert_trigger import does_harm
+from rtml.registry.ledger import decided_by
+from rtml.registry.registry import Registry
+from rtml.serving.stream_schemas import Happened, Serving
+from rtml.store.checkpoint_store import Reading
+
+SHOWN = 8  # entries on the page
+RECENT = span("1h")  # event time for which an alert that does harm is an alarm
+_KEPT = 64  # alerts and decisions that are remembered
+_DONE = {"promote": "promoted", "rollback": "rolled back"}
+_SAID = ("refused", "given up", "recommended", "trigger")  # what the ledger does not know
+_NUMBERS = ("gain", "gain_low", "gain_high", "share", "answers", "evidence", "needed")
+_MS = 10**6
+
+
+class History:
+    """Reads on in a registry and a journal that this or another process writes.
+
+    Parameters
+    ----------
+    registry, model
+        Whose ledger it is.
+    journal
+        File of the training; it may appear later. Without it only the ledger is told.
+    """
+
+    def __init__(self, registry: Registry, model: str, journal: Path | None = None) -> None:
+        self._registry, self._model, self._journal = registry, model, journal
+        self._acts: deque = deque(maxlen=SHOWN + 1)
+        self._said: deque[tuple[int, str, dict]] = deque(maxlen=_KEPT)  # at, kind, detail
+        self._act_seq, self._seq, self._held = 0, 0, ""
+        self._names: dict[str, str] = {}
+        self.serving: Serving | None = None  #: what serves, since when and why
+
+    def read(self) -> None:
+        """Take note of what was entered and said since."""
+        fresh = self._registry.acts.behind(self._model, self._act_seq)
+        if fresh:
+            self._acts.extend(fresh)
+            self._act_seq, self._held = fresh[-1].seq, self._registry.held(self._model)
+            self.serving = self._told_of(self._acts[-1])
+        if self._journal is not None and self._journal.exists():
+            with closing(Reading(self._journal)) as reading:
+                said = reading.happenings(self._seq)
+            for seq, at, _, _, kind, detail in said:
+                self._seq = seq
+                self._take(at, kind, loads(detail))
+
+    def newest(self) -> list[Happened]:
+        """The newest entries of both in one list, newest first."""
+        told = [Happened(at // _MS, kind, "", d.get("version") or "", _text(kind, d)) for at, kind, d in self._said]
+        acts = [self._entry(act) for act in list(self._acts)[-SHOWN:]]
+        return sorted([*told, *acts], key=lambda entry: entry.at)[::-1][:SHOWN]
+
+    def alarms(self, now: int) -> list[str]:
+        """Alerts that do harm and are recent at an event time, newest first."""
+        recent = [(at, d) for at, kind, d in self._said if kind == "alert" and at > now - RECENT and does_harm(d)]
+        return [f"{utc(at):%H:%M} {_text('alert', d)}" for at, d in reversed(recent)]
+
+    def _take(self, at: int, kind: str, detail: dict) -> None:
+        """Remember what the page tells: of alerts at one time the one of most harm, and what was measured since."""
+        if kind in _SAID:
+            self._said.append((at, kind, detail))
+        if kind not in ("alert", "assessed"):
+            return
+        for before, what, known in self._said:
+            if what == "alert" and known.get("number") == detail.get("number"):
+                return known.update(detail)
+            if (before, what) == (at, "alert"):
+                worse = kind == "alert" and (detail.get("harm") or 0.0) > (known.get("harm") or 0.0)
+                return known.update(detail) if worse else None
+        if kind == "alert":
+            self._said.append((at, kind, detail))
+
+    def _entry(self, act) -> Happened:
+        by = decided_by(act)
+        why = act.why.removeprefix(f"{by}: ")
+        return Happened(act.at // _MS, _DONE[act.action], by, self._name(act.version), why)
+
+    def _told_of(self, act) -> Serving:
+        """The entry in force, with what was measured for it and what its version was learned from."""
+        entry, acts = self._entry(act), list(self._acts)
+        before = self._name(acts[-2].version) if len(acts) > 1 else ""
+        about = {name: act.evidence.get(name) for name in _NUMBERS}
+        learned = self._registry.get(act.version).learned
+        return Serving(entry.version, entry.at, entry.by, entry.why, before, learned, self._held, **about)
+
+    def _name(self, id: str) -> str:
+        if id not in self._names:
+            self._names[id] = self._registry.get(id).name
+        return self._names[id]
+
+
+def _text(kind: str, detail: dict) -> str:
+    return str((detail.get("text") if kind == "alert" else detail.get("why")) or "")

@@ -1,0 +1,1 @@
+"""Trades of exchanges over REST and WebSocket, without gaps or doubles."""

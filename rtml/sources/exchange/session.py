@@ -1,0 +1,215 @@
+"""A session with an exchange: connect, subscribe, catch up over REST, follow, and begin again when the socket dies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+
+from rtml.core.clock import Clock
+from rtml.sources.exchange import errors as trouble
+from rtml.sources.exchange.backfill import Refill
+from rtml.sources.exchange.errors import Refused, Silent, Slow
+from rtml.sources.exchange.gap_filler import Stitch
+from rtml.sources.exchange.recorder import understand
+from rtml.sources.exchange.timeouts import Patience
+
+_SECOND = 10**9
+
+
+class Session:
+    """One run against an exchange on the running event loop; rows go to ``deliver``, all notes to the recorder."""
+
+    def __init__(
+        self,
+        client,
+        dialect,
+        markets: dict[str, dict],
+        deliver: Callable[[list], None],
+        clock: Clock,
+        patience: Patience,
+    ) -> None:
+        self.client, self.dialect, self.markets = client, dialect, markets
+        self.clock, self.patience = clock, patience
+        self.names = {symbol: dialect.market(market) for symbol, market in markets.items()}
+        self.stitch = Stitch(self.names)
+        self.counts: Counter[str] = Counter()
+        self.state, self.error, self.recorder = "STARTING", "", None
+        self.crowded: Callable[[], bool] = lambda: False  #: whether as many rows wait to be taken as may
+        self._deliver = deliver
+        self._refill = Refill(client, dialect, markets, self.stitch, clock, patience)
+        self._refill.note, self._refill.complain, self._refill.room = self.note, self.complain, self._room
+        self._hole, self._agreed, self._waiting = asyncio.Event(), asyncio.Event(), set()
+        self._broken: Exception | None = None
+        self._frame = self._moved = self._ticked = self._flushed = 0  # monotonic: last frame, trade, tick, flush
+        self._stamp, self._since = None, None  # since: monotonic, live for the first time
+        self._farewells: set[asyncio.Task] = set()
+
+    async def run(self, backfill: int, seconds: float, after: dict[str, tuple[int, int]]) -> None:
+        """Follow the market until it was live for ``seconds`` (0: for ever); raises ``Refused`` when that cannot be."""
+        self.state = "BACKFILLING"
+        self.note("begin", await self._refill.beginnings(backfill, after))
+        tries = refusals = 0
+        while True:
+            began = self.clock.elapsed()
+            error = await self._connection(seconds)
+            if error is None:
+                return
+            trouble.raise_if_hopeless(self.dialect.name, error)
+            refusals = refusals + 1 if isinstance(error, trouble.Rejected) else 0
+            if refusals == 5:
+                raise Refused(f"{error}: five times in a row; try again later, or take another exchange") from error
+            self.complain(error)
+            self.state = "RECONNECTING"
+            self.counts["reconnects"] += 1
+            self.note("behind", "slow" if isinstance(error, Slow) else None)
+            await self._room()
+            tries = 0 if self.clock.elapsed() - began > 5 * _SECOND else tries + 1
+            await asyncio.sleep(self.patience.pause(tries, self._dial_delay()))
+
+    async def close(self) -> None:
+        """Hang up and let every connection go."""
+        self.state = "STOPPED"
+        self._hang_up()
+        with suppress(Exception):
+            async with asyncio.timeout(2):
+                await asyncio.gather(*self._farewells, return_exceptions=True)
+
+    def hear(self, message) -> bool:
+        """Take a websocket message; False when the client should see it as well."""
+        if not isinstance(message, dict):
+            return False
+        self._frame = self.clock.elapsed()
+        if self.recorder:
+            self.recorder.write(self.clock.now(), "ws", message)
+        heard = self.dialect.hear(message)
+        if heard.refused:
+            self.cut(trouble.subscription(self.dialect.name, self.names, heard.refused))
+        if heard.agreed:
+            self._waiting -= set(self._waiting if "*" in heard.agreed else heard.agreed)
+            if not self._waiting:
+                self._agreed.set()
+        if heard.trades or heard.broken or heard.newest:
+            self._apply("ws", heard)
+        return heard.mine
+
+    def cut(self, error: Exception) -> None:
+        """This connection is of no use any more."""
+        self._broken = self._broken or error
+
+    def note(self, kind: str, data) -> None:
+        """Record a note, stitch it in, and send the rows that it frees."""
+        if self.recorder:
+            self.recorder.write(self.clock.now(), kind, data)
+        self._apply(kind, understand(self.dialect, self.names, kind, data))
+
+    def complain(self, error: BaseException) -> None:
+        """Count an error and remember its words."""
+        self.error = trouble.brief(error)
+        self.counts[f"error:{type(error).__name__}"] += 1
+
+    def _apply(self, kind: str, meaning) -> None:
+        before = self.stitch.time
+        rows = self.stitch.take(kind, meaning)
+        if self.stitch.time > before:
+            self._moved = self.clock.elapsed()
+        if rows:
+            self._deliver(rows)
+        if not self.stitch.live:
+            self._hole.set()
+
+    async def _connection(self, seconds: float) -> Exception | None:
+        """One connection, until it breaks (the error) or the session is over (None)."""
+        self._agreed.clear()
+        self._waiting, self._broken, self._stamp = set(self.names.values()), None, None
+        self._frame = self.clock.elapsed()
+        tasks = [asyncio.create_task(part) for part in (self._watch(), self._keep_level(), self._beat(seconds))]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            done = [task for task in tasks if task.done()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._hang_up()
+        errors = [Silent("the client closed the socket") if task.cancelled() else task.exception() for task in done]
+        return next((error for error in errors if error is not None), None)
+
+    async def _watch(self) -> None:
+        """Dial and subscribe; ends when the connection does, since the client never sees a trade."""
+        symbols = [market["symbol"] for market in self.markets.values()]
+        await self.client.watch_trades_for_symbols(symbols, params=dict(self.dialect.subscription))
+        raise Silent("the subscription ended")
+
+    async def _keep_level(self) -> None:
+        """Fill whatever is missing, now and whenever a hole opens."""
+        async with asyncio.timeout(self.patience.answer):
+            await self._agreed.wait()
+        while True:
+            while behind := self.stitch.behind():
+                self.state = "BACKFILLING"
+                await asyncio.gather(*(self._refill.fill(symbol) for symbol in behind))
+            self.state = "LIVE"
+            self._since = self.clock.elapsed() if self._since is None else self._since
+            self._hole.clear()
+            await self._hole.wait()
+
+    async def _beat(self, seconds: float) -> None:
+        """Notice a dead socket, tell the time of a quiet market, and end when the time is over."""
+        beaten = self.clock.elapsed()
+        while True:
+            await asyncio.sleep(self.patience.beat)
+            now = self.clock.elapsed()
+            if self._broken:
+                raise self._broken
+            if self.crowded():
+                raise Slow("rows wait to be taken, as many as may: what comes now is fetched later")
+            self._look(now)
+            stalled, beaten = now - beaten, now
+            if stalled < _SECOND and now - self._frame > self.patience.dead * _SECOND:
+                raise Silent(f"no frame for {self.patience.dead:g} s")
+            if self.recorder and now - self._flushed > _SECOND:
+                self.recorder.flush()
+                self._flushed = now
+            if self.state == "LIVE" and self.stitch.live:
+                if seconds and now - self._since >= seconds * _SECOND:
+                    return
+                self.tick(now)
+
+    def _look(self, now: int) -> None:
+        """Note whether any frame came, a pong too."""
+        stamp = [(id(line), line.last_message_at) for line in self.client.clients.values() if line.last_message_at]
+        if stamp and stamp != self._stamp:
+            self._stamp, self._frame = stamp, now
+
+    def tick(self, now: int) -> None:
+        """Tell the time of a market that was quiet for a while."""
+        quiet = now - max(self._moved, self._ticked)
+        trusted = min(now, self._frame + int(self.patience.trust * _SECOND))
+        if self.stitch.time and quiet >= self.patience.tick * _SECOND and trusted > max(self._moved, self._ticked):
+            self._ticked = trusted
+            self.note("tick", self.stitch.time + trusted - self._moved)
+
+    async def _room(self) -> None:
+        """Wait until rows that wait were taken."""
+        while self.crowded():
+            await asyncio.sleep(self.patience.beat)
+
+    def _dial_delay(self) -> float:
+        return max(map(self.client.ws_dial_delay, self.client.ws_dial_backoff or {}), default=0.0)
+
+    def _hang_up(self) -> None:
+        for url in list(self.client.clients):
+            task = asyncio.ensure_future(_farewell(self.client.clients.pop(url)))
+            self._farewells.add(task)
+            task.add_done_callback(self._farewells.discard)
+
+
+async def _farewell(line) -> None:
+    """Close a socket without waiting for a peer that may be gone; one that is still being dialled is closed after."""
+    with suppress(Exception, asyncio.CancelledError):
+        if line.connecting:
+            await asyncio.wait([line.connected], timeout=15)
+        async with asyncio.timeout(5):
+            await line.close()

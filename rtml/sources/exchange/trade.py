@@ -1,0 +1,100 @@
+"""One trade as an exchange tells it: what it must hold, and the ways in which its time is written."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from rtml.core.clock import moment
+
+
+class Trade(NamedTuple):
+    """One trade as every part of the live source knows it; ``market`` is the exchange's own name."""
+
+    market: str
+    id: int
+    time: int  # the exchange's clock, ns UTC
+    price: float
+    size: float
+    side: str
+
+
+class Heard(NamedTuple):
+    """What one websocket message says: trades, how many were unreadable, the newest id of a market, or an answer."""
+
+    trades: tuple[Trade, ...] = ()
+    broken: int = 0
+    newest: tuple[str, int] | None = None  # market and id, where a heartbeat tells it
+    agreed: tuple[str, ...] = ()  # markets whose subscription was accepted, ("*",) for all
+    refused: str = ""  # why a subscription was rejected
+    mine: bool = True  # False: nothing for us, let the client see it
+
+
+NOTHING = Heard(mine=False)
+
+
+@lru_cache(maxsize=4096)
+def _second(text: str) -> int:
+    return moment(text + "+00:00")
+
+
+def iso(text: str) -> int:
+    """Nanoseconds of a moment in UTC as exchanges write it.
+
+    Examples
+    --------
+    >>> iso("2023-09-25T07:49:37.708706Z")
+    1695628177708706000
+    """
+    part = text[20:].rstrip("Z")
+    if len(text) < 19 or text[19:20] not in (".", "Z", "") or not (part.isdigit() or not part):
+        raise ValueError(f"not a moment in UTC: {text!r}")
+    return _second(text[:19]) + int(part[:9].ljust(9, "0"))
+
+
+def seconds(number: float) -> int:
+    """Nanoseconds of seconds since 1970, cut to the microsecond as Kraken's websocket does.
+
+    A float of that size is good to a quarter of a microsecond, so what lies that little below one is meant to be it: a
+    trade on the edge of a bar must not lie in another bar than the same trade over the websocket.
+
+    Examples
+    --------
+    >>> seconds(1695628177.7087061), seconds(1695628177.7087058)
+    (1695628177708706000, 1695628177708706000)
+    """
+    whole, _, part = repr(float(number)).partition(".")
+    return int(whole) * 10**9 + (int(part[:7].ljust(7, "0")) + 3) // 10 * 1000
+
+
+def trade(market, id, time, price, size, side) -> Trade:
+    """A trade, or ValueError when any of it cannot be."""
+    made = Trade(str(market), int(id), time, float(price), float(size), side)
+    if not (0 < made.price < 1e18 and 0 < made.size < 1e18 and made.id >= 0 and time > 0 and side in ("buy", "sell")):
+        raise ValueError(f"not a trade: {made}")
+    return made
+
+
+def read(rows, one) -> tuple[tuple[Trade, ...], int]:
+    """Trades of rows, and how many rows were none."""
+    if not isinstance(rows, list):
+        return (), 1
+    trades, broken = [], 0
+    for row in rows:
+        try:
+            trades.append(one(row))
+        except (ValueError, TypeError, LookupError, OverflowError, AttributeError):
+            broken += 1
+    return tuple(trades), broken
+
+
+def rows_of(rows) -> list:
+    """The rows of a page, or ValueError: an answer of 200 may hold anything."""
+    if not isinstance(rows, list):
+        raise ValueError(f"the answer is not a page of trades: {str(rows)[:80]!r}")
+    return rows
+
+
+def whole(value) -> int:
+    """The integer that a value is or spells, else -1."""
+    return value if isinstance(value, int) else int(value) if isinstance(value, str) and value.isdigit() else -1

@@ -1,0 +1,232 @@
+"""Intake: a source on a thread, its rows in the log as they come, gone on with after a failure or a restart."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from rtml.core import process
+from rtml.core.clock import Clock
+from rtml.core.columns import TRADES
+from rtml.sources.exchange.errors import Refused, Unreachable
+from rtml.sources.exchange.recorder import frame
+from rtml.sources.pacing import Paced
+from rtml.sources.protocol import Source
+from rtml.store.event_log import EventLog
+from rtml.usecases.crypto.events import EVENT, TICK, TRADE
+
+CHUNK = 2000
+_SIDE = {"buy": 1, "sell": -1}
+_LONGEST = 60.0  # seconds between two tries at most
+_FINAL = (
+    LookupError,
+    ValueError,
+    FileNotFoundError,
+    FileExistsError,
+    Refused,
+)  # their sentences say what the user has to do
+
+#: Opens the source behind what the log holds already: symbol to id and time (ns) of its newest trade.
+Open = Callable[[dict[str, tuple[int, int]]], Source]
+
+
+class Intake:
+    """Writes a source into one part of the log; a source that fails is opened again behind the last trade logged.
+
+    A recording sends the same rows whenever it is asked, so as many as the log has seen are skipped; an exchange goes
+    on behind the newest trade of each symbol. So after any stop nothing is missing and nothing is there twice.
+
+    Parameters
+    ----------
+    open
+        Opens the source; called again after a failure.
+    log, part, symbols
+        Where the events go, and what they are of, the target first.
+    speed
+        How fast a recording is replayed, 1 as it happened; 0: as fast as possible.
+    durable
+        Whether every append waits for the disk; without, whoever reads it in this process calls ``log.sync`` soon: no
+        prediction waits, and what a power cut takes of a second is asked for again.
+    say
+        Is told of everything that happens: a word and what belongs to it.
+    """
+
+    def __init__(
+        self,
+        open: Open,
+        log: EventLog,
+        part: str,
+        symbols: tuple[str, ...],
+        *,
+        speed: float = 0.0,
+        durable: bool = True,
+        say: Callable[..., object] = lambda event, **about: None,
+    ) -> None:
+        self._open, self.log, self._part, self._symbols, self._durable = open, log, part, symbols, durable
+        self._speed, self._say, self._clock = speed, say, Clock()
+        self._stop, self._thread = threading.Event(), None
+        self.news = threading.Event()  #: set when something was logged, or the state changed
+        self.arrived: deque[tuple[int, int]] = deque(maxlen=10_000)  #: last offset, moment of arrival (elapsed, ns)
+        self.source: Source | None = None
+        self.over, self.failure, self.error, self.restarts = False, None, "", 0
+        self._logged, self._held = 0, False
+
+    @property
+    def state(self) -> str:
+        """starting, backfilling, live, reconnecting, replay or stopped."""
+        if self.over or self.failure:
+            return "stopped"
+        if self.error:
+            return "reconnecting"
+        status = getattr(self.source, "status", None)
+        if status and (now := status()).state == "STARTING" and now.error and self._held:
+            return "reconnecting"
+        return status().state.lower() if status else "replay" if self.source else "starting"
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong now, as a sentence; empty when nothing is."""
+        if self.error or self.state != "reconnecting":
+            return self.error
+        return self.source.status().error
+
+    @property
+    def paced(self) -> bool:
+        """Whether a recording is replayed at a pace, so that events need not wait for their turn."""
+        return self._speed > 0 and not hasattr(self.source, "arrivals")
+
+    def start(self) -> None:
+        """Begin, on a thread of its own."""
+        self._thread = threading.Thread(target=self.run, name="rtml-intake", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; what arrived before is logged. May be called twice."""
+        self._stop.set()
+        if (stop := getattr(self.source, "stop", None)) is not None:
+            stop()
+        if self._thread is not None:
+            self._thread.join(20)
+
+    def run(self) -> None:
+        """Take in until the source is over or ``stop()``; try again after a failure, unless it is final.
+
+        Before anything was logged, a sentence that says what is wrong with the source is final (``failure``). Later a
+        source that worked gets another try, with longer and longer pauses; so does one that cannot be reached now,
+        but was when the log got what it holds.
+        """
+        tries = 0
+        while not self._stop.is_set():
+            before = self._logged
+            try:
+                self._take_in()
+                if not self._stop.is_set():
+                    self.over = True
+                    self._say("source over")
+                break
+            except Exception as error:
+                tries = 1 if self._logged > before else tries + 1
+                if not self._logged and isinstance(error, _FINAL) and not (self._held and _away(error)):
+                    self.failure = error
+                    self._say("source refused", error=str(error))
+                    break
+                self._wait(error, min(2.0 ** (tries - 1), _LONGEST))
+        self.news.set()
+
+    def _wait(self, error: Exception, pause: float) -> None:
+        self.error, self.restarts = f"{type(error).__name__}: {error}", self.restarts + 1
+        self._say("source failed", error=self.error, again_in_s=pause)
+        self.news.set()
+        self._stop.wait(pause)
+
+    def _take_in(self) -> None:
+        held = newest(self.log, self._part, self._symbols)
+        self._held = bool(held)
+        self.source = source = self._open(held)
+        self._say("source opened", source=source.name)
+        arrivals = self._live(source) if hasattr(source, "arrivals") else self._recorded(source)
+        for accepted, rejected, at in arrivals:
+            if self._stop.is_set() and not hasattr(source, "arrivals"):
+                return
+            last = self.log.append(self._part, accepted, rejected, durable=self._durable)
+            self.error, self._logged = "", self._logged + len(accepted)
+            self.arrived.append((last, at))
+            self.news.set()
+
+    def _live(self, source) -> Iterator[tuple[np.ndarray, pd.DataFrame | None, int]]:
+        if self._stop.is_set():
+            return
+        for rows, at in source.arrivals():
+            yield *judged(rows, source.symbols), at
+
+    def _recorded(self, source: Source) -> Iterator[tuple[np.ndarray, pd.DataFrame | None, int]]:
+        """What the log has not seen, cut where an uninterrupted run cuts it, each piece when its time has come."""
+        seen = self.log.count(self._part) + self.log.refused(self._part)
+        paced = Paced(self._speed, self._clock, self._stop)
+        for rows in source.chunks(CHUNK):
+            skipped = min(seen, len(rows))
+            seen -= skipped
+            for piece in paced.pieces(rows.iloc[skipped:]):
+                accepted, rejected = TRADES.accept(piece, source.symbols)
+                yield accepted, rejected, self._clock.elapsed()
+
+
+def _away(error: Exception) -> bool:
+    """Whether a source is only out of reach."""
+    return isinstance(error, Unreachable)
+
+
+def judged(rows: list[tuple], symbols: tuple[str, ...]) -> tuple[np.ndarray, pd.DataFrame | None]:
+    """Events of raw rows (columns of ``RAW``) and the rejected ones; a tidy batch takes no detour over a frame.
+
+    Examples
+    --------
+    >>> judged([("ETH/USD", "trade", 10, 1.5, 2.0, "buy", 7, None, None)], ("ETH/USD",))[0]["price"]
+    array([1.5])
+    """
+    tidy = [_tidy(row, symbols) for row in rows] if len(rows) < 200 else [None]
+    if None in tidy:
+        return TRADES.accept(frame(rows), symbols)
+    return np.array(tidy, EVENT), None
+
+
+def _tidy(row: tuple, symbols: tuple[str, ...]) -> tuple | None:
+    """A trade or tick that needs no second look, as the fields of an event."""
+    symbol, kind, time, price, size, side, id, *_ = row
+    if symbol not in symbols or type(time) is not int or not 0 < time < 2**62:
+        return None
+    if kind == "tick":
+        return time, TICK, symbols.index(symbol), -1, np.nan, 0.0, 0, np.nan, np.nan
+    if kind != "trade" or side not in _SIDE or type(id) is not int or not 0 <= id < 2**62:
+        return None
+    if not (type(price) is float and type(size) is float and 0 < price < 1e300 and 0 <= size < 1e300):
+        return None
+    return time, TRADE, symbols.index(symbol), id, price, size, _SIDE[side], np.nan, np.nan
+
+
+def newest(log: EventLog, part: str, symbols: tuple[str, ...]) -> dict[str, tuple[int, int]]:
+    """Id and time of the newest trade of each symbol in a part of the log; a symbol without trades is left out."""
+    found: dict[str, tuple[int, int]] = {}
+    last, n = log.last(part), 20_000
+    while last > 0 and len(found) < len(symbols):
+        start = max(0, last - n)
+        rows = log.read(part, start, last - start)[1]
+        for key, symbol in enumerate(symbols):
+            own = rows[(rows["kind"] == TRADE) & (rows["key"] == key)]
+            if len(own) and symbol not in found:
+                row = own[own["id"].argmax()]
+                found[symbol] = int(row["id"]), int(row["time"])
+        last = start
+    return found
+
+
+def alone(folder: Path, what: str) -> AbstractContextManager[None]:
+    """Keep a second process out of the same work in a folder."""
+    taken = f"another process does the {what} in {folder.name}: stop it, or name another RUN"
+    return process.alone(folder / f"{what}.lock", taken)

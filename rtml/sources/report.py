@@ -1,0 +1,30 @@
+"""What came in with an ingest: how many rows, from when to when, and what was put aside and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from rtml.core.clock import utc
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What came in: rows received, events logged by kind, rows in quarantine by reason."""
+
+    source: str
+    received: int
+    logged: int
+    quarantined: int
+    first: int
+    last: int
+    by_kind: pd.DataFrame
+    by_reason: pd.DataFrame
+
+    def __str__(self) -> str:
+        first, last = (f"{utc(t):%Y-%m-%d %H:%M}" for t in (self.first, self.last))
+        return (
+            f"{self.source}: {self.received:,} rows received, {self.logged:,} logged, "
+            f"{self.quarantined:,} in quarantine, {first} to {last} UTC"
+        )

@@ -1,0 +1,1 @@
+"""Seeded streams whose truth is known."""

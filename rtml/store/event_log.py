@@ -1,0 +1,209 @@
+"""The append-only log of events: one SQLite file, many readers, one place per event.
+
+What arrived is written first and read by offset, so a consumer that stores its offset with its own state misses nothing
+and sees nothing twice. An append is one transaction: after a crash a batch is there whole or not at all. No kill takes
+back what was appended; a power cut does not either, unless the writer asked not to wait for the disk.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rtml.usecases.crypto.events import EVENT
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_TABLES = """
+create table if not exists part (id integer primary key, name text unique not null, descr text not null);
+create table if not exists event (part integer, offset integer, record blob not null, primary key (part, offset))
+    without rowid;
+create table if not exists quarantine (id integer primary key, part text not null, after integer not null,
+    reason text not null, row text not null);
+"""
+_NEXT = """
+insert into event select ?1, coalesce((select max(offset) from event where part = ?1), 0) + 1, ?2 returning offset
+"""
+
+
+class EventLog:
+    """Parts of fixed-size records, each numbered 1, 2, 3, ... in order of arrival.
+
+    Safe for one writer and many readers in several processes; within a process, for several threads.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from rtml.usecases.crypto.events import events
+    >>> with TemporaryDirectory() as folder, EventLog(Path(folder) / "log.db") as log:
+    ...     last = log.append("trades", events([10, 20, 30], price=[1.5, 1.6, 1.7]))
+    ...     offsets, rows = log.read("trades", after=1, n=10)
+    >>> last, offsets.tolist(), rows["price"].tolist()
+    (3, [2, 3], [1.6, 1.7])
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock, self._known = threading.RLock(), {}
+        self._newest: dict[str, tuple[int, np.ndarray]] = {}  # offset before the last append, and its rows
+        self._db = sqlite3.connect(self.path, timeout=30.0, isolation_level=None, check_same_thread=False)
+        self._db.execute("pragma journal_mode = wal")
+        self._db.execute("pragma synchronous = full")
+        with self._transaction():
+            for statement in filter(None, map(str.strip, _TABLES.split(";"))):
+                self._db.execute(statement)
+        self._db.execute("pragma synchronous = normal")  # from here on ``sync`` waits for the disk
+
+    def append(self, part: str, rows: np.ndarray, rejected: pd.DataFrame | None = None, durable: bool = True) -> int:
+        """Write rows, and the rows rejected among them, in one transaction; the last offset of the part.
+
+        One that is not ``durable`` survives the death of every process, but a power cut only once ``sync`` was called:
+        for a source that can be asked again, and consumers that do not wait for the disk.
+        """
+        if rows.dtype.names is None or rows.dtype.hasobject or rows.ndim != 1:
+            raise ValueError(
+                f"the log holds a line of fixed-size records, got {rows.ndim}-d {rows.dtype}: "
+                "see rtml.usecases.crypto.events"
+            )
+        data = rows.tobytes()
+        if len(rows) == 1 and rejected is None and part in self._known:
+            with self._lock:  # a statement is a transaction, and one that arrives alone is waited for
+                last = self._db.execute(_NEXT, (self._open_part(part, rows.dtype), data)).fetchone()[0]
+        else:
+            last = self._append(part, rows.dtype, data, rejected)
+        self._newest[part] = (-1, rows) if durable else (last - len(rows), np.frombuffer(data, rows.dtype))
+        if durable:
+            self.sync()
+        return last
+
+    def _append(self, part: str, dtype: np.dtype, data: bytes, rejected: pd.DataFrame | None) -> int:
+        with self._transaction():
+            key, last, size = self._open_part(part, dtype), self.last(part), dtype.itemsize
+            rows = ((key, last + 1 + k, data[k * size : (k + 1) * size]) for k in range(len(data) // size))
+            self._db.executemany("insert into event values (?, ?, ?)", rows)
+            last += len(data) // size
+            if rejected is not None:
+                self.quarantine(part, rejected, last)
+        return last
+
+    def sync(self) -> None:
+        """Wait until everything that was appended, by whichever process, is on the disk."""
+        file = os.open(f"{self.path}-wal", os.O_RDONLY)  # SQLite keeps its locks on other files: this one may be closed
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
+
+    def read(self, part: str, after: int = 0, n: int = 50_000) -> tuple[np.ndarray, np.ndarray]:
+        """Offsets and rows of the next ``n`` events behind offset ``after``; both empty when there are none yet.
+
+        What was appended last by this very object, and not durably, is read from memory: fewer than there may be.
+        """
+        first, newest = self._newest.get(part, (-1, None))
+        if first == after and len(newest):
+            return np.arange(after + 1, after + 1 + len(newest[:n])), newest[:n].copy()
+        with self._lock:
+            key, dtype = self._part(part)
+            found = self._db.execute(
+                "select offset, record from event where part = ? and offset > ? order by offset limit ?",
+                (key, int(after), int(n)),
+            ).fetchall()
+        offsets = np.fromiter((offset for offset, _ in found), np.int64, len(found))
+        return offsets, np.frombuffer(b"".join(record for _, record in found), dtype).copy()
+
+    def quarantine(self, part: str, rejected: pd.DataFrame, after_offset: int) -> None:
+        """Keep rejected rows (``reason``, ``row``) with the offset behind which they arrived."""
+        rows = [(part, int(after_offset), *pair) for pair in zip(rejected["reason"], rejected["row"], strict=True)]
+        with self._transaction():
+            self._db.executemany("insert into quarantine (part, after, reason, row) values (?, ?, ?, ?)", rows)
+
+    def rejected(self, part: str) -> pd.DataFrame:
+        """The quarantine of a part: ``after`` (offset), ``reason`` and ``row`` (JSON), in order of arrival."""
+        import pandas as pd  # a second of start-up that only people who look need to pay
+
+        with self._lock:
+            found = self._db.execute(
+                "select after, reason, row from quarantine where part = ? order by id", (part,)
+            ).fetchall()
+        return pd.DataFrame(found, columns=["after", "reason", "row"])
+
+    def refused(self, part: str) -> int:
+        """Number of rows in the quarantine of a part."""
+        with self._lock:
+            return self._db.execute("select count(*) from quarantine where part = ?", (part,)).fetchone()[0]
+
+    def count(self, part: str) -> int:
+        """Number of events in a part."""
+        return self._number("select count(*) from event where part = ?", part)
+
+    def last(self, part: str) -> int:
+        """Offset of the newest event of a part, 0 when it has none."""
+        return self._number("select coalesce(max(offset), 0) from event where part = ?", part)
+
+    def parts(self) -> list[str]:
+        """Names of the parts, in the order in which they were begun."""
+        with self._lock:
+            return [name for (name,) in self._db.execute("select name from part order by id")]
+
+    def close(self) -> None:
+        """Close the file; what was appended is in it."""
+        with self._lock:
+            self._db.close()
+
+    def __enter__(self) -> EventLog:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    @contextmanager
+    def _transaction(self):
+        """One transaction, which a transaction inside it joins."""
+        with self._lock:
+            if self._db.in_transaction:
+                yield
+                return
+            self._db.execute("begin immediate")
+            try:
+                yield
+                self._db.execute("commit")
+            except BaseException:
+                self._db.execute("rollback")
+                raise
+
+    def _number(self, query: str, part: str) -> int:
+        with self._lock:
+            return self._db.execute(query, (self._part(part)[0],)).fetchone()[0]
+
+    def _part(self, part: str) -> tuple[int, np.dtype]:
+        """Key and record type of a part; one that was never written is an empty part of events."""
+        if part in self._known:
+            return self._known[part]
+        found = self._db.execute("select id, descr from part where name = ?", (part,)).fetchone()
+        if found is None:
+            return -1, EVENT
+        known = found[0], np.dtype([tuple(field) for field in json.loads(found[1])])
+        if not self._db.in_transaction:  # which could still be rolled back
+            self._known[part] = known
+        return known
+
+    def _open_part(self, part: str, dtype: np.dtype) -> int:
+        key, stored = self._part(part)
+        if key == -1:
+            descr = json.dumps(dtype.descr)
+            return self._db.execute("insert into part (name, descr) values (?, ?)", (part, descr)).lastrowid
+        if stored != dtype:
+            raise ValueError(
+                f"part {part!r} of {self.path.name} holds records {stored.descr}, got {dtype.descr}: "
+                "write another record type to another part, or start a new log"
+            )
+        return key

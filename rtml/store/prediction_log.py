@@ -1,0 +1,182 @@
+"""The prediction log: what was predicted, from which frozen features, and the answers that came later."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+
+from rtml.store import prediction_tables as tables
+from rtml.store.prediction_tables import SESSION, Answered, Row
+
+BACKLOG = 100_000  # predictions that may wait to be written
+
+
+class LogUnavailable(RuntimeError):
+    """The log cannot be written at the moment; the text says why."""
+
+
+class PredictionLog:
+    """Predictions and answers in one SQLite file, written by one thread in batches.
+
+    A prediction is on disk ``gather_s`` seconds after it was given; its answer is acknowledged once it is
+    committed, and survives ``kill -9``. A prediction that was killed before it was written is unknown
+    afterwards: its id, which holds the number of the session, is never given again.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> log = PredictionLog(":memory:")
+    >>> log.define("v1", ("a", "b"))
+    >>> log.append(0, 0, "ETH-USD", "v1", np.array([1.0, 2.0]).tobytes(), 100.0, 0.5, None, 900)
+    '1-1'
+    >>> id = tables.id_number("1-1")
+    >>> log.answer(id, -1.5, at=10).result(), log.answer(id, -1.5, at=11).result()
+    ('joined', 'repeated')
+    >>> [(told.x.tolist(), told.y) for told in log.answers()]
+    [([1.0, 2.0], -1.5)]
+    >>> log.close()
+    """
+
+    def __init__(self, path: str | Path, started: int = 0, gather_s: float = 0.1) -> None:
+        self.error = ""
+        self._gather_s = gather_s
+        self._rows: deque[Row] = deque()
+        self._batch: list[Row] = []  # taken from rows, not yet committed
+        self._told: deque[tuple[Future, int, float, int]] = deque()
+        self._work, self._urgent, self._closing = threading.Event(), threading.Event(), False
+        self._database = tables.opened(path)
+        self._lock = threading.Lock()  # one user of the connection at a time
+        session = self._database.execute("insert into session (started) values (?)", (started,)).lastrowid
+        self._prefix, self._first = f"{session}-", session * SESSION
+        self.given, self._counting = 0, threading.Lock()  # ids given in this session
+        self._thread = threading.Thread(target=self._run, name="rtml-prediction-log", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Predictions not written yet."""
+        return len(self._rows) + len(self._batch)
+
+    def define(self, version: str, names: tuple[str, ...], features: str = "") -> None:
+        """Keep the feature names of a version, and the hash of their definition."""
+        with self._lock:
+            tables.define(self._database, version, names, features)
+
+    def append(self, *row, propensity: float = 1.0) -> str:
+        """Hand over a prediction (a :class:`Row` without its id), to be written soon; its id as text.
+
+        ``propensity`` is the probability with which its version was chosen to answer. An id is never given again, by
+        this session or a later one.
+        """
+        if self._closing or len(self._rows) + len(self._batch) >= BACKLOG:
+            raise LogUnavailable(self._full())
+        with self._counting:
+            self.given = number = self.given + 1
+        self._rows.append((self._first + number, *row, propensity))
+        if not self._work.is_set():
+            self._work.set()
+        return self._prefix + str(number)
+
+    def _full(self) -> str:
+        if self._closing:
+            return "the prediction log is closed: the endpoint is stopping"
+        return f"{BACKLOG} predictions wait to be written: {self.error or 'the disk is too slow'}"
+
+    def answer(self, id: int, y: float, at: int) -> Future:
+        """Join an answer; the future gives "joined", "repeated", "unknown" or, when told otherwise, the first ``y``."""
+        if self._closing:
+            raise LogUnavailable(self._full())
+        future: Future = Future()
+        future.set_running_or_notify_cancel()  # an answer told is joined, whoever stops waiting for it
+        self._told.append((future, id, y, at))
+        self._urgent.set()
+        self._work.set()
+        return future
+
+    def flush(self) -> None:
+        """Wait until everything handed over is written."""
+        self.answer(0, 0.0, 0).result()
+
+    def close(self) -> None:
+        """Write what waits and let go of the file; a second call does nothing."""
+        self._closing, self.error = True, ""
+        self._urgent.set()
+        self._work.set()
+        self._thread.join()
+        self._database.close()
+        if self.waiting:
+            raise LogUnavailable(f"{self.waiting} predictions were not written: {self.error}")
+
+    def answers(self, after: int = 0, n: int = 1000) -> list[Answered]:
+        """Answers behind a place, in the order they came; a reader keeps the last ``place`` with its own state."""
+        with self._lock:
+            return tables.answers(self._database, after, n)
+
+    def drain(self, n: int = 1000) -> list[Answered]:
+        """Answers not drained before, each once, across restarts too.
+
+        Marked as drained before they are returned. A learner that may lose none when it is killed reads
+        :meth:`answers` instead, and keeps the last ``place`` in the transaction of its own state.
+        """
+        with self._lock:
+            row = self._database.execute("select place from drained").fetchone()
+            drained = tables.answers(self._database, row[0] if row else 0, n)
+            if drained:
+                self._database.execute("insert or replace into drained values (1, ?)", (drained[-1].place,))
+        return drained
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """The connection, with all that was handed over written, and nobody else using it meanwhile."""
+        if not self._closing:
+            self.flush()
+        with self._lock:
+            yield self._database
+
+    def _run(self) -> None:
+        while not self._closing or self._told or (self.waiting and not self.error):
+            self._work.wait()
+            self._urgent.wait(self._gather_s)
+            self._work.clear()
+            self._urgent.clear()
+            told = [self._told.popleft() for _ in range(min(len(self._told), 1000))]
+            try:
+                verdicts = self._write(told)
+            except Exception as ex:  # whatever it is, those who wait must hear of it
+                self._failed(ex, told)
+                continue
+            self.error = ""
+            for (future, *_), verdict in zip(told, verdicts, strict=True):
+                future.set_result(verdict)
+            if self._told or self._closing:
+                self._work.set()
+
+    def _failed(self, ex: Exception, told: list) -> None:
+        """Keep the predictions for the next try; refuse the answers, so that they are told again."""
+        self.error = f"the prediction log cannot be written: {ex}"
+        for future, *_ in told:
+            future.set_exception(LogUnavailable(self.error))
+        self._urgent.wait(1.0)
+        self._work.set()
+
+    def _write(self, told: list) -> list:
+        """One transaction: all predictions that wait, then the answers."""
+        self._batch += [self._rows.popleft() for _ in range(len(self._rows))]
+        if not self._batch and not told:
+            return []
+        with self._lock:
+            self._database.execute("begin immediate")
+            try:
+                tables.insert(self._database, self._batch)
+                verdicts = tables.join(self._database, told) if told else []
+                self._database.execute("commit")
+            except BaseException:
+                self._database.execute("rollback")
+                raise
+        self._batch = []
+        return verdicts

@@ -1,0 +1,184 @@
+"""The tables of the prediction log: sessions, feature names, predictions, answers."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import json
+import sqlite3
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from rtml.core.clock import NEVER, span
+
+_TABLES = """
+create table if not exists session (id integer primary key autoincrement, started integer not null);
+create table if not exists definition (version text primary key, names text not null,
+    features text not null default '');
+create table if not exists prediction (
+    id integer primary key, asked_at integer not null, moment integer not null, symbol text not null,
+    version text not null, x blob not null, close real, prediction real not null, p_up real,
+    latency_ns integer not null, propensity real not null default 1.0);
+create table if not exists answer (
+    place integer primary key autoincrement, id integer not null unique, y real not null, answered_at integer not null);
+create table if not exists drained (one integer primary key check (one = 1), place integer not null);
+create table if not exists forgotten (id integer primary key);
+create table if not exists verdict (name text primary key, n integer not null);
+create table if not exists delay (below integer primary key, n integer not null);
+create table if not exists learner (name text primary key, place integer not null, state blob not null);
+"""
+_ADDED = {"prediction": "propensity real not null default 1.0", "definition": "features text not null default ''"}
+MARKS = ",".join("?" * 11)
+# Many rows an insert, as a number is made of powers of two: each call lets go of the interpreter lock and takes it
+# again, and every time a server that answers meanwhile is woken and held up.
+_CHUNKS = [2**power for power in range(10, -1, -1)]
+_INSERT = {n: f"insert into prediction values {','.join([f'({MARKS})'] * n)}" for n in _CHUNKS}
+SESSION = 2**32  # ids of one session
+#: Upper ends of the classes in which delays of answers are counted, ns.
+DELAYS = tuple(span(text) for text in ("1s", "10s", "1m", "10m", "1h", "6h", "1d", "2d", "7d", "14d", "30d")) + (NEVER,)
+
+
+class Row(NamedTuple):
+    """One prediction as the log keeps it; ``x`` are the bytes of its float64 features.
+
+    ``propensity`` is the probability with which this version was chosen to answer.
+    """
+
+    id: int
+    asked_at: int
+    moment: int
+    symbol: str
+    version: str
+    x: bytes
+    close: float | None
+    prediction: float
+    p_up: float | None
+    latency_ns: int
+    propensity: float = 1.0
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A prediction with its answer: what a learner learns from."""
+
+    place: int
+    id: str
+    symbol: str
+    version: str
+    moment: int
+    names: tuple[str, ...]
+    x: np.ndarray
+    prediction: float
+    y: float
+    answered_at: int
+    asked_at: int = 0
+    propensity: float = 1.0
+    features: str = ""  # hash of the features' definition
+
+
+def id_text(id: int) -> str:
+    """An id as clients see it: session and number.
+
+    Examples
+    --------
+    >>> id_text(3 * 2**32 + 7), id_number("3-7"), id_number("seven")
+    ('3-7', 12884901895, None)
+    """
+    return f"{id // SESSION}-{id % SESSION}"
+
+
+def id_number(text: str) -> int | None:
+    """Number of an id, None when no prediction can have it."""
+    session, dash, number = text.partition("-")
+    if not (dash and session.isascii() and session.isdigit() and number.isascii() and number.isdigit()):
+        return None
+    id = int(session) * SESSION + int(number)
+    return id if id < 2**63 and id_text(id) == text else None
+
+
+def opened(path: str | Path) -> sqlite3.Connection:
+    """A connection in autocommit, with the tables made when missing."""
+    database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=5.0)
+    database.execute("pragma journal_mode = wal")
+    database.execute("pragma synchronous = normal")
+    database.executescript(_TABLES)
+    for table, column in _ADDED.items():  # a file of an older version
+        known = [row[1] for row in database.execute(f"pragma table_info({table})")]
+        if column.split()[0] not in known:
+            database.execute(f"alter table {table} add column {column}")
+    return database
+
+
+def define(database: sqlite3.Connection, version: str, names: tuple[str, ...], features: str = "") -> None:
+    """Keep the names of a version's features, and the hash of their definition."""
+    row = (version, json.dumps(names), features)
+    database.execute("insert or replace into definition (version, names, features) values (?, ?, ?)", row)
+
+
+def insert(database: sqlite3.Connection, rows: list[Row]) -> None:
+    """Write predictions in few calls."""
+    start = 0
+    for chunk, statement in _INSERT.items():
+        while len(rows) - start >= chunk:
+            database.execute(statement, list(itertools.chain.from_iterable(rows[start : start + chunk])))
+            start += chunk
+
+
+def join(database: sqlite3.Connection, told: list) -> list:
+    """Join answers ``(future, id, y, at)`` with their predictions; the verdict of each.
+
+    "joined", "repeated", "unknown", or the ``y`` that was told before. Verdicts and delays are counted. Of a prediction
+    that was forgotten once learned, a further answer is "repeated": what was told before is not known any more.
+    """
+    known = _known(database, [id for _, id, _, _ in told])
+    verdicts, fresh, counts, delays = [], [], Counter(), Counter()
+    for _, id, y, at in told:
+        first, asked_at = known.get(id, ("unknown", 0))
+        if first is None:
+            known[id] = (y, asked_at)
+            fresh.append((id, y, at))
+            delays[DELAYS[bisect.bisect_right(DELAYS, at - asked_at)]] += 1
+        verdicts.append("joined" if first is None else "repeated" if first in (y, "repeated") else first)
+        if id:  # 0 only waits for what was handed over before
+            counts["contradicting" if isinstance(verdicts[-1], float) else verdicts[-1]] += 1
+    database.executemany("insert into answer (id, y, answered_at) values (?, ?, ?)", fresh)
+    _add(database, "verdict", counts)
+    _add(database, "delay", delays)
+    return verdicts
+
+
+def _known(database: sqlite3.Connection, ids: list[int]) -> dict[int, tuple]:
+    """The ``y`` told before, None, or "repeated" where it was forgotten, and the time asked, of each known id."""
+    marks = ",".join("?" * len(ids))
+    found = database.execute(
+        f"select id, y, asked_at from prediction left join answer using (id) where prediction.id in ({marks})", ids
+    )
+    known = {id: (y, asked_at) for id, y, asked_at in found}
+    gone = [id for id in ids if id not in known]
+    forgotten = database.execute(f"select id from forgotten where id in ({','.join('?' * len(gone))})", gone)
+    return known | {id: ("repeated", 0) for (id,) in forgotten}
+
+
+def _add(database: sqlite3.Connection, table: str, counts: Counter) -> None:
+    """Add to the counts of a table."""
+    database.executemany(
+        f"insert into {table} values (?, ?) on conflict do update set n = n + excluded.n", counts.items()
+    )
+
+
+def answers(database: sqlite3.Connection, after: int, n: int) -> list[Answered]:
+    """Answers behind a place, with what was asked."""
+    found = database.execute(
+        "select a.place, a.id, symbol, version, moment, names, x, prediction, y, answered_at, asked_at, propensity, "
+        "features from answer a join prediction using (id) join definition using (version) where a.place > ? "
+        "order by a.place limit ?",
+        (after, n),
+    )
+    return [
+        Answered(place, id_text(id), symbol, version, moment, tuple(json.loads(names)), np.frombuffer(x), *rest)
+        for place, id, symbol, version, moment, names, x, *rest in found
+    ]

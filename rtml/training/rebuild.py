@@ -1,0 +1,117 @@
+"""Build a version again from the log and its lineage: ``python -m rtml.training.rebuild RUN VERSION``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from rtml.core import provenance
+from rtml.core.process import quitting
+from rtml.core.run_folder import run_folder
+from rtml.core.state import digest
+from rtml.registry.fingerprint import fingerprint
+from rtml.registry.registry import Registry
+from rtml.registry.versions import Version
+from rtml.store.event_log import EventLog
+from rtml.training.flow import Flow
+from rtml.training.run_config import Recipe
+
+_AT_ONCE = 20_000  # events
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """A version, the state that the log led to again, and whether that is the same."""
+
+    version: Version
+    state: bytes
+    fingerprint: str
+    same_bytes: bool
+    same_code: bool
+
+    @property
+    def same(self) -> bool:
+        """Whether it is the same version: to the last bit, or, of a river model's pickles, to the last prediction."""
+        if self.version.format == "pickle":
+            return self.fingerprint == self.version.fingerprint
+        return self.same_bytes
+
+    def __str__(self) -> str:
+        name, events = self.version.name, self.version.data["last_offset"]
+        what = "the same bytes" if self.same_bytes else "the same predictions" if self.same else "ANOTHER state"
+        code = "" if self.same_code else "; saved by other code than this"
+        return f"{name} built again from {events:,} events: {what}, fingerprint {self.fingerprint}{code}"
+
+
+def rebuild(registry: Registry, log: EventLog, recipe: Recipe, version: Version | str) -> Rebuilt:
+    """Learn again what a version learned, from the first event of its oldest ancestor on.
+
+    Parameters
+    ----------
+    registry, log : of the run.
+    recipe : the run's; another one than the version was made of is refused.
+    version : of any name; its state need not be there any more.
+
+    Raises
+    ------
+    ValueError
+        Where the log or the recipe cannot lead to it, with what is missing.
+    """
+    version, flow = registry.get(version), recipe.flow()
+    _check(registry.lineage(version), flow)
+    part, last, after = version.data["part"], version.data["last_offset"], 0
+    if log.last(part) < last:
+        raise ValueError(f"{version.name} learned {last:,} events of {part!r}, the log holds {log.last(part):,}")
+    while after < last:
+        rows = log.read(part, after, min(_AT_ONCE, last - after))[1]
+        flow.push(rows)
+        after += len(rows)
+    models = {target: learner.model for target, learner in flow.learners.items()}
+    state, same_code = flow.snapshot(), version.code == provenance.code()
+    mark = fingerprint(models, flow.features.names)
+    return Rebuilt(version, state, mark, digest(state) == version.blob, same_code)
+
+
+def _check(chain: list[Version], flow: Flow) -> None:
+    """Refuse a lineage that this log and recipe cannot lead to."""
+    version, root = chain[0], chain[-1]
+    made = {target: learner.model.describe() for target, learner in flow.learners.items()}
+    recorded = version.describe.get("models", made)
+    if version.features != flow.features.definition or recorded != made:
+        what = "features" if version.features != flow.features.definition else "models"
+        raise ValueError(f"{version.name} was made of other {what} than this recipe: take the recipe of its run")
+    expected = 1
+    for one in chain[::-1]:
+        if one.data.get("first_offset") != expected:
+            raise ValueError(
+                f"{one.name} learned {one.learned or 'nothing that was recorded'}, which does not go on from event "
+                f"{expected - 1:,}: its lineage to {root.name} has a hole, so it cannot be built again"
+            )
+        expected = one.data["last_offset"] + 1
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Build a version again and say whether it is the same; a state that was collected is put back."""
+    parser = argparse.ArgumentParser(prog="python -m rtml.training.rebuild", description=__doc__.splitlines()[0])
+    parser.add_argument("run", help="name or folder of a run")
+    parser.add_argument("version", help="such as champion@3")
+    chosen = parser.parse_args(arguments)
+    folder = Path(run_folder(chosen.run))
+    with quitting(parser.prog), ExitStack() as stack:
+        recipe = Recipe.read(folder / "recipe.json")
+        log = stack.enter_context(EventLog(folder / "events.db"))
+        registry = stack.enter_context(closing(Registry(folder / "registry")))
+        built = rebuild(registry, log, recipe, chosen.version)
+        print(built)
+        if built.same_bytes and not registry.kept(built.version):
+            registry.put_back(built.version, built.state)
+            print(f"its state was missing and is back in {registry.path.name}")
+        if not built.same:
+            sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Where is a price in ten seconds? Trades, bars, returns."""

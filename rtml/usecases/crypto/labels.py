@@ -1,0 +1,78 @@
+"""Labels: the return from a bar's close to the close one horizon later, known when that later bar closes."""
+
+from __future__ import annotations
+
+from collections import deque
+from math import isfinite
+
+import numpy as np
+
+from rtml.core.clock import span, span_text
+
+#: What is learned from a return in basis points; NaN says that there is nothing to learn.
+TARGETS = {
+    "return": lambda y: y,
+    "sign": lambda y: np.where(y == 0.0, np.nan, np.where(np.isnan(y), np.nan, (y > 0.0).astype(float))),
+    "volatility": np.abs,
+}
+
+#: One bar's close as a question sees it.
+_PAST = np.dtype([("end", "<i8"), ("close", "<f8"), ("whole", "?"), ("asked", "?")])
+
+
+class Labels:
+    """Closes in, answers out: the answer of the question asked at ``t`` leaves at ``t + horizon``.
+
+    A return over an incomplete bar is NaN: the question closes without a label and is counted, not guessed.
+
+    Examples
+    --------
+    >>> labels = Labels(every="10s", horizon="10s")
+    >>> s = 10**9
+    >>> asked, y = labels.push(np.array([10, 20]) * s, np.array([100.0, 101.0]), np.array([True, True]))
+    >>> asked // s, y.round(2)
+    (array([10]), array([99.5]))
+    """
+
+    def __init__(self, every: str = "10s", horizon: str = "10s") -> None:
+        self.horizon = span(horizon)
+        steps, rest = divmod(self.horizon, span(every))
+        if rest:
+            raise ValueError(
+                f"the horizon must be a whole number of bars, got {horizon} with bars of {every}: "
+                f"try {span_text(max(1, steps) * span(every))}"
+            )
+        self.steps = steps
+        self._past: deque[tuple] = deque()  # as ``_PAST``
+
+    def push(self, end: np.ndarray, close: np.ndarray, whole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Take closed bars of the target in order.
+
+        Parameters
+        ----------
+        end, close, whole
+            End (ns), close (NaN before the first trade: no question is asked there) and completeness, shape (n,).
+
+        Returns
+        -------
+        asked, y
+            Moments of the questions answered by these bars, and their returns in basis points.
+        """
+        past, asked, grown = self._past, [], []
+        for at, price, complete in zip(end.tolist(), close.tolist(), whole.tolist(), strict=True):
+            past.append((at, price, complete, isfinite(price)))
+            if len(past) > self.steps:
+                then, before, was_complete, was_asked = past.popleft()
+                if was_asked:
+                    asked.append(then)
+                    grown.append(price / before if complete and was_complete else np.nan)
+        return np.array(asked, np.int64), 1e4 * np.log(np.array(grown, np.float64))
+
+    @property
+    def state(self) -> dict:
+        """The closes that wait for their answer."""
+        return {"past": np.array(list(self._past), _PAST)}
+
+    def load(self, state: dict) -> None:
+        """Continue from a state."""
+        self._past = deque(state["past"].tolist())

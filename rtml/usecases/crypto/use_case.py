@@ -1,0 +1,123 @@
+"""Crypto: where is the price 10 seconds from now?"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rtml.core.clock import span, span_text
+from rtml.features.feature_set import Feature, FeatureSet, Formula, column
+from rtml.usecases.crypto import bar_kernel as kernel
+from rtml.usecases.crypto.bars import Bars
+from rtml.usecases.crypto.events import EVENT as EVENT
+from rtml.usecases.crypto.labels import TARGETS as TARGETS
+from rtml.usecases.crypto.labels import Labels
+from rtml.usecases.crypto.operator import Market
+
+NAME = "crypto"
+QUESTION = "Where is the price of {symbol} in {horizon}?"
+MODELS = {"return": "rls", "sign": "logistic", "volatility": "rls"}  # of the zoo, by target; the first is served
+LIMIT_BP = 200.0  # a return beyond is a broken print, not a market
+
+_FIELDS = kernel.COLUMNS
+
+
+def columns(symbols: int) -> list[str]:
+    """Names of one row of bars: the target's fields, then every other symbol's with ``@1``, ``@2`` ... behind."""
+    return [field if s == 0 else f"{field}@{s}" for s in range(symbols) for field in _FIELDS]
+
+
+def rows(bars: np.ndarray) -> np.ndarray:
+    """Bars of shape (n, symbols) as rows of :func:`columns`; age in seconds since the last trade, spread in bp."""
+    return kernel.columns(bars)
+
+
+def features(symbols: tuple[str, ...], every: str = "10s") -> FeatureSet:
+    """What is known of the market when a bar closes, the target's features first."""
+    declared = _price(span(every)) + _flow(span(every))
+    for s, symbol in enumerate(symbols[1:], start=1):
+        declared += _other(s, symbol, span(every))
+    return FeatureSet(declared, columns(len(symbols)))
+
+
+def operator(recipe) -> Market:
+    """Bars, features and labels of a recipe's market, with empty state."""
+    symbols, bars = recipe.symbols, Bars(recipe.bar, recipe.lateness, len(recipe.symbols))
+    return Market(bars, features(symbols, recipe.bar), Labels(recipe.bar, recipe.horizon), rows)
+
+
+def _at(field: str, s: int) -> Formula:
+    return column(field if s == 0 else f"{field}@{s}")
+
+
+def _log_ratio(above: Formula, below: Formula) -> Formula:
+    """Log ratio of two prices in basis points."""
+    return ((above / below).log() * 1e4).clip(LIMIT_BP)
+
+
+def _return(s: int) -> Formula:
+    return _log_ratio(_at("close", s), _at("close", s).lag(1))
+
+
+def _imbalance(s: int, window: str = "") -> Formula:
+    flow, volume = _at("flow", s), _at("volume", s)
+    return flow.over(window, "sum") / volume.over(window, "sum") if window else flow / volume
+
+
+def _price(bar: int) -> list[Feature]:
+    """The target's price: where it went, how far, and where in its range it stands."""
+    six, thirty = span_text(bar * 6), span_text(bar * 30)
+    r, close, high, low = _return(0), column("close"), column("high"), column("low")
+    vwap_gap = _log_ratio(close * column("volume"), column("value"))
+    wide = _log_ratio(high.over(thirty, "max"), low.over(thirty, "min"))
+    return [
+        Feature("return_1", r, "bp", "return of the bar that just closed"),
+        Feature("return_1_lag_1", r.lag(1), "bp", "return of the bar before"),
+        Feature("return_1_lag_2", r.lag(2), "bp", "return two bars before"),
+        Feature("return_6", r.over(six, "sum"), "bp", f"return over {six}"),
+        Feature("return_30", r.over(thirty, "sum"), "bp", f"return over {thirty}"),
+        Feature("move_1", r.abs(), "bp", "size of the last return, without its sign"),
+        Feature("volatility_6", r.over(six, "std"), "bp", f"standard deviation of bar returns over {six}"),
+        Feature("volatility_30", r.over(thirty, "std"), "bp", f"standard deviation of bar returns over {thirty}"),
+        Feature("range_1", _log_ratio(high, low), "bp", "high against low of the bar"),
+        Feature("range_30", wide, "bp", f"high against low of {thirty}"),
+        Feature("from_high", _log_ratio(high, close), "bp", "the bar's high against its close"),
+        Feature("vwap_gap", vwap_gap, "bp", "close against the bar's volume weighted price"),
+    ]
+
+
+def _flow(bar: int) -> list[Feature]:
+    """The target's flow and pace: who buys, how often, how dear."""
+    six, n = span_text(bar * 6), column("n")
+    intensity = n.over(six, "sum") / (6 * bar / 1e9)
+    return [
+        Feature("imbalance_1", _imbalance(0), "share", "buys minus sells over all volume, last bar"),
+        Feature("imbalance_6", _imbalance(0, six), "share", f"the same over {six}"),
+        Feature("trades_1", (n + 1).log(), "log count", "log of one plus the trades of the bar"),
+        Feature("intensity_6", intensity, "1/s", f"trades a second over {six}"),
+        Feature("quiet", (column("age_s") + 1).log(), "log s", "log of one plus the seconds since the last trade"),
+        Feature("spread", column("spread_bp").clip(LIMIT_BP), "bp", "best ask against best bid, 0 without quotes"),
+    ]
+
+
+def _other(s: int, symbol: str, bar: int) -> list[Feature]:
+    """The same moment seen in another symbol, and how far it has run ahead."""
+    six, thirty = span_text(bar * 6), span_text(bar * 30)
+    r, own, name = _return(s), _return(0), symbol.replace("/", "-").split("-")[0].lower()
+    declared = [
+        ("return_1", r, "bp", "return of the bar that just closed"),
+        ("return_1_lag_1", r.lag(1), "bp", "return of the bar before"),
+        ("return_6", r.over(six, "sum"), "bp", f"return over {six}"),
+        ("imbalance_1", _imbalance(s), "share", "buys minus sells over all volume, last bar"),
+        ("imbalance_6", _imbalance(s, six), "share", f"the same over {six}"),
+        ("lead_1", r - own, "bp", "its last return minus the target's"),
+        ("lead_6", r.over(six, "sum") - own.over(six, "sum"), "bp", f"its return over {six} minus the target's"),
+        (
+            "lead_30",
+            r.over(thirty, "sum") - own.over(thirty, "sum"),
+            "bp",
+            f"its return over {thirty} minus the target's",
+        ),
+        ("from_high", _log_ratio(_at("high", s), _at("close", s)), "bp", "the bar's high against its close"),
+        ("volatility_6", r.over(six, "std"), "bp", f"standard deviation of bar returns over {six}"),
+    ]
+    return [Feature(f"{name}_{what}", formula, unit, f"{symbol}: {words}") for what, formula, unit, words in declared]

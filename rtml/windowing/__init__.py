@@ -1,1 +1,0 @@
-"""What a feature set is made of: formulas, their programs, windows of keys."""

@@ -1,0 +1,90 @@
+"""The main job on real recordings: every file of trades or prices, and the whole of it on one of them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rtml.evaluation.dataset import build
+from rtml.metrics import metrics
+from rtml.models import catalogue as zoo
+from rtml.sources.catalogue import open_source
+from rtml.sources.ingest import ingest
+from rtml.store.event_log import EventLog
+from rtml.training.learner import Learner
+from rtml.training.run_config import PART, Recipe
+
+ROOT = Path(__file__).parents[2]
+CRYPTO = ROOT.parent / "shared" / "data" / "crypto"
+HUOBI = [CRYPTO / f"huobi_{symbol}_push_2018-04-16.parquet" for symbol in ("ethusdt", "btcusdt")]
+FILES = sorted(CRYPTO.glob("*.parquet"))
+recorded = pytest.mark.skipif(not FILES, reason="the recordings are not in a user's clone")
+
+
+def dataset(source, folder, **how):
+    opened = open_source(source, **how)
+    with EventLog(folder / "events.db") as log:
+        ingest(opened, log, PART)
+        bar = "1m" if "_1m_" in source else "10s"
+        recipe = Recipe("crypto", opened.symbols, opened.name, bar=bar, horizon=bar)
+        return build(log, PART, recipe.flow(learning=False))
+
+
+@recorded
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_recording_gives_questions_answers_and_predictions(path, tmp_path):
+    data = dataset(str(path), tmp_path)
+    q = data.of("return")
+    learner = Learner(zoo.build("rls"), q.names)
+    predictions = learner.replay(q)
+    assert len(q) >= 30 and np.isfinite(predictions).all() and np.isfinite(q.X).all()
+    assert metrics.coverage(q.y) > 0.9
+    assert learner.answered == np.isfinite(q.y).sum() and learner.open == 0
+    assert metrics.r2_zero(q.y, predictions) > -0.5, "the champion diverges on a real market"
+
+
+@recorded
+def test_the_champion_predicts_eth_with_btc_beside_it(tmp_path):
+    q = dataset(",".join(map(str, HUOBI)), tmp_path).of("return")
+    predictions = Learner(zoo.build("rls"), q.names).replay(q)
+    half = len(q) // 2
+    y, p = q.y[half:], predictions[half:]
+    assert metrics.r2_zero(y, p) >= 0.095
+    assert metrics.auc(metrics.sign_labels(y), p) >= 0.63
+    shifted = np.roll(p, 1)
+    assert metrics.r2_zero(y[1:], shifted[1:]) < 0.01, "a prediction one bar late must be worth nothing"
+
+
+@recorded
+def test_the_main_job_runs_on_recorded_trades(tmp_path):
+    source = str(CRYPTO / "coinbase_btcusd_trades_2023-09-05_h16.parquet")
+    command = [sys.executable, "-m", "rtml.pipeline", "run", "--run", "recorded", "-p", f"SOURCE={source}"]
+    more = ["-p", "SERVE_SECONDS=2", "-p", "REQUESTS=300"]
+    home = os.environ | {"RTML_HOME": str(tmp_path)}
+    done = subprocess.run(command + more, cwd=ROOT, env=home, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = tmp_path / "runs" / "recorded"
+    found = json.loads((run / "metrics.json").read_text())
+    assert found["01_ingest"]["ingest"]["received"] == 5882
+    assert found["03_backtest_progressive_eval"]["champion"]["answered"] > 300
+    assert found["04_online_train"]["online"]["asked"] > 60
+    assert found["05_serve"]["served"]["failed"] == 0
+    assert json.loads((run / "status.json").read_text())["state"] == "done"
+    assert (tmp_path / "runs" / "latest").resolve() == run.resolve()
+    assert (run / "report.html").stat().st_size < 3_000_000
+
+
+def test_the_five_notebooks_run_for_fraud_too(tmp_path):
+    command = [sys.executable, "-m", "rtml.pipeline", "run", "--run", "cards", "--profile", "fraud-small"]
+    home = os.environ | {"RTML_HOME": str(tmp_path)}
+    done = subprocess.run(command, cwd=ROOT, env=home, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = tmp_path / "runs" / "cards"
+    assert len(list((run / "notebooks").glob("*.ipynb"))) == 5
+    assert json.loads((run / "recipe.json").read_text())["use_case"] == "fraud"
+    assert json.loads((run / "status.json").read_text())["state"] == "done"
+    assert (run / "report.html").stat().st_size < 3_000_000

@@ -1,0 +1,170 @@
+"""The notebooks keep the house rules, and their stored outputs are those of a fresh run."""
+
+import ast
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from browser import CHROMIUM, Browser
+from lab import lab
+
+from rtml.pipeline.parameters import declared, tagged
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+STEPS = ["01_ingest", "02_features", "03_backtest_progressive_eval", "04_online_train", "05_serve"]
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Try, ast.TryStar)
+KEPT_METADATA = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+                 "language_info": {"name": "python"}}  # fmt: skip
+
+pytestmark = pytest.mark.skipif(not NOTEBOOKS, reason="there are no notebooks yet")
+FRAUD = sorted((ROOT / "notebooks/fraud").glob("*.ipynb"))
+each_notebook = pytest.mark.parametrize("path", [*NOTEBOOKS, *FRAUD], ids=lambda p: f"{p.parent.name}/{p.stem}")
+
+
+def read(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def code_cells(path):
+    return [cell for cell in read(path)["cells"] if cell["cell_type"] == "code"]
+
+
+def source(cell):
+    return "".join(cell["source"])
+
+
+def test_there_are_the_five_in_sequence():
+    assert [path.stem for path in NOTEBOOKS] == [path.stem for path in FRAUD] == STEPS
+
+
+@each_notebook
+def test_it_opens_with_its_question_its_imports_and_its_parameters(path):
+    first, imports, parameters, opened = read(path)["cells"][:4]
+    assert re.match(r"# \d · \w+", source(first)), "the first cell is '# 3 · Backtest' and the question it answers"
+    assert all(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.parse(source(imports)).body)
+    assert tagged(parameters)
+    assert "open_run(RUN_DIR" in source(opened) and f'notebook="{path.stem}"' in source(opened)
+
+
+@each_notebook
+def test_parameters_are_typed_literals_with_a_meaning_and_all_of_them_are_recorded(path):
+    parameters = declared(path)
+    assert parameters["RUN_DIR"].default == ("runs/fraud" if path in FRAUD else "runs/dev")
+    used = " ".join(source(cell) for cell in code_cells(path) if not tagged(cell))
+    assert not [name for name in parameters if not re.search(rf"\b{name}\b", used)], "declared, but never used"
+
+
+def test_a_parameter_of_two_notebooks_has_one_type_and_one_default():
+    met = {}
+    for path in NOTEBOOKS:
+        for name, parameter in declared(path).items():
+            kind = (parameter.type, parameter.default)
+            assert met.setdefault(name, kind) == kind, f"{name} of {path.stem} differs from an earlier one"
+
+
+@each_notebook
+def test_cells_are_short_and_define_nothing(path):
+    for cell in code_cells(path):
+        text = source(cell)
+        only_imports = all(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.parse(text).body)
+        assert text.count("\n") < (25 if only_imports else 15), f"more than 15 lines: {text[:80]}"
+        assert not re.search(r"^\s*[!%]", text, re.MULTILINE), f"a magic or a shell command: {text[:80]}"
+        nodes = list(ast.walk(ast.parse(text)))
+        assert not [n for n in nodes if isinstance(n, DEFINITIONS)], f"a definition or a try: {text[:80]}"
+        assert not re.search(r"sys\.path|warnings\.(filter|simple)|asyncio\.run|uvicorn\.run|nest_asyncio", text), text[
+            :80
+        ]
+
+
+@each_notebook
+def test_it_checks_what_it_claims(path):
+    assert any(isinstance(n, ast.Assert) for cell in code_cells(path) for n in ast.walk(ast.parse(source(cell))))
+
+
+@each_notebook
+def test_it_is_stored_with_the_outputs_of_a_whole_run(path):
+    counts = [cell["execution_count"] for cell in code_cells(path)]
+    assert counts == list(range(1, len(counts) + 1)), "make notebooks stores them; nbval skips a cell without a number"
+    outputs = [output for cell in code_cells(path) for output in cell["outputs"]]
+    assert not [o for o in outputs if o["output_type"] == "error"]
+    assert not [o["text"] for o in outputs if o.get("name") == "stderr"], "a warning or a progress bar is stored"
+    assert any("image/png" in o.get("data", {}) for o in outputs), "a notebook without a figure"
+
+
+@each_notebook
+def test_it_holds_nothing_of_the_machine_it_ran_on(path):
+    book = read(path)
+    assert book["metadata"] == KEPT_METADATA
+    assert all(cell["metadata"].keys() <= {"tags"} for cell in book["cells"])
+    texts = json.dumps([output for cell in code_cells(path) for output in cell["outputs"] if "data" not in output])
+    texts += json.dumps([
+        {kind: text for kind, text in output["data"].items() if not kind.startswith("image/")}
+        for cell in code_cells(path) for output in cell["outputs"] if "data" in output
+    ])  # fmt: skip
+    found = re.search(r"/(home|root|tmp|Users|opt|usr|var)/[^\s\"]*|0x[0-9a-f]{8,}", texts)
+    assert not found, f"{found[0]} is of one machine: print less, or relative to the run"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """Where the runs of this file are."""
+    return tmp_path_factory.mktemp("home")
+
+
+def test_stored_outputs_are_those_of_a_fresh_run(home):
+    command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "--nbval-cell-timeout=120", "-x", "-q"]
+    clean = [
+        "-p",
+        "no:xdist",
+        "-p",
+        "no:cacheprovider",
+        "-o",
+        "addopts=",
+        "-o",
+        "filterwarnings=default",
+        "--no-header",
+    ]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "JPY_"))}
+    environment |= {"RTML_HOME": str(home), "RTML_QUIET": "1"}
+    done = subprocess.run(
+        [*command, *clean, *map(str, NOTEBOOKS)], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    cells = sum(len(code_cells(path)) for path in NOTEBOOKS)
+    assert f"{cells} passed" in done.stdout, f"{cells} cells, but {done.stdout.splitlines()[-1]}"
+
+
+CONNECTED = """
+document.querySelector('.jp-Dialog .jp-mod-accept')?.click(),
+document.querySelector('.jp-Toolbar-kernelName').textContent.includes('Python 3')
+&& !document.querySelector('.jp-Dialog')
+&& document.querySelector('.jp-Notebook-ExecutionIndicator[data-status=idle]')
+"""  # JupyterLab may ask which kernel to take
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+def test_notebook_05_runs_in_jupyterlab_and_shows_the_live_page(home, tmp_path):
+    if not (home / "runs/dev/training.db").exists():
+        pytest.skip("the run of the test above is wanted")
+    shutil.copy(NOTEBOOKS[4], tmp_path)
+    with lab(tmp_path, home) as url, Browser(tmp_path / "chromium") as browser:
+        browser.open(f"{url}/lab/tree/{NOTEBOOKS[4].name}?reset", height=1000)
+        browser.wait(CONNECTED)
+        browser.value("window.jupyterapp.commands.execute('notebook:run-all-cells').then(() => 1)")
+        browser.wait("document.querySelector('.jp-OutputArea iframe')")
+        page = browser.frame("document.getElementById('candles')")
+        page("document.getElementById('candles').dataset.bars > 20")
+        browser.wait("document.querySelector('.jp-Notebook-ExecutionIndicator[data-status=idle]')")
+        browser.wait("![...document.querySelectorAll('.jp-InputPrompt')].some(p => p.textContent.includes('*'))")
+        assert browser.value("document.querySelectorAll('.jp-OutputArea [data-mime-type*=error]').length") == 0
+        page("document.getElementById('notice').textContent.includes('over')")
+        browser.value("document.querySelector('iframe').scrollIntoView()")
+        (tmp_path / "page.png").write_bytes(browser.screenshot())
+        here = ("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")
+        assert not [address for address in browser.asked() if not address.startswith(here)]

@@ -1,0 +1,157 @@
+"""Metrics of rare labels equal their definitions by brute force, and their intervals hold what they promise."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from rtml.metrics import metrics
+from rtml.metrics import rare_class as imbalance
+
+DAY = 86_400 * 10**9
+
+
+@st.composite
+def scored(draw):
+    """Labels with gaps, and predictions with many ties."""
+    n = draw(st.integers(1, 40))
+    y = draw(st.lists(st.sampled_from([0.0, 1.0, np.nan]), min_size=n, max_size=n))
+    p = draw(st.lists(st.integers(0, 6), min_size=n, max_size=n))
+    return np.array(y), np.array(p) / 6
+
+
+def fraud_like(days=40, a_day=200, seed=0, skill=2.0):
+    rng = np.random.default_rng(seed)
+    n = days * a_day
+    y = (rng.random(n) < 0.02).astype(float)
+    return y, rng.normal(0, 1, n) + skill * y, np.arange(n) * (DAY // a_day)
+
+
+@given(scored())
+def test_average_precision_is_the_mean_precision_over_the_ones(data):
+    y, p = data
+    y, p = y[~np.isnan(y)], p[~np.isnan(y)]
+    each = [y[p >= own].mean() for own in p[y == 1]]  # precision of all that score at least as high, ties together
+    expected = np.mean(each) if each else np.nan
+    assert imbalance.average_precision(*data) == pytest.approx(expected, nan_ok=True)
+
+
+@given(scored(), st.sampled_from([0.0, 0.01, 0.2, 0.5, 1.0]))
+def test_recall_is_that_of_the_best_threshold_allowed(data, allowed):
+    y, p = data[0][~np.isnan(data[0])], data[1][~np.isnan(data[0])]
+    expected = np.nan
+    if 0 < y.sum() < len(y):
+        levels = [np.inf, *np.unique(p)]
+        expected = max((p[y == 1] >= t).mean() for t in levels if (p[y == 0] >= t).mean() <= allowed)
+    assert imbalance.recall_at(*data, allowed) == pytest.approx(expected, nan_ok=True)
+
+
+@given(scored())
+def test_the_area_is_that_of_the_ranks(data):
+    at = np.arange(len(data[0])) * DAY // 3
+    value, low, high = imbalance.interval("auc", *data, at, draws=20)
+    assert value == pytest.approx(metrics.auc(*data), nan_ok=True)
+    assert np.isnan(value) or low <= high
+
+
+@given(scored(), st.integers(1, 5), st.integers(1, 9))
+def test_alerts_of_a_day_are_its_most_suspicious(data, alerts, a_day):
+    at = np.arange(len(data[0])) * (DAY // a_day)
+    known = ~np.isnan(data[0])
+    found = imbalance.alerts_by_day(*data, at, alerts)
+    for day, row in zip(np.unique(at[known] // DAY), found.itertuples(), strict=True):
+        here = np.flatnonzero(known & (at // DAY == day))
+        best = sorted(here, key=lambda i: (-data[1][i], i))[:alerts]
+        assert (row.alerts, row.hits) == (len(best), data[0][best].sum())
+        assert row.found == pytest.approx(data[0][best].sum() / max(data[0][here].sum(), 1)) or np.isnan(row.found)
+    expected = found["precision"].mean() if len(found) else np.nan
+    assert imbalance.precision_at_alerts(*data, at, alerts) == pytest.approx(expected, nan_ok=True)
+
+
+def test_a_cost_curve_charges_what_is_missed_and_what_is_looked_at():
+    y, p, _ = fraud_like(2)
+    amount = np.random.default_rng(1).integers(1, 500, len(y)).astype(float)
+    curve = imbalance.cost_curve(y, p, amount, alert=3.0, points=50)
+    for row in curve.itertuples():
+        alarmed = p >= row.threshold
+        assert row.alerts == alarmed.sum() and row.caught == y[alarmed].sum()
+        assert row.cost == pytest.approx((amount * y)[~alarmed].sum() + 3.0 * alarmed.sum())
+    by_hand = min((amount * y)[p < t].sum() + 3.0 * (p >= t).sum() for t in [np.inf, *p])
+    assert curve["cost"].min() == pytest.approx(by_hand) and 50 <= len(curve) <= 51
+
+
+def test_delong_is_the_variance_of_its_components():
+    y, p, _ = fraud_like(3)
+    p = p.round(1)
+    ones, zeros = p[y == 1], p[y == 0]
+    wins = (ones[:, None] > zeros).astype(float) + 0.5 * (ones[:, None] == zeros)
+    spread = np.sqrt(wins.mean(1).var(ddof=1) / len(ones) + wins.mean(0).var(ddof=1) / len(zeros))
+    area, low, high = imbalance.auc_interval(y, p)
+    u = stats.mannwhitneyu(ones, zeros).statistic
+    assert area == pytest.approx(u / (len(ones) * len(zeros)))
+    assert (high - low) / 2 == pytest.approx(stats.norm.ppf(0.975) * spread)
+
+
+def test_an_interval_over_days_is_that_of_days_written_out():
+    y, p, at = fraud_like(12, 50)
+    got = imbalance.interval("average_precision", y, p, at, draws=60, seed=3)
+    rng, day, drawn = np.random.default_rng(3), at // DAY, []
+    for count in rng.multinomial(12, np.full(12, 1 / 12), size=60):
+        rows = np.concatenate([np.flatnonzero(day == d) for d in range(12) for _ in range(count[d])])
+        drawn.append(imbalance.average_precision(y[rows], p[rows]))
+    assert got[0] == pytest.approx(imbalance.average_precision(y, p))
+    assert got[1:] == pytest.approx(np.nanquantile(drawn, [0.025, 0.975]))
+
+
+def test_an_interval_holds_the_truth_and_days_that_differ_make_it_wide():
+    truth = stats.norm.cdf(2.0 / np.sqrt(2))
+    held = [imbalance.interval("auc", *fraud_like(seed=seed)[:2], fraud_like()[2], draws=60) for seed in range(20)]
+    assert np.mean([low <= truth <= high for _, low, high in held]) >= 0.85
+    y, p, at = fraud_like()
+    turned = np.where((at // DAY) % 2 == 0, p, p - 4 * y)  # every other day the model is wrong
+    _, low, high = imbalance.interval("auc", y, turned, at)
+    _, near, far = imbalance.auc_interval(y, turned)
+    assert high - low > 1.1 * (far - near)
+
+
+def test_a_difference_is_paired():
+    y, p, at = fraud_like()
+    worse = p + np.random.default_rng(5).normal(0, 0.3, len(p))
+    gain, low, high = imbalance.difference("auc", y, p, worse, at)
+    alone = imbalance.interval("auc", y, p, at)
+    assert 0 < low < gain < high and high - low < 0.7 * (alone[2] - alone[1])
+    assert imbalance.difference("auc", y, p, p, at) == (0.0, 0.0, 0.0)
+
+
+def test_a_table_has_a_row_a_model():
+    y, p, at = fraud_like(5)
+    frame = imbalance.table(y, {"good": p, "none": np.zeros(len(y))}, at, alerts=10, draws=20)
+    assert frame.loc["none", "auc"] == 0.5 and frame.loc["none", "average_precision"] == pytest.approx(y.mean())
+    assert frame.loc["good", "recall_at_1pct"] > 0.1 and (frame["auc_low"] <= frame["auc"]).all()
+    assert frame.loc["good", "precision_at_alerts"] > frame.loc["none", "precision_at_alerts"]
+
+
+def test_rivers_area_is_wrong_where_one_in_a_hundred_is_one():
+    from river import metrics as theirs
+
+    y, _, _ = fraud_like(40, 250, skill=0.0)
+    p = np.where(y == 1, 0.02, 0.01) + np.random.default_rng(0).normal(0, 0.004, len(y)).clip(-0.009, 0.009)
+    area = theirs.ROCAUC()
+    for label, score in zip(y.astype(bool).tolist(), p.tolist(), strict=True):
+        area.update(label, {True: score, False: 1 - score})
+    assert area.get() < 0.6 < 0.9 < metrics.auc(y, p)
+
+
+def test_what_cannot_be_scored_is_said():
+    with pytest.raises(ValueError, match="labels must be 0 or 1"):
+        imbalance.average_precision([2.0], [0.1])
+    with pytest.raises(ValueError, match=r"share of false alarms lies between 0 and 1, got 1\.5"):
+        imbalance.recall_at([1.0], [0.1], 1.5)
+    with pytest.raises(ValueError, match="alerts a day must be at least one, got 0"):
+        imbalance.alerts_by_day([1.0], [0.1], [0], 0)
+    with pytest.raises(LookupError, match="no interval of 'f1'; there are: auc, average_precision, recall_at_1pct"):
+        imbalance.interval("f1", [1.0], [0.1], [0])
+    with pytest.raises(ValueError, match="a cost curve needs labels, and costs that are not negative, got 1 and -1"):
+        imbalance.cost_curve([1.0], [0.1], 5.0, -1.0)
+    assert np.isnan(imbalance.average_precision([np.nan], [0.1])) and np.isnan(imbalance.recall_at([], []))

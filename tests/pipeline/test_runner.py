@@ -1,0 +1,194 @@
+"""The runner checks everything first, runs in sequence, stops where a notebook fails and says where."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from rtml.core.run_folder import MARK
+from rtml.pipeline import interpreter
+from rtml.pipeline import runner as pipeline
+from rtml.pipeline.parameters import chosen, declared
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+FIRST = """
+run = open_run(RUN_DIR, notebook="01_ingest", SEED=SEED)
+run.path("events.txt").write_text(str(SEED))
+run.record("metrics", seed=SEED)
+""".strip()
+SECOND = """
+run = open_run(RUN_DIR, notebook="02_features", SEED=SEED, FAIL=FAIL)
+run.record("metrics", seed_of_01=int(run.need("events.txt", made_by="01_ingest").read_text()))
+assert not FAIL, "no feature was computed: run 01_ingest with a longer stream"
+""".strip()
+
+
+def write(folder, name, parameters, cell):
+    v4 = nbformat.v4
+    book = v4.new_notebook(
+        metadata={"kernelspec": {"name": "no-such-kernel", "display_name": "x", "language": "python"}}
+    )
+    tagged = v4.new_code_cell("\n".join(parameters), metadata={"tags": ["parameters"]})
+    head = [
+        v4.new_markdown_cell(f"# {name[1]} · Small\n\nDoes it run?"),
+        v4.new_code_cell("from rtml.core.run_folder import open_run"),
+    ]
+    book.cells = [*head, tagged, v4.new_code_cell(cell)]
+    nbformat.write(book, folder / f"{name}.ipynb")
+
+
+@pytest.fixture(scope="module")
+def books(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("notebooks")
+    common = ['RUN_DIR: str = "runs/dev"  # where this run reads and writes', "SEED: int = 7  # random seed"]
+    write(folder, "01_ingest", common, FIRST)
+    write(folder, "02_features", [*common, "FAIL: bool = False  # stop on purpose"], SECOND)
+    return folder
+
+
+@pytest.fixture
+def at_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("RTML_HOME", str(tmp_path))
+    monkeypatch.setattr(interpreter, "WARM", ("fractions",))  # these small notebooks need no pandas
+    return tmp_path
+
+
+def run(books, *arguments):
+    return pipeline.main(["--notebooks", str(books), "run", *arguments])
+
+
+def read(folder, name):
+    return json.loads((folder / name).read_text())
+
+
+def test_a_run_goes_through_fails_with_a_sentence_and_starts_clean(books, at_home, capsys):
+    folder = at_home / "runs/mine"
+    assert run(books, "--run", "mine", "-p", "SEED=3") == 0
+    assert read(folder, "metrics.json") == {
+        "01_ingest": {"metrics": {"seed": 3}},
+        "02_features": {"metrics": {"seed_of_01": 3}},
+    }
+    status = read(folder, "status.json")
+    assert (status["state"], status["given"]) == ("done", {"SEED": "3"})
+    assert {step["state"] for step in status["notebooks"].values()} == {"done"}
+    assert (at_home / "runs/latest").resolve() == folder
+    for left in (folder / "left.bin", folder / "notebooks/06_older.ipynb"):
+        left.write_bytes(b"over")
+
+    assert run(books, "--run", "mine", "-p", "FAIL=true") == 1
+    sentence = "AssertionError: no feature was computed: run 01_ingest with a longer stream"
+    assert (
+        f"02_features failed: {sentence}\nsee cell [4] of runs/mine/notebooks/02_features.ipynb"
+        in capsys.readouterr().err
+    )
+    status = read(folder, "status.json")
+    assert status["state"] == "failed"
+    assert {k: status["notebooks"]["02_features"][k] for k in ("state", "cell", "error")} == {
+        "state": "failed", "cell": 4, "error": sentence,
+    }  # fmt: skip
+    assert not (folder / "left.bin").exists() and not (folder / "notebooks/06_older.ipynb").exists()
+    assert sentence in (folder / "report.html").read_text()
+
+
+def test_one_notebook_runs_by_its_number_and_says_what_it_lacks(books, at_home, capsys):
+    assert run(books, "--run", "dev", "--only", "02") == 1
+    assert "runs/dev/events.txt is missing: run 01_ingest first (make run-01)" in capsys.readouterr().err
+    assert list(read(at_home / "runs/dev", "status.json")["notebooks"]) == ["02_features"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["-p", "SEEED=3"], "nothing was run: no notebook to be run has a parameter 'SEEED' (did you mean SEED?)"),
+        (["-p", "SEED=x"], "nothing was run: SEED must be int, got 'x': random seed; its default is 7"),
+        (["-p", "SEED"], "nothing was run: a parameter is given as KEY=VALUE, got 'SEED'"),
+        (["-p", "RUN_DIR=x"], "nothing was run: RUN_DIR follows from the run, got 'x'"),
+        (["--only", "07"], "nothing was run: no notebook '07' in"),
+        (["--profile", "huge"], "nothing was run: no profile 'huge' in profiles.yml; there are: demo"),
+        (["--run", "../up"], "nothing was run: a run is a name such as 'dev' or a folder"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_touched(books, at_home, capsys, arguments, sentence):
+    assert run(books, *arguments) == 2
+    assert sentence in capsys.readouterr().err
+    assert not (at_home / "runs").exists()
+
+
+def test_a_second_pipeline_keeps_out_of_a_folder_at_work(books, at_home, capsys):
+    (at_home / "runs/dev").mkdir(parents=True)
+    (at_home / "runs/dev" / MARK).touch()
+    with pipeline.alone(at_home / "runs/dev"):
+        assert run(books, "--run", "dev") == 2
+    assert "another pipeline is at work in runs/dev" in capsys.readouterr().err
+
+
+def test_a_dead_kernel_and_a_polite_kill_leave_a_status(tmp_path):
+    parameters = ['RUN_DIR: str = "runs/dev"  # where this run reads and writes']
+    for name, cell, state in (
+        ("01_dies", "import os; os._exit(9)", "failed"),
+        ("01_waits", "import time; time.sleep(60)", "interrupted"),
+    ):
+        books = tmp_path / name
+        books.mkdir()
+        write(books, name, parameters, cell)
+        command = [sys.executable, "-m", "rtml.pipeline", "--notebooks", str(books), "run", "--run", name]
+        started = subprocess.Popen(
+            command, env=os.environ | {"RTML_HOME": str(tmp_path)}, stderr=subprocess.PIPE, text=True
+        )
+        while state == "interrupted" and not at_work(tmp_path / "runs" / name / "notebooks" / f"{name}.ipynb"):
+            time.sleep(0.1)
+        if state == "interrupted":
+            started.send_signal(signal.SIGTERM)
+        error = started.communicate(timeout=60)[1]
+        assert started.returncode == 1, error
+        step = read(tmp_path / "runs" / name, "status.json")["notebooks"][name]
+        assert step["state"] == state, (step, error)
+        assert state != "failed" or "the kernel died" in step["error"], step
+
+
+def at_work(copy):
+    """Whether the last cell of an executed copy has been started."""
+    return copy.exists() and '"status": "running"' in copy.read_text()[-3000:]
+
+
+def test_storing_in_place_keeps_outputs_and_nothing_of_the_machine(books, at_home, tmp_path):
+    folder = tmp_path / "books"
+    folder.mkdir()
+    write(folder, "01_ingest", ['RUN_DIR: str = "runs/dev"  # where', "SEED: int = 7  # random seed"], FIRST)
+    assert pipeline.main(["--notebooks", str(folder), "store"]) == 0
+    first = (folder / "01_ingest.ipynb").read_text()
+    assert [c["execution_count"] for c in json.loads(first)["cells"] if c["cell_type"] == "code"] == [1, 2, 3]
+    assert "{'seed': 7}" in first
+    assert not re.search(r"papermill|20\d\d-\d\d-\d\d|/tmp|duration", first)
+    assert [path.name for path in folder.iterdir()] == ["01_ingest.ipynb"]
+
+
+@pytest.mark.skipif(not list(NOTEBOOKS.glob("*.ipynb")), reason="there are no notebooks yet")
+@pytest.mark.parametrize("name", yaml.safe_load((NOTEBOOKS.parent / "profiles.yml").read_text()))
+def test_every_profile_fits_the_notebooks(name):
+    values = dict(pipeline.profile(name))
+    folder = pipeline.folder_of(NOTEBOOKS, "none", {}, values)
+    chosen({path.stem: declared(path) for path in pipeline.steps(folder)}, values, {})
+
+
+def test_a_use_case_has_notebooks_of_its_own_and_a_run_remembers_which(tmp_path):
+    books, home = tmp_path / "notebooks", tmp_path / "runs" / "a"
+    (books / "fraud").mkdir(parents=True)
+    home.mkdir(parents=True)
+    assert pipeline.folder_of(books, str(home), {}, {}) == books
+    assert pipeline.folder_of(books, str(home), {}, {"USE_CASE": "fraud"}) == books / "fraud"
+    given = {"USE_CASE": "fraud", "SEED": "1"}
+    assert pipeline.folder_of(books, str(home), given, {}) == books / "fraud" and given == {"SEED": "1"}
+    (home / "recipe.json").write_text('{"use_case": "fraud"}')
+    assert pipeline.folder_of(books, str(home), {}, {}, only="03") == books / "fraud"
+    assert pipeline.folder_of(books, str(home), {}, {}) == books
+    assert pipeline.folder_of(books, str(home), given := {"USE_CASE": "crypto"}, {}, only="03") == books
+    assert given == {"USE_CASE": "crypto"}, "the notebooks at the top ask for it themselves"

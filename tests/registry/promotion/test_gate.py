@@ -1,0 +1,284 @@
+"""The gate as the trainer drives it: on a market whose law turns around, killed, cut, overruled."""
+
+import random
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from workers import Workers
+
+from rtml.core.callbacks import frame
+from rtml.core.clock import Clock, span
+from rtml.core.state import dumps, loads
+from rtml.models.compiled import restore
+from rtml.registry.promotion.gate import gate
+from rtml.registry.promotion.rules import Rules
+from rtml.registry.registry import Registry
+from rtml.sources.ingest import ingest
+from rtml.sources.synthetic.market import Synthetic
+from rtml.store.checkpoint_store import Reading
+from rtml.store.event_log import EventLog
+from rtml.training.run_config import PART, Recipe
+from rtml.training.trainer import Trainer
+
+MODELS = {"return": "rls", "sign": "logistic"}
+QUICK = Rules(patience=300, watch=200)
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory):
+    """Five hours of a market whose law turns around half way, and its recipe."""
+    folder, source = tmp_path_factory.mktemp("market"), Synthetic(hours=5.0, drift="sudden")
+    with EventLog(folder / "events.db") as log:
+        ingest(source, log, PART)
+    Recipe("crypto", source.symbols, source.name, models=MODELS).write(folder / "recipe.json")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(market, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    train(market, folder)
+    return folder
+
+
+def train(market, folder, chunk=5000, until=None, rules=QUICK, every="15m"):
+    """Train a market in a folder of its own; runs in a worker too."""
+    folder, recipe = Path(folder), Recipe.read(Path(market) / "recipe.json")
+    with EventLog(Path(market) / "events.db") as log:
+        registry = Registry(folder / "registry")
+        places = (log, PART, folder / "training.db", registry, "eth", span(every))
+        trainer = Trainer(recipe.flow(), *places, publish=rules, chunk=chunk)
+        trainer.run(until)
+        trainer.close()
+        registry.close()
+
+
+def result(folder):
+    reading, registry = Reading(folder / "training.db"), Registry(folder / "registry")
+    said = frame(row[1:] for row in reading.happenings())
+    reading.close()
+    registry.close()
+    return said, registry.ledger("eth")
+
+
+def texts(folder):
+    return [table.to_csv() for table in result(folder)]
+
+
+def test_a_champion_that_went_stale_is_replaced_and_every_decision_is_explained(whole):
+    said, ledger = result(whole)
+    turned = said["at"].iloc[0].floor("h") + pd.Timedelta("2h30m")
+    after = ledger[(ledger["at"] > turned) & (ledger["action"] == "promote")]
+    assert len(after) and after["at"].iloc[0] < turned + pd.Timedelta("2h")
+    assert ledger["why"].iloc[0] == "first version: nothing served before" and set(ledger["by"]) == {"gate"}
+    won = ledger[ledger["contest"].notna() & (ledger["action"] == "promote")]
+    assert (won["evidence"] >= won["needed"]).all() and (won["gain"] > 0).all()
+    assert (
+        won["why"]
+        .str.fullmatch(
+            r"eth@\d+ loses [\d.]+% less than eth@\d+ on the same [\d,]+ questions \(evidence .* : 1, .* : 1 needed\); "
+            r"all guards hold"
+        )
+        .all()
+    )
+    assert said.loc[said["kind"].isin(["given up", "refused"]), "why"].str.contains("on the same").all()
+
+
+@pytest.mark.parametrize("chunk", [777, 20_000])
+def test_any_chunk_gives_the_same_decisions(market, tmp_path, whole, chunk):
+    train(market, tmp_path, chunk)
+    assert texts(tmp_path) == texts(whole)
+
+
+def test_killed_at_any_moment_it_decides_the_same(market, tmp_path, whole):
+    chance = random.Random(7)
+    with Workers(__file__) as workers:
+        for _ in range(4):
+            worker = workers.start("train", str(market), str(tmp_path))
+            time.sleep(chance.uniform(0.15, 0.6))
+            assert workers.kill(worker) in (0, -signal.SIGKILL)
+        assert workers.run("train", str(market), str(tmp_path)) == 0
+    assert texts(tmp_path) == texts(whole)
+
+
+def test_what_was_entered_before_a_crash_is_not_entered_again(market, tmp_path, whole):
+    """As if killed between an entry in the ledger and the commit: the training starts over, the ledger is there."""
+    train(market, tmp_path)
+    for name in ("training.db", "training.db-wal", "training.db-shm"):
+        (tmp_path / name).unlink(missing_ok=True)
+    registry = Registry(tmp_path / "registry")
+    fresh = Recipe.read(market / "recipe.json").flow()
+    with EventLog(market / "events.db") as log:
+        places = (log, PART, tmp_path / "training.db", registry, "eth", span("15m"))
+        watcher = gate(QUICK, registry, "eth", fresh, span("15m"))
+        watcher.load(watcher.state | {"seen": 0, "champion": ""})
+        trainer = Trainer(fresh, *places, publish="never", watchers=[_Renamed(watcher)])
+        trainer.run()
+        trainer.close()
+    assert registry.ledger("eth").to_csv() == texts(whole)[1]
+
+
+class _Renamed:
+    """The gate beside another one that promotes nothing."""
+
+    name = "shadowed"
+
+    def __init__(self, inner):
+        self.push, self.saved, self.load, self._inner = inner.push, inner.saved, inner.load, inner
+
+    @property
+    def state(self):
+        return self._inner.state
+
+
+def test_recommend_promotes_nothing_and_says_what_it_would(market, tmp_path):
+    train(market, tmp_path, rules=Rules(patience=300, watch=200, automatic=False), until=20_000)
+    registry = Registry(tmp_path / "registry")
+    assert registry.ledger("eth").empty
+    registry.promote("eth", "eth@1", "to begin with", registry.get("eth@1").at)
+    train(market, tmp_path, rules=Rules(patience=300, watch=200, automatic=False))
+    said, ledger = result(tmp_path)
+    assert ledger["by"].tolist() == ["a person"]
+    told = said[said["kind"] == "recommended"]["why"]
+    assert told.str.contains("promotion is left to a person").any()
+
+
+def test_a_persons_rollback_is_not_overridden_until_a_person_promotes(market, tmp_path):
+    train(market, tmp_path, until=25_000)
+    registry = Registry(tmp_path / "registry")
+    assert len(registry.ledger("eth")) > 1
+    back = registry.rollback("eth", "I do not trust it", registry.get("eth@champion").at, {"who": "ada"})
+    train(market, tmp_path)
+    said, ledger = result(tmp_path)
+    assert registry.champion("eth") == back and ledger["by"].iloc[-1] == "ada"
+    held = said[said["kind"] == "recommended"]["why"]
+    assert held.str.contains(r"ada rolled back \(I do not trust it\): until a person promotes").any()
+    assert (said["kind"] == "rollback by a person").sum() == 1
+    assert registry.held("eth")
+    registry.promote("eth", "eth@9", "trusted again", back.at, {"who": "ada"})
+    assert not registry.held("eth")
+
+
+def test_always_is_not_stronger_than_a_persons_rollback_either(market, tmp_path):
+    train(market, tmp_path, until=12_000, rules="always")
+    registry = Registry(tmp_path / "registry")
+    back = registry.rollback("eth", "no", registry.get("eth@champion").at)
+    train(market, tmp_path, until=20_000, rules="always")
+    assert registry.champion("eth") == back and "held" in set(result(tmp_path)[0]["kind"])
+
+
+def test_what_a_person_promotes_is_watched_and_taken_back_when_it_is_worse(market, tmp_path):
+    train(market, tmp_path, until=12_000, every="1h")
+    registry = Registry(tmp_path / "registry")
+    good, bad = registry.champion("eth"), planted(registry)
+    registry.promote("eth", bad, "looked fine to me", bad.at, {"who": "bob"})
+    train(market, tmp_path, every="1h")
+    said, ledger = result(tmp_path)
+    act = ledger[(ledger["action"] == "rollback")].iloc[0]
+    assert act["by"] == "gate" and act["number"] == good.number
+    assert act["why"].startswith(f"the mirror saw a regression: {good.name} loses ")
+    assert "rolled back" in set(said["kind"]) and "promote by a person" in set(said["kind"])
+
+
+def planted(registry):
+    """A version that predicts the wrong way round."""
+    good = registry.champion("eth")
+    state = loads(registry.load(good))
+    model = state["models"]["return"]
+    model["weights"], model["intercept"] = -3 * np.asarray(model["weights"]), -3 * model["intercept"]
+    about = dict(at=good.at + 1, features=good.features, parent=good, describe=good.describe, data=good.data)
+    return registry.save("eth", dumps(state), **about)
+
+
+class Broken:
+    """A model that fails after some questions."""
+
+    def __init__(self, inner, after, with_):
+        self._inner, self._left, self._with = inner, after, with_
+
+    def predict(self, x):
+        self._left -= 1
+        if self._left < 0:
+            if self._with is None:
+                raise RuntimeError("no such feature")
+            return self._with
+        return self._inner.predict(x)
+
+
+@pytest.mark.parametrize(("with_", "text"), [(None, "RuntimeError: no such feature"), (np.nan, "it predicts nan")])
+def test_a_candidate_that_fails_in_shadow_is_refused_and_nobody_notices(market, whole, with_, text):
+    registry = Registry(whole / "registry")
+    watcher, _, outcomes = stood(market, registry)
+    said = list(watcher.saved(registry.get("eth@3"), "every 15m"))
+    duel = watcher._contest.duel
+    first, (second, sign) = duel._sides
+    duel._sides = first, (Broken(second, 5, with_), sign)
+    for outcome in outcomes[:2]:
+        said += watcher.push(outcome)
+    refused = [happening for happening in said if happening.kind == "refused"]
+    assert refused and refused[0].detail["why"] == f"eth@3 fails in shadow: {text}"
+
+
+def stood(market, registry):
+    """A gate of its own copy of a ledger that holds eth@1, a flow, and what a market led to."""
+    flow = Recipe.read(market / "recipe.json").flow()
+    with EventLog(market / "events.db") as log:
+        rows = log.read(PART, 0, 10**6)[1]
+    watcher = gate(QUICK, registry, "eth", flow, span("15m"))
+    watcher.load(watcher.state | {"champion": registry.get("eth@1").id})
+    return watcher, flow, [flow.push(part) for part in np.array_split(rows, 20)]
+
+
+class Slow(Clock):
+    """Every look at the clock takes 30 ms."""
+
+    passed = 0
+
+    def elapsed(self):
+        self.passed += 30_000_000
+        return self.passed
+
+
+def test_a_candidate_that_is_too_slow_is_not_promoted(market, whole, tmp_path):
+    registry = Registry(tmp_path / "registry")
+    source = Registry(whole / "registry")
+    for number in (1, 3):
+        made = source.get(f"eth@{number}")
+        registry.save("eth", source.load(made), at=made.at, features=made.features, describe=made.describe)
+    registry.promote("eth", "eth@1", "first", 0)
+    watcher, _, outcomes = stood(market, registry)
+    watcher._arena._clock = Slow()
+    said = list(watcher.saved(registry.get("eth@2"), "every 15m"))
+    for outcome in outcomes:
+        said += watcher.push(outcome)
+    refused = [happening.detail["why"] for happening in said if happening.kind == "refused"]
+    assert refused and refused[0].endswith(" a prediction takes 30.0 ms, 10 are allowed")
+    assert len(registry.ledger("eth")) == 1
+
+
+def test_what_is_predicted_in_shadow_is_what_the_version_would_serve(market, whole):
+    registry = Registry(whole / "registry")
+    watcher, _, outcomes = stood(market, registry)
+    watcher.saved(registry.get("eth@3"), "every 15m")
+    duel, outcome = watcher._contest.duel, outcomes[10]
+    models = [restore(loads(registry.load(f"eth@{n}"))["models"]["return"]) for n in (1, 3)]
+    for id, moment, x in zip(outcome.id.tolist(), outcome.moment.tolist(), outcome.X, strict=True):
+        duel.ask(id, moment, x)
+    for (*_, p), x in zip(duel._open.values(), outcome.X, strict=True):
+        assert p[:, 0].tolist() == [model.predict(x) for model in models]
+
+
+def test_words_and_rules_are_checked():
+    flow = Recipe("crypto", ("A", "B"), source="synthetic").flow()
+    with pytest.raises(
+        ValueError, match="publish must be gate, recommend, always, never, rules or a callable, got 'now'"
+    ):
+        gate("now", None, "eth", flow, 1)
+    with pytest.raises(ValueError, match="alpha is a chance between 0 and 1, got 5"):
+        Rules(alpha=5)
+    with pytest.raises(ValueError, match="patience and watch must be more than 40 answers, got 30 and 1000"):
+        Rules(patience=30)

@@ -1,0 +1,72 @@
+"""A service that follows the stores of other processes: what serves can be changed, and what stands still is said."""
+
+import json
+import threading
+from dataclasses import replace
+
+import httpx
+import pytest
+from following import wait_for
+
+from rtml.pipeline.options import Wanted
+from rtml.serving.app import make_app
+from rtml.serving.endpoint import Endpoint
+from rtml.serving.follower import Follower
+from rtml.serving.live.session import Live
+from rtml.training.run_config import Recipe
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A run that an ingest and a training process have left."""
+    folder = tmp_path_factory.mktemp("follower") / "run"
+    wanted = Wanted("synthetic", speed=0.0, hours=0.5)
+    with Live(folder, wanted, every="3m", port=None, out=lambda line: None) as session:
+        session.run(threading.Event(), once=True)
+    return folder
+
+
+def status(follower: Follower) -> dict:
+    return json.loads(follower.service.stream.status) or {}
+
+
+def test_what_serves_is_changed_over_http_and_entered_in_the_ledger(folder):
+    with Follower(folder) as follower, Endpoint(make_app(follower.service, promotions=follower)) as endpoint:
+
+        def asked(what: str, **about):
+            return httpx.post(f"{endpoint.url}/{what}", json=about | {"who": "me", "why": "to see it"}, timeout=10)
+
+        def served() -> str:
+            return httpx.get(f"{endpoint.url}/predict?symbol=ETH-USD", timeout=10).json().get("version", "")
+
+        wait_for(served, "a version serves")
+        before = served()
+        assert asked("promote", version="champion@2").json() == {"serving": "champion@2"} and served() == "champion@2"
+        wait_for(lambda: status(follower).get("version") == "champion@2", "the page is told")
+        assert asked("rollback").json() == {"serving": before} and served() == before
+        ledger = follower._registry.ledger("champion").tail(2)
+        assert ledger["action"].tolist() == ["promote", "rollback"] and set(ledger["why"]) == {"me: to see it"}
+
+
+def test_without_a_training_there_is_nothing_to_promote(tmp_path):
+    with Follower(tmp_path / "run") as follower, Endpoint(make_app(follower.service, promotions=follower)) as endpoint:
+        asked = {"version": "champion@2", "who": "me", "why": "too soon"}
+        reply = httpx.post(f"{endpoint.url}/promote", json=asked, timeout=10)
+        assert reply.status_code == 404 and "there is no training in run yet" in reply.json()["error"]
+        wait_for(lambda: status(follower).get("state") == "starting", "the state")
+
+
+def test_a_market_without_news_is_said_and_the_last_version_goes_on_serving(folder):
+    recipe = Recipe.read(folder / "recipe.json")
+    replace(recipe, source="exchange:kraken:ETH-USD,BTC-USD").write(folder / "recipe.json")
+    try:
+        with Follower(folder) as follower:
+            wait_for(lambda: status(follower).get("state") == "reconnecting", "the state")  # its bars are of 2025
+            message = status(follower)["message"]
+            assert message.startswith("no bar for ") and message.endswith("are ingest and training running?")
+            assert status(follower)["alarms"] == [message] and follower.service.predict("ETH-USD").version
+    finally:
+        recipe.write(folder / "recipe.json")
+    with Follower(folder) as follower:
+        wait_for(lambda: status(follower).get("version"), "a replay serves")
+        assert status(follower)["state"] == "replay" and not status(follower)["alarms"]

@@ -1,0 +1,79 @@
+"""Bars of a live market close on time and their memory stays flat: 10,000 trades a second over 20 symbols."""
+
+import tracemalloc
+
+import numpy as np
+
+from rtml.core.clock import ManualClock
+from rtml.core.columns import TRADES
+from rtml.core.state import dumps
+from rtml.sources.exchange.dialects import Kraken
+from rtml.sources.exchange.recorder import frame
+from rtml.sources.exchange.session import Session
+from rtml.sources.exchange.timeouts import Patience
+from rtml.sources.exchange.trade import Heard, Trade
+from rtml.usecases.crypto.bars import Bars
+
+SECOND, STEP = 10**9, 50 * 10**6
+SYMBOLS = tuple(f"A{k:02d}/USD" for k in range(20))
+START = 1_700_000_000 * SECOND
+
+
+class Market:
+    """A live session on a clock that is told to move, and its bars; trades of a step come at its end."""
+
+    def __init__(self, every="1s"):
+        self.clock, self.rows, self.next = ManualClock(START), [], 1
+        markets = {symbol: {"symbol": symbol} for symbol in SYMBOLS}
+        self.session = Session(None, Kraken, markets, self.rows.extend, self.clock, Patience())
+        self.session.note("begin", {"from": 0} | {symbol: [0, START] for symbol in SYMBOLS})
+        for symbol in SYMBOLS:
+            self.session.note("level", symbol)
+        self.bars, self.closed = Bars(every, "1s", len(SYMBOLS)), []
+
+    def step(self, each: int) -> None:
+        """Let 50 ms pass in which every symbol traded ``each`` times, and close what is due."""
+        begun = self.clock.now()
+        self.clock.advance(STEP)
+        for symbol in SYMBOLS:
+            times = begun + np.linspace(0, STEP - 1, each).astype(int) if each else ()
+            trades = tuple(Trade(symbol, self.next + k, int(t), 9.5, 1.0, "buy") for k, t in enumerate(times))
+            if trades:
+                self.session._apply("ws", Heard(trades))
+        self.next += each
+        self.session._frame = self.clock.elapsed()  # a frame a step, as heartbeats would
+        self.session.tick(self.clock.elapsed())
+        if self.rows:
+            closed = self.bars.push(TRADES.accept(frame(self.rows), SYMBOLS)[0])
+            self.rows.clear()
+            self.closed += [(int(end), self.clock.now()) for end in closed["end"][:, 0]]
+
+
+def test_bars_close_within_a_tick_of_their_time_in_a_busy_and_in_a_quiet_market():
+    market = Market()
+    for each in [25] * 100 + [0] * 100 + [1] * 20 + [0] * 60:  # 5 s busy, 5 s quiet, 1 s slow, 3 s quiet
+        market.step(each)
+    ends = np.array([end for end, _ in market.closed])
+    late = np.array([at - end - SECOND for end, at in market.closed])
+    assert (np.diff(ends) == SECOND).all() and len(ends) >= 9
+    assert late.min() >= 0, "before its time"
+    assert late[:2].max() <= STEP, "busy: the next trades close it"
+    assert late.max() <= (Patience().tick * SECOND) + 2 * STEP < SECOND // 2, "quiet: the next tick does"
+
+
+def test_memory_is_flat():
+    market, state, memory = Market(every="250ms"), [], []
+    tracemalloc.start()
+    try:
+        for step in range(60):
+            market.step(10)  # 200 trades
+            if step % 20 == 19:
+                market.closed.clear()
+                state.append(len(dumps(market.bars.state)))
+                memory.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert market.session.stitch.counts["trades"] == 60 * 200
+    assert not any(thread.held or thread.ready for thread in market.session.stitch.threads.values())
+    assert state[2] <= state[1] * 1.1, f"the bars' state grows: {state}"
+    assert memory[2] - memory[1] < 1_000_000, f"memory grows: {memory}"

@@ -1,0 +1,193 @@
+"""The log: what was acknowledged is there, in order, whole, for every reader."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rtml.store.event_log import EventLog
+from rtml.usecases.crypto.events import EVENT, events
+
+
+@pytest.fixture
+def log(tmp_path):
+    with EventLog(tmp_path / "log.db") as log:
+        yield log
+
+
+def numbered(first, n):
+    return events(np.arange(first, first + n), price=1.5, size=2.0, id=np.arange(first, first + n))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(0, 7), max_size=8), st.integers(1, 9))
+def test_what_is_appended_in_pieces_is_read_back_in_pieces_bit_by_bit(tmp_path_factory, pieces, step):
+    with EventLog(tmp_path_factory.mktemp("log") / "log.db") as log:
+        written, last = [], 0
+        for n in pieces:
+            written.append(numbered(100 + last, n))
+            last = log.append("trades", written[-1])
+        assert last == log.last("trades") == log.count("trades") == sum(pieces)
+        read, after = [np.empty(0, EVENT)], 0
+        while True:
+            offsets, rows = log.read("trades", after, step)
+            if not len(offsets):
+                break
+            assert offsets.tolist() == list(range(after + 1, after + 1 + len(rows)))
+            read.append(rows)
+            after = int(offsets[-1])
+        assert np.concatenate(read).tobytes() == np.concatenate([np.empty(0, EVENT), *written]).tobytes()
+
+
+def test_an_append_waits_for_the_disk_unless_told_not_to(log, monkeypatch):
+    synced, fsync = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (synced.append(os.readlink(f"/proc/self/fd/{file}")), fsync(file)))
+    log.append("trades", numbered(0, 3))
+    assert synced == [f"{log.path}-wal"]
+    log.append("trades", numbered(3, 3), durable=False)
+    assert len(synced) == 1 and log.last("trades") == 6
+    assert [log.read("trades", after)[1]["id"].tolist() for after in (2, 3, 4)] == [[2, 3, 4, 5], [3, 4, 5], [4, 5]]
+    assert log.read("trades", 3, 1)[0].tolist() == [4]
+    log.sync()
+    assert synced == [f"{log.path}-wal"] * 2
+
+
+def test_what_is_appended_without_the_disk_outlives_the_process(tmp_path):
+    code = (
+        "import os, signal, numpy as np; from rtml.store.event_log import EventLog;"
+        "from rtml.usecases.crypto.events import events;"
+        f"EventLog({str(tmp_path / 'log.db')!r}).append('trades', events(np.arange(9)), durable=False);"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
+    with EventLog(tmp_path / "log.db") as log:
+        assert log.read("trades")[1]["time"].tolist() == list(range(9))
+
+
+def test_parts_are_numbered_on_their_own(log):
+    assert log.append("a", numbered(0, 3)) == 3
+    assert log.append("b", numbered(0, 2)) == 2
+    assert log.append("a", numbered(3, 1)) == 4
+    assert log.parts() == ["a", "b"]
+    assert log.read("a", after=3)[1]["id"].tolist() == [3]
+
+
+def test_a_part_that_was_never_written_is_empty(log):
+    offsets, rows = log.read("nothing")
+    assert (len(offsets), len(rows), rows.dtype) == (0, 0, EVENT)
+    assert (log.last("nothing"), log.count("nothing"), len(log.rejected("nothing"))) == (0, 0, 0)
+
+
+def test_another_record_type_is_refused_with_a_sentence(log):
+    log.append("trades", numbered(0, 1))
+    with pytest.raises(ValueError, match="write another record type to another part"):
+        log.append("trades", np.zeros(2, [("time", "<i8")]))
+    with pytest.raises(ValueError, match="a line of fixed-size records"):
+        log.append("objects", np.array([1.0, 2.0]))
+    assert log.count("trades") == 1
+
+
+def test_any_record_type_comes_back_as_it_was(log):
+    rows = np.array([(1, "ab"), (2, "c")], [("n", "<i4"), ("word", "<U2")])
+    log.append("words", rows)
+    assert log.read("words")[1].tolist() == rows.tolist()
+
+
+def test_rejected_rows_keep_the_place_at_which_they_arrived(log):
+    bad = pd.DataFrame({"reason": ["price"], "row": ['{"price": -1}']})
+    log.append("trades", numbered(0, 3), rejected=bad)
+    log.quarantine("trades", bad, after_offset=9)
+    kept = log.rejected("trades")
+    assert kept["after"].tolist() == [3, 9]
+    assert kept["row"].tolist() == ['{"price": -1}'] * 2
+
+
+def test_a_failed_append_leaves_nothing_behind(log):
+    broken = pd.DataFrame({"reason": ["x"], "row": [object()]})
+    with pytest.raises(Exception, match="type"):
+        log.append("trades", numbered(0, 3), rejected=broken)
+    assert log.parts() == [] and log.count("trades") == 0
+    assert log.append("trades", numbered(0, 1)) == 1
+
+
+def test_another_connection_sees_an_append_at_once(log):
+    with EventLog(log.path) as reader:
+        for n in range(1, 4):
+            log.append("trades", numbered(n, 1))
+            assert reader.count("trades") == n
+
+
+def test_threads_share_a_log_without_losing_a_row(log):
+    def write(k):
+        for _ in range(20):
+            log.append("trades", numbered(k, 5))
+
+    threads = [threading.Thread(target=write, args=(k,)) for k in range(4)]
+    [t.start() for t in threads], [t.join() for t in threads]
+    offsets, rows = log.read("trades")
+    assert offsets.tolist() == list(range(1, 401))
+    assert np.bincount(rows["id"] // 5).sum() == 400
+
+
+WRITER = """
+import sys, numpy as np
+from rtml.usecases.crypto.events import events
+from rtml.store.event_log import EventLog
+log, n = EventLog(sys.argv[1]), 100
+first = log.last("trades")
+while True:
+    last = log.append("trades", events(np.arange(first, first + n), id=np.arange(first, first + n), price=1.0))
+    print(last, flush=True)
+    first = last
+"""
+
+
+def test_kill_9_loses_nothing_acknowledged_and_leaves_no_half_batch(tmp_path):
+    rng = np.random.default_rng(7)
+    for _ in range(5):
+        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path / "log.db")], stdout=subprocess.PIPE)
+        acknowledged = int(writer.stdout.readline())
+        until = time.monotonic() + rng.uniform(0.01, 0.15)
+        while time.monotonic() < until:
+            acknowledged = int(writer.stdout.readline())
+        writer.kill()
+        acknowledged = max([acknowledged, *(int(line) for line in writer.stdout.read().split(b"\n")[:-1] if line)])
+        writer.wait()
+        writer.stdout.close()
+        with EventLog(tmp_path / "log.db") as log:
+            offsets, rows = log.read("trades", n=10**7)
+            assert acknowledged <= len(rows) and len(rows) % 100 == 0
+            assert np.array_equal(rows["id"], np.arange(len(rows))) and np.array_equal(offsets, rows["id"] + 1)
+
+
+def test_two_processes_write_while_a_third_reads(tmp_path):
+    path = tmp_path / "log.db"
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE) for _ in range(2)]
+    [writer.stdout.readline() for writer in writers]
+    with EventLog(path) as log:
+        after, seen = 0, []
+        while after < 2000:
+            offsets, _ = log.read("trades", after, 500)
+            seen.extend(offsets.tolist())
+            after = seen[-1] if seen else 0
+    assert [writer.poll() for writer in writers] == [None, None], "a writer waits for the other, it does not fail"
+    for writer in writers:
+        writer.kill()
+        writer.communicate()
+    assert seen == list(range(1, len(seen) + 1))
+
+
+def test_150_thousand_rows_a_second_are_appended_in_thousands(log):
+    rows, began = numbered(0, 1000), time.process_time()
+    for _ in range(100):
+        log.append("trades", rows)
+    spent = time.process_time() - began
+    assert 100_000 / spent > 100_000, f"{100_000 / spent:,.0f} rows per CPU second"

@@ -1,0 +1,146 @@
+"""A version is built again from the log, compared with another, and told from its neighbours."""
+
+from contextlib import closing
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from rtml.core.clock import span
+from rtml.core.state import dumps, loads
+from rtml.evaluation.dataset import build
+from rtml.metrics.confidence_sequence import compare
+from rtml.registry import lineage
+from rtml.registry.fingerprint import fingerprint, probe
+from rtml.registry.registry import Registry
+from rtml.sources.ingest import ingest
+from rtml.sources.synthetic.market import Synthetic
+from rtml.store.event_log import EventLog
+from rtml.training import rebuild
+from rtml.training.run_config import PART, Recipe
+from rtml.training.trainer import Trainer
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of an hour, trained; the same with a river model."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    folder.mkdir()
+    source = Synthetic(hours=1.0)
+    recipe = Recipe("crypto", source.symbols, source.name, models={"return": "rls", "sign": "logistic"})
+    recipe.write(folder / "recipe.json")
+    with EventLog(folder / "events.db") as log:
+        ingest(source, log, PART)
+        for name, chosen in (("registry", recipe), ("river", replace(recipe, models={"return": "tree"}))):
+            with closing(Registry(folder / name)) as registry:
+                places = (log, PART, folder / f"{name}.db", registry, "champion", span("10m"))
+                trainer = Trainer(chosen.flow(), *places, chunk=700)
+                trainer.run(None if name == "registry" else 3000)
+                trainer.close()
+    return folder
+
+
+@pytest.fixture
+def opened(run):
+    with EventLog(run / "events.db") as log, closing(Registry(run / "registry")) as registry:
+        yield registry, log, Recipe.read(run / "recipe.json")
+
+
+def test_every_version_is_built_again_to_the_same_bytes(opened):
+    registry, log, recipe = opened
+    for number in (1, 3, 5):
+        built = rebuild.rebuild(registry, log, recipe, f"champion@{number}")
+        assert built.same and built.same_bytes and built.same_code and built.state == registry.load(built.version)
+        assert built.fingerprint == built.version.fingerprint
+    assert str(built).endswith(f"events: the same bytes, fingerprint {built.fingerprint}")
+
+
+def test_a_river_model_is_built_again_to_the_same_predictions(run, opened):
+    _, log, recipe = opened
+    with closing(Registry(run / "river")) as registry:
+        built = rebuild.rebuild(registry, log, replace(recipe, models={"return": "tree"}), "champion@1")
+        assert built.version.format == "pickle" and built.same and built.fingerprint == built.version.fingerprint
+
+
+def test_the_command_puts_a_collected_state_back(run, capsys):
+    with closing(Registry(run / "registry")) as registry:
+        registry.collect("champion", keep=1)
+        registry._versions.drop([registry.get("champion@2")])  # it served, so nothing but an accident drops it
+    rebuild.main([str(run), "champion@2"])
+    said = capsys.readouterr().out
+    assert "champion@2 built again from" in said and "its state was missing and is back in registry" in said
+    with closing(Registry(run / "registry")) as registry:
+        assert registry.kept("champion@2")
+    with pytest.raises(SystemExit):
+        rebuild.main([str(run), "champion@99"])
+    assert "no version 'champion@99'" in capsys.readouterr().err
+
+
+def test_what_cannot_be_built_again_is_said(opened, tmp_path):
+    registry, log, recipe = opened
+    with pytest.raises(ValueError, match="champion@1 was made of other models than this recipe"):
+        rebuild.rebuild(registry, log, replace(recipe, models={"return": "sgd"}), "champion@1")
+    with pytest.raises(ValueError, match="champion@1 was made of other features than this recipe"):
+        rebuild.rebuild(registry, log, replace(recipe, symbols=("A", "B", "C")), "champion@1")
+    with EventLog(tmp_path / "short.db") as short:
+        short.append(PART, log.read(PART, 0, 100)[1])
+        with pytest.raises(ValueError, match="events of 'events', the log holds 100"):
+            rebuild.rebuild(registry, short, recipe, "champion@1")
+    other = Registry(tmp_path / "registry")
+    first = registry.get("champion@2")
+    about = dict(at=first.at, features=first.features, data=first.data, describe=first.describe)
+    other.save("champion", registry.load(first), **about)
+    with pytest.raises(ValueError, match="does not go on from event 0: its lineage to champion@1 has a hole"):
+        rebuild.rebuild(other, log, recipe, "champion@1")
+
+
+def test_another_state_than_the_saved_one_is_told(opened, tmp_path):
+    registry, log, recipe = opened
+    version = registry.get("champion@1")
+    state = loads(registry.load(version))
+    state["models"]["return"]["intercept"] += 1e-9
+    other = Registry(tmp_path / "registry")
+    about = dict(at=version.at, features=version.features, data=version.data, describe=version.describe)
+    built = rebuild.rebuild(other, log, recipe, other.save("champion", dumps(state), **about))
+    assert not built.same and "ANOTHER state" in str(built)
+
+
+def test_the_probe_tells_states_apart_and_changes_nothing(opened):
+    registry, _, recipe = opened
+    marks = [registry.get(f"champion@{number}").fingerprint for number in (1, 2, 3)]
+    assert len(set(marks)) == 3 and all(len(mark) == 16 for mark in marks)
+    found, names = lineage.models(registry, "champion@1"), recipe.flow().features.names
+    before = dumps(found["return"].state)
+    assert fingerprint(found, names) == marks[0] and dumps(found["return"].state) == before
+    assert probe(names).shape == (16, len(names)) and np.isfinite(probe(names)).all()
+
+
+def test_two_versions_are_compared_on_the_same_questions(opened):
+    registry, log, recipe = opened
+    questions = build(log, PART, recipe.flow(learning=False)).of("return")[200:]
+    found = lineage.compare(registry, "champion@1", "champion@5", questions, target="return")
+    by_hand = []
+    for number in (1, 5):
+        model = lineage.models(registry, f"champion@{number}")["return"]
+        by_hand.append((questions.y - np.array([model.predict(x) for x in questions.X])) ** 2)
+    assert found == compare(*by_hand, names=("champion@1", "champion@5"))
+    assert found.n == (~np.isnan(questions.y)).sum() and "champion@5" in found.verdict
+
+
+def test_what_served_at_a_time_and_why_is_a_sentence(opened):
+    registry, _, _ = opened
+    second = registry.get("champion@2")
+    assert registry.as_of("champion", second.at + 1) == second
+    text = lineage.answers(registry, "champion", second.at + span("1m"))
+    assert text.startswith("champion@2 served at 2025-01-06T00:21:00+00:00, since 2025-01-06T00:20:00+00:00: every 10m")
+
+
+def test_the_graph_has_every_version_its_parent_and_when_it_served(opened):
+    registry, _, _ = opened
+    graph = lineage.graph(registry, "champion")
+    nodes = graph["nodes"]
+    assert [node["name"] for node in nodes] == [f"champion@{n}" for n in range(1, len(nodes) + 1)]
+    assert next((edge["from"], edge["to"]) for edge in graph["edges"]) == ("champion@1", "champion@2")
+    assert nodes[0]["served"] == [{"from": nodes[0]["at"], "until": nodes[1]["at"]}]
+    assert nodes[-1]["served"][0]["until"] is None and nodes[1]["data"].startswith("log:events@")
+    assert {node["iteration"] for node in nodes[1:]} == {"data"} and nodes[0]["iteration"] == "model"

@@ -1,0 +1,146 @@
+"""Payments: every row becomes an event or is rejected with its reason; recorded labels arrive when they are known."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rtml.core.clock import span
+from rtml.store.event_log import EventLog
+from rtml.usecases.fraud.schema import EVENT, LABEL, PAYMENT, PAYMENTS, ingest
+from rtml.usecases.fraud.sources import Recorded, open_payments
+
+GOOD = {"kind": "payment", "time": 10**18, "id": 7, "card": 3, "terminal": 12, "amount": 12.34, "fraud": None}
+TOLD = GOOD | {"kind": "label", "time": 2 * 10**18, "fraud": True}
+
+
+def judge(*rows):
+    return PAYMENTS.accept(pd.DataFrame(list(rows)))
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (GOOD | {"kind": "refund"}, "kind is neither payment nor label"),
+        (GOOD | {"time": None}, "time is missing or not a moment"),
+        (GOOD | {"time": "2024-01-01T00:00:00"}, "time is missing or not a moment"),
+        (GOOD | {"time": -1}, "time is out of range"),
+        (GOOD | {"id": "b2e3"}, "id is not an integer of zero or more"),
+        (GOOD | {"id": None}, "id is not an integer of zero or more"),
+        (GOOD | {"card": -1}, "card is not an integer of zero or more"),
+        (GOOD | {"card": 1.5}, "card is not an integer of zero or more"),
+        (GOOD | {"terminal": None}, "terminal is not an integer of zero or more"),
+        (GOOD | {"amount": -0.01}, "amount is not a number of zero or more"),
+        (GOOD | {"amount": np.nan}, "amount is not a number of zero or more"),
+        (GOOD | {"amount": np.inf}, "amount is not a number of zero or more"),
+        (GOOD | {"amount": 1e12}, "amount is not a number of zero or more"),
+        (GOOD | {"amount": "twelve"}, "amount is not a number of zero or more"),
+        (GOOD | {"amount": 9.999}, "amount has more than two decimals"),
+        (TOLD | {"fraud": None}, "label is neither fraud nor genuine"),
+        (TOLD | {"fraud": "perhaps"}, "label is neither fraud nor genuine"),
+    ],
+)
+def test_a_row_that_breaks_a_rule_is_rejected_with_its_reason(row, reason):
+    accepted, rejected = judge(row)
+    assert len(accepted) == 0 and rejected["reason"].tolist() == [reason]
+
+
+def test_a_payment_and_its_label_become_events_of_their_own():
+    accepted, _ = judge(GOOD, TOLD, TOLD | {"fraud": 0}, TOLD | {"fraud": "genuine"})
+    assert accepted.dtype == EVENT
+    assert accepted["kind"].tolist() == [PAYMENT, LABEL, LABEL, LABEL]
+    assert accepted["amount"].tolist() == [1234] * 4
+    assert accepted["label"].tolist() == [-1, 1, 0, 0]
+
+
+@settings(max_examples=200)
+@given(cents=st.integers(0, 10**11 - 1))
+def test_money_is_exact(cents):
+    assert judge(GOOD | {"amount": cents / 100})[0]["amount"].tolist() == [cents]
+
+
+@given(
+    value=st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary(), st.lists(st.none())),
+    column=st.sampled_from(list(GOOD)),
+)
+def test_nothing_a_row_holds_raises(value, column):
+    accepted, rejected = judge(GOOD | {column: value}, TOLD)
+    assert len(accepted) + len(rejected) == 2
+
+
+@pytest.fixture
+def recording(tmp_path):
+    table = pd.DataFrame(
+        {
+            "ts": pd.to_datetime([1000, 1000 + 7 * 86_400, 1000 + 8 * 86_400], unit="s", utc=True),
+            "transaction_id": [5, 6, 7],
+            "customer_id": [1, 2, 1],
+            "terminal_id": [9, 9, 8],
+            "amount": [10.5, 0.1, 300.0],
+            "is_fraud": [True, False, True],
+            "fraud_scenario": [1, 0, 3],
+        }
+    )
+    path = tmp_path / "payments.parquet"
+    table.to_parquet(path)
+    return path
+
+
+def test_recorded_labels_are_events_a_delay_later_and_payments_come_first_at_equal_times(recording):
+    rows = pd.concat(Recorded(recording, delay="7d").chunks(2))
+    assert rows["kind"].tolist() == ["payment", "payment", "label", "payment", "label", "label"]
+    assert rows["id"].tolist() == [5, 6, 5, 7, 6, 7]
+    accepted, rejected = PAYMENTS.accept(rows.reset_index(drop=True))
+    assert not len(rejected)
+    assert accepted["label"].tolist() == [-1, -1, 1, -1, 0, 1]
+    assert accepted["time"][2] - accepted["time"][0] == span("7d")
+
+
+def test_the_column_that_explains_the_label_is_never_read(recording, tmp_path):
+    bare = tmp_path / "bare.parquet"
+    pq.write_table(pq.read_table(recording).drop_columns("fraud_scenario"), bare)
+    with_it, without = (pd.concat(Recorded(path).chunks()) for path in (recording, bare))
+    pd.testing.assert_frame_equal(with_it, without)
+    assert Recorded(recording).truth()["pattern"].tolist() == ["dear", "", "leak"]
+
+
+def test_a_recording_says_what_it_lacks(recording, tmp_path):
+    with pytest.raises(FileNotFoundError, match="SOURCE is 'cards' or a Parquet file"):
+        open_payments(str(tmp_path / "none.parquet"))
+    with pytest.raises(LookupError, match="has no column amount_eur"):
+        Recorded(recording, columns={"amount": "amount_eur"})
+    naive = tmp_path / "naive.parquet"
+    frame = pd.read_parquet(recording)
+    frame.assign(ts=frame["ts"].dt.tz_localize(None)).to_parquet(naive)
+    with pytest.raises(ValueError, match="without a zone"):
+        next(Recorded(naive).chunks())
+    turned = tmp_path / "turned.parquet"
+    pd.read_parquet(recording).iloc[::-1].to_parquet(turned)
+    with pytest.raises(ValueError, match="not in order of time"):
+        next(Recorded(turned).chunks())
+
+
+def test_ingest_counts_what_came_in(tmp_path):
+    source = open_payments("cards", days=5)
+    with EventLog(tmp_path / "events.db") as log:
+        told = []
+        ingested = ingest(source, log, "events", done=told.append, n=1000)
+        assert sum(told) == ingested.received == source.rows == ingested.logged + ingested.quarantined
+        assert log.count("events") == ingested.by_kind["events"].sum()
+        assert ingested.by_reason["rows"].sum() == len(log.rejected("events")) == ingested.quarantined > 0
+
+
+DATA = Path(os.environ.get("RTML_SHARED_DATA", Path(__file__).parents[4] / "shared/data"))
+SHARED = DATA / "fraud/card_transactions_2018-04_06.parquet"
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the recorded payments are not here: set RTML_SHARED_DATA")
+def test_the_recorded_payments_come_in_whole():
+    source = Recorded(SHARED, days=3)
+    accepted, rejected = PAYMENTS.accept(next(source.chunks(10**6)))
+    assert len(accepted) == source.rows > 50_000 and not len(rejected)
