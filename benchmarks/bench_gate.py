@@ -11,7 +11,7 @@ from rtml.kernels import betting
 from rtml.models import catalogue as zoo
 from rtml.models.compiled import compile
 from rtml.registry.promotion.rules import Rules
-from rtml.registry.promotion.sequential_test import Duel, Terms
+from rtml.registry.promotion.sequential_test import SequentialTest, Terms
 from rtml.registry.registry import Registry
 from rtml.training.learner import Learner
 
@@ -47,11 +47,14 @@ def checkpoint() -> None:
 def shadow() -> None:
     """One question asked and answered in a duel of two linear models."""
     models = [[compile(zoo.build("rls"), NAMES)] for _ in range(2)]
-    duel, X = Duel(Terms(("return",), (False,), 0), *models), np.random.default_rng(7).normal(size=(3000, 30))
+    sequential_test, X = (
+        SequentialTest(Terms(("return",), (False,), 0), *models),
+        np.random.default_rng(7).normal(size=(3000, 30)),
+    )
 
     def one(i):
-        duel.ask(i, i, X[i])
-        duel.tell(i, (0.5,))
+        sequential_test.ask(i, i, X[i])
+        sequential_test.tell(i, (0.5,))
 
     print(f"a question in shadow: {1e3 * cost(one, 3000)[1]:.0f} us")
 
@@ -62,7 +65,7 @@ def promotions() -> None:
 
     def won(draw, streams):
         drawn = (draw(np.random.default_rng(s)) for s in range(streams))
-        return np.array([betting.first_win(d, 30, needed, Rules().lost, Rules().patience, 0.0) for d in drawn])
+        return np.array([betting.first_win(d, 30, needed, Rules().lost, Rules().timeouts, 0.0) for d in drawn])
 
     nulls = {
         "normal": lambda rng: rng.normal(0, 1, 5000),

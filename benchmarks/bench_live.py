@@ -63,8 +63,8 @@ def measure(speed: float, seconds: float) -> np.ndarray:
     """Milliseconds of every prediction of a live session."""
     took: list[float] = []
     with tempfile.TemporaryDirectory() as folder, Live(Path(folder) / "run", Tape(speed), out=lambda _: None) as live:
-        counted = live.loop.bulletin.observe
-        live.loop.bulletin.observe = lambda s: (counted(s), took.append(1e3 * s))
+        counted = live.loop.view.observe
+        live.loop.view.observe = lambda s: (counted(s), took.append(1e3 * s))
         live.run(threading.Event(), seconds=seconds)
     return np.array(took)
 

@@ -18,7 +18,7 @@ from rtml.core.clock import Clock
 from rtml.core.columns import TRADES
 from rtml.sources.exchange.dialects import Kraken
 from rtml.sources.exchange.exchange import Exchange
-from rtml.sources.exchange.gap_filler import Stitch
+from rtml.sources.exchange.gap_filler import GapFiller
 from rtml.sources.exchange.recorder import frame
 from rtml.usecases.crypto.bars import Bars
 
@@ -63,17 +63,22 @@ def follow(seconds: float, quiet: float) -> None:
 
 def flood(trades: int, each: int = 1000) -> None:
     """Memory while trades pass through messages, stitch, schema and bars."""
-    stitch, bars, sent, began = Stitch({s: s for s in SYMBOLS}), Bars("10s", "1s", len(SYMBOLS)), 0, time.process_time()
-    stitch.take("begin", {"from": 0} | {s: [0, 1] for s in SYMBOLS})
+    gap_filler, bars, sent, began = (
+        GapFiller({s: s for s in SYMBOLS}),
+        Bars("10s", "1s", len(SYMBOLS)),
+        0,
+        time.process_time(),
+    )
+    gap_filler.take("begin", {"from": 0} | {s: [0, 1] for s in SYMBOLS})
     for symbol in SYMBOLS:
-        stitch.take("level", symbol)
+        gap_filler.take("level", symbol)
     memory = []
     while sent < trades:
         rows = []
         for symbol in SYMBOLS:
             first = sent // len(SYMBOLS)
             data = [_told(symbol, first + k + 1) for k in range(each // len(SYMBOLS))]
-            rows += stitch.take("ws", Kraken.hear({"channel": "trade", "type": "update", "data": data}))
+            rows += gap_filler.take("ws", Kraken.hear({"channel": "trade", "type": "update", "data": data}))
         bars.push(TRADES.accept(frame(rows), SYMBOLS)[0])
         sent += len(rows)
         if sent % (trades // 5) < each:

@@ -83,9 +83,9 @@ class Thermometers:
         self._held = [tuple(row) for row in state["held"]]
 
 
-def operator(recipe) -> Thermometers:
+def operator(config) -> Thermometers:
     """What turns this stream's events into questions and answers, with empty state."""
-    return Thermometers(recipe.horizon)
+    return Thermometers(config.horizon)
 
 
 def _columns(events: np.ndarray) -> tuple[list, list]:

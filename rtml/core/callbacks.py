@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 import pandas as pd
 
 
-class Happening(NamedTuple):
+class TrainingEvent(NamedTuple):
     """Something worth an entry: at an event time (ns), a kind in one word, and details that JSON can hold."""
 
     at: int
@@ -17,7 +17,7 @@ class Happening(NamedTuple):
     detail: dict
 
 
-class Watcher(Protocol):
+class Callback(Protocol):
     """Looks at every outcome of a training and says what happened.
 
     Chunk-invariant like everything else: any cutting of the stream gives the same happenings and the same state. A
@@ -27,7 +27,7 @@ class Watcher(Protocol):
 
     name: str
 
-    def push(self, outcome) -> list[Happening]:
+    def push(self, outcome) -> list[TrainingEvent]:
         """Take what a chunk of events led to, a :class:`rtml.training.flow.Outcome`."""
 
     @property
@@ -38,34 +38,34 @@ class Watcher(Protocol):
         """Continue from a state."""
 
 
-class Watchers:
+class Callbacks:
     """Several watchers as one; what they say becomes rows of the journal: at, place, name, kind, detail.
 
     Examples
     --------
-    >>> Watchers([]).push(None)
+    >>> Callbacks([]).push(None)
     []
     >>> twice = type("Twice", (), {"name": "twice"})()
-    >>> Watchers([twice, twice])
+    >>> Callbacks([twice, twice])
     Traceback (most recent call last):
     ValueError: two watchers are called 'twice': give each a name of its own
     """
 
-    def __init__(self, watchers: Sequence[Watcher]) -> None:
-        names = [watcher.name for watcher in watchers]
+    def __init__(self, callbacks: Sequence[Callback]) -> None:
+        names = [callback.name for callback in callbacks]
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"two watchers are called {name!r}: give each a name of its own")
-        self._all = tuple(watchers)
+        self._all = tuple(callbacks)
 
     def push(self, outcome) -> list[tuple]:
         """What every watcher says of an outcome, as rows."""
-        return self._rows((place, watcher.name, watcher.push(outcome)) for place, watcher in self._placed())
+        return self._rows((place, callback.name, callback.push(outcome)) for place, callback in self._placed())
 
     def saved(self, version, cause: str) -> list[tuple]:
         """The saving of a version, and what every watcher that wants to know of it says, as rows."""
-        made = Happening(version.at, "version", {"version": version.name, "cause": cause})
-        told = [(place, watcher) for place, watcher in self._placed() if hasattr(watcher, "saved")]
+        made = TrainingEvent(version.at, "version", {"version": version.name, "cause": cause})
+        told = [(place, callback) for place, callback in self._placed() if hasattr(callback, "saved")]
         return self._rows(
             [(0, "trainer", [made]), *((place, w.name, w.saved(version, cause)) for place, w in told)],
         )
@@ -73,22 +73,22 @@ class Watchers:
     @property
     def state(self) -> dict:
         """Of every watcher, by name."""
-        return {watcher.name: watcher.state for watcher in self._all}
+        return {callback.name: callback.state for callback in self._all}
 
     def load(self, state: dict) -> None:
         """Go on from a state; a watcher that is new in it begins."""
-        for watcher in self._all:
-            if watcher.name in state:
-                watcher.load(state[watcher.name])
+        for callback in self._all:
+            if callback.name in state:
+                callback.load(state[callback.name])
 
-    def _placed(self) -> Iterable[tuple[int, Watcher]]:
+    def _placed(self) -> Iterable[tuple[int, Callback]]:
         return enumerate(self._all, start=1)
 
-    def _rows(self, said: Iterable[tuple[int, str, list[Happening]]]) -> list[tuple]:
+    def _rows(self, said: Iterable[tuple[int, str, list[TrainingEvent]]]) -> list[tuple]:
         return [
             (int(at), place, name, kind, json.dumps(detail, sort_keys=True))
-            for place, name, happened in said
-            for at, kind, detail in happened
+            for place, name, new_events in said
+            for at, kind, detail in new_events
         ]
 
 

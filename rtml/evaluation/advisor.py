@@ -20,7 +20,7 @@ from rtml.core.run_folder import progress, run_folder, shown
 from rtml.evaluation.advice import Advice, of_classes
 from rtml.evaluation.retraining_sweep import settings, trials
 from rtml.plots.figures import advice_front
-from rtml.training.run_config import Recipe, use_case
+from rtml.training.run_config import RunConfig, use_case
 
 
 def advise(
@@ -61,8 +61,8 @@ def of_run(folder: Path, target: str = "") -> tuple[Questions, str]:
     """Questions of a run with the answers of a target (the served one unless given), and the run's model for it."""
     if not (folder / "questions.parquet").exists():
         raise FileNotFoundError(f"{shown(folder)}/questions.parquet is missing: run 02_features first (make run-02)")
-    recipe = Recipe.read(folder / "recipe.json")
-    target, targets = target or recipe.served, use_case(recipe.use_case).TARGETS
+    config = RunConfig.read(folder / "recipe.json")
+    target, targets = target or config.served, use_case(config.use_case).TARGETS
     if target not in targets:
         raise LookupError(f"no target {target!r} in {shown(folder)}; there are: {', '.join(targets)}")
     frame = pd.read_parquet(folder / "questions.parquet")
@@ -70,7 +70,7 @@ def of_run(folder: Path, target: str = "") -> tuple[Questions, str]:
     known = np.where(frame["known"].isna(), NEVER, _ns(frame["known"].fillna(frame.index[0])))
     answers = np.asarray(targets[target](frame["y"].to_numpy()), dtype=np.float64)
     questions = Questions(frame["id"].to_numpy(), _ns(frame.index), frame[names].to_numpy(), answers, known, names)
-    return questions, recipe.models.get(target, "").partition(":")[0]
+    return questions, config.models.get(target, "").partition(":")[0]
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from rtml.core.callbacks import Happening
+from rtml.core.callbacks import TrainingEvent
 from rtml.core.clock import NEVER
 from rtml.core.questions import Questions
 from rtml.evaluation.progressive import Progress, progressive
@@ -50,7 +50,7 @@ def outcome_of(progress: Progress, questions: Questions, target: str = "y") -> O
     return Outcome(np.empty(0), progress.id, progress.moment, questions.X, {target: progress.predictions}, *answers)
 
 
-def watched(questions: Questions, model: str = "logistic", **how) -> list[Happening]:
+def watched(questions: Questions, model: str = "logistic", **how) -> list[TrainingEvent]:
     """What a monitor says of a stream that a model learns, answer by answer; ``how`` is the monitor's.
 
     Examples

@@ -24,7 +24,7 @@ from rtml.store.facts import Facts
 from rtml.store.feature_pipeline import QuestionStream, Stream
 from rtml.store.label_join import reading
 from rtml.store.prediction_log import PredictionLog
-from rtml.training.run_config import PART, Recipe
+from rtml.training.run_config import PART, RunConfig
 
 _SHOWN = 5  # differences in the text of an error
 _SERVED = """
@@ -137,14 +137,14 @@ def check(log: PredictionLog | str | Path, recomputed: Facts, strict: bool = Fal
 
 def check_run(folder: Path, strict: bool = False) -> Consistency:
     """Check the predictions of a run against its log."""
-    recipe = Recipe.read(folder / "recipe.json")
+    config = RunConfig.read(folder / "recipe.json")
 
     def key(asked: Asked) -> np.ndarray:
         """A market is asked by its symbol, where a question's id is its moment; all else by the id."""
-        return np.where(asked.id == asked.moment, recipe.target, asked.id.astype(str))
+        return np.where(asked.id == asked.moment, config.target, asked.id.astype(str))
 
     with closing(EventLog(folder / "events.db")) as log:
-        recomputed = recompute(QuestionStream(recipe.operator(), key), log, PART)
+        recomputed = recompute(QuestionStream(config.operator(), key), log, PART)
     rehearsed = folder / "live" / "predictions.db"  # of notebook 05; a run that is live has its own beside the log
     return check(rehearsed if rehearsed.exists() else folder / "predictions.db", recomputed, strict)
 

@@ -53,28 +53,28 @@ def bet(state, difference, bound):
 
 
 @njit("int64(float64[::1], float64, float64, int64)", cache=True, nogil=True)
-def verdict(state, to_win, to_lose, patience):
+def verdict(state, to_win, to_lose, timeouts):
     """Whether the second model has won, has lost, is given up, or goes on.
 
     It has won when its log capital reaches ``to_win`` and the plain mean is on its side too, has lost when the other's
-    reaches ``to_lose``, and is given up after ``patience`` differences, after half of them where it is behind.
+    reaches ``to_lose``, and is given up after ``timeouts`` differences, after half of them where it is behind.
     """
     ahead = log_capital(state, BETTER)
     if ahead >= to_win and state[SUM] > 0.0:
         return WON
     if log_capital(state, WORSE) >= to_lose:
         return LOST
-    if state[N] >= patience or (state[N] >= patience / 2 and ahead < 0.0):
+    if state[N] >= timeouts or (state[N] >= timeouts / 2 and ahead < 0.0):
         return GIVEN_UP
     return GO_ON
 
 
 @njit("int64(float64[::1], int64, float64[::1], float64, int64, float64)", cache=True, nogil=True)
-def first_win(differences, delay, to_win, to_lose, patience, bound):
-    """Index of the difference at which a candidate is promoted, or -1: one contest after the other over a stream.
+def first_win(differences, delay, to_win, to_lose, timeouts, bound):
+    """Index of the difference at which a candidate is promoted, or -1: one comparison after the other over a stream.
 
-    Contest number ``k`` needs ``to_win[k]``; when one ends, the next counts no answer of a question asked before, that
-    is none of the next ``delay``.
+    Comparison number ``k`` needs ``to_win[k]``; when one ends, the next counts no answer of a question asked
+    before, that is none of the next ``delay``.
     """
     state, number, skip = np.zeros(SIZE), 0, 0
     for i in range(len(differences)):
@@ -82,7 +82,7 @@ def first_win(differences, delay, to_win, to_lose, patience, bound):
             skip -= 1
             continue
         bet(state, differences[i], bound)
-        said = verdict(state, to_win[number], to_lose, patience)
+        said = verdict(state, to_win[number], to_lose, timeouts)
         if said == WON:
             return i
         if said != GO_ON:

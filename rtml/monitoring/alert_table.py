@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from rtml.core.callbacks import Happening
+from rtml.core.callbacks import TrainingEvent
 
 
 def said(detail: dict) -> str:
@@ -30,25 +30,23 @@ def said(detail: dict) -> str:
     return f"{detail['target']}: {harm}; it comes with {names}; {away}"
 
 
-def ranked(happenings: pd.DataFrame | Iterable[Happening]) -> pd.DataFrame:
+def ranked(history: pd.DataFrame | Iterable[TrainingEvent]) -> pd.DataFrame:
     """Alerts as a table, the most harmful first; what was assessed later replaces what was estimated.
 
-    Takes what ``Monitor.push`` gave, or the table of ``Trainer.happenings()``.
+    Takes what ``Monitor.push`` gave, or the table of ``Trainer.history()``.
 
     Examples
     --------
     >>> alert = {"target": "y", "what": "loss", "damage": 0.2, "basis": "measured", "answers": 60, "features": {}}
     >>> alert |= {"moved": [], "text": ""}
-    >>> found = [Happening(10, "alert", alert | {"number": n, "harm": h}) for n, h in ((1, 0.1), (2, 1.6))]
+    >>> found = [TrainingEvent(10, "alert", alert | {"number": n, "harm": h}) for n, h in ((1, 0.1), (2, 1.6))]
     >>> ranked(found)["number"].tolist()
     [2, 1]
     """
-    if isinstance(happenings, pd.DataFrame):
-        rows = happenings[happenings["kind"].isin(["alert", "assessed"])].to_dict("records")
+    if isinstance(history, pd.DataFrame):
+        rows = history[history["kind"].isin(["alert", "assessed"])].to_dict("records")
     else:
-        rows = [
-            {"at": one.at, "kind": one.kind, **one.detail} for one in happenings if one.kind in ("alert", "assessed")
-        ]
+        rows = [{"at": one.at, "kind": one.kind, **one.detail} for one in history if one.kind in ("alert", "assessed")]
     alerts: dict[int, dict] = {}
     for row in rows:
         first = alerts.get(row["number"], row)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 
-from rtml.core.callbacks import Happening, Watcher
+from rtml.core.callbacks import Callback, TrainingEvent
 from rtml.core.clock import span
 from rtml.monitoring.monitor import Monitor
 from rtml.training.flow import Flow
@@ -13,12 +13,12 @@ HARM = 0.1  # least harm of an alert that counts, in units of the usual error
 PUBLISH = ("gate", "recommend", "always", "never")
 
 
-def watching(flow: Flow) -> list[Watcher]:
+def monitoring_callbacks(flow: Flow) -> list[Callback]:
     """The watchers of a training that nobody looks at: a monitor of all that its flow predicts, whose alerts respond.
 
     In one process or three they are the same, so that both leave the same.
     """
-    return [Responding(Monitor.of(flow))]
+    return [AlertTrigger(Monitor.of(flow))]
 
 
 def add_publish(parser: ArgumentParser) -> None:
@@ -38,7 +38,7 @@ def does_harm(alert: dict, least: float = HARM) -> bool:
     return alert.get("what") == "loss" or (alert.get("harm") or 0.0) >= least
 
 
-class Responding:
+class AlertTrigger:
     """A monitor whose alerts lead to something: one that does harm is a trigger, at which a version is saved at once.
 
     Parameters
@@ -51,18 +51,18 @@ class Responding:
         Event time in which it triggers once.
     """
 
-    def __init__(self, monitor: Watcher, harm: float = HARM, cool_down: str = "30m") -> None:
+    def __init__(self, monitor: Callback, harm: float = HARM, cool_down: str = "30m") -> None:
         self.name, self._monitor, self._harm, self._pause = monitor.name, monitor, harm, span(cool_down)
         self._last = -self._pause
 
-    def push(self, outcome) -> list[Happening]:
+    def push(self, outcome) -> list[TrainingEvent]:
         """What the monitor says, each alert that does harm followed by a trigger."""
-        said: list[Happening] = []
-        for happening in self._monitor.push(outcome):
-            said.append(happening)
-            if happening.kind == "alert" and does_harm(happening.detail, self._harm) and self._may(happening.at):
-                self._last = happening.at
-                said.append(Happening(happening.at, "trigger", {"why": self._why(happening.detail)}))
+        said: list[TrainingEvent] = []
+        for event in self._monitor.push(outcome):
+            said.append(event)
+            if event.kind == "alert" and does_harm(event.detail, self._harm) and self._may(event.at):
+                self._last = event.at
+                said.append(TrainingEvent(event.at, "trigger", {"why": self._why(event.detail)}))
         return said
 
     @property

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from rtml.core.callbacks import Happening
+from rtml.core.callbacks import TrainingEvent
 from rtml.monitoring.alert_table import ranked, said
 from rtml.monitoring.drift.distance import Psi
 from rtml.monitoring.drift.joint import Joint
@@ -81,21 +81,21 @@ class Monitor:
         """A monitor of all that a flow predicts."""
         return cls(flow.features.names, {target: flow.targets[target] for target in flow.learners}, **how)
 
-    def push(self, outcome) -> list[Happening]:
+    def push(self, outcome) -> list[TrainingEvent]:
         """Take what a chunk of events led to; any cutting of them gives the same happenings and state."""
         rows = np.column_stack([outcome.X, *(outcome.predictions[target] for target in self.targets)])
         if not np.isfinite(rows).all():  # a model that left the numbers is an alarm
             rows = np.nan_to_num(rows, nan=_HUGE, posinf=_HUGE, neginf=-_HUGE)
-        answers, happened, told, start = (outcome.answered, outcome.y, outcome.known), [], 0, 0
+        answers, new_events, told, start = (outcome.answered, outcome.y, outcome.known), [], 0, 0
         while start < len(rows):
             end = min(start + self._moves.every - self._join.asked % self._moves.every, len(rows))
             at, watched = int(outcome.moment[end - 1]), self._join.asked >= self._join.fixed_at
             self._ask(outcome.id[start:end], rows[start:end])
             part = slice(told, max(told, int(np.searchsorted(outcome.known, at, side="left"))))
-            happened += self._answer(self._join.answered(*(column[part] for column in answers)))
-            happened += self._look(rows[start:end], at) if watched else []
+            new_events += self._answer(self._join.answered(*(column[part] for column in answers)))
+            new_events += self._look(rows[start:end], at) if watched else []
             told, start = part.stop, end
-        return happened + self._answer(self._join.answered(*(column[told:] for column in answers)))
+        return new_events + self._answer(self._join.answered(*(column[told:] for column in answers)))
 
     @property
     def state(self) -> dict:
@@ -124,7 +124,7 @@ class Monitor:
                 self._moves.at_least(column, _PREDICTIONS)
             self._answer(self._join.fix(self._moves.bins))  # all of the reference: no alert yet
 
-    def _answer(self, joined: Joined | None) -> list[Happening]:
+    def _answer(self, joined: Joined | None) -> list[TrainingEvent]:
         """See whether the loss of a target rose, and assess earlier alerts."""
         found: list[tuple[int, int, str, dict]] = []
         if joined is None:
@@ -140,29 +140,29 @@ class Monitor:
             found += [(int(known[i]), k, "alert", self._risen(k)) for i in rises]
         return [self._told(at, kind, detail) for at, _, kind, detail in sorted(found, key=lambda one: one[:2])]
 
-    def _look(self, rows: np.ndarray, at: int) -> list[Happening]:
+    def _look(self, rows: np.ndarray, at: int) -> list[TrainingEvent]:
         """See whether features or predictions left their reference, or each other."""
         self._moves.push(rows)
         self._joint.push(rows[:, : self._d])
         columns = [column for _, column, _ in self._moves.raised]
         found = [("features" if min(columns) < self._d else "prediction", columns)] if columns else []
         found += [("joint", [column for _, column, _ in self._joint.raised])] if self._joint.raised else []
-        happened = []
+        new_events = []
         for what, columns in found:
             for k in range(len(self.targets)):
                 alert = self._moved(k, what, columns)
                 if what == "prediction" and alert["damage"] is not None and alert["damage"] <= 0.0:
                     continue  # the model learns, and is the better for it
-                happened.append(self._told(at, "alert", alert))
+                new_events.append(self._told(at, "alert", alert))
                 waits = {"target": k, "from": self._join.asked, "losses": [], "usual": self._losses[k].usual}
-                self._waiting.append(waits | {"alert": happened[-1].detail})
+                self._waiting.append(waits | {"alert": new_events[-1].detail})
         self._waiting = self._waiting[-_WAITING:]
-        return happened
+        return new_events
 
-    def _told(self, at: int, kind: str, detail: dict) -> Happening:
+    def _told(self, at: int, kind: str, detail: dict) -> TrainingEvent:
         if kind == "alert":
             self._alerts += 1
-        return Happening(at, kind, {"number": self._alerts} | detail)
+        return TrainingEvent(at, kind, {"number": self._alerts} | detail)
 
     def _risen(self, k: int) -> dict:
         """The alert of a loss that rose, by the answers up to here."""

@@ -7,7 +7,7 @@ import argparse
 from rtml.core.process import quitting, stopping
 from rtml.core.run_folder import run_folder
 from rtml.monitoring.alert_trigger import add_publish
-from rtml.pipeline.options import add_options, wanted
+from rtml.pipeline.options import add_options, source_options
 from rtml.serving.auth import Access, check_host
 from rtml.serving.live.session import Live
 
@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
     with stopping() as stop, quitting(parser.prog):
         check_host(chosen.host, Access.from_environment().guarded)
         how = {"every": chosen.every, "publish": chosen.publish, "port": port, "host": chosen.host}
-        with Live(run_folder(chosen.run), wanted(chosen), **how, out=_print) as live:
+        with Live(run_folder(chosen.run), source_options(chosen), **how, out=_print) as live:
             live.run(stop, seconds=chosen.seconds, once=chosen.once)
 
 

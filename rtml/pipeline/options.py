@@ -12,11 +12,11 @@ from rtml.core.run_folder import claim, shown
 from rtml.sources.catalogue import open_source
 from rtml.sources.ingestor import Open
 from rtml.sources.protocol import Source
-from rtml.training.run_config import Recipe
+from rtml.training.run_config import RunConfig
 
 
 @dataclass(frozen=True)
-class Wanted:
+class SourceOptions:
     """What to follow: a source of the catalogue, its symbols, how much of the past first, how fast a recording.
 
     ``record`` names a file that gets everything that an exchange sends.
@@ -40,8 +40,8 @@ class Wanted:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of :class:`Wanted`, for a command line."""
-    default = Wanted()
+    """The options of :class:`SourceOptions`, for a command line."""
+    default = SourceOptions()
     parser.add_argument("--source", default=default.source, help="kraken, coinbase, a recording, synthetic ...")
     parser.add_argument("--symbols", default="", help="comma separated, the target first; the source's own when empty")
     parser.add_argument("--backfill", default=default.backfill, help="how much of an exchange's past to begin with")
@@ -51,31 +51,31 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--client-options", default="{}", help="JSON, laid over the options of an exchange's client")
 
 
-def wanted(chosen: argparse.Namespace) -> Wanted:
+def source_options(chosen: argparse.Namespace) -> SourceOptions:
     """What a command line asks for."""
     try:
         options = json.loads(chosen.client_options)
     except json.JSONDecodeError as ex:
         raise ValueError(f"--client-options must be a JSON object, got {chosen.client_options!r}: {ex}") from ex
     symbols = tuple(s.strip() for s in chosen.symbols.split(",") if s.strip())
-    return Wanted(chosen.source, symbols, chosen.backfill, chosen.speed, chosen.hours, chosen.record, options)
+    return SourceOptions(chosen.source, symbols, chosen.backfill, chosen.speed, chosen.hours, chosen.record, options)
 
 
-def opened(folder: Path, what: Wanted) -> tuple[Recipe, Open]:
+def opened(folder: Path, what: SourceOptions) -> tuple[RunConfig, Open]:
     """The recipe of a run folder, and what opens its source behind a place in it.
 
     A new folder gets the recipe; one that follows something else already is refused.
     """
     claim(folder)
     source = what.open()
-    recipe, path = Recipe("crypto", source.symbols, source.name), folder / "recipe.json"
+    config, path = RunConfig("crypto", source.symbols, source.name), folder / "recipe.json"
     if path.exists():
-        recipe = Recipe.read(path)
-        if (recipe.source, recipe.symbols) != (source.name, source.symbols):
-            raise ValueError(f"{shown(folder)} follows {recipe.source}, not {source.name}: name another RUN")
+        config = RunConfig.read(path)
+        if (config.source, config.symbols) != (source.name, source.symbols):
+            raise ValueError(f"{shown(folder)} follows {config.source}, not {source.name}: name another RUN")
     else:
         partial = path.with_name(f"{path.name}.{os.getpid()}.part")  # others may wait for it: whole or not at all
-        recipe.write(partial)
+        config.write(partial)
         os.replace(partial, path)
     live = hasattr(source, "arrivals")
-    return recipe, what.open if live else lambda after: source
+    return config, what.open if live else lambda after: source

@@ -9,31 +9,31 @@ import pandas as pd
 
 from rtml.core.clock import span
 from rtml.core.state import dumps, loads
-from rtml.monitoring.alert_trigger import Responding
+from rtml.monitoring.alert_trigger import AlertTrigger
 from rtml.monitoring.monitor import Monitor
 from rtml.registry.promotion.rules import Rules
 from rtml.registry.registry import Registry
 from rtml.registry.versions import Version
 from rtml.store.event_log import EventLog
-from rtml.training.run_config import PART, Recipe
+from rtml.training.run_config import PART, RunConfig
 from rtml.training.trainer import Trainer
 
 MODEL = "champion"
 
 
-def story(happenings: pd.DataFrame, ledger: pd.DataFrame, kinds: Sequence[str] = ()) -> pd.DataFrame:
+def story(history: pd.DataFrame, ledger: pd.DataFrame, kinds: Sequence[str] = ()) -> pd.DataFrame:
     """One log of a training: at, minutes since the first alert, who, what, version, what serves from then on, and why.
 
     Parameters
     ----------
     happenings, ledger
-        ``trainer.happenings()`` and ``registry.ledger(model)``.
+        ``trainer.history()`` and ``registry.ledger(model)``.
     kinds
         Which happenings, all unless given.
     """
-    shown = happenings[happenings["kind"].isin(kinds)] if kinds else happenings
+    shown = history[history["kind"].isin(kinds)] if kinds else history
     columns = shown.reindex(columns=["at", "who", "kind", "version", "why"])
-    began = happenings.loc[happenings["kind"] == "alert", "at"].min()
+    began = history.loc[history["kind"] == "alert", "at"].min()
     acts = ledger[["at", "number"]].sort_values("at", kind="stable")
     acts["serving"] = [f"{MODEL}@{number}" for number in acts["number"]]
     found = pd.merge_asof(columns.sort_values("at", kind="stable"), acts[["at", "serving"]], on="at")
@@ -61,7 +61,7 @@ def mixed_up(registry: Registry, at: int) -> Version:
 
 def rehearse(
     log: EventLog,
-    recipe: Recipe,
+    config: RunConfig,
     folder: Path,
     *,
     every: str = "15m",
@@ -88,15 +88,15 @@ def rehearse(
     -------
     The story, and the registry it is of, open.
     """
-    flow, registry = recipe.flow(), Registry(folder / "registry")
-    monitor = Responding(Monitor.of(flow, settle=200, reference=500, window=200))
+    flow, registry = config.flow(), Registry(folder / "registry")
+    monitor = AlertTrigger(Monitor.of(flow, settle=200, reference=500, window=200))
     places = (log, PART, folder / "training.db", registry, MODEL, span(every))
-    trainer = Trainer(flow, *places, publish=rules or Rules(), watchers=[monitor])
+    trainer = Trainer(flow, *places, publish=rules or Rules(), callbacks=[monitor])
     trainer.run(int(log.last(PART) * mistake))
     if mistake < 1:
         at = int(log.read(PART, int(log.last(PART) * mistake) - 1, 1)[1]["time"][0])
         registry.promote(MODEL, mixed_up(registry, at), "a version mixed up by mistake", at, {"who": "somebody"})
         trainer.run()
-    told = story(trainer.happenings(), registry.ledger(MODEL))
+    told = story(trainer.history(), registry.ledger(MODEL))
     trainer.close()
     return told, registry

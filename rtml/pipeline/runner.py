@@ -45,8 +45,8 @@ def folder_of(notebooks: Path, run: str, given: dict, usual: dict, only: str = "
     The notebooks of ``crypto`` stand at the top, those of any other in a folder of its name. Where that name chooses
     the folder and no notebook asks for it, it is taken out of what is given.
     """
-    recipe = run_folder(run) / "recipe.json"
-    begun = json.loads(recipe.read_text(encoding="utf-8"))["use_case"] if only and recipe.exists() else ""
+    config = run_folder(run) / "recipe.json"
+    begun = json.loads(config.read_text(encoding="utf-8"))["use_case"] if only and config.exists() else ""
     name = given.get("USE_CASE") or usual.get("USE_CASE") or begun
     if not (notebooks / name).is_dir() or not name:
         return notebooks

@@ -13,9 +13,9 @@ from rtml.serving.auth import Access, check_host
 from rtml.serving.endpoint import serve_forever
 from rtml.serving.follower import Follower
 from rtml.serving.promotions import Promotions
-from rtml.serving.publisher import MODEL, Feed
+from rtml.serving.publisher import MODEL, Publisher
 from rtml.serving.service import Service
-from rtml.training.run_config import Recipe
+from rtml.training.run_config import RunConfig
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -54,14 +54,14 @@ def serve(run: Run, access: Access, where: dict) -> None:
 
 def published(run: Run, service: Service) -> dict:
     """Publish the champion of a run and the features of its last bar; what the app needs of its registry."""
-    recipe = Recipe.read(run.need("recipe.json", made_by="01_ingest"))
+    config = RunConfig.read(run.need("recipe.json", made_by="01_ingest"))
     run.need("questions.parquet", made_by="02_features")
     newest = "live/registry" if (run.folder / "live" / "registry").exists() else "registry"
     registry = Registry(run.need(newest, made_by="04_online_train"))
-    feed = Feed(service, registry, recipe)
+    feed = Publisher(service, registry, config)
     feed.refresh()
     feed.show(Dataset.read(run.folder))
-    print(f"rtml: {shown(run.folder)}: {service.snapshot.version} serves {recipe.target}", file=sys.stderr)
+    print(f"rtml: {shown(run.folder)}: {service.snapshot.version} serves {config.target}", file=sys.stderr)
     return dict(lineage=feed.lineage, promotions=Promotions(registry, MODEL, service.clock, feed.refresh))
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from rtml.core.clock import span
 from rtml.core.process import awaited, quitting, stopping
-from rtml.monitoring.alert_trigger import add_publish, watching
+from rtml.monitoring.alert_trigger import add_publish, monitoring_callbacks
 from rtml.registry.registry import Registry
 from rtml.store.event_log import EventLog
-from rtml.training.run_config import PART, Recipe
+from rtml.training.run_config import PART, RunConfig
 from rtml.training.trainer import Trainer
 
 
@@ -26,11 +26,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--follow", action="store_true", help="go on with what arrives, until Ctrl-C or SIGTERM")
     folder = (chosen := parser.parse_args(arguments)).run_dir
     with stopping() as stop, quitting(parser.prog), ExitStack() as stack:
-        recipe = Recipe.read(awaited(folder / "recipe.json", stop) if chosen.follow else folder / "recipe.json")
+        config = RunConfig.read(awaited(folder / "recipe.json", stop) if chosen.follow else folder / "recipe.json")
         log = stack.enter_context(EventLog(folder / "events.db"))
         registry = stack.enter_context(closing(Registry(folder / "registry")))
         places = (log, PART, folder / "training.db", registry, chosen.model)
-        how = {"publish": chosen.publish, "watchers": watching(flow := recipe.flow())}
+        how = {"publish": chosen.publish, "watchers": monitoring_callbacks(flow := config.flow())}
         trainer = stack.enter_context(closing(Trainer(flow, *places, span(chosen.every), **how)))
         say = partial(print, flush=True)  # whoever reads a pipe sees progress too
         say(trainer.run(on_commit=say))

@@ -11,13 +11,13 @@ from rtml.core.clock import Clock
 from rtml.core.run_folder import claim
 from rtml.registry.registry import Registry
 from rtml.serving.promotions import Promotions
-from rtml.serving.publisher import MODEL, Feed
+from rtml.serving.publisher import MODEL, Publisher
 from rtml.serving.service import Service
 from rtml.serving.snapshot import StreamClock
 from rtml.serving.stream_schemas import Acts, PromoteRequest, RollbackRequest
-from rtml.store.checkpoint_store import Reading
-from rtml.training.run_config import Recipe
-from rtml.usecases.crypto.live_view import Bulletin
+from rtml.store.checkpoint_store import CheckpointReader
+from rtml.training.run_config import RunConfig
+from rtml.usecases.crypto.live_view import LiveView
 
 PAUSE_S = 0.1  # between two looks at the journal
 SHOWN = 1000  # bars that an opened page begins with
@@ -37,7 +37,7 @@ class Follower:
         claim(folder)
         self._live = False
         self.service = Service(folder / "predictions.db", StreamClock())
-        self._feed = self._bulletin = self._reading = self._registry = None
+        self._feed = self._view = self._reading = self._registry = None
         self._looked, self._version, self._since = 0, "", 0
         self._thread = threading.Thread(target=self._run, name="rtml-follower", daemon=True)
 
@@ -92,26 +92,26 @@ class Follower:
     def _ready(self) -> bool:
         """Open what is there by now; whether all is."""
         if self._reading is None and all((self.folder / name).exists() for name in ("recipe.json", "training.db")):
-            recipe = Recipe.read(self.folder / "recipe.json")
-            self._live = recipe.source.startswith("exchange:")
+            config = RunConfig.read(self.folder / "recipe.json")
+            self._live = config.source.startswith("exchange:")
             if self._live:
                 self.service.clock = Clock()
-            market = recipe.operator()
+            market = config.operator()
             self._horizon, self._bar = market.horizon, market.bars.every
             self._registry = Registry(self.folder / "registry")
-            self._feed = Feed(self.service, self._registry, recipe, journal=self.folder / "training.db")
-            self._bulletin = Bulletin(self.service, recipe.target, self._horizon, live=self._live)
-            self._source, self._reading = recipe.source, Reading(self.folder / "training.db")
+            self._feed = Publisher(self.service, self._registry, config, journal=self.folder / "training.db")
+            self._view = LiveView(self.service, config.target, self._horizon, live=self._live)
+            self._source, self._reading = config.source, CheckpointReader(self.folder / "training.db")
         return self._reading is not None
 
     def _read(self) -> None:
         """Tell of what was committed since; of the far past only the score."""
         rows: list[tuple] = []
-        while more := self._reading.since(rows[-1][0] if rows else self._bulletin.end, self._horizon):
+        while more := self._reading.since(rows[-1][0] if rows else self._view.end, self._horizon):
             rows += more
         if rows:
             first = rows[-1][0] - SHOWN * self._bar
-            self._bulletin.rows(rows, quiet=lambda end: end < first)
+            self._view.rows(rows, quiet=lambda end: end < first)
 
     def _look(self, trouble: str) -> None:
         self._looked, told = self._clock.elapsed(), {"alarms": []}
@@ -121,7 +121,7 @@ class Follower:
                 told = self._feed.history()
             except Exception as error:
                 trouble = trouble or f"following failed: {type(error).__name__}: {error}"
-        now, end = self._clock.now(), self._bulletin.end if self._bulletin else 0
+        now, end = self._clock.now(), self._view.end if self._view else 0
         quiet = (now - end) / 1e9 if end else 0.0
         state = "starting" if not end else "live" if self._live else "replay"
         if self._live and quiet > _QUIET_S:
@@ -141,4 +141,4 @@ class Follower:
         version = self.service.snapshot.version
         if version != self._version:
             self._version, self._since = version, self._clock.now() // 10**6
-        self._bulletin.offer()
+        self._view.offer()

@@ -13,8 +13,8 @@ from rtml.serving.stream_schemas import Act, Acts, PromoteRequest, RollbackReque
 class Promotions:
     """Lets a version of a registry serve, or the one before it.
 
-    ``serve`` is called afterwards, such as :meth:`rtml.serving.publisher.Feed.refresh`; ``clock`` says at which event
-    time.
+    ``serve`` is called afterwards, such as :meth:`rtml.serving.publisher.Publisher.refresh`; ``clock`` says at which
+    event time.
     """
 
     def __init__(self, registry: Registry, model: str, clock: Clock, serve: Callable[[], object]) -> None:

@@ -20,25 +20,25 @@ from rtml.registry.versions import Version
 from rtml.serving.service import Service
 from rtml.serving.snapshot import Snapshot, StreamClock
 from rtml.serving.timeline import History
-from rtml.training.run_config import Recipe
+from rtml.training.run_config import RunConfig
 from rtml.training.trainer import Trainer
 
 MODEL = "champion"  # the name that the notebooks register versions under
 _STEPS_A_SECOND = 40
 
 
-def snapshot_of(registry: Registry, version: Version, recipe: Recipe) -> Snapshot:
+def snapshot_of(registry: Registry, version: Version, config: RunConfig) -> Snapshot:
     """A registered version, ready to serve; its bytes are checked against their hash first."""
     state = loads(registry.load(version))
     models = {target: restore(model) for target, model in state["models"].items()}
-    names, target = tuple(state["names"]), recipe.target
+    names, target = tuple(state["names"]), config.target
     about = dict(
         horizon=state["horizon"], trained_up_to=version.at, sign=models.get("sign"), kind=models["return"].kind
     )
     return Snapshot(version.name, models["return"], names, (target,), target, features=state["features"], **about)
 
 
-class Feed:
+class Publisher:
     """Keeps a service at what the learner has come to.
 
     The learner writes, the service reads: a version reaches it by one assignment, features by another, and no request
@@ -49,12 +49,12 @@ class Feed:
         self,
         service: Service,
         registry: Registry,
-        recipe: Recipe,
+        config: RunConfig,
         trainer: Trainer | None = None,
         journal: Path | None = None,
     ) -> None:
         self._history = History(registry, MODEL, journal)
-        self._service, self._registry, self._recipe, self._trainer = service, registry, recipe, trainer
+        self._service, self._registry, self._config, self._trainer = service, registry, config, trainer
         self._error: BaseException | None = None
         self._shown = ("", 0)  # version that the page was told of, and since when
 
@@ -62,12 +62,12 @@ class Feed:
         """Publish the champion when it is another one, and the newest features."""
         champion, serving = self._registry.champion(MODEL), self._service.snapshot
         if serving is None or serving.version != champion.name:
-            self._service.publish(snapshot_of(self._registry, champion, self._recipe))
+            self._service.publish(snapshot_of(self._registry, champion, self._config))
         newest = self._trainer.newest if self._trainer else None
         if newest is not None:
             close = float(newest.bars["close"][-1, 0])
             self._tell(int(newest.moment[-1]))
-            self._service.update_features(self._recipe.target, int(newest.moment[-1]), newest.X[-1], close)
+            self._service.update_features(self._config.target, int(newest.moment[-1]), newest.X[-1], close)
 
     def _tell(self, moment: int) -> None:
         """A replayed stream has its own time: ages are those of the market, not of the machine."""
@@ -81,7 +81,7 @@ class Feed:
             last = data.questions[asked - 1 : asked]
             close = float(data.bars["close"].loc[pd.Timestamp(int(last.moment[0]), tz="UTC")])
             self._tell(int(last.moment[0]))
-            self._service.update_features(self._recipe.target, int(last.moment[0]), last.X[0], close)
+            self._service.update_features(self._config.target, int(last.moment[0]), last.X[0], close)
 
     def lineage(self, version: str) -> list[dict]:
         """A version and its parents, newest first, as the endpoint tells it."""
@@ -95,7 +95,7 @@ class Feed:
         return msgspec.to_builtins(told) | {"alarms": self._history.alarms(self._service.clock.now())}
 
     @contextmanager
-    def arriving(self, seconds: float) -> Iterator[Feed]:
+    def arriving(self, seconds: float) -> Iterator[Publisher]:
         """Let the rest of the log arrive over so many seconds, learned and published by a thread, inside the block.
 
         Leaving the block waits until all has arrived; what failed in the thread is raised there.
@@ -135,6 +135,6 @@ class Feed:
         if snapshot is not None and snapshot.version != self._shown[0]:
             self._shown = (snapshot.version, now)
         (version, since), learned = self._shown, snapshot.trained_up_to // 10**6 if snapshot else 0
-        status = {"state": state, "source": self._recipe.source, "message": message}
+        status = {"state": state, "source": self._config.source, "message": message}
         status |= {"version": version, "since": since, "trained_up_to": learned, **self.history()}
         self._service.stream.publish(now, "status", status)

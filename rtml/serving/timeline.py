@@ -12,7 +12,7 @@ from rtml.monitoring.alert_trigger import does_harm
 from rtml.registry.ledger import decided_by
 from rtml.registry.registry import Registry
 from rtml.serving.stream_schemas import Happened, Serving
-from rtml.store.checkpoint_store import Reading
+from rtml.store.checkpoint_store import CheckpointReader
 
 SHOWN = 8  # entries on the page
 RECENT = span("1h")  # event time for which an alert that does harm is an alarm
@@ -50,8 +50,8 @@ class History:
             self._act_seq, self._held = fresh[-1].seq, self._registry.held(self._model)
             self.serving = self._told_of(self._acts[-1])
         if self._journal is not None and self._journal.exists():
-            with closing(Reading(self._journal)) as reading:
-                said = reading.happenings(self._seq)
+            with closing(CheckpointReader(self._journal)) as reading:
+                said = reading.history(self._seq)
             for seq, at, _, _, kind, detail in said:
                 self._seq = seq
                 self._take(at, kind, loads(detail))

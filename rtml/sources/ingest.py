@@ -11,16 +11,18 @@ import pandas as pd
 from rtml.core.columns import TRADES
 from rtml.core.process import Logbook, quitting, stopping
 from rtml.core.run_folder import run_folder
-from rtml.pipeline.options import add_options, opened, wanted
-from rtml.sources.ingestor import Intake, alone
+from rtml.pipeline.options import add_options, opened, source_options
+from rtml.sources.ingestor import Ingestor, alone
 from rtml.sources.protocol import Source
-from rtml.sources.report import Ingested
+from rtml.sources.report import IngestReport
 from rtml.store.event_log import EventLog
 from rtml.training.run_config import PART
 from rtml.usecases.crypto.events import KIND_NAMES
 
 
-def ingest(source: Source, log: EventLog, part: str, done: Callable[[int], object] = int, n: int = 50_000) -> Ingested:
+def ingest(
+    source: Source, log: EventLog, part: str, done: Callable[[int], object] = int, n: int = 50_000
+) -> IngestReport:
     """Write everything a source sends into one part of the log, chunk by chunk, each chunk in one transaction.
 
     ``done`` is told the number of rows of each chunk, for a progress bar. A source that sends nothing is an error: it
@@ -38,14 +40,14 @@ def ingest(source: Source, log: EventLog, part: str, done: Callable[[int], objec
     return _summary(source, log, part, received)
 
 
-def _summary(source: Source, log: EventLog, part: str, received: int) -> Ingested:
+def _summary(source: Source, log: EventLog, part: str, received: int) -> IngestReport:
     rows = log.read(part, 0, log.count(part))[1]
     frame = pd.DataFrame({"symbol": np.array(source.symbols)[rows["key"]], "kind": np.array(KIND_NAMES)[rows["kind"]]})
     by_kind = frame.value_counts().unstack(fill_value=0).reindex(list(source.symbols))
     rejected = log.rejected(part)
     by_reason = rejected.groupby("reason").agg(rows=("row", "size"), example=("row", "first"))
     moments = int(rows["time"].min()), int(rows["time"].max())
-    return Ingested(
+    return IngestReport(
         source.name,
         received,
         len(rows),
@@ -64,21 +66,21 @@ def main(arguments: list[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     folder = run_folder(chosen.run)
     with stopping() as stop, quitting(parser.prog):
-        what = wanted(chosen)
-        recipe, opens = opened(folder, what)
+        what = source_options(chosen)
+        config, opens = opened(folder, what)
         say = Logbook(folder / "live.log", "ingest").say
         with alone(folder, "ingest"), EventLog(folder / "events.db") as log:
-            intake = Intake(opens, log, PART, recipe.symbols, speed=what.speed, say=say)
-            _follow(intake, log, stop)
+            ingestor = Ingestor(opens, log, PART, config.symbols, speed=what.speed, say=say)
+            _follow(ingestor, log, stop)
 
 
-def _follow(intake: Intake, log: EventLog, stop) -> None:
-    intake.start()
-    while not stop.wait(1.0) and intake.state != "stopped":
-        print(f"{log.last(PART):,} events, {intake.state} {intake.trouble}".rstrip(), flush=True)
-    intake.stop()
-    if intake.failure is not None:
-        raise intake.failure
+def _follow(ingestor: Ingestor, log: EventLog, stop) -> None:
+    ingestor.start()
+    while not stop.wait(1.0) and ingestor.state != "stopped":
+        print(f"{log.last(PART):,} events, {ingestor.state} {ingestor.trouble}".rstrip(), flush=True)
+    ingestor.stop()
+    if ingestor.failure is not None:
+        raise ingestor.failure
     print(f"{log.last(PART):,} events, stopped", flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Intake: a source on a thread, its rows in the log as they come, gone on with after a failure or a restart."""
+"""Ingestor: a source on a thread, its rows in the log as they come, gone on with after a failure or a restart."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _FINAL = (
 Open = Callable[[dict[str, tuple[int, int]]], Source]
 
 
-class Intake:
+class Ingestor:
     """Writes a source into one part of the log; a source that fails is opened again behind the last trade logged.
 
     A recording sends the same rows whenever it is asked, so as many as the log has seen are skipped; an exchange goes

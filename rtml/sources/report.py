@@ -10,7 +10,7 @@ from rtml.core.clock import utc
 
 
 @dataclass(frozen=True)
-class Ingested:
+class IngestReport:
     """What came in: rows received, events logged by kind, rows in quarantine by reason."""
 
     source: str

@@ -38,13 +38,13 @@ _HAPPENED = "insert into happening (at, place, who, kind, detail) values (?, ?, 
 _HAPPENINGS = "select seq, at, place, who, kind, detail from happening where seq > ? order by seq"
 
 
-class Journal:
+class CheckpointStore:
     """One SQLite file of one consumer; others may read it meanwhile.
 
     Examples
     --------
     >>> import tempfile
-    >>> journal = Journal(Path(tempfile.mkdtemp()) / "training.db", {"part": "events"})
+    >>> journal = CheckpointStore(Path(tempfile.mkdtemp()) / "training.db", {"part": "events"})
     >>> journal.begin(offset=0, state=b"fresh")
     >>> journal.commit(offset=100, state=b"wiser", asked=[("return", 1, 10, 0.5)], answered=[])
     >>> journal.commit(offset=200, state=b"wisest", asked=[], answered=[(0.7, 20, "return", 1)])
@@ -101,7 +101,7 @@ class Journal:
         asked: Iterable[tuple[str, int, int, float]],
         answered: Iterable[tuple[float, int, str, int]],
         bars: Iterable[tuple[int, bytes, bytes | None]] = (),
-        happened: Iterable[tuple[int, int, str, str, str]] = (),
+        new_events: Iterable[tuple[int, int, str, str, str]] = (),
     ) -> None:
         """Store progress and outputs in one transaction.
 
@@ -111,7 +111,7 @@ class Journal:
         asked : target, id, moment and prediction of each new question.
         answered : y, known, target and id of each answer that became known; a question never asked here is let be.
         bars : end of each closed bar, its records of all symbols, and the features asked with there, if any.
-        happened : what watchers said, rows of :class:`rtml.core.callbacks.Watchers`.
+        happened : what watchers said, rows of :class:`rtml.core.callbacks.Callbacks`.
         """
         with self._lock, self._db:
             self._db.execute("begin immediate")
@@ -124,7 +124,7 @@ class Journal:
             self._db.executemany("insert into prediction (target, id, moment, prediction) values (?, ?, ?, ?)", asked)
             self._db.executemany("update prediction set y = ?, known = ? where target = ? and id = ?", answered)
             self._db.executemany("insert into bar values (?, ?, ?)", bars)
-            self._db.executemany(_HAPPENED, happened)
+            self._db.executemany(_HAPPENED, new_events)
         self._step += 1
 
     def predictions(self, target: str) -> pd.DataFrame:
@@ -137,7 +137,7 @@ class Journal:
         frame = pd.DataFrame(rows, columns=["id", "moment", "prediction", "y", "known"])
         return frame.astype({"id": "int64", "moment": "int64", "prediction": float, "y": float, "known": "Int64"})
 
-    def happenings(self) -> list[tuple]:
+    def history(self) -> list[tuple]:
         """Everything that watchers said: at, place, who, kind, detail."""
         with self._lock:
             return [row[1:] for row in self._db.execute(_HAPPENINGS, (0,))]
@@ -159,16 +159,16 @@ class Journal:
             )
 
 
-class Reading:
+class CheckpointReader:
     """What another process has committed to its journal, read while it goes on; read-only.
 
     Examples
     --------
     >>> import tempfile
-    >>> journal = Journal(Path(tempfile.mkdtemp()) / "training.db", {})
+    >>> journal = CheckpointStore(Path(tempfile.mkdtemp()) / "training.db", {})
     >>> journal.begin(0, b"")
     >>> journal.commit(1, b"", asked=[("return", 10, 10, 0.5)], answered=[], bars=[(10, b"bar", b"x")])
-    >>> Reading(journal.path).since(0, horizon=10)
+    >>> CheckpointReader(journal.path).since(0, horizon=10)
     [(10, b'bar', b'x', 0.5, None, None, None, None, None)]
     """
 
@@ -183,7 +183,7 @@ class Reading:
         y, prediction and known of the return question a horizon before."""
         return self._db.execute(_SINCE, (int(horizon), int(end), int(n))).fetchall()
 
-    def happenings(self, after: int = 0) -> list[tuple]:
+    def history(self, after: int = 0) -> list[tuple]:
         """What watchers said behind a number: number, at, place, who, kind, detail; nothing in an older journal."""
         there = self._db.execute("select 1 from sqlite_master where name = 'happening'").fetchone()
         return self._db.execute(_HAPPENINGS, (int(after),)).fetchall() if there else []

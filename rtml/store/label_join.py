@@ -44,7 +44,7 @@ def questions(log: PredictionLog | str | Path, names: Sequence[str] | None = Non
 
 
 @dataclass(frozen=True)
-class Waiting:
+class LabelJoin:
     """What became of the labels: how many predictions were asked, answered, wait, or will never be answered.
 
     ``never`` wait longer than was agreed; ``forgotten`` were learned and let go of. ``unknown``, ``repeated`` and
@@ -62,15 +62,15 @@ class Waiting:
     delays: pd.DataFrame
 
 
-def waiting(log: PredictionLog | str | Path, now: int, patience: str) -> Waiting:
-    """How the labels of a log come in; one that is not here ``patience`` after its question is taken never to come."""
+def waiting(log: PredictionLog | str | Path, now: int, timeouts: str) -> LabelJoin:
+    """How the labels of a log come in; one that is not here ``timeouts`` after its question is taken never to come."""
     with reading(log) as database:
         (asked, answered), (open_, old) = (
             database.execute("select count(*), count(y) from prediction left join answer using (id)").fetchone(),
             database.execute(
                 "select count(*), coalesce(sum(asked_at <= ?), 0) from prediction left join answer using (id) "
                 "where y is null",
-                (now - span(patience),),
+                (now - span(timeouts),),
             ).fetchone(),
         )
         forgotten = database.execute("select count(*) from forgotten").fetchone()[0]
@@ -78,7 +78,7 @@ def waiting(log: PredictionLog | str | Path, now: int, patience: str) -> Waiting
         delays = database.execute("select below, n from delay order by below").fetchall()
     told = [("more" if below == NEVER else f"< {span_text(below)}", n) for below, n in delays]
     gone = forgotten + verdicts.get("given up", 0)
-    return Waiting(
+    return LabelJoin(
         asked=asked + gone,
         answered=answered + forgotten,
         waiting=open_ - old,

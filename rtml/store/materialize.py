@@ -24,7 +24,7 @@ from rtml.store.facts import Facts
 from rtml.store.feature_pipeline import FeatureStream, QuestionStream, Stream
 from rtml.store.offline import FeatureTable
 from rtml.store.online import OnlineStore
-from rtml.training.run_config import PART, Recipe
+from rtml.training.run_config import PART, RunConfig
 
 _KEPT_EVERY = 20  # chunks between two states on disk: what a killed job computes again, without storing it
 
@@ -163,9 +163,9 @@ def main(arguments: list[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     folder = chosen.run_dir
     with stopping() as stop, quitting(parser.prog), ExitStack() as stack:
-        recipe = Recipe.read(awaited(folder / "recipe.json", stop) if chosen.follow else folder / "recipe.json")
+        config = RunConfig.read(awaited(folder / "recipe.json", stop) if chosen.follow else folder / "recipe.json")
         log = stack.enter_context(closing(EventLog(folder / "events.db")))
-        stream = QuestionStream(recipe.operator())
+        stream = QuestionStream(config.operator())
         table = FeatureTable(folder / "features" / stream.definition, stream.names)
         job = Job(stream, log, PART, table)
         print(job.run(), flush=True)

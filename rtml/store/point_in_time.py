@@ -42,7 +42,10 @@ def standing(facts: Facts, key, moment, *, before: bool = False, within: int | N
     if asked.dtype.kind != "i":  # texts: any numbers of the same order do
         codes = np.unique(np.concatenate([facts.key.astype(str), asked]), return_inverse=True)[1]
         code, wanted = codes[:n], codes[n:]
-    told, asking = np.lexsort((facts.known, code)), np.lexsort((moment, wanted))  # both keep the order of equals
+    told, asking = (
+        np.lexsort((facts.known, code)),
+        np.lexsort((moment, wanted)),
+    )  # both keep the order of equals
     columns = (column[told] for column in (code, facts.happened, facts.known, facts.deleted))
     found = asof.newest(*columns, wanted[asking], moment[asking] - before)
     rows = np.full(asked.size, -1, np.int64)

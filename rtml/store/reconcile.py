@@ -11,7 +11,7 @@ from rtml.store.online import OnlineStore
 
 
 @dataclass(frozen=True)
-class Tiers:
+class Reconciliation:
     """What each tier holds of one source, and what the log says they should hold."""
 
     events: int
@@ -33,7 +33,9 @@ class Tiers:
         return (self.rows, self.keys, self.other_moments) == (self.expected, self.expected_keys, 0)
 
 
-def reconcile(stream: Stream, log: EventLog, part: str, table: FeatureTable, online: OnlineStore, group: str) -> Tiers:
+def reconcile(
+    stream: Stream, log: EventLog, part: str, table: FeatureTable, online: OnlineStore, group: str
+) -> Reconciliation:
     """Count what the log makes of its events against the table, and the table against the latest values.
 
     ``stream`` is one that has read nothing. Raises where they do not agree, with all the counts.
@@ -49,7 +51,7 @@ def reconcile(stream: Stream, log: EventLog, part: str, table: FeatureTable, onl
     latest = online.table(group, now=0).set_index("key")["moment"]
     shared = newest.index.intersection(latest.index)
     other = int((newest.loc[shared] != latest.loc[shared]).sum())
-    counts = Tiers(at, expected, len(history), len(newest), len(latest), other)
+    counts = Reconciliation(at, expected, len(history), len(newest), len(latest), other)
     if not counts.agree or len(shared) < len(newest) or len(history) != table.rows:
         raise ValueError(f"the tiers do not agree ({counts}): run the materialisation again, or begin the stores anew")
     return counts

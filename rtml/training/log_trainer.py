@@ -20,7 +20,7 @@ from rtml.store.label_join import picked, reading
 from rtml.store.prediction_tables import Answered
 
 
-class LogLearner:
+class LogTrainer:
     """A model that learns the answers of a prediction log in the order in which they came, each once.
 
     What was learned, how far, and what is forgotten is one transaction: a process killed anywhere goes on from there.
@@ -51,7 +51,7 @@ class LogLearner:
         if retention not in (None, 0) and not isinstance(retention, str):
             raise ValueError(f"retention must be None, 0 or a span such as '7d', got {retention!r}")
         self._retention = span(retention) if isinstance(retention, str) else retention
-        self._patience, self.names, self._name = span(give_up) if give_up else None, tuple(names), name
+        self._timeouts, self.names, self._name = span(give_up) if give_up else None, tuple(names), name
         self._db = tables.opened(path)
         self._db.execute("pragma secure_delete = on")  # what is deleted is overwritten, not only unlinked
         self.model = compile(model, self.names)
@@ -113,9 +113,9 @@ class LogLearner:
         self._db.execute(f"insert or ignore into forgotten {which}", (limit,))
         self._db.execute("delete from prediction where id in (select id from forgotten)")
         self._db.execute("delete from answer where id in (select id from forgotten)")
-        if self._patience is not None:
+        if self._timeouts is not None:
             late = "asked_at <= ? and not exists (select 1 from answer where answer.id = prediction.id)"
-            given_up = self._db.execute(f"delete from prediction where {late}", (newest - self._patience,)).rowcount
+            given_up = self._db.execute(f"delete from prediction where {late}", (newest - self._timeouts,)).rowcount
             count = "insert into verdict values ('given up', ?) on conflict do update set n = n + excluded.n"
             self._db.execute(count, (given_up,))
 

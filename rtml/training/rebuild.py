@@ -17,7 +17,7 @@ from rtml.registry.registry import Registry
 from rtml.registry.versions import Version
 from rtml.store.event_log import EventLog
 from rtml.training.flow import Flow
-from rtml.training.run_config import Recipe
+from rtml.training.run_config import RunConfig
 
 _AT_ONCE = 20_000  # events
 
@@ -46,7 +46,7 @@ class Rebuilt:
         return f"{name} built again from {events:,} events: {what}, fingerprint {self.fingerprint}{code}"
 
 
-def rebuild(registry: Registry, log: EventLog, recipe: Recipe, version: Version | str) -> Rebuilt:
+def rebuild(registry: Registry, log: EventLog, config: RunConfig, version: Version | str) -> Rebuilt:
     """Learn again what a version learned, from the first event of its oldest ancestor on.
 
     Parameters
@@ -60,7 +60,7 @@ def rebuild(registry: Registry, log: EventLog, recipe: Recipe, version: Version 
     ValueError
         Where the log or the recipe cannot lead to it, with what is missing.
     """
-    version, flow = registry.get(version), recipe.flow()
+    version, flow = registry.get(version), config.flow()
     _check(registry.lineage(version), flow)
     part, last, after = version.data["part"], version.data["last_offset"], 0
     if log.last(part) < last:
@@ -101,10 +101,10 @@ def main(arguments: list[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     folder = Path(run_folder(chosen.run))
     with quitting(parser.prog), ExitStack() as stack:
-        recipe = Recipe.read(folder / "recipe.json")
+        config = RunConfig.read(folder / "recipe.json")
         log = stack.enter_context(EventLog(folder / "events.db"))
         registry = stack.enter_context(closing(Registry(folder / "registry")))
-        built = rebuild(registry, log, recipe, chosen.version)
+        built = rebuild(registry, log, config, chosen.version)
         print(built)
         if built.same_bytes and not registry.kept(built.version):
             registry.put_back(built.version, built.state)

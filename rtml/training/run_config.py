@@ -28,17 +28,17 @@ def use_case(name: str) -> ModuleType:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class RunConfig:
     """What a process needs to know to do the same as another: written by notebook 01, read by all others.
 
     A model may bring a schedule of :mod:`rtml.training.retraining.schedule`: ``"rls: stateful every 1h"``.
 
     Examples
     --------
-    >>> recipe = Recipe("crypto", ("ETH-USD", "BTC-USD"), source="synthetic")
-    >>> recipe.question
+    >>> config = RunConfig("crypto", ("ETH-USD", "BTC-USD"), source="synthetic")
+    >>> config.question
     'Where is the price of ETH-USD in 10s?'
-    >>> recipe.flow().learners["return"].model.kind
+    >>> config.flow().learners["return"].model.kind
     'compiled'
     """
 
@@ -80,17 +80,17 @@ class Recipe:
         learners = {target: Learner(build(name, names), names) for target, name in chosen}
         return Flow(operator, learners, use_case(self.use_case).TARGETS)
 
-    def with_champion(self, name: str) -> Recipe:
+    def with_champion(self, name: str) -> RunConfig:
         """The same with another model for what is served."""
         return replace(self, models=self.models | {self.served: name})
 
-    def write(self, path: Path) -> Recipe:
+    def write(self, path: Path) -> RunConfig:
         """Write it as JSON, and hand it back."""
         path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
         return self
 
     @classmethod
-    def read(cls, path: Path) -> Recipe:
-        """Recipe of :meth:`write`."""
+    def read(cls, path: Path) -> RunConfig:
+        """RunConfig of :meth:`write`."""
         values = json.loads(path.read_text(encoding="utf-8"))
         return cls(**values | {"symbols": tuple(values["symbols"])})

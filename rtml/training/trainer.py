@@ -13,15 +13,15 @@ import numpy as np
 import pandas as pd
 
 from rtml.core import state as checkpoint
-from rtml.core.callbacks import Watcher, Watchers, frame
+from rtml.core.callbacks import Callback, Callbacks, frame
 from rtml.core.clock import span_text
 from rtml.registry.promotion.gate import Rule, gate
 from rtml.registry.registry import Registry
-from rtml.store.checkpoint_store import Journal
+from rtml.store.checkpoint_store import CheckpointStore
 from rtml.store.event_log import EventLog
 from rtml.training.flow import Flow, Outcome
 from rtml.training.outputs import Status, bar_rows
-from rtml.training.retraining.callbacks import Firings
+from rtml.training.retraining.callbacks import RetrainingCallback
 from rtml.training.scoreboard import Scoreboard
 from rtml.training.versioning import identity, save
 
@@ -50,7 +50,7 @@ class Trainer:
         Is told what each chunk led to before it is committed; of the same bars again after a crash, and where a version
         is saved before they are learned, with the same bits.
     watchers
-        Look at every outcome; what they say is committed with it, see :meth:`happenings`.
+        Look at every outcome; what they say is committed with it, see :meth:`history`.
     save_on
         Kinds of happenings at which a version is saved besides, of the state behind the very event that led to it.
     """
@@ -70,15 +70,17 @@ class Trainer:
         parent: str = "",
         chunk: int = 5000,
         told: Callable[[Outcome], object] = lambda outcome: None,
-        watchers: Sequence[Watcher] = (),
+        callbacks: Sequence[Callback] = (),
         save_on: Sequence[str] = ("trigger",),
     ) -> None:
         self._flow, self._log, self._part, self._chunk, self._told = flow, log, part, chunk, told
         self._registry, self._model, self._every = registry, model_name, int(every)
-        self._watchers = Watchers([Firings(flow.learners), *watchers, gate(publish, registry, model_name, flow, every)])
+        self._callbacks = Callbacks(
+            [RetrainingCallback(flow.learners), *callbacks, gate(publish, registry, model_name, flow, every)]
+        )
         self._scoreboard, self._save_on = Scoreboard(flow.learners, flow.targets), frozenset(save_on)
         same = {"part": part, "model": model_name, "after": after, "every": span_text(self._every)}
-        self._journal = Journal(store_path, same | identity(flow))
+        self._journal = CheckpointStore(store_path, same | identity(flow))
         self._begin(after, parent)
 
     def run(
@@ -123,9 +125,9 @@ class Trainer:
         """Every question of a target: moment and known in ns UTC, the prediction, and y, NaN while unknown."""
         return self._journal.predictions(target)
 
-    def happenings(self) -> pd.DataFrame:
+    def history(self) -> pd.DataFrame:
         """What happened, in order of event time: at, who said it, kind, and a column a detail."""
-        return frame(self._journal.happenings())
+        return frame(self._journal.history())
 
     def close(self) -> None:
         """Close the store; the log and the registry are the caller's."""
@@ -154,14 +156,14 @@ class Trainer:
         self._read, end = self._read[len(rows) :], self._offset + len(rows)
         outcome = self._flow.push(rows, self._told)
         self.newest = outcome if len(outcome.moment) else self.newest
-        happened = self._watchers.push(outcome)
-        self._cause = next((kind for *_, kind, _ in happened if kind in self._save_on), "")
+        new_events = self._callbacks.push(outcome)
+        self._cause = next((kind for *_, kind, _ in new_events if kind in self._save_on), "")
         if self._cause and len(rows) > 1:
             return self._undo(end)
         first = {"first_offset": self._offset + 1, "first_time": int(rows["time"][0]), "last_time": 0}
         self._since = self._since or first
         self._since["last_time"] = max(self._since["last_time"], int(rows["time"].max()))
-        outputs = (*self._scoreboard.take(outcome), bar_rows(outcome), happened)
+        outputs = (*self._scoreboard.take(outcome), bar_rows(outcome), new_events)
         settle = settle or any(outputs) or end % self._chunk == 0 or end == self._narrow
         self._offset, self._ahead = end, not settle
         if settle:
@@ -186,19 +188,19 @@ class Trainer:
         data = {"part": self._part, "last_offset": self._offset, **self._since}
         about = {"parent": self._version, "data": data, "metrics": self._scoreboard.metrics(), "cause": cause}
         version = save(self._registry, self._model, self._flow, at, **about)
-        happened = self._watchers.saved(version, cause)
+        new_events = self._callbacks.saved(version, cause)
         self._names[version.id] = version.name
         self._due = self._due if self._cause else at + self._every
         self._version, self._since, self._cause = version.id, {}, ""
         self._scoreboard.renew()
-        self._commit(self._offset, happened=happened)
+        self._commit(self._offset, new_events=new_events)
 
-    def _commit(self, offset: int, asked=(), answered=(), bars=(), happened=()) -> None:
+    def _commit(self, offset: int, asked=(), answered=(), bars=(), new_events=()) -> None:
         """Make the step durable, then go on from the very bytes that a restart would go on from."""
         self._offset, self._ahead, self._narrow = offset, False, 0
         state = self._checkpoint()
         self._log.sync()  # a power cut must not leave a state of events that are gone
-        self._journal.commit(offset, state, asked, answered, bars, happened)
+        self._journal.commit(offset, state, asked, answered, bars, new_events)
         self._load(state)
 
     def _restore(self) -> None:
@@ -224,7 +226,7 @@ class Trainer:
 
     def _parts(self) -> dict:
         """What has a state of its own, by its name in the checkpoint."""
-        return {"flow": self._flow, "scoreboard": self._scoreboard, "watchers": self._watchers}
+        return {"flow": self._flow, "scoreboard": self._scoreboard, "watchers": self._callbacks}
 
     def _boundary(self, time: int) -> int:
         return int(time) // self._every * self._every

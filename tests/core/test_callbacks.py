@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from workers import Workers
 
-from rtml.core.callbacks import Happening, Watchers, frame
+from rtml.core.callbacks import Callbacks, TrainingEvent, frame
 from rtml.core.clock import span
 from rtml.core.state import loads
 from rtml.registry.registry import Registry
 from rtml.sources.catalogue import open_source
 from rtml.sources.ingest import ingest
-from rtml.store.checkpoint_store import Journal, Reading
+from rtml.store.checkpoint_store import CheckpointReader, CheckpointStore
 from rtml.store.event_log import EventLog
-from rtml.training.run_config import PART, Recipe
+from rtml.training.run_config import PART, RunConfig
 from rtml.training.trainer import Trainer
 
 EVERY = span("3m")
@@ -35,7 +35,7 @@ class Jumps:
             self.seen += 1
             if self.seen % 10 == 0 and abs(y) > self.largest:
                 self.largest = abs(y)
-                found.append(Happening(known, "trigger", {"seen": self.seen, "largest": self.largest}))
+                found.append(TrainingEvent(known, "trigger", {"seen": self.seen, "largest": self.largest}))
         return found
 
     @property
@@ -52,7 +52,7 @@ def market(tmp_path_factory):
     source = open_source("synthetic", hours=0.25)
     with EventLog(folder / "events.db") as log:
         ingest(source, log, PART)
-    Recipe("crypto", source.symbols, source.name, models={"return": "rls"}).write(folder / "recipe.json")
+    RunConfig("crypto", source.symbols, source.name, models={"return": "rls"}).write(folder / "recipe.json")
     return folder
 
 
@@ -65,11 +65,11 @@ def whole(market, tmp_path_factory):
 
 def train(market, folder, chunk, settle=True, **chosen):
     """Train a market in a folder of its own; runs in a worker too."""
-    recipe, folder = Recipe.read(Path(market) / "recipe.json"), Path(folder)
+    config, folder = RunConfig.read(Path(market) / "recipe.json"), Path(folder)
     with EventLog(Path(market) / "events.db") as log:
         registry = Registry(folder / "registry")
         places = (log, PART, folder / "training.db", registry, "eth", EVERY)
-        trainer = Trainer(recipe.flow(), *places, watchers=[Jumps()], chunk=chunk, **chosen)
+        trainer = Trainer(config.flow(), *places, callbacks=[Jumps()], chunk=chunk, **chosen)
         trainer.run(settle=settle)
         trainer.run()
         trainer.close()
@@ -77,8 +77,8 @@ def train(market, folder, chunk, settle=True, **chosen):
 
 
 def result(folder):
-    reading, registry = Reading(folder / "training.db"), Registry(folder / "registry")
-    said, versions, ledger = reading.happenings(), registry.versions("eth"), registry.ledger("eth")
+    reading, registry = CheckpointReader(folder / "training.db"), Registry(folder / "registry")
+    said, versions, ledger = reading.history(), registry.versions("eth"), registry.ledger("eth")
     reading.close()
     registry.close()
     return frame(row[1:] for row in said).to_csv(), versions.to_csv(), ledger.to_csv()
@@ -92,14 +92,14 @@ def test_any_chunk_gives_the_same_happenings_and_the_same_versions_at_triggers(m
 
 def test_a_version_is_saved_of_the_state_behind_the_very_event_that_triggered_it(market, tmp_path):
     train(market, tmp_path, 5000)
-    registry, recipe = Registry(tmp_path / "registry"), Recipe.read(market / "recipe.json")
+    registry, config = Registry(tmp_path / "registry"), RunConfig.read(market / "recipe.json")
     every = [registry.get(f"eth@{number}") for number in registry.versions("eth")["number"]]
     saved = [version for version in every if version.describe["cause"] == "trigger"]
     with EventLog(market / "events.db") as log:
         rows = log.read(PART, 0, 10**6)[1]
     assert len(saved) >= 2
     for version in saved:
-        flow, jumps, end = recipe.flow(), Jumps(), version.data["last_offset"]
+        flow, jumps, end = config.flow(), Jumps(), version.data["last_offset"]
         jumps.push(flow.push(rows[: end - 1]))
         before = jumps.largest
         assert jumps.push(flow.push(rows[end - 1 : end])) and jumps.largest > before
@@ -144,8 +144,8 @@ def test_happenings_are_a_table_in_order_of_event_time(market, tmp_path):
     train(market, tmp_path, 5000)
     with EventLog(market / "events.db") as log:
         places = (log, PART, tmp_path / "training.db", Registry(tmp_path / "registry"), "eth", EVERY)
-        trainer = Trainer(Recipe.read(market / "recipe.json").flow(), *places, watchers=[Jumps()])
-        table = trainer.happenings()
+        trainer = Trainer(RunConfig.read(market / "recipe.json").flow(), *places, callbacks=[Jumps()])
+        table = trainer.history()
         trainer.close()
     assert list(table.columns[:3]) == ["at", "who", "kind"] and table["at"].is_monotonic_increasing
     assert set(table["who"]) == {"jumps", "trainer", "gate"} and {"trigger", "version", "promoted"} <= set(
@@ -159,20 +159,20 @@ def test_happenings_are_a_table_in_order_of_event_time(market, tmp_path):
 def test_a_watcher_that_is_new_begins_and_one_that_is_gone_is_let_be():
     first, second = Jumps(), Jumps()
     first.seen = 5
-    Watchers([second]).load(Watchers([first]).state)
+    Callbacks([second]).load(Callbacks([first]).state)
     assert second.seen == 5
-    Watchers([second]).load({"other": {}})
+    Callbacks([second]).load({"other": {}})
     assert second.seen == 5
 
 
 def test_a_journal_of_before_there_were_happenings_has_none(tmp_path):
-    journal = Journal(tmp_path / "training.db", {})
+    journal = CheckpointStore(tmp_path / "training.db", {})
     journal.begin(0, b"")
-    journal.commit(1, b"", [], [], happened=[(5, 1, "jumps", "trigger", '{"seen": 1}')])
-    reading = Reading(journal.path)
-    assert reading.happenings() == [(1, 5, 1, "jumps", "trigger", '{"seen": 1}')] and not reading.happenings(after=1)
+    journal.commit(1, b"", [], [], new_events=[(5, 1, "jumps", "trigger", '{"seen": 1}')])
+    reading = CheckpointReader(journal.path)
+    assert reading.history() == [(1, 5, 1, "jumps", "trigger", '{"seen": 1}')] and not reading.history(after=1)
     journal._db.execute("drop table happening")
-    assert reading.happenings() == []
+    assert reading.history() == []
     reading.close()
     journal.close()
 
@@ -181,6 +181,6 @@ def test_what_a_watcher_remembers_is_in_the_committed_state(market, tmp_path):
     train(market, tmp_path, 5000)
     with EventLog(market / "events.db") as log:
         assert log.last(PART) > 0
-    journal = Journal(tmp_path / "training.db", {})
+    journal = CheckpointStore(tmp_path / "training.db", {})
     assert loads(journal.state)["watchers"]["jumps"]["seen"] > 50
     journal.close()

@@ -155,8 +155,8 @@ def test_the_command_reads_a_run_and_leaves_table_and_picture(tmp_path, monkeypa
     known = pd.to_datetime(stream.known, utc=True).where(np.arange(2000) != 5)
     y = np.where(np.arange(2000) == 5, np.nan, stream.y)
     frame.assign(y=y, known=known, id=stream.id, offset=stream.id).to_parquet(folder / "questions.parquet")
-    recipe = {"use_case": "crypto", "symbols": ["A"], "source": "x", "models": {"return": "rls_all: continual"}}
-    (folder / "recipe.json").write_text(json.dumps(recipe))
+    config = {"use_case": "crypto", "symbols": ["A"], "source": "x", "models": {"return": "rls_all: continual"}}
+    (folder / "recipe.json").write_text(json.dumps(config))
     assert advisor.main(["mine", "--few"]) == 0
     said = capsys.readouterr().out
     assert "Use '" in said and "RecursiveLeastSquares" not in said and "stateful cadence" in said

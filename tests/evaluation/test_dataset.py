@@ -9,7 +9,7 @@ from rtml.evaluation.dataset import Dataset, build
 from rtml.sources.catalogue import open_source
 from rtml.sources.ingest import ingest
 from rtml.store.event_log import EventLog
-from rtml.training.run_config import PART, Recipe
+from rtml.training.run_config import PART, RunConfig
 
 
 @pytest.fixture(scope="module")
@@ -20,13 +20,13 @@ def stream(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def recipe(stream):
-    return Recipe("crypto", stream[0].symbols, stream[0].name, market={"hours": 1.0, "seed": 3})
+def config(stream):
+    return RunConfig("crypto", stream[0].symbols, stream[0].name, market={"hours": 1.0, "seed": 3})
 
 
 @pytest.fixture(scope="module")
-def data(stream, recipe):
-    return build(stream[1], PART, recipe.flow(learning=False))
+def data(stream, config):
+    return build(stream[1], PART, config.flow(learning=False))
 
 
 def test_every_row_is_logged_or_in_quarantine(stream):
@@ -66,9 +66,9 @@ def test_the_last_question_is_still_open(data):
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_a_flow_that_reads_up_to_the_split_has_asked_just_those_questions(stream, recipe, data, share):
+def test_a_flow_that_reads_up_to_the_split_has_asked_just_those_questions(stream, config, data, share):
     offset, asked = data.split(share)
-    flow = recipe.flow(learning=False)
+    flow = config.flow(learning=False)
     outcome = flow.push(stream[1].read(PART, 0, offset)[1])
     assert outcome.moment.tobytes() == data.questions.moment[:asked].tobytes()
     assert outcome.X.tobytes() == data.questions.X[:asked].tobytes()
@@ -81,23 +81,23 @@ def test_targets_of_a_dataset(data):
     assert np.isnan(data.of("sign").y[y == 0]).all()
 
 
-def test_a_stream_that_asks_nothing_is_said(tmp_path, recipe):
+def test_a_stream_that_asks_nothing_is_said(tmp_path, config):
     with EventLog(tmp_path / "log.db") as log:
         log.append(PART, EventLog.read(log, PART)[1])
         with pytest.raises(ValueError, match=r"no question was asked in 0 events of log\.db"):
-            build(log, PART, recipe.flow(learning=False))
+            build(log, PART, config.flow(learning=False))
 
 
-def test_a_recipe_on_disk_builds_the_same_flow(recipe, tmp_path):
-    recipe.with_champion("sgd").write(tmp_path / "recipe.json")
-    again = Recipe.read(tmp_path / "recipe.json")
-    assert again == recipe.with_champion("sgd")
-    assert again.flow().snapshot() == recipe.with_champion("sgd").flow().snapshot() != recipe.flow().snapshot()
+def test_a_recipe_on_disk_builds_the_same_flow(config, tmp_path):
+    config.with_champion("sgd").write(tmp_path / "recipe.json")
+    again = RunConfig.read(tmp_path / "recipe.json")
+    assert again == config.with_champion("sgd")
+    assert again.flow().snapshot() == config.with_champion("sgd").flow().snapshot() != config.flow().snapshot()
 
 
 def test_an_unknown_use_case_is_said():
     with pytest.raises(LookupError, match="no use case 'weather'; known: crypto"):
-        Recipe("weather", ("A",), "synthetic")
+        RunConfig("weather", ("A",), "synthetic")
 
 
 def test_a_share_outside_is_said(data):

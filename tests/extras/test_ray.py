@@ -32,12 +32,12 @@ def same(alone, others):
 
 @pytest.fixture(scope="module")
 def cluster():
-    for patience in (2, 1, 0):  # Ray gives its own agents 15 s to start, which a busy machine may exceed
+    for timeouts in (2, 1, 0):  # Ray gives its own agents 15 s to start, which a busy machine may exceed
         try:
             ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
             break
         except Exception:
-            if not patience:
+            if not timeouts:
                 raise
     register_ray()
     yield ray.cluster_resources()

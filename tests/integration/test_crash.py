@@ -16,7 +16,7 @@ from rtml.registry.registry import Registry
 from rtml.sources.ingest import ingest
 from rtml.sources.synthetic.market import Synthetic
 from rtml.store.event_log import EventLog
-from rtml.training.run_config import PART, Recipe
+from rtml.training.run_config import PART, RunConfig
 
 REQUESTS = 150
 
@@ -28,7 +28,7 @@ def folder(tmp_path_factory):
     (folder / MARK).touch()
     with EventLog(folder / "events.db") as log:
         ingest(source, log, PART)
-    Recipe("crypto", source.symbols, source.name).write(folder / "recipe.json")
+    RunConfig("crypto", source.symbols, source.name).write(folder / "recipe.json")
     return folder
 
 

@@ -18,7 +18,7 @@ from rtml.store.point_in_time import join
 from rtml.store.prediction_log import PredictionLog
 from rtml.store.prediction_tables import id_number
 from rtml.training.learner import Learner
-from rtml.training.log_trainer import LogLearner
+from rtml.training.log_trainer import LogTrainer
 from rtml.usecases.fraud import use_case as fraud
 from rtml.usecases.fraud.schema import ingest
 from rtml.usecases.fraud.sources import open_payments
@@ -55,8 +55,8 @@ def test_labels_are_facts_that_a_join_sees_only_once_they_are_known(town):
     _, asked = town
     moment = dict(zip(asked.id.tolist(), asked.moment.tolist(), strict=True))
     told = [row for row, id in enumerate(asked.answered.tolist()) if id in moment and asked.y[row] == asked.y[row]]
-    happened = [moment[asked.answered[row]] for row in told]
-    labels = Facts(asked.answered[told], happened, asked.known[told], asked.y[told], ("fraud",), "labels")
+    new_events = [moment[asked.answered[row]] for row in told]
+    labels = Facts(asked.answered[told], new_events, asked.known[told], asked.y[told], ("fraud",), "labels")
     before = join(labels, labels.key, labels.known, before=True)
     after = join(labels, labels.key, labels.known)
     assert len(labels) > 100 and np.isnan(before).all() and np.array_equal(after, labels.values)
@@ -84,13 +84,13 @@ def test_what_is_learned_from_the_log_is_what_was_learned_live_with_labels_days_
         said = learner.ask(id, at, x)
         ids[id] = served.append(at, at, str(id), "v1", x.tobytes(), None, said, None, 900)
     tell(2**62)
-    again = LogLearner(zoo.build(fraud.MODELS["fraud"]), learner.names, tmp_path / "predictions.db")
+    again = LogTrainer(zoo.build(fraud.MODELS["fraud"]), learner.names, tmp_path / "predictions.db")
     served.flush()
     assert again.learn() == learner.answered > 1000
     assert dumps(again.model.state) == dumps(learner.model.state)
     logged = questions(served)
     assert (logged.known[logged.y == logged.y] - logged.moment[logged.y == logged.y]).min() > 0
-    found = waiting(served, now=int(asked.moment[-1]), patience="8d")
+    found = waiting(served, now=int(asked.moment[-1]), timeouts="8d")
     assert found.answered == learner.answered and found.delays["answers"].sum() == found.answered
 
     def key(asked):

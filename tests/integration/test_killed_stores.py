@@ -21,7 +21,7 @@ from rtml.store.online import OnlineStore
 from rtml.store.prediction_log import PredictionLog
 from rtml.store.prediction_tables import id_number
 from rtml.store.reconcile import reconcile
-from rtml.training.log_trainer import LogLearner, kept
+from rtml.training.log_trainer import LogTrainer, kept
 
 S = span("1s")
 
@@ -95,7 +95,7 @@ def test_a_materialisation_killed_at_lines_everywhere_stores_every_row_once(work
 
 
 def learn_until_killed(path, line):
-    learner = LogLearner(REGRESSORS["scaled descent"](), NAMES, path, retention=0)
+    learner = LogTrainer(REGRESSORS["scaled descent"](), NAMES, path, retention=0)
     die_at_line(line, "training/log_trainer.py", "store/label_join.py", "store/prediction_tables.py")
     learner.learn(n=40)
 
@@ -111,7 +111,7 @@ def test_a_log_learner_killed_at_lines_everywhere_learns_every_answer_once_and_l
     whole = progressive(REGRESSORS["scaled descent"](), questions(log)).learner.model.state
     lines = np.random.default_rng(7).integers(5, 500, 8)
     assert [workers.run("learn_until_killed", str(path), int(line)) for line in lines].count(-9) >= 6
-    learner = LogLearner(REGRESSORS["scaled descent"](), NAMES, path, retention=0)
+    learner = LogTrainer(REGRESSORS["scaled descent"](), NAMES, path, retention=0)
     learner.learn()
     assert dumps(learner.model.state) == dumps(whole) and kept(path, x.ravel().tolist()).nothing
     learner.close()

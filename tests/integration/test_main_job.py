@@ -16,7 +16,7 @@ from rtml.sources.catalogue import open_source
 from rtml.sources.ingest import ingest
 from rtml.store.event_log import EventLog
 from rtml.training.learner import Learner
-from rtml.training.run_config import PART, Recipe
+from rtml.training.run_config import PART, RunConfig
 
 ROOT = Path(__file__).parents[2]
 CRYPTO = ROOT.parent / "shared" / "data" / "crypto"
@@ -30,8 +30,8 @@ def dataset(source, folder, **how):
     with EventLog(folder / "events.db") as log:
         ingest(opened, log, PART)
         bar = "1m" if "_1m_" in source else "10s"
-        recipe = Recipe("crypto", opened.symbols, opened.name, bar=bar, horizon=bar)
-        return build(log, PART, recipe.flow(learning=False))
+        config = RunConfig("crypto", opened.symbols, opened.name, bar=bar, horizon=bar)
+        return build(log, PART, config.flow(learning=False))
 
 
 @recorded

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtml.core.callbacks import Watchers, frame
+from rtml.core.callbacks import Callbacks, frame
 from rtml.core.clock import NEVER, span
 from rtml.core.questions import Questions
 from rtml.core.state import dumps, loads
@@ -22,7 +22,7 @@ from rtml.sources.ingest import ingest
 from rtml.sources.synthetic.drifting import NAMES, drifting
 from rtml.store.event_log import EventLog
 from rtml.training.flow import Outcome
-from rtml.training.run_config import PART, Recipe
+from rtml.training.run_config import PART, RunConfig
 from rtml.training.trainer import Trainer
 
 SMALL = {"settle": 100, "reference": 300, "window": 150}
@@ -57,9 +57,9 @@ def stretch():
 
 
 def test_the_stretch_has_alerts_of_every_basis(stretch):
-    _, happened, _ = stretch
-    assert {one.kind for one in happened} == {"alert", "assessed"} and len(happened) > 6
-    assert {one.detail["target"] for one in happened} == {"y", "late"}
+    _, new_events, _ = stretch
+    assert {one.kind for one in new_events} == {"alert", "assessed"} and len(new_events) > 6
+    assert {one.detail["target"] for one in new_events} == {"y", "late"}
 
 
 @settings(max_examples=12)
@@ -83,8 +83,8 @@ def test_event_by_event_gives_the_same_alerts(stretch):
     assert found == expected and dumps(monitor.state) == state
 
 
-def worst(happened, after=0):
-    return ranked([one for one in happened if one.at >= after]).iloc[0]
+def worst(new_events, after=0):
+    return ranked([one for one in new_events if one.at >= after]).iloc[0]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -102,8 +102,8 @@ def test_a_benign_move_ranks_below_a_harmful_one(seed):
 @pytest.mark.parametrize("seed", range(3))
 def test_a_flip_is_seen_although_no_feature_moves_and_the_features_of_the_law_are_its_causes(task, seed):
     stream = drifting("flip", n=4000, task=task, seed=seed)
-    happened = watched(stream.questions, "logistic" if task == "classification" else "rls")
-    first = happened[0]
+    new_events = watched(stream.questions, "logistic" if task == "classification" else "rls")
+    first = new_events[0]
     assert first.kind == "alert" and first.detail["what"] == "loss" and first.detail["moved"] == []
     assert 0 <= first.at - stream.changes[0] < 200 * span("1m")
     assert first.detail["damage"] > 0 and first.detail["basis"] == "measured"
@@ -129,8 +129,8 @@ def test_harm_is_estimated_without_labels_and_ranks_as_it_does_with_them(seed):
     harm = {}
     for late in (True, False):
         for name, column in (("a", 0), ("idle", 3)):
-            happened = watched(misfit(seed=seed, moved=column, late=late))
-            alerts = [one.detail for one in happened if (one.kind, one.detail["what"]) == ("alert", "features")]
+            new_events = watched(misfit(seed=seed, moved=column, late=late))
+            alerts = [one.detail for one in new_events if (one.kind, one.detail["what"]) == ("alert", "features")]
             assert [next(iter(one["features"])) for one in alerts] == [name]
             harm[name, late] = alerts[0]["harm"]
             assert alerts[0]["basis"] == ("estimated" if late else "measured")
@@ -173,10 +173,10 @@ def test_a_stationary_stream_raises_none():
 
 
 def test_what_is_assessed_later_replaces_what_was_estimated():
-    happened = watched(drifting("sudden", n=6000, delay="6h").questions)
-    table = ranked(happened).set_index("number")
-    first = {one.detail["number"]: one for one in happened if one.kind == "alert"}
-    assessed = {one.detail["number"]: one for one in happened if one.kind == "assessed"}
+    new_events = watched(drifting("sudden", n=6000, delay="6h").questions)
+    table = ranked(new_events).set_index("number")
+    first = {one.detail["number"]: one for one in new_events if one.kind == "alert"}
+    assessed = {one.detail["number"]: one for one in new_events if one.kind == "assessed"}
     number = next(n for n in assessed if first[n].detail["basis"] == "estimated")
     assert table.loc[number, "basis"] == "measured" and table.loc[number, "at"] == first[number].at
     assert assessed[number].at > first[number].at and table.loc[number, "harm"] == assessed[number].detail["harm"]
@@ -184,8 +184,8 @@ def test_what_is_assessed_later_replaces_what_was_estimated():
 
 def test_it_is_a_watcher_whose_table_can_be_ranked():
     stream = drifting("sudden", n=4000).questions
-    watchers = Watchers([Monitor(stream.names, {"y": np.asarray})])
-    table = frame(watchers.push(outcome_of(progressive(build("logistic"), stream), stream)))
+    callbacks = Callbacks([Monitor(stream.names, {"y": np.asarray})])
+    table = frame(callbacks.push(outcome_of(progressive(build("logistic"), stream), stream)))
     again = ranked(table)
     assert len(again) and again["harm"].is_monotonic_decreasing and set(table["kind"]) == {"alert", "assessed"}
     assert again["features"].iloc[0] == ranked(watched(stream))["features"].iloc[0]
@@ -201,14 +201,14 @@ def test_a_training_with_a_monitor_commits_the_same_happenings_in_any_chunks(tmp
     with EventLog(tmp_path / "events.db") as log:
         ingest(source, log, PART)
         for chunk in (700, 5000):
-            flow = Recipe("crypto", source.symbols, source.name).flow()
+            flow = RunConfig("crypto", source.symbols, source.name).flow()
             registry, store = Registry(tmp_path / f"registry{chunk}"), tmp_path / f"{chunk}.db"
             monitor = Monitor.of(flow, settle=50, reference=200, window=120)
             with closing(registry):
                 how = {"chunk": chunk, "watchers": [monitor]}
                 with closing(Trainer(flow, log, PART, store, registry, "eth", span("1h"), **how)) as trainer:
                     trainer.run()
-                    told = trainer.happenings()
+                    told = trainer.history()
                     found.append((told[told["kind"].isin(["alert", "assessed"])], dumps(monitor.state)))
     (first, state), (second, again) = found
     pd.testing.assert_frame_equal(first.reset_index(drop=True), second.reset_index(drop=True))

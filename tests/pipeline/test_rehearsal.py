@@ -3,22 +3,22 @@
 import pandas as pd
 import pytest
 
-from rtml.core.callbacks import Happening
-from rtml.monitoring.alert_trigger import Responding
+from rtml.core.callbacks import TrainingEvent
+from rtml.monitoring.alert_trigger import AlertTrigger
 from rtml.pipeline.rehearsal import rehearse
 from rtml.sources.ingest import ingest
 from rtml.sources.synthetic.market import Synthetic
 from rtml.store.event_log import EventLog
-from rtml.training.run_config import PART, Recipe
+from rtml.training.run_config import PART, RunConfig
 
 
 @pytest.fixture(scope="module")
 def rehearsed(tmp_path_factory):
     folder, source = tmp_path_factory.mktemp("loop"), Synthetic(hours=8.0, drift="sudden")
-    recipe = Recipe("crypto", source.symbols, source.name)
+    config = RunConfig("crypto", source.symbols, source.name)
     with EventLog(folder / "events.db") as log:
         ingest(source, log, PART)
-        told, registry = rehearse(log, recipe, folder)
+        told, registry = rehearse(log, config, folder)
     yield told, registry, source.truth()
     registry.close()
 
@@ -56,7 +56,7 @@ class Alerts:
         self._said = said
 
     def push(self, outcome):
-        return [Happening(at, "alert", detail) for at, detail in self._said]
+        return [TrainingEvent(at, "alert", detail) for at, detail in self._said]
 
     def load(self, state):
         pass
@@ -66,12 +66,12 @@ def test_only_an_alert_that_does_harm_is_a_trigger_and_not_again_at_once():
     minute = 60 * 10**9
     benign, loss = {"number": 1, "what": "features", "harm": 0.0}, {"number": 2, "what": "loss", "harm": 0.01}
     harmful = {"number": 3, "what": "features", "harm": 0.5, "target": "return"}
-    watcher = Responding(Alerts((0, benign), (minute, loss), (2 * minute, harmful), (40 * minute, harmful)))
-    said = watcher.push(None)
+    callback = AlertTrigger(Alerts((0, benign), (minute, loss), (2 * minute, harmful), (40 * minute, harmful)))
+    said = callback.push(None)
     assert [(h.at // minute, h.detail["why"]) for h in said if h.kind == "trigger"] == [
         (1, "alert 2: loss moved"),
         (40, "alert 3: features of return moved"),
     ]
-    again = Responding(Alerts((41 * minute, loss)))
-    again.load(watcher.state)
+    again = AlertTrigger(Alerts((41 * minute, loss)))
+    again.load(callback.state)
     assert [h.kind for h in again.push(None)] == ["alert"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rtml.core.callbacks import Happening
+from rtml.core.callbacks import TrainingEvent
 from rtml.evaluation.detector_benchmark import alarms, feeds, watched
 from rtml.monitoring.drift.catalogue import DETECTORS
 from rtml.monitoring.monitor import ranked
@@ -47,7 +47,7 @@ def test_no_alert_and_none_that_is_known_say_so():
     assert "no alert" in texts(figures.harm_of_alerts(ranked([])))
     unknown = {"number": 1, "target": "y", "what": "features", "damage": None, "harm": None, "basis": "unknown"}
     unknown |= {"answers": 0, "features": {}, "moved": [], "text": ""}
-    assert "no alert" in texts(figures.harm_of_alerts(ranked([Happening(1, "alert", unknown)])))
+    assert "no alert" in texts(figures.harm_of_alerts(ranked([TrainingEvent(1, "alert", unknown)])))
 
 
 def test_each_model_has_a_line_of_its_moving_loss():

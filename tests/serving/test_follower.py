@@ -8,20 +8,20 @@ import httpx
 import pytest
 from following import wait_for
 
-from rtml.pipeline.options import Wanted
+from rtml.pipeline.options import SourceOptions
 from rtml.serving.app import make_app
 from rtml.serving.endpoint import Endpoint
 from rtml.serving.follower import Follower
 from rtml.serving.live.session import Live
-from rtml.training.run_config import Recipe
+from rtml.training.run_config import RunConfig
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A run that an ingest and a training process have left."""
     folder = tmp_path_factory.mktemp("follower") / "run"
-    wanted = Wanted("synthetic", speed=0.0, hours=0.5)
-    with Live(folder, wanted, every="3m", port=None, out=lambda line: None) as session:
+    source_options = SourceOptions("synthetic", speed=0.0, hours=0.5)
+    with Live(folder, source_options, every="3m", port=None, out=lambda line: None) as session:
         session.run(threading.Event(), once=True)
     return folder
 
@@ -57,8 +57,8 @@ def test_without_a_training_there_is_nothing_to_promote(tmp_path):
 
 
 def test_a_market_without_news_is_said_and_the_last_version_goes_on_serving(folder):
-    recipe = Recipe.read(folder / "recipe.json")
-    replace(recipe, source="exchange:kraken:ETH-USD,BTC-USD").write(folder / "recipe.json")
+    config = RunConfig.read(folder / "recipe.json")
+    replace(config, source="exchange:kraken:ETH-USD,BTC-USD").write(folder / "recipe.json")
     try:
         with Follower(folder) as follower:
             wait_for(lambda: status(follower).get("state") == "reconnecting", "the state")  # its bars are of 2025
@@ -66,7 +66,7 @@ def test_a_market_without_news_is_said_and_the_last_version_goes_on_serving(fold
             assert message.startswith("no bar for ") and message.endswith("are ingest and training running?")
             assert status(follower)["alarms"] == [message] and follower.service.predict("ETH-USD").version
     finally:
-        recipe.write(folder / "recipe.json")
+        config.write(folder / "recipe.json")
     with Follower(folder) as follower:
         wait_for(lambda: status(follower).get("version"), "a replay serves")
         assert status(follower)["state"] == "replay" and not status(follower)["alarms"]

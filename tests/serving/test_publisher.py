@@ -12,13 +12,13 @@ import pytest
 from rtml.core.clock import span
 from rtml.evaluation.dataset import build
 from rtml.registry.registry import Registry
-from rtml.serving.publisher import MODEL, Feed, snapshot_of
+from rtml.serving.publisher import MODEL, Publisher, snapshot_of
 from rtml.serving.service import Service
 from rtml.serving.snapshot import StreamClock
 from rtml.sources.catalogue import open_source
 from rtml.sources.ingest import ingest
 from rtml.store.event_log import EventLog
-from rtml.training.run_config import PART, Recipe
+from rtml.training.run_config import PART, RunConfig
 from rtml.training.trainer import Trainer
 
 
@@ -27,64 +27,64 @@ def world(tmp_path):
     source = open_source("synthetic", hours=0.5)
     log, registry = EventLog(tmp_path / "events.db"), Registry(tmp_path / "registry")
     ingest(source, log, PART)
-    recipe = Recipe("crypto", source.symbols, source.name).write(tmp_path / "recipe.json")
-    data = build(log, PART, recipe.flow(learning=False))
+    config = RunConfig("crypto", source.symbols, source.name).write(tmp_path / "recipe.json")
+    data = build(log, PART, config.flow(learning=False))
     data.write(tmp_path)
-    trainer = Trainer(recipe.flow(), log, PART, tmp_path / "training.db", registry, MODEL, span("5m"), chunk=300)
-    yield recipe, log, registry, data, trainer
+    trainer = Trainer(config.flow(), log, PART, tmp_path / "training.db", registry, MODEL, span("5m"), chunk=300)
+    yield config, log, registry, data, trainer
     trainer.close()
     log.close()
 
 
 def test_versions_and_features_reach_the_service_while_the_stream_arrives(world):
-    recipe, log, registry, data, trainer = world
+    config, log, registry, data, trainer = world
     trainer.run(log.last(PART) // 2)
     service = Service(clock=StreamClock())
-    feed = Feed(service, registry, recipe, trainer)
+    feed = Publisher(service, registry, config, trainer)
     feed.refresh()
-    first = service.predict(recipe.target)
+    first = service.predict(config.target)
     with feed.arriving(seconds=0.5):
         pass
-    last = service.predict(recipe.target)
+    last = service.predict(config.target)
     assert trainer.status().offset == log.last(PART)
     assert first.version != last.version == registry.champion(MODEL).name
     assert last.features_at > first.features_at
     assert 0 <= last.age_ms < 60_000, "the age is that of the market's time"
-    expected = snapshot_of(registry, registry.champion(MODEL), recipe).model.predict(data.questions.X[-1])
+    expected = snapshot_of(registry, registry.champion(MODEL), config).model.predict(data.questions.X[-1])
     assert last.return_bp == expected
     service.close()
 
 
 def test_features_shown_are_those_of_the_offset(world):
-    recipe, _, registry, data, trainer = world
+    config, _, registry, data, trainer = world
     trainer.run()
     service = Service(clock=StreamClock())
-    feed = Feed(service, registry, recipe)
+    feed = Publisher(service, registry, config)
     feed.refresh()
     offset, asked = data.split(0.5)
     feed.show(data, offset)
     x = dict(zip(data.questions.names, data.questions.X[asked - 1].tolist(), strict=True))
-    assert service.predict(recipe.target).return_bp == service.predict_features(x).return_bp
-    assert service.predict(recipe.target).close == data.bars["close"].iloc[asked - 1]
+    assert service.predict(config.target).return_bp == service.predict_features(x).return_bp
+    assert service.predict(config.target).close == data.bars["close"].iloc[asked - 1]
     service.close()
 
 
 def test_training_that_fails_is_said_and_the_last_snapshot_serves_on(world):
-    recipe, log, registry, data, trainer = world
+    config, log, registry, data, trainer = world
     trainer.run(log.last(PART) // 2)
     service = Service(clock=StreamClock())
-    feed = Feed(service, registry, recipe, trainer)
+    feed = Publisher(service, registry, config, trainer)
     with pytest.raises(RuntimeError, match="the last snapshot went on serving"), feed.arriving(seconds=0.2):
         trainer.close()
     feed.show(data)
-    assert np.isfinite(service.predict(recipe.target).return_bp)
+    assert np.isfinite(service.predict(config.target).return_bp)
     service.close()
 
 
 def test_the_lineage_leads_from_the_champion_to_its_root(world):
-    recipe, _, registry, _, trainer = world
+    config, _, registry, _, trainer = world
     trainer.run()
-    told = Feed(Service(), registry, recipe).lineage(f"{MODEL}@3")
+    told = Publisher(Service(), registry, config).lineage(f"{MODEL}@3")
     assert [row["version"] for row in told] == [f"{MODEL}@3", f"{MODEL}@2", f"{MODEL}@1"]
 
 
@@ -107,12 +107,12 @@ def ended(process):
 
 
 def test_make_serve_answers_from_the_champion_of_a_run(world, tmp_path):
-    recipe, _, registry, _, trainer = world
+    config, _, registry, _, trainer = world
     trainer.run()
     (tmp_path / ".rtml-run").touch()
     process, url, _ = served(tmp_path)
     try:
-        answer = httpx.post(f"{url}/predict", json={"symbol": recipe.target}, timeout=20).json()
+        answer = httpx.post(f"{url}/predict", json={"symbol": config.target}, timeout=20).json()
         assert answer["version"] == registry.champion(MODEL).name
         assert urllib.request.urlopen(f"{url}/docs", timeout=20).status == 200
     finally:

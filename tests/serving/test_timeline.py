@@ -8,7 +8,7 @@ import httpx
 import pytest
 from following import wait_for
 
-from rtml.pipeline.options import Wanted
+from rtml.pipeline.options import SourceOptions
 from rtml.registry.ledger import GATE
 from rtml.registry.registry import Registry
 from rtml.serving.app import make_app
@@ -16,7 +16,7 @@ from rtml.serving.endpoint import Endpoint
 from rtml.serving.follower import Follower
 from rtml.serving.live.session import Live
 from rtml.serving.timeline import RECENT, SHOWN, History
-from rtml.store.checkpoint_store import Journal, Reading
+from rtml.store.checkpoint_store import CheckpointReader, CheckpointStore
 
 SECOND, NOW = 10**9, 1_700_000_000 * 10**9
 FACTS = {"gain": 0.4, "gain_low": 0.1, "gain_high": 0.7, "share": 0.037, "answers": 381, "evidence": 845, "needed": 768}
@@ -36,12 +36,12 @@ class Written:
     """A journal that says what it is told to."""
 
     def __init__(self, path) -> None:
-        self._journal, self._offset = Journal(path, {}), 0
+        self._journal, self._offset = CheckpointStore(path, {}), 0
         self._journal.begin(0, b"")
         self.close = self._journal.close
 
-    def say(self, *happened: tuple[int, str, dict]) -> None:
-        rows = [(at, 1, "gate", kind, json.dumps(detail)) for at, kind, detail in happened]
+    def say(self, *new_events: tuple[int, str, dict]) -> None:
+        rows = [(at, 1, "gate", kind, json.dumps(detail)) for at, kind, detail in new_events]
         self._offset += 1
         self._journal.commit(self._offset, b"", [], [], [], rows)
 
@@ -121,27 +121,27 @@ def status(url: str) -> dict:
 
 
 def test_a_promotion_by_the_gate_and_a_rollback_by_a_person_are_told_live_and_by_the_follower(tmp_path):
-    wanted, person = Wanted("synthetic", speed=0.0, hours=5.0), {"who": "ada", "why": "errors doubled"}
-    with Live(tmp_path / "run", wanted, every="15m", out=lambda line: None) as session:
+    source_options, person = SourceOptions("synthetic", speed=0.0, hours=5.0), {"who": "ada", "why": "errors doubled"}
+    with Live(tmp_path / "run", source_options, every="15m", out=lambda line: None) as session:
         session.run(threading.Event(), once=True)
         told = status(session.url)
-    serving, happened = told["serving"], told["happened"]
+    serving, new_events = told["serving"], told["happened"]
     ledger = Registry(tmp_path / "run" / "registry")
     act = ledger.ledger("champion").iloc[-1]
     ledger.close()
     assert serving["version"] == told["version"] == f"champion@{act['number']}" and serving["by"] == "gate"
     assert serving["at"] == act["at"].value // 10**6 and serving["why"] == act["why"]
     assert serving["gain_low"] < serving["gain"] < serving["gain_high"] and serving["share"] > 0
-    assert {"promoted"} <= {one["what"] for one in happened} and len(happened) <= SHOWN
-    assert [one["at"] for one in happened] == sorted((one["at"] for one in happened), reverse=True)
-    with closing(Reading(tmp_path / "run" / "training.db")) as reading:
-        assert "shadow" in {kind for *_, kind, _ in reading.happenings()}, "the gate held contests"
+    assert {"promoted"} <= {one["what"] for one in new_events} and len(new_events) <= SHOWN
+    assert [one["at"] for one in new_events] == sorted((one["at"] for one in new_events), reverse=True)
+    with closing(CheckpointReader(tmp_path / "run" / "training.db")) as reading:
+        assert "shadow" in {kind for *_, kind, _ in reading.history()}, "the gate held contests"
     with (
         Follower(tmp_path / "run") as follower,
         Endpoint(make_app(follower.service, promotions=follower)) as endpoint,
     ):
         wait_for(lambda: status(endpoint.url).get("serving"), "what serves is told")
-        assert status(endpoint.url)["serving"] == serving and status(endpoint.url)["happened"] == happened
+        assert status(endpoint.url)["serving"] == serving and status(endpoint.url)["happened"] == new_events
         httpx.post(f"{endpoint.url}/rollback", json=person, timeout=10).raise_for_status()
         wait_for(lambda: status(endpoint.url)["serving"]["by"] == "ada", "the rollback is told")
         newest = [one for one in status(endpoint.url)["happened"] if one["by"] == "ada"]
@@ -154,7 +154,9 @@ def test_a_promotion_by_the_gate_and_a_rollback_by_a_person_are_told_live_and_by
 
 def test_a_run_that_published_always_goes_on_with_the_gate(tmp_path):
     for publish, hours in (("always", 0.3), ("gate", 0.3)):
-        wanted = Wanted("synthetic", speed=0.0, hours=hours)
-        with Live(tmp_path / "run", wanted, every="3m", publish=publish, port=None, out=lambda _: None) as session:
+        source_options = SourceOptions("synthetic", speed=0.0, hours=hours)
+        with Live(
+            tmp_path / "run", source_options, every="3m", publish=publish, port=None, out=lambda _: None
+        ) as session:
             session.run(threading.Event(), once=True)
             assert session.registry.champion("champion")

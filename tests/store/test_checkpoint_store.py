@@ -2,14 +2,14 @@ import sqlite3
 
 import pytest
 
-from rtml.store.checkpoint_store import Journal
+from rtml.store.checkpoint_store import CheckpointStore
 
 IDENTITY = {"part": "events", "every": "10m"}
 
 
 @pytest.fixture
 def journal(tmp_path):
-    journal = Journal(tmp_path / "training.db", IDENTITY)
+    journal = CheckpointStore(tmp_path / "training.db", IDENTITY)
     journal.begin(5, b"fresh")
     yield journal
     journal.close()
@@ -38,7 +38,7 @@ def test_an_answer_that_stays_unknown_is_nan_with_its_time(journal):
 
 
 def test_two_writers_are_refused(journal):
-    other = Journal(journal.path, IDENTITY)
+    other = CheckpointStore(journal.path, IDENTITY)
     other.begin(0, b"")
     other.commit(10, b"one", [], [])
     with pytest.raises(RuntimeError, match=r"somebody else made progress in .*training.db: let one process at a time"):
@@ -49,7 +49,7 @@ def test_two_writers_are_refused(journal):
 
 def test_a_journal_of_another_consumer_is_refused(journal):
     with pytest.raises(ValueError, match=r"belongs to another training \(every was '10m', now '5m'\): start a new run"):
-        Journal(journal.path, IDENTITY | {"every": "5m"})
+        CheckpointStore(journal.path, IDENTITY | {"every": "5m"})
 
 
 def test_a_changed_state_is_refused(journal):

@@ -15,7 +15,7 @@ from rtml.store.label_join import questions, waiting
 from rtml.store.prediction_log import PredictionLog
 from rtml.store.prediction_tables import id_number
 from rtml.training.learner import Learner
-from rtml.training.log_trainer import LogLearner, kept
+from rtml.training.log_trainer import LogTrainer, kept
 
 S, DAY = span("1s"), span("1d")
 
@@ -66,7 +66,7 @@ def test_a_model_trained_from_the_log_is_the_one_trained_live_bit_by_bit(log, tm
         served = [row[0] for row in database.execute("select prediction from prediction order by id")]
     assert again.predictions.tobytes() == np.array(served).tobytes(), "what is trained on is what was served"
     assert logged.X.tobytes() == asked.X.tobytes() and logged.moment.tolist() == asked.moment.tolist()
-    follower = LogLearner(build(), NAMES, tmp_path / "predictions.db")
+    follower = LogTrainer(build(), NAMES, tmp_path / "predictions.db")
     assert follower.learn(n=37) == learner.answered
     assert dumps(follower.model.state) == dumps(learner.model.state)
     follower.close()
@@ -82,7 +82,7 @@ def test_whatever_the_delays_and_the_ties_the_log_trains_the_same_model(tmp_path
     assert dumps(progressive(REGRESSORS["scaled descent"](), questions(log)).learner.model.state) == dumps(
         learner.model.state
     )
-    follower = LogLearner(REGRESSORS["scaled descent"](), NAMES, path, retention=0)
+    follower = LogTrainer(REGRESSORS["scaled descent"](), NAMES, path, retention=0)
     follower.learn(n)
     assert dumps(follower.model.state) == dumps(learner.model.state)
     follower.close()
@@ -104,7 +104,7 @@ def test_labels_join_by_id_days_later_and_every_other_answer_is_counted(log):
     assert log.answer(id_number(ids[1]), 1.0, 8 * DAY).result() == "repeated"
     assert log.answer(id_number(ids[1]), 0.0, 8 * DAY).result() == 1.0
     assert log.answer(id_number("9-1"), 0.0, 8 * DAY).result() == "unknown"
-    found = waiting(log, now=10 * DAY + 4 * S, patience="10d")
+    found = waiting(log, now=10 * DAY + 4 * S, timeouts="10d")
     assert (found.asked, found.answered, found.waiting, found.never) == (6, 3, 1, 2)
     assert (found.unknown, found.repeated, found.contradicting) == (1, 1, 1)
     assert found.delays["answers"].to_dict() == {"< 10s": 1, "< 7d": 1, "more": 1}
@@ -178,7 +178,7 @@ def test_with_retention_0_it_trains_and_no_byte_of_what_was_learned_is_left(log,
         log.answer(id_number(ids[k]), y[k], (k + 3) * S).result()
     before = kept(path, [x[0, 0], y[0]])
     assert (before.answered, before.waiting) == (n - 2, 2) and len(before.traces) >= 2, "the audit finds what is there"
-    keeper = LogLearner(
+    keeper = LogTrainer(
         REGRESSORS["scaled descent"](), NAMES, tmp_path / "predictions.db", name="keeps none", retention=0
     )
     assert keeper.learn(n=50) == n - 2
@@ -200,7 +200,7 @@ def test_with_retention_0_it_trains_and_no_byte_of_what_was_learned_is_left(log,
 
 def test_what_no_label_comes_for_is_given_up_and_counted(log, tmp_path):
     ids = put(log, [(0, odd(1)[0]), (DAY, odd(1, 6)[0])])
-    learner = LogLearner(REGRESSORS["least squares"](), NAMES, tmp_path / "predictions.db", retention=0, give_up="1d")
+    learner = LogTrainer(REGRESSORS["least squares"](), NAMES, tmp_path / "predictions.db", retention=0, give_up="1d")
     log.flush()
     learner.learn()
     assert kept(tmp_path / "predictions.db", odd(1).ravel()).traces == ()
@@ -213,14 +213,14 @@ def test_a_span_of_retention_keeps_what_is_younger_and_one_learner_waits_for_the
     path, ids = tmp_path / "predictions.db", put(log, [(k * DAY, [k, 0, 0, 0]) for k in range(10)])
     for k, id in enumerate(ids):
         log.answer(id_number(id), 1.0, k * DAY + S).result()
-    week = LogLearner(REGRESSORS["least squares"](), NAMES, path, retention="7d", name="week")
-    other = LogLearner(REGRESSORS["least squares"](), NAMES, path, name="other")
+    week = LogTrainer(REGRESSORS["least squares"](), NAMES, path, retention="7d", name="week")
+    other = LogTrainer(REGRESSORS["least squares"](), NAMES, path, name="other")
     week.learn()
     assert kept(path).answered == 10, "the other has learned nothing yet"
     other.learn()
     week.learn()
     assert kept(path).answered == 7
     with pytest.raises(ValueError, match="retention must be None, 0 or a span"):
-        LogLearner(REGRESSORS["least squares"](), NAMES, path, retention=7)
+        LogTrainer(REGRESSORS["least squares"](), NAMES, path, retention=7)
     week.close()
     other.close()

@@ -15,7 +15,7 @@ from rtml.store.materialize import Job
 from rtml.store.offline import FeatureTable
 from rtml.store.online import OnlineStore
 from rtml.store.reconcile import reconcile
-from rtml.training.run_config import PART, Recipe
+from rtml.training.run_config import PART, RunConfig
 from rtml.usecases.crypto.events import events
 
 HOUR, DAY, START = span("1h"), span("1d"), 1_700_000_000 * 10**9
@@ -162,15 +162,15 @@ def test_tiers_that_do_not_agree_are_said_with_their_counts(log, places):
 
 
 def test_the_command_stores_what_a_runs_questions_are_asked_with(tmp_path, capsys):
-    recipe = Recipe("crypto", ("ETH-USD", "BTC-USD"), source="synthetic").write(tmp_path / "recipe.json")
+    config = RunConfig("crypto", ("ETH-USD", "BTC-USD"), source="synthetic").write(tmp_path / "recipe.json")
     with EventLog(tmp_path / "events.db") as log:
         for raw in open_source("synthetic", hours=0.2).chunks(5000):
-            log.append(PART, TRADES.accept(raw, recipe.symbols)[0])
+            log.append(PART, TRADES.accept(raw, config.symbols)[0])
         materialize.main([str(tmp_path)])
         said = capsys.readouterr().out
-        asked = recipe.operator().push(log.read(PART, 0, 10**6)[1])
-    table = FeatureTable(tmp_path / "features" / recipe.operator().features.definition)
+        asked = config.operator().push(log.read(PART, 0, 10**6)[1])
+    table = FeatureTable(tmp_path / "features" / config.operator().features.definition)
     assert f"{len(asked.id):,} rows stored" in said
     stored = table.as_of().facts()
     assert stored.values.tobytes() == asked.X.tobytes() and stored.happened.tolist() == asked.moment.tolist()
-    assert QuestionStream(recipe.operator()).names == table.names
+    assert QuestionStream(config.operator()).names == table.names

@@ -13,14 +13,14 @@ from loopback.tape import tapes
 
 from rtml.core.columns import TRADES
 from rtml.sources.exchange.exchange import Exchange
-from rtml.sources.exchange.timeouts import Patience
+from rtml.sources.exchange.timeouts import Timeouts
 from rtml.sources.protocol import RAW
-from rtml.training.run_config import Recipe
+from rtml.training.run_config import RunConfig
 from rtml.usecases.crypto.bars import Bars
 from rtml.usecases.crypto.events import events
 
 SYMBOLS = ("ETH/USD", "BTC/USD")
-SOON = Patience(dead=1.0, answer=2.0, start=20.0, fill=20.0, longest=0.1)  # a test waits less than a user
+SOON = Timeouts(dead=1.0, answer=2.0, start=20.0, fill=20.0, longest=0.1)  # a test waits less than a user
 
 
 def wait_for(condition, what: str, limit: float = 40.0) -> None:
@@ -95,9 +95,9 @@ def market(seconds=120.0, rate=40.0, speed=1.0, past=20.0, seed=7, name="kraken"
     return Loopback(Feed(tapes(seconds, rate, seed), speed, past), name=name)
 
 
-def following(exchange: Loopback, *, backfill: str = "5s", symbols=SYMBOLS, patience=SOON, **options) -> Following:
+def following(exchange: Loopback, *, backfill: str = "5s", symbols=SYMBOLS, timeouts=SOON, **options) -> Following:
     """A source that follows a loopback exchange."""
-    given = {"client_options": exchange.client_options, "patience": patience} | options
+    given = {"client_options": exchange.client_options, "patience": timeouts} | options
     return Following(Exchange(exchange.name, symbols, backfill=backfill, **given))
 
 
@@ -128,8 +128,8 @@ def check_bars(rows: pd.DataFrame, feed: Feed, every: str) -> np.ndarray:
 
 def check_predictions(rows: pd.DataFrame, feed: Feed, every: str) -> int:
     """What came predicts and learns, bit by bit, what an uninterrupted replay of the tape does; how many questions."""
-    recipe = Recipe("crypto", tuple(feed.tapes), "loopback", bar=every, horizon=every)
-    got, true = (recipe.flow().push(part) for part in both(rows, feed))
+    config = RunConfig("crypto", tuple(feed.tapes), "loopback", bar=every, horizon=every)
+    got, true = (config.flow().push(part) for part in both(rows, feed))
     for target, predictions in got.predictions.items():
         assert predictions.tobytes() == true.predictions[target][: len(predictions)].tobytes(), target
     assert got.y.tobytes() == true.y[: len(got.y)].tobytes()

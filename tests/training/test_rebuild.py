@@ -17,7 +17,7 @@ from rtml.sources.ingest import ingest
 from rtml.sources.synthetic.market import Synthetic
 from rtml.store.event_log import EventLog
 from rtml.training import rebuild
-from rtml.training.run_config import PART, Recipe
+from rtml.training.run_config import PART, RunConfig
 from rtml.training.trainer import Trainer
 
 
@@ -27,11 +27,11 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "run"
     folder.mkdir()
     source = Synthetic(hours=1.0)
-    recipe = Recipe("crypto", source.symbols, source.name, models={"return": "rls", "sign": "logistic"})
-    recipe.write(folder / "recipe.json")
+    config = RunConfig("crypto", source.symbols, source.name, models={"return": "rls", "sign": "logistic"})
+    config.write(folder / "recipe.json")
     with EventLog(folder / "events.db") as log:
         ingest(source, log, PART)
-        for name, chosen in (("registry", recipe), ("river", replace(recipe, models={"return": "tree"}))):
+        for name, chosen in (("registry", config), ("river", replace(config, models={"return": "tree"}))):
             with closing(Registry(folder / name)) as registry:
                 places = (log, PART, folder / f"{name}.db", registry, "champion", span("10m"))
                 trainer = Trainer(chosen.flow(), *places, chunk=700)
@@ -43,22 +43,22 @@ def run(tmp_path_factory):
 @pytest.fixture
 def opened(run):
     with EventLog(run / "events.db") as log, closing(Registry(run / "registry")) as registry:
-        yield registry, log, Recipe.read(run / "recipe.json")
+        yield registry, log, RunConfig.read(run / "recipe.json")
 
 
 def test_every_version_is_built_again_to_the_same_bytes(opened):
-    registry, log, recipe = opened
+    registry, log, config = opened
     for number in (1, 3, 5):
-        built = rebuild.rebuild(registry, log, recipe, f"champion@{number}")
+        built = rebuild.rebuild(registry, log, config, f"champion@{number}")
         assert built.same and built.same_bytes and built.same_code and built.state == registry.load(built.version)
         assert built.fingerprint == built.version.fingerprint
     assert str(built).endswith(f"events: the same bytes, fingerprint {built.fingerprint}")
 
 
 def test_a_river_model_is_built_again_to_the_same_predictions(run, opened):
-    _, log, recipe = opened
+    _, log, config = opened
     with closing(Registry(run / "river")) as registry:
-        built = rebuild.rebuild(registry, log, replace(recipe, models={"return": "tree"}), "champion@1")
+        built = rebuild.rebuild(registry, log, replace(config, models={"return": "tree"}), "champion@1")
         assert built.version.format == "pickle" and built.same and built.fingerprint == built.version.fingerprint
 
 
@@ -77,47 +77,47 @@ def test_the_command_puts_a_collected_state_back(run, capsys):
 
 
 def test_what_cannot_be_built_again_is_said(opened, tmp_path):
-    registry, log, recipe = opened
+    registry, log, config = opened
     with pytest.raises(ValueError, match="champion@1 was made of other models than this recipe"):
-        rebuild.rebuild(registry, log, replace(recipe, models={"return": "sgd"}), "champion@1")
+        rebuild.rebuild(registry, log, replace(config, models={"return": "sgd"}), "champion@1")
     with pytest.raises(ValueError, match="champion@1 was made of other features than this recipe"):
-        rebuild.rebuild(registry, log, replace(recipe, symbols=("A", "B", "C")), "champion@1")
+        rebuild.rebuild(registry, log, replace(config, symbols=("A", "B", "C")), "champion@1")
     with EventLog(tmp_path / "short.db") as short:
         short.append(PART, log.read(PART, 0, 100)[1])
         with pytest.raises(ValueError, match="events of 'events', the log holds 100"):
-            rebuild.rebuild(registry, short, recipe, "champion@1")
+            rebuild.rebuild(registry, short, config, "champion@1")
     other = Registry(tmp_path / "registry")
     first = registry.get("champion@2")
     about = dict(at=first.at, features=first.features, data=first.data, describe=first.describe)
     other.save("champion", registry.load(first), **about)
     with pytest.raises(ValueError, match="does not go on from event 0: its lineage to champion@1 has a hole"):
-        rebuild.rebuild(other, log, recipe, "champion@1")
+        rebuild.rebuild(other, log, config, "champion@1")
 
 
 def test_another_state_than_the_saved_one_is_told(opened, tmp_path):
-    registry, log, recipe = opened
+    registry, log, config = opened
     version = registry.get("champion@1")
     state = loads(registry.load(version))
     state["models"]["return"]["intercept"] += 1e-9
     other = Registry(tmp_path / "registry")
     about = dict(at=version.at, features=version.features, data=version.data, describe=version.describe)
-    built = rebuild.rebuild(other, log, recipe, other.save("champion", dumps(state), **about))
+    built = rebuild.rebuild(other, log, config, other.save("champion", dumps(state), **about))
     assert not built.same and "ANOTHER state" in str(built)
 
 
 def test_the_probe_tells_states_apart_and_changes_nothing(opened):
-    registry, _, recipe = opened
+    registry, _, config = opened
     marks = [registry.get(f"champion@{number}").fingerprint for number in (1, 2, 3)]
     assert len(set(marks)) == 3 and all(len(mark) == 16 for mark in marks)
-    found, names = lineage.models(registry, "champion@1"), recipe.flow().features.names
+    found, names = lineage.models(registry, "champion@1"), config.flow().features.names
     before = dumps(found["return"].state)
     assert fingerprint(found, names) == marks[0] and dumps(found["return"].state) == before
     assert probe(names).shape == (16, len(names)) and np.isfinite(probe(names)).all()
 
 
 def test_two_versions_are_compared_on_the_same_questions(opened):
-    registry, log, recipe = opened
-    questions = build(log, PART, recipe.flow(learning=False)).of("return")[200:]
+    registry, log, config = opened
+    questions = build(log, PART, config.flow(learning=False)).of("return")[200:]
     found = lineage.compare(registry, "champion@1", "champion@5", questions, target="return")
     by_hand = []
     for number in (1, 5):

@@ -22,10 +22,10 @@ from rtml.pipeline import train as command
 from rtml.registry.registry import Registry
 from rtml.sources.catalogue import open_source
 from rtml.sources.ingest import ingest
-from rtml.store.checkpoint_store import Journal
+from rtml.store.checkpoint_store import CheckpointStore
 from rtml.store.event_log import EventLog
 from rtml.training.flow import Flow
-from rtml.training.run_config import PART, Recipe
+from rtml.training.run_config import PART, RunConfig
 from rtml.training.trainer import Trainer
 from rtml.usecases.crypto.events import events
 
@@ -41,7 +41,7 @@ def market(tmp_path_factory):
     source = open_source("synthetic", hours=2 / 3)
     with EventLog(folder / "events.db") as log:
         ingest(source, log, PART)
-    Recipe("crypto", source.symbols, source.name, models=MODELS).write(folder / "recipe.json")
+    RunConfig("crypto", source.symbols, source.name, models=MODELS).write(folder / "recipe.json")
     return folder
 
 
@@ -71,7 +71,7 @@ def copy(folder: Path, to: Path) -> Path:
 
 
 def flow(folder: Path) -> Flow:
-    return Recipe.read(folder / "recipe.json").flow()
+    return RunConfig.read(folder / "recipe.json").flow()
 
 
 def rows(folder: Path) -> np.ndarray:
@@ -170,7 +170,7 @@ def test_any_chunk_gives_the_same(market, tmp_path, chunk):
 def test_a_river_model_killed_and_started_again_ends_the_same(workers, market, tmp_path):
     interrupted, uninterrupted = (copy(market, tmp_path / name) for name in ("interrupted", "uninterrupted"))
     for folder in (interrupted, uninterrupted):
-        replace(Recipe.read(folder / "recipe.json"), models={"return": "tree"}).write(folder / "recipe.json")
+        replace(RunConfig.read(folder / "recipe.json"), models={"return": "tree"}).write(folder / "recipe.json")
     until = 1500
     train(uninterrupted, until=until)
     chance = random.Random(7)
@@ -399,7 +399,7 @@ def test_a_store_of_another_training_is_refused(run):
     train(run, until=500)
     with pytest.raises(ValueError, match=r"belongs to another training \(every was '3m', now '1m'\): start a new run"):
         train(run, every=span("1m"))
-    replace(Recipe.read(run / "recipe.json"), models=MODELS | {"return": "sgd"}).write(run / "recipe.json")
+    replace(RunConfig.read(run / "recipe.json"), models=MODELS | {"return": "sgd"}).write(run / "recipe.json")
     with pytest.raises(ValueError, match="belongs to another training"):
         train(run)
 
@@ -439,9 +439,9 @@ def test_what_came_of_nothing_yet_is_committed_with_what_comes_of_it_later(run, 
 
 def test_a_state_is_committed_only_when_its_events_are_on_the_disk(run, monkeypatch):
     events = []
-    commit = Journal.commit
+    commit = CheckpointStore.commit
     monkeypatch.setattr(EventLog, "sync", lambda log: events.append("disk"))
-    monkeypatch.setattr(Journal, "commit", lambda *given: (events.append("commit"), commit(*given)))
+    monkeypatch.setattr(CheckpointStore, "commit", lambda *given: (events.append("commit"), commit(*given)))
     train(run, until=600)
     assert events == ["disk", "commit"] * (len(events) // 2) and len(events) >= 4
 

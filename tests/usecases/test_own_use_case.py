@@ -15,7 +15,7 @@ from rtml.evaluation.dataset import build
 from rtml.evaluation.leakage import audit
 from rtml.registry.registry import Registry
 from rtml.store.event_log import EventLog
-from rtml.training.run_config import PART, Recipe
+from rtml.training.run_config import PART, RunConfig
 from rtml.training.trainer import Trainer
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -28,8 +28,8 @@ def found(monkeypatch):
 
 
 @pytest.fixture
-def recipe():
-    return Recipe("thermometers", ("kitchen",), source="a test", horizon="10m")
+def config():
+    return RunConfig("thermometers", ("kitchen",), source="a test", horizon="10m")
 
 
 @pytest.fixture
@@ -44,8 +44,8 @@ def readings():
     return np.rec.fromarrays([time, np.tile([3, 8], n), 20 + celsius.ravel()], dtype=recipe_dtype).view(np.ndarray)
 
 
-def test_any_cutting_gives_the_same(recipe, readings):
-    one, many = recipe.flow(), recipe.flow()
+def test_any_cutting_gives_the_same(config, readings):
+    one, many = config.flow(), config.flow()
     whole = one.push(readings)
     r = np.random.default_rng(1)
     edges = [0, *sorted(r.integers(0, len(readings), 60).tolist()), len(readings)]
@@ -56,32 +56,32 @@ def test_any_cutting_gives_the_same(recipe, readings):
     assert dumps(one.state) == dumps(many.state)
 
 
-def test_it_passes_the_audit_and_a_leak_does_not(recipe, readings):
-    assert len(audit(recipe.flow, readings[:800], cuts=5)) == 3
+def test_it_passes_the_audit_and_a_leak_does_not(config, readings):
+    assert len(audit(config.flow, readings[:800], cuts=5)) == 3
     early = readings[:800].copy()
 
     def leaking():
-        flow = recipe.flow()
+        flow = config.flow()
         flow.operator.horizon = 5 * MINUTE  # answers come before what they speak of
-        flow.operator.check = type(flow.operator)(recipe.horizon).check
+        flow.operator.check = type(flow.operator)(config.horizon).check
         return flow
 
     with pytest.raises(Leak, match="that is not what came"):
         audit(leaking, early, cuts=5)
 
 
-def test_it_is_evaluated_trained_and_kept_like_any_other(recipe, readings, tmp_path):
+def test_it_is_evaluated_trained_and_kept_like_any_other(config, readings, tmp_path):
     with EventLog(tmp_path / "events.db") as log:
         log.append(PART, readings)
-        data = build(log, PART, recipe.flow(learning=False))
+        data = build(log, PART, config.flow(learning=False))
         table = evaluate(["zero", "rls"], data.questions, target="warmer").table(since=1000)
         assert table.loc["rls", "r2_zero"] > 0.25, "it swings back to its mean, and that was learned"
         registry = Registry(tmp_path / "registry")
-        trainer = Trainer(recipe.flow(), log, PART, tmp_path / "training.db", registry, "champion", span("6h"))
+        trainer = Trainer(config.flow(), log, PART, tmp_path / "training.db", registry, "champion", span("6h"))
         trainer.run()
         live = trainer.predictions("warmer")
         assert len(live) == len(readings) and registry.champion("champion").number > 5
-        batch = recipe.flow().push(readings).predictions["warmer"]
+        batch = config.flow().push(readings).predictions["warmer"]
         assert live.set_index("id")["prediction"].loc[np.arange(len(readings))].to_numpy().tobytes() == batch.tobytes()
         trainer.close()
         registry.close()

@@ -9,11 +9,11 @@ import numpy as np
 
 from rtml.kernels import betting
 from rtml.metrics import confidence_sequence as evidence
-from rtml.registry.promotion.sequential_test import Duel
+from rtml.registry.promotion.sequential_test import SequentialTest
 
 
 @dataclass
-class Contest:
+class LineageComparison:
     """One duel of two versions, named by their ids: ``against`` serves, ``version`` would like to.
 
     ``number`` counts from 1; ``cause`` says why the version was saved.
@@ -23,13 +23,13 @@ class Contest:
     version: str
     against: str
     cause: str
-    duel: Duel
+    sequential_test: SequentialTest
 
     @property
     def state(self) -> dict:
         """Everything but the models."""
         about = {"number": self.number, "version": self.version, "against": self.against, "cause": self.cause}
-        return about | {"duel": self.duel.state}
+        return about | {"duel": self.sequential_test.state}
 
     def facts(self, needed: float) -> dict:
         """What it has come to, for the ledger: the gain a question, its interval, and the evidence for it.
@@ -37,18 +37,18 @@ class Contest:
         The interval is that of :mod:`rtml.metrics.confidence_sequence`, asymptotic and valid whenever one looks; the
         decision rests on the evidence alone.
         """
-        lane = self.duel.lanes[0]
+        lane = self.sequential_test.lanes[0]
         n, mean = int(lane[betting.N]), lane[betting.SUM] / max(lane[betting.N], 1.0)
         spread = max(lane[betting.SQUARES] / max(n, 1) - mean**2, 0.0)
         off = float(evidence.radius(np.array([n]), np.array([spread]))[0]) if n >= evidence.BURN_IN else math.nan
         capital = math.exp(min(betting.log_capital(lane, betting.BETTER), 700.0))
-        facts = {"contest": self.number, "answers": self.duel.counts["answered"], "gain": float(mean)}
+        facts = {"contest": self.number, "answers": self.sequential_test.counts["answered"], "gain": float(mean)}
         facts |= {"gain_low": float(mean - off), "gain_high": float(mean + off), "share": self.share()}
         return facts | {"evidence": capital, "needed": math.exp(needed)}
 
     def share(self) -> float:
         """How much less the challenger lost, as a share of what the champion lost."""
-        first, second = self.duel.lost
+        first, second = self.sequential_test.lost
         return (first - second) / first if first > 0 else 0.0
 
     def says(self, name: str, against: str, needed: float) -> str:

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from rtml.core.callbacks import Happening, Watcher
+from rtml.core.callbacks import Callback, TrainingEvent
 from rtml.core.clock import Clock, span_text
 from rtml.kernels import betting
 from rtml.registry.ledger import GATE, decided_by
-from rtml.registry.promotion.comparison import Contest
-from rtml.registry.promotion.policy import Promoting, Rule
+from rtml.registry.promotion.comparison import LineageComparison
+from rtml.registry.promotion.policy import PublishPolicy, Rule
 from rtml.registry.promotion.rules import Rules
 from rtml.registry.promotion.sequential_test import Terms
-from rtml.registry.promotion.shadow import Arena
+from rtml.registry.promotion.shadow import Shadow
 from rtml.registry.registry import Registry
 from rtml.registry.versions import Version, plain
 from rtml.training.flow import Flow
@@ -26,7 +26,7 @@ from rtml.training.flow import Flow
 WORDS = {"gate": Rules(), "recommend": Rules(automatic=False)}
 
 
-def gate(publish: str | Rule | Rules, registry: Registry, model: str, flow: Flow, every: int) -> Watcher:
+def gate(publish: str | Rule | Rules, registry: Registry, model: str, flow: Flow, every: int) -> Callback:
     """The watcher that decides what serves.
 
     "gate" promotes what has shown that it is better, "recommend" only says so, "always" promotes every version (saved
@@ -43,7 +43,7 @@ def gate(publish: str | Rule | Rules, registry: Registry, model: str, flow: Flow
         return Gate(registry, model, flow, publish)
     if not callable(publish) and publish not in rules:
         raise ValueError(f"publish must be {', '.join([*WORDS, *rules])}, rules or a callable, got {publish!r}")
-    return Promoting(publish if callable(publish) else rules[publish], registry, model)
+    return PublishPolicy(publish if callable(publish) else rules[publish], registry, model)
 
 
 class Gate:
@@ -61,21 +61,21 @@ class Gate:
         self._targets: Mapping[str, Callable] = {target: flow.targets[target] for target in flow.learners}
         probability = tuple(bool(learner.model.classifier) for learner in flow.learners.values())
         terms = Terms(tuple(flow.learners), probability, flow.horizon)
-        self._arena = Arena(registry, terms, len(flow.features.names), clock or Clock())
+        self._shadow = Shadow(registry, terms, len(flow.features.names), clock or Clock())
         acts = registry.acts.entries(model)
         self._seen, self._champion = (acts[-1].seq, acts[-1].version) if acts else (0, "")
-        self._contest, self._mirror = None, None
-        self._contests, self._mirrors, self._waiting, self._before = 0, 0, ["", ""], ""
+        self._comparison, self._mirror = None, None
+        self._comparisons, self._mirrors, self._waiting, self._before = 0, 0, ["", ""], ""
         self._probation = False  # a person's choice is first looked at by the mirror: contests wait
         self._fresh = self.state
 
-    def push(self, outcome) -> list[Happening]:
+    def push(self, outcome) -> list[TrainingEvent]:
         """Ask in shadow what was asked, score what was answered, and decide what is settled."""
-        said: list[Happening] = []
+        said: list[TrainingEvent] = []
         if not len(outcome.id) + len(outcome.answered):
             return said
         self._heed(min(outcome.moment.tolist()[:1] + outcome.known.tolist()[:1]), said)
-        if self._contest is None and self._mirror is None:
+        if self._comparison is None and self._mirror is None:
             return said
         learned = zip(*(target(outcome.y).tolist() for target in self._targets.values()), strict=True)
         answers = list(zip(outcome.known.tolist(), outcome.answered.tolist(), learned, strict=True))
@@ -84,16 +84,16 @@ class Gate:
             while told < len(answers) and answers[told][0] < moment:
                 self._tell(*answers[told], said)
                 told += 1
-            for running in (self._contest, self._mirror):
+            for running in (self._comparison, self._mirror):
                 if running is not None:
-                    running.duel.ask(id, moment, x)
+                    running.sequential_test.ask(id, moment, x)
         for answer in answers[told:]:
             self._tell(*answer, said)
         return said
 
-    def saved(self, version: Version, cause: str) -> list[Happening]:
+    def saved(self, version: Version, cause: str) -> list[TrainingEvent]:
         """Take a version as a candidate: at once where nothing runs, or where it was saved for a reason of its own."""
-        said: list[Happening] = []
+        said: list[TrainingEvent] = []
         self._heed(version.at, said)
         if not self._champion:
             self._decide(version.at, version.id, "first version: nothing served before", {}, said)
@@ -104,72 +104,79 @@ class Gate:
     @property
     def state(self) -> dict:
         """Everything the next outcome depends on, but what the registry keeps."""
-        running = {"contest": self._contest and self._contest.state, "mirror": self._mirror and self._mirror.state}
+        running = {
+            "contest": self._comparison and self._comparison.state,
+            "mirror": self._mirror and self._mirror.state,
+        }
         mine = {"seen": self._seen, "champion": self._champion, "waiting": list(self._waiting), "before": self._before}
-        counts = {"contests": self._contests, "mirrors": self._mirrors, "probation": self._probation}
+        counts = {"contests": self._comparisons, "mirrors": self._mirrors, "probation": self._probation}
         return running | mine | counts
 
     def load(self, state: dict) -> None:
         """Go on from a state; where another rule decided until now there is none, and it begins."""
         state = state or self._fresh
         self._seen, self._champion, self._before = state["seen"], state["champion"], state["before"]
-        self._waiting, self._contests, self._mirrors = list(state["waiting"]), state["contests"], state["mirrors"]
+        self._waiting, self._comparisons, self._mirrors = list(state["waiting"]), state["contests"], state["mirrors"]
         self._probation = state["probation"]
-        self._contest, self._mirror = (one and self._arena.again(one) for one in (state["contest"], state["mirror"]))
+        self._comparison, self._mirror = (
+            one and self._shadow.again(one) for one in (state["contest"], state["mirror"])
+        )
 
-    def _take(self, version: Version, cause: str, said: list[Happening]) -> None:
+    def _take(self, version: Version, cause: str, said: list[TrainingEvent]) -> None:
         """Let a version be the candidate: in the contest that runs, or in one of its own."""
-        contest = self._contest
-        if contest and (cause.startswith("every ") or contest.duel.lanes[0, betting.SUM] > 0.0):
-            return self._arena.join(contest, version.id)
+        comparison = self._comparison
+        if comparison and (cause.startswith("every ") or comparison.sequential_test.lanes[0, betting.SUM] > 0.0):
+            return self._shadow.join(comparison, version.id)
         self._waiting = [version.id, cause]
-        if contest:
+        if comparison:
             self._close(version.at, "superseded", f"{version.name} takes its turn, saved on: {cause}", said)
         self._next(version.at, said)
 
-    def _tell(self, known: int, id: int, answer: tuple, said: list[Happening]) -> None:
+    def _tell(self, known: int, id: int, answer: tuple, said: list[TrainingEvent]) -> None:
         """Score an answer; what it settles is decided at once."""
-        contest, mirror = self._contest, self._mirror
-        settled = contest is not None and (contest.duel.tell(id, answer) or contest.duel.failure)
-        looked = mirror is not None and mirror.duel.tell(id, answer)
+        comparison, mirror = self._comparison, self._mirror
+        settled = comparison is not None and (
+            comparison.sequential_test.tell(id, answer) or comparison.sequential_test.failure
+        )
+        looked = mirror is not None and mirror.sequential_test.tell(id, answer)
         if settled:
             self._settle(known, said)
         if looked and self._mirror is mirror:
             self._look(known, said)
 
-    def _settle(self, at: int, said: list[Happening]) -> None:
+    def _settle(self, at: int, said: list[TrainingEvent]) -> None:
         """Promote, refuse or give up the candidate, or go on."""
-        contest, rules = self._contest, self._rules
-        if contest.duel.failure:
-            name = self._arena.name(contest.version)
-            return self._close(at, "refused", f"{name} fails in shadow: {contest.duel.failure}", said)
-        needed = rules.needed(contest.number)
-        verdict = contest.duel.verdict(needed, rules.lost, rules.patience)
-        if verdict == betting.WON and contest.duel.proven:
-            self._won(at, self._says(contest), said)
+        comparison, rules = self._comparison, self._rules
+        if comparison.sequential_test.failure:
+            name = self._shadow.name(comparison.version)
+            return self._close(at, "refused", f"{name} fails in shadow: {comparison.sequential_test.failure}", said)
+        needed = rules.needed(comparison.number)
+        verdict = comparison.sequential_test.verdict(needed, rules.lost, rules.timeouts)
+        if verdict == betting.WON and comparison.sequential_test.proven:
+            self._won(at, self._says(comparison), said)
         elif verdict == betting.LOST:
-            self._close(at, "refused", self._says(contest), said)
+            self._close(at, "refused", self._says(comparison), said)
         elif verdict == betting.GIVEN_UP:
-            self._waiting = [contest.version, contest.cause]
-            self._close(at, "given up", f"not settled: {self._says(contest)}", said)
+            self._waiting = [comparison.version, comparison.cause]
+            self._close(at, "given up", f"not settled: {self._says(comparison)}", said)
 
-    def _won(self, at: int, how: str, said: list[Happening]) -> None:
+    def _won(self, at: int, how: str, said: list[TrainingEvent]) -> None:
         """Promote the candidate, unless a guard is broken or a person has the last word."""
-        contest = self._contest
+        comparison = self._comparison
         held = self._registry.held(self._model) if self._rules.automatic else "promotion is left to a person"
-        if broken := self._rules.broken(contest.duel, self._arena.latency_ms(contest.version)):
+        if broken := self._rules.broken(comparison.sequential_test, self._shadow.latency_ms(comparison.version)):
             self._close(at, "refused", f"{how}, but {', and '.join(broken)}", said)
         elif held:
             self._close(at, "recommended", f"{how}; {held}", said)
         else:
-            self._contest = None
-            facts = contest.facts(self._rules.needed(contest.number))
-            self._decide(at, contest.version, f"{how}; all guards hold", facts, said)
+            self._comparison = None
+            facts = comparison.facts(self._rules.needed(comparison.number))
+            self._decide(at, comparison.version, f"{how}; all guards hold", facts, said)
 
-    def _look(self, at: int, said: list[Happening]) -> None:
+    def _look(self, at: int, said: list[TrainingEvent]) -> None:
         """Whether the mirror has seen the champion regress: it is then taken back, otherwise the mirror looks on."""
         mirror, rules = self._mirror, self._rules
-        verdict = mirror.duel.verdict(rules.needed(mirror.number), float("inf"), rules.watch)
+        verdict = mirror.sequential_test.verdict(rules.needed(mirror.number), float("inf"), rules.watch)
         if verdict == betting.WON:
             self._back(at, f"the mirror saw a regression: {self._says(mirror)}", said)
         elif verdict != betting.GO_ON:
@@ -177,74 +184,74 @@ class Gate:
             self._watch()
             self._next(at, said)
 
-    def _back(self, at: int, why: str, said: list[Happening]) -> None:
+    def _back(self, at: int, why: str, said: list[TrainingEvent]) -> None:
         """Let the champion before serve again."""
         mirror, facts = self._mirror, self._mirror.facts(self._rules.needed(self._mirror.number))
-        about = plain({"version": self._arena.name(mirror.version), "why": why, **facts})
+        about = plain({"version": self._shadow.name(mirror.version), "why": why, **facts})
         if not self._rules.automatic:
-            said.append(Happening(at, "recommended", about | {"why": f"roll back: {why}"}))
+            said.append(TrainingEvent(at, "recommended", about | {"why": f"roll back: {why}"}))
             return self._watch()
         if not self._registry.acts.entered(self._model, action="rollback", at=at, why=why):
             self._registry.rollback(self._model, why, at, {"by": GATE, **facts})
-        said.append(Happening(at, "rolled back", about))
+        said.append(TrainingEvent(at, "rolled back", about))
         self._turn(at, mirror.version, "", said)
 
-    def _decide(self, at: int, version: str, why: str, facts: dict, said: list[Happening]) -> None:
+    def _decide(self, at: int, version: str, why: str, facts: dict, said: list[TrainingEvent]) -> None:
         """Let a version serve; entered once, whatever is done again after a crash."""
-        about = plain({"version": self._arena.name(version), "why": why, **facts})
+        about = plain({"version": self._shadow.name(version), "why": why, **facts})
         if not self._rules.automatic:
-            return said.append(Happening(at, "recommended", about))
+            return said.append(TrainingEvent(at, "recommended", about))
         if not self._registry.acts.entered(self._model, action="promote", version=version, at=at):
             self._registry.promote(self._model, version, why, at, {"by": GATE, **facts})
-        said.append(Happening(at, "promoted", about))
+        said.append(TrainingEvent(at, "promoted", about))
         self._turn(at, version, self._champion, said)
 
-    def _heed(self, at: int, said: list[Happening]) -> None:
+    def _heed(self, at: int, said: list[TrainingEvent]) -> None:
         """Take note of what persons entered since: it counts, and is watched like any promotion."""
         for act in self._registry.acts.behind(self._model, self._seen):
             if decided_by(act) == GATE:
                 continue  # entered before a crash, and about to be decided again
             self._seen = act.seq
-            about = {"version": self._arena.name(act.version), "why": act.why, "by": decided_by(act)}
-            said.append(Happening(at, f"{act.action} by a person", about))
+            about = {"version": self._shadow.name(act.version), "why": act.why, "by": decided_by(act)}
+            said.append(TrainingEvent(at, f"{act.action} by a person", about))
             if act.version != self._champion:
                 before = self._champion if act.action == "promote" else ""
                 self._turn(at, act.version, before, said, probation=bool(before))
 
-    def _turn(self, at: int, champion: str, before: str, said: list[Happening], probation: bool = False) -> None:
+    def _turn(self, at: int, champion: str, before: str, said: list[TrainingEvent], probation: bool = False) -> None:
         """Another version serves: a contest against the one before is over, and the mirror begins."""
         self._champion, self._before, self._probation = champion, before, probation
-        if contest := self._contest:
-            self._waiting = self._waiting if self._waiting[0] else [contest.version, contest.cause]
-            self._close(at, "superseded", f"{self._arena.name(champion)} serves now", said)
+        if comparison := self._comparison:
+            self._waiting = self._waiting if self._waiting[0] else [comparison.version, comparison.cause]
+            self._close(at, "superseded", f"{self._shadow.name(champion)} serves now", said)
         self._watch()
         self._next(at, said)
 
     def _watch(self) -> None:
         """Let the mirror begin again, where there is a champion before."""
         self._mirrors += bool(self._before)
-        self._mirror = self._arena.begin(self._mirrors, self._before, self._champion) if self._before else None
+        self._mirror = self._shadow.begin(self._mirrors, self._before, self._champion) if self._before else None
 
-    def _close(self, at: int, kind: str, why: str, said: list[Happening]) -> None:
+    def _close(self, at: int, kind: str, why: str, said: list[TrainingEvent]) -> None:
         """End the contest without a promotion."""
-        contest, self._contest = self._contest, None
-        about = plain({"version": self._arena.name(contest.version), "why": why})
-        facts = contest.facts(self._rules.needed(contest.number))
-        said.append(Happening(at, kind, plain(about | facts)))
+        comparison, self._comparison = self._comparison, None
+        about = plain({"version": self._shadow.name(comparison.version), "why": why})
+        facts = comparison.facts(self._rules.needed(comparison.number))
+        said.append(TrainingEvent(at, kind, plain(about | facts)))
         self._next(at, said)
 
-    def _next(self, at: int, said: list[Happening]) -> None:
+    def _next(self, at: int, said: list[TrainingEvent]) -> None:
         """Begin the next contest, where a candidate waits and none runs."""
         version, cause = self._waiting
-        if self._contest is not None or self._probation or not version:
+        if self._comparison is not None or self._probation or not version:
             return
         self._waiting = ["", ""]
         if version != self._champion:
-            self._contests += 1
-            self._contest = self._arena.begin(self._contests, version, self._champion, cause)
-            about = {"version": self._arena.name(version), "against": self._arena.name(self._champion)}
-            said.append(Happening(at, "shadow", about | {"contest": self._contests, "cause": cause}))
+            self._comparisons += 1
+            self._comparison = self._shadow.begin(self._comparisons, version, self._champion, cause)
+            about = {"version": self._shadow.name(version), "against": self._shadow.name(self._champion)}
+            said.append(TrainingEvent(at, "shadow", about | {"contest": self._comparisons, "cause": cause}))
 
-    def _says(self, contest: Contest) -> str:
-        names = (self._arena.name(contest.version), self._arena.name(contest.against))
-        return contest.says(*names, self._rules.needed(contest.number))
+    def _says(self, comparison: LineageComparison) -> str:
+        names = (self._shadow.name(comparison.version), self._shadow.name(comparison.against))
+        return comparison.says(*names, self._rules.needed(comparison.number))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rtml.core.callbacks import Happening
+from rtml.core.callbacks import TrainingEvent
 from rtml.registry.ledger import GATE, decided_by
 from rtml.registry.registry import Registry
 from rtml.registry.versions import Version
@@ -14,7 +14,7 @@ from rtml.registry.versions import Version
 Rule = Callable[[Version], str]
 
 
-class Promoting:
+class PublishPolicy:
     """A watcher that promotes a version when it is saved, as a rule says.
 
     It does so once: what somebody took back since is not promoted again after a crash. And a rollback by a person is
@@ -27,18 +27,18 @@ class Promoting:
     def __init__(self, rule: Rule, registry: Registry, model: str) -> None:
         self._rule, self._registry, self._model = rule, registry, model
 
-    def push(self, outcome) -> list[Happening]:
+    def push(self, outcome) -> list[TrainingEvent]:
         """Nothing: only versions matter."""
         return []
 
-    def saved(self, version: Version, cause: str) -> list[Happening]:
+    def saved(self, version: Version, cause: str) -> list[TrainingEvent]:
         """Promote the version where the rule says so; done again after a crash it says what it said."""
         if entered := [act for act in self._registry.acts.entries(self._model) if _is_mine(act, version)]:
             return [_promoted(version, entered[0].why)]
         if self._registry.promoted(version) or not (why := self._rule(version)):
             return []
         if held := self._registry.held(self._model):
-            return [Happening(version.at, "held", {"version": version.name, "why": held})]
+            return [TrainingEvent(version.at, "held", {"version": version.name, "why": held})]
         self._registry.promote(self._model, version, why, version.at, {"by": GATE})
         return [_promoted(version, why)]
 
@@ -51,5 +51,5 @@ def _is_mine(act, version: Version) -> bool:
     return (act.version, act.action, decided_by(act)) == (version.id, "promote", GATE)
 
 
-def _promoted(version: Version, why: str) -> Happening:
-    return Happening(version.at, "promoted", {"version": version.name, "why": why})
+def _promoted(version: Version, why: str) -> TrainingEvent:
+    return TrainingEvent(version.at, "promoted", {"version": version.name, "why": why})

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from rtml.kernels import betting
-from rtml.registry.promotion.sequential_test import PARTS, Duel
+from rtml.registry.promotion.sequential_test import PARTS, SequentialTest
 
 _ZETA = 2.6123753486854883  # sum of n ** -1.5
 _SEGMENTS = ("low", "middle", "high")
@@ -40,7 +40,7 @@ class Rules:
     """
 
     alpha: float = 0.05
-    patience: int = 1000
+    timeouts: int = 1000
     watch: int = 1000
     automatic: bool = True
     coverage: float = 0.5
@@ -50,9 +50,9 @@ class Rules:
     def __post_init__(self) -> None:
         if not 0 < self.alpha < 1:
             raise ValueError(f"alpha is a chance between 0 and 1, got {self.alpha}")
-        if min(self.patience, self.watch) <= 2 * betting.BURN_IN:
+        if min(self.timeouts, self.watch) <= 2 * betting.BURN_IN:
             raise ValueError(
-                f"patience and watch must be more than {2 * betting.BURN_IN} answers, got {self.patience} and "
+                f"patience and watch must be more than {2 * betting.BURN_IN} answers, got {self.timeouts} and "
                 f"{self.watch}: the first {betting.BURN_IN} only say how large differences are"
             )
 
@@ -65,9 +65,9 @@ class Rules:
         """Log capital of the other side at which a candidate has lost."""
         return math.log(1 / self.alpha)
 
-    def broken(self, duel: Duel, latency_ms: float) -> list[str]:
+    def broken(self, sequential_test: SequentialTest, latency_ms: float) -> list[str]:
         """What else speaks against the second side of a duel, in words; nothing where all guards hold."""
-        found, counts, (first, second) = [], duel.counts, duel.calibration_error()
+        found, counts, (first, second) = [], sequential_test.counts, sequential_test.calibration_error()
         share = counts["answered"] / max(counts["answered"] + counts["unanswered"], 1)
         if share < self.coverage:
             found.append(f"only {share:.0%} of the questions were answered, {self.coverage:.0%} are needed")
@@ -75,16 +75,16 @@ class Rules:
             found.append(f"its probabilities are off by {second:.3f}, the champion's by {first:.3f}")
         if latency_ms > self.latency_ms:
             found.append(f"a prediction takes {latency_ms:.1f} ms, {self.latency_ms:g} are allowed")
-        return found + self._worse(duel)
+        return found + self._worse(sequential_test)
 
-    def _worse(self, duel: Duel) -> list[str]:
+    def _worse(self, sequential_test: SequentialTest) -> list[str]:
         """Other targets, and segments, on which the second side loses more beyond doubt."""
-        targets = duel.terms.targets
+        targets = sequential_test.terms.targets
         where = [f"on {target!r}" for target in targets]
         where += [f"where the champion's prediction is {third}" for third in _SEGMENTS]
         looked = len(targets) - 1 + PARTS
         return [
             f"it loses more {where[lane]}"
-            for lane in range(1, len(duel.lanes))
-            if betting.log_capital(duel.lanes[lane], betting.WORSE) >= self.lost + math.log(looked)
+            for lane in range(1, len(sequential_test.lanes))
+            if betting.log_capital(sequential_test.lanes[lane], betting.WORSE) >= self.lost + math.log(looked)
         ]

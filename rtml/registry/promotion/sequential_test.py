@@ -35,7 +35,7 @@ class Terms(NamedTuple):
     horizon: int
 
 
-class Duel:
+class SequentialTest:
     """Two sides, each with a model a target, over the questions that are asked from now on.
 
     Answers that look a horizon ahead overlap, and so do their losses. The unit that is bet on is then a block: the mean
@@ -44,11 +44,11 @@ class Duel:
     Examples
     --------
     >>> guess = type("Guess", (), {"__init__": lambda g, p: setattr(g, "p", p), "predict": lambda g, x: g.p})
-    >>> duel = Duel(Terms(("up",), (True,), 0), [guess(0.5)], [guess(0.9)])
+    >>> sequential_test = SequentialTest(Terms(("up",), (True,), 0), [guess(0.5)], [guess(0.9)])
     >>> for i in range(100):
-    ...     duel.ask(i, i, None)
-    ...     _ = duel.tell(i, (1.0,))
-    >>> duel.verdict(to_win=math.log(20), to_lose=math.log(20), patience=1000) == betting.WON
+    ...     sequential_test.ask(i, i, None)
+    ...     _ = sequential_test.tell(i, (1.0,))
+    >>> sequential_test.verdict(to_win=math.log(20), to_lose=math.log(20), timeouts=1000) == betting.WON
     True
     """
 
@@ -102,9 +102,9 @@ class Duel:
         self._calibrate(p, answer)
         return sums[0, -1] == 0 and self._settle(self._blocks.pop(block))
 
-    def verdict(self, to_win: float, to_lose: float, patience: int) -> int:
+    def verdict(self, to_win: float, to_lose: float, timeouts: int) -> int:
         """How it stands, see :func:`rtml.kernels.betting.verdict`."""
-        return betting.verdict(self.lanes[0], to_win, to_lose, patience)
+        return betting.verdict(self.lanes[0], to_win, to_lose, timeouts)
 
     @property
     def proven(self) -> bool:

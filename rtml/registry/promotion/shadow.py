@@ -7,14 +7,14 @@ import numpy as np
 from rtml.core.clock import Clock
 from rtml.core.state import loads
 from rtml.models.compiled import restore
-from rtml.registry.promotion.comparison import Contest
-from rtml.registry.promotion.sequential_test import Duel, Terms
+from rtml.registry.promotion.comparison import LineageComparison
+from rtml.registry.promotion.sequential_test import SequentialTest, Terms
 from rtml.registry.registry import Registry
 
 _TRIES = 9  # predictions of which the median says what one takes
 
 
-class Arena:
+class Shadow:
     """Makes contests out of versions.
 
     Parameters
@@ -33,22 +33,24 @@ class Arena:
         self._registry, self._terms, self._clock = registry, terms, clock
         self._x, self._cache, self._names = np.zeros(width), {}, {}
 
-    def begin(self, number: int, version: str, against: str, cause: str = "") -> Contest:
+    def begin(self, number: int, version: str, against: str, cause: str = "") -> LineageComparison:
         """A contest of two versions from the next question on."""
         self._cache = {id: models for id, models in self._cache.items() if id in self._kept(version, against)}
-        return Contest(number, version, against, cause, self._duel(version, against))
+        return LineageComparison(number, version, against, cause, self._sequential_test(version, against))
 
-    def join(self, contest: Contest, version: str) -> None:
+    def join(self, comparison: LineageComparison, version: str) -> None:
         """Let a newer version take the challenger's side of a contest."""
-        contest.version = version
-        contest.duel.renew(self._models(version))
+        comparison.version = version
+        comparison.sequential_test.renew(self._models(version))
 
-    def again(self, state: dict) -> Contest:
+    def again(self, state: dict) -> LineageComparison:
         """A contest as it stood."""
         about = {name: state[name] for name in ("number", "version", "against", "cause")}
-        contest = Contest(**about, duel=self._duel(state["version"], state["against"]))
-        contest.duel.load(state["duel"])
-        return contest
+        comparison = LineageComparison(
+            **about, sequential_test=self._sequential_test(state["version"], state["against"])
+        )
+        comparison.sequential_test.load(state["duel"])
+        return comparison
 
     def name(self, version: str) -> str:
         """What to call a version of an id."""
@@ -66,8 +68,8 @@ class Arena:
             took.append(self._clock.elapsed() - start)
         return sorted(took)[_TRIES // 2] / 1e6
 
-    def _duel(self, version: str, against: str) -> Duel:
-        return Duel(self._terms, self._models(against), self._models(version))
+    def _sequential_test(self, version: str, against: str) -> SequentialTest:
+        return SequentialTest(self._terms, self._models(against), self._models(version))
 
     def _models(self, version: str) -> list:
         """Models of a version, a target each, checked against their hash; they do not learn, so they are kept."""

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rtml.core.clock import Clock
-from rtml.serving.publisher import Feed
+from rtml.serving.publisher import Publisher
 from rtml.serving.service import Service
-from rtml.sources.ingestor import Intake
-from rtml.store.checkpoint_store import Reading
+from rtml.sources.ingestor import Ingestor
+from rtml.store.checkpoint_store import CheckpointReader
 from rtml.training.flow import Outcome
 from rtml.training.outputs import Status
 from rtml.training.trainer import Trainer
-from rtml.usecases.crypto.live_view import Bulletin
+from rtml.usecases.crypto.live_view import LiveView
 
 SLICE = 2000  # events between two looks at the clock
 SHOWN = 1000  # bars that an opened page begins with
@@ -29,9 +29,9 @@ class Loop:
     last version goes on serving meanwhile.
     """
 
-    def __init__(self, intake: Intake, trainer: Trainer, service: Service, feed: Feed, bulletin: Bulletin) -> None:
-        self._intake, self._trainer, self._service = intake, trainer, service
-        self._feed, self.bulletin = feed, bulletin
+    def __init__(self, ingestor: Ingestor, trainer: Trainer, service: Service, feed: Publisher, view: LiveView) -> None:
+        self._ingestor, self._trainer, self._service = ingestor, trainer, service
+        self._feed, self.view = feed, view
         self._clock, self._stop = Clock(), threading.Event()
         self._status: Status = trainer.status()
         self._error, self._tries, self._again, self._looked, self._since = "", 0, 0, 0, 0
@@ -39,14 +39,14 @@ class Loop:
 
     def remember(self, journal: Path, horizon: int, bar: int) -> None:
         """Begin with what earlier runs predicted: their score, and the last bars for whoever opens the page."""
-        reading, rows = Reading(journal), []
+        reading, rows = CheckpointReader(journal), []
         while more := reading.since(rows[-1][0] if rows else 0, horizon):
             rows += more
         reading.close()
         if rows:
             first = rows[-1][0] - SHOWN * bar
             self._refresh()
-            self.bulletin.rows(rows, quiet=lambda end: end < first)
+            self.view.rows(rows, quiet=lambda end: end < first)
 
     def run(
         self,
@@ -59,31 +59,31 @@ class Loop:
     ) -> None:
         """Go on until ``stop``, for so many seconds of a stream (0: for ever), or ``once`` through a recording."""
         self._stop, self._say, self._out = stop, say, out
-        self._intake.start()
+        self._ingestor.start()
         try:
             while not (stop.is_set() or self._over(seconds, once)):
-                self._intake.news.wait(0.1)
-                self._intake.news.clear()
+                self._ingestor.news.wait(0.1)
+                self._ingestor.news.clear()
                 while self._learn() and not stop.is_set():
                     self._look()
                 self._look()
         finally:
-            self._intake.stop()
+            self._ingestor.stop()
             self._learn(settle=True)
             self._look(last=True)
-        if self._intake.failure is not None:
-            raise self._intake.failure
+        if self._ingestor.failure is not None:
+            raise self._ingestor.failure
 
     def told(self, outcome: Outcome) -> None:
         """Tell of a chunk before it is committed; the log has its events, so a restart comes to the same."""
         if len(outcome.bars):
-            self.bulletin.outcome(outcome, self._arrival())
+            self.view.outcome(outcome, self._arrival())
 
     def _arrival(self) -> int | None:
         """When the first event of the chunk at work arrived; unknown where events waited for their turn."""
-        if not (self._intake.state == "live" or self._intake.paced):
+        if not (self._ingestor.state == "live" or self._ingestor.paced):
             return None
-        return next((at for last, at in list(self._intake.arrived) if last > self._status.offset), None)
+        return next((at for last, at in list(self._ingestor.arrived) if last > self._status.offset), None)
 
     def _learn(self, settle: bool = False) -> bool:
         """Train on the next events; whether there may be more."""
@@ -105,7 +105,7 @@ class Loop:
 
     def _took(self, status: Status) -> None:
         fresh = status.version != self._status.version
-        self._status, arrived = status, self._intake.arrived
+        self._status, arrived = status, self._ingestor.arrived
         while arrived and arrived[0][0] <= status.offset:
             arrived.popleft()
         if fresh:
@@ -121,7 +121,7 @@ class Loop:
         version = self._service.snapshot.version
         if version != self._version:
             self._version, self._since = version, self._clock.now() // 10**6
-        self.bulletin.offer()
+        self.view.offer()
 
     def _look(self, last: bool = False) -> None:
         """Once a second: wait for the disk, serve what was promoted, tell the page how it stands, print a line."""
@@ -129,7 +129,7 @@ class Loop:
         if not last and now - self._looked < _SECOND:
             return
         self._looked = now
-        self._intake.log.sync()
+        self._ingestor.log.sync()
         try:
             self._refresh()
             self._history = self._feed.history()
@@ -144,13 +144,13 @@ class Loop:
 
     def status(self) -> dict:
         """How it stands, as the page is told."""
-        snapshot, state, trouble = self._service.snapshot, self._intake.state, self._intake.trouble
-        message = trouble or ("the recording is over" if self._intake.over else "")
+        snapshot, state, trouble = self._service.snapshot, self._ingestor.state, self._ingestor.trouble
+        message = trouble or ("the recording is over" if self._ingestor.over else "")
         if not message and snapshot is None:
             message = "learning: predictions can be asked for once there is a first version"
         return {
             "state": state,
-            "source": self._intake.source.name if self._intake.source else "",
+            "source": self._ingestor.source.name if self._ingestor.source else "",
             "message": self._error or message,
             "alarms": [text for text in (self._error, trouble) if text],
             "version": self._version,
@@ -160,21 +160,21 @@ class Loop:
 
     def line(self, state: str) -> str:
         """One line of progress."""
-        score, lag = self.bulletin.score(), self.bulletin.lag_s
+        score, lag = self.view.score(), self.view.lag_s
         r2 = "-" if score["r2_zero"] is None else f"{score['r2_zero']:.4f}"
         behind = self._status.last - self._status.offset
         parts = [f"{self._status.offset:,} events{f' ({behind:,} wait)' if behind else ''}"]
-        parts += [f"{self.bulletin.bars:,} bars", f"lag {'-' if lag is None else f'{lag:.1f} s'}", f"R2 {r2}"]
-        trouble = self._error or self._intake.trouble
+        parts += [f"{self.view.bars:,} bars", f"lag {'-' if lag is None else f'{lag:.1f} s'}", f"R2 {r2}"]
+        trouble = self._error or self._ingestor.trouble
         return " | ".join([state, *parts, self._version or "no version yet", *([trouble] if trouble else [])])
 
     def _over(self, seconds: float, once: bool) -> bool:
-        intake = self._intake
-        if intake.failure is not None:
+        ingestor = self._ingestor
+        if ingestor.failure is not None:
             return True
-        if not self._began and intake.state in ("live", "replay", "stopped"):
+        if not self._began and ingestor.state in ("live", "replay", "stopped"):
             self._began = self._clock.elapsed()
-        if once and intake.over:
+        if once and ingestor.over:
             status = self._trainer.status()
             return status.offset == status.last
         return bool(seconds and self._began) and self._clock.elapsed() - self._began > seconds * _SECOND

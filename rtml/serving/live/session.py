@@ -12,21 +12,21 @@ from typing import Self
 from rtml.core.clock import span
 from rtml.core.process import Logbook
 from rtml.core.run_folder import shown
-from rtml.monitoring.alert_trigger import watching
-from rtml.pipeline.options import Wanted, opened
+from rtml.monitoring.alert_trigger import monitoring_callbacks
+from rtml.pipeline.options import SourceOptions, opened
 from rtml.registry.registry import Registry
 from rtml.serving.app import make_app
 from rtml.serving.endpoint import Endpoint
 from rtml.serving.live.loop import Loop
 from rtml.serving.promotions import Promotions
-from rtml.serving.publisher import MODEL, Feed
+from rtml.serving.publisher import MODEL, Publisher
 from rtml.serving.service import Service
 from rtml.serving.snapshot import StreamClock
-from rtml.sources.ingestor import Intake, Open, alone
+from rtml.sources.ingestor import Ingestor, Open, alone
 from rtml.store.event_log import EventLog
 from rtml.training.run_config import PART
 from rtml.training.trainer import Trainer
-from rtml.usecases.crypto.live_view import Bulletin
+from rtml.usecases.crypto.live_view import LiveView
 
 
 class Live:
@@ -55,7 +55,7 @@ class Live:
     def __init__(
         self,
         folder: Path,
-        what: Wanted,
+        what: SourceOptions,
         *,
         every: str = "10m",
         publish: str = "gate",
@@ -63,16 +63,16 @@ class Live:
         host: str = "127.0.0.1",
         out: Callable[[str], object] = print,
     ) -> None:
-        self.recipe, opens = opened(folder, what)
+        self.config, opens = opened(folder, what)
         self.folder, self._out, self._say = folder, out, Logbook(folder / "live.log").say
         with ExitStack() as stack:
             stack.enter_context(alone(folder, "ingest"))
             self.log = stack.enter_context(EventLog(folder / "events.db"))
             self.registry = stack.enter_context(closing(Registry(folder / "registry")))
-            live = self.recipe.source.startswith("exchange:")
+            live = self.config.source.startswith("exchange:")
             service = Service(folder / "predictions.db", None if live else StreamClock())
             self.service = stack.enter_context(closing(service))
-            self.intake = self._intake(opens, what.speed)
+            self.ingestor = self._ingestor(opens, what.speed)
             self.trainer = stack.enter_context(closing(self._trainer(every, publish)))
             self.loop = self._loop(live)
             self.url = stack.enter_context(self._endpoint(port, host)).url if port is not None else ""
@@ -81,8 +81,8 @@ class Live:
     def run(self, stop: threading.Event, *, seconds: float = 0.0, once: bool = False) -> None:
         """Go on until ``stop``, for so many seconds of a stream (0: for ever), or ``once`` through a recording."""
         if self.url:
-            self._out(f"{self.recipe.question} {self.url}")
-        self._say("started", source=self.recipe.source, symbols=self.recipe.symbols, folder=shown(self.folder))
+            self._out(f"{self.config.question} {self.url}")
+        self._say("started", source=self.config.source, symbols=self.config.symbols, folder=shown(self.folder))
         with _prompt():
             self.loop.run(stop, seconds=seconds, once=once, say=self._say, out=self._out)
         self._say("stopped", **self.loop.status())
@@ -97,28 +97,28 @@ class Live:
     def __exit__(self, *_) -> None:
         self.close()
 
-    def _intake(self, opens: Open, speed: float) -> Intake:
-        symbols = self.recipe.symbols
-        return Intake(opens, self.log, PART, symbols, speed=speed, durable=False, say=self._say)  # the loop syncs
+    def _ingestor(self, opens: Open, speed: float) -> Ingestor:
+        symbols = self.config.symbols
+        return Ingestor(opens, self.log, PART, symbols, speed=speed, durable=False, say=self._say)  # the loop syncs
 
     def _trainer(self, every: str, publish: str) -> Trainer:
-        self._flow = self.recipe.flow()
+        self._flow = self.config.flow()
         places = (self.log, PART, self.folder / "training.db", self.registry, MODEL, span(every))
-        how = {"publish": publish, "watchers": watching(self._flow)}
+        how = {"publish": publish, "watchers": monitoring_callbacks(self._flow)}
         return Trainer(self._flow, *places, **how, told=lambda outcome: self.loop.told(outcome))
 
     def _loop(self, live: bool) -> Loop:
         horizon = self._flow.horizon
-        bulletin = Bulletin(self.service, self.recipe.target, horizon, live=live)
-        self.feed = Feed(self.service, self.registry, self.recipe, journal=self.folder / "training.db")
-        loop = Loop(self.intake, self.trainer, self.service, self.feed, bulletin)
+        view = LiveView(self.service, self.config.target, horizon, live=live)
+        self.feed = Publisher(self.service, self.registry, self.config, journal=self.folder / "training.db")
+        loop = Loop(self.ingestor, self.trainer, self.service, self.feed, view)
         loop.remember(self.folder / "training.db", horizon, self._flow.operator.bars.every)
         return loop
 
     def _endpoint(self, port: int, host: str) -> Endpoint:
         promotions = Promotions(self.registry, MODEL, self.service.clock, self.feed.refresh)
         app = make_app(self.service, self.feed.lineage, promotions)
-        self.loop.bulletin.observe = app.counters.observe_tick
+        self.loop.view.observe = app.counters.observe_tick
         return Endpoint(app, port=port, host=host)
 
 

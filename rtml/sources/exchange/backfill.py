@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 
 from rtml.core.clock import Clock
 from rtml.sources.exchange import errors as trouble
-from rtml.sources.exchange.gap_filler import Stitch
-from rtml.sources.exchange.timeouts import Patience
+from rtml.sources.exchange.gap_filler import GapFiller
+from rtml.sources.exchange.timeouts import Timeouts
 
 _SECOND = 10**9
 _SLACK = (0, 0, 1, 10, 60)  # seconds that a page asked again reaches further back
@@ -18,12 +18,14 @@ class GaveUp(Exception):
     """REST did not answer usefully for too long."""
 
 
-class Refill:
+class Backfill:
     """Pages of trades, asked for until the stitch misses nothing; ``note`` takes each page, ``complain`` each error."""
 
-    def __init__(self, client, dialect, markets: dict[str, dict], stitch: Stitch, clock: Clock, patience: Patience):
-        self.client, self.dialect, self.markets, self.stitch = client, dialect, markets, stitch
-        self.clock, self.patience = clock, patience
+    def __init__(
+        self, client, dialect, markets: dict[str, dict], gap_filler: GapFiller, clock: Clock, timeouts: Timeouts
+    ):
+        self.client, self.dialect, self.markets, self.gap_filler = client, dialect, markets, gap_filler
+        self.clock, self.timeouts = clock, timeouts
         self.note: Callable[[str, object], None] = lambda kind, data: None
         self.complain: Callable[[BaseException], None] = lambda error: None
         self.room: Callable[[], Awaitable[None]] = _at_once  #: waits until rows may be brought
@@ -36,7 +38,7 @@ class Refill:
         newest = {}
         for symbol in self.markets:
             if symbol not in after:
-                newest[symbol] = await self.page(symbol, "newest", limit=self.patience.start)
+                newest[symbol] = await self.page(symbol, "newest", limit=self.timeouts.start)
         times = [trades[-1].time for _, trades, _ in newest.values() if trades]
         start = min([time for _, time in after.values()] or [max(times, default=self.clock.now()) - backfill])
         begin = {symbol: list(after[symbol]) for symbol in after if symbol in self.markets}
@@ -49,7 +51,7 @@ class Refill:
         if not trades:
             return None
         if trades[0].time >= start:
-            _, trades, _ = await self.page(symbol, "since", start, limit=self.patience.start)
+            _, trades, _ = await self.page(symbol, "since", start, limit=self.timeouts.start)
         earlier = [trade for trade in trades if trade.time < start]
         if earlier:
             last = max(earlier, key=lambda trade: trade.id)
@@ -58,13 +60,13 @@ class Refill:
 
     async def fill(self, symbol: str) -> None:
         """Ask for what follows the last trade in sequence until nothing is missing, or say that it cannot be had."""
-        thread, doubted, began, tries = self.stitch.threads[symbol], None, 0, 0
+        thread, doubted, began, tries = self.gap_filler.threads[symbol], None, 0, 0
         while thread.last is not None:
             await self.room()
             last, slack = thread.last, _SLACK[min(tries, 4)] * _SECOND
             try:
                 answer, trades, _ = await self.page(
-                    symbol, "after", (last, thread.time), slack, limit=self.patience.fill
+                    symbol, "after", (last, thread.time), slack, limit=self.timeouts.fill
                 )
             except GaveUp:
                 self.note("lost", symbol)
@@ -78,15 +80,15 @@ class Refill:
                 doubted, began, tries = thread.missing, self.clock.elapsed(), 0
             tries += 1
             self._doubt(symbol, trades, tries, began)
-            await asyncio.sleep(min(1.0, self.patience.pause(tries)))
+            await asyncio.sleep(min(1.0, self.timeouts.pause(tries)))
         self.note("level", symbol)
 
     def _doubt(self, symbol: str, trades, tries: int, began: int) -> None:
         """Give up a hole that REST knows no trade in, or a trade behind it that REST does not know after all."""
         newest = max((trade.id for trade in trades), default=-1)
-        if tries >= 5 and newest >= self.stitch.threads[symbol].missing:
+        if tries >= 5 and newest >= self.gap_filler.threads[symbol].missing:
             self.note("lost", symbol)
-        elif self.clock.elapsed() - began > self.patience.fill * _SECOND:
+        elif self.clock.elapsed() - began > self.timeouts.fill * _SECOND:
             self.note("false", symbol)
 
     async def page(self, symbol: str, which: str, *arguments, limit: float) -> tuple:
@@ -106,7 +108,7 @@ class Refill:
         if self.clock.elapsed() - began > limit * _SECOND:
             raise GaveUp from error
         asked = trouble.asked_to_wait(error, self.client.last_response_headers)
-        await asyncio.sleep(self.patience.pause(tries, asked))
+        await asyncio.sleep(self.timeouts.pause(tries, asked))
 
 
 async def _at_once() -> None:

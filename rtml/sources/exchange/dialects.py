@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from rtml.sources.exchange.trade import NOTHING, Heard, Trade, iso, read, rows_of, seconds, trade, whole
+from rtml.sources.exchange.trade import NOTHING, Message, Trade, iso, read, rows_of, seconds, trade, whole
 
 
 class Kraken:
@@ -20,16 +20,16 @@ class Kraken:
         return market["symbol"]
 
     @staticmethod
-    def hear(message: dict) -> Heard:
+    def hear(message: dict) -> Message:
         """What a websocket message says."""
         if message.get("channel") == "trade":
             trades, broken = read(message.get("data"), Kraken._told)
-            return Heard(trades, max(broken, int(not trades)))
+            return Message(trades, max(broken, int(not trades)))
         if message.get("method") == "subscribe":
             if message.get("success") is True:
                 result = message.get("result")
-                return Heard(agreed=(str(result.get("symbol") if isinstance(result, dict) else result),))
-            return Heard(refused=str(message.get("error") or "no reason given"))
+                return Message(agreed=(str(result.get("symbol") if isinstance(result, dict) else result),))
+            return Message(refused=str(message.get("error") or "no reason given"))
         return NOTHING
 
     @staticmethod
@@ -82,17 +82,17 @@ class Coinbase:
         return market["id"]
 
     @staticmethod
-    def hear(message: dict) -> Heard:
+    def hear(message: dict) -> Message:
         """What a websocket message says."""
         kind = message.get("type")
         if kind in ("match", "last_match"):
-            return Heard(*read([message], lambda m: Coinbase._told(m, m["product_id"])))
+            return Message(*read([message], lambda m: Coinbase._told(m, m["product_id"])))
         if kind == "heartbeat":
-            return Heard(newest=(str(message.get("product_id")), whole(message.get("last_trade_id"))))
+            return Message(newest=(str(message.get("product_id")), whole(message.get("last_trade_id"))))
         if kind == "subscriptions":
-            return Heard(agreed=("*",))
+            return Message(agreed=("*",))
         if kind == "error":
-            return Heard(refused=str(message.get("reason") or message.get("message") or "no reason given"))
+            return Message(refused=str(message.get("reason") or message.get("message") or "no reason given"))
         return NOTHING
 
     @staticmethod
@@ -151,16 +151,16 @@ class Binance:
         return market["id"]
 
     @staticmethod
-    def hear(message: dict) -> Heard:
+    def hear(message: dict) -> Message:
         """What a websocket message says."""
         message = message.get("data", message) if isinstance(message.get("data", message), dict) else message
         if message.get("e") == "aggTrade":
-            return Heard(*read([message], lambda m: Binance._told(m, m["s"])))
+            return Message(*read([message], lambda m: Binance._told(m, m["s"])))
         if "id" in message and message.get("error"):
             error = message["error"]
-            return Heard(refused=str(error.get("msg", error) if isinstance(error, dict) else error))
+            return Message(refused=str(error.get("msg", error) if isinstance(error, dict) else error))
         if "id" in message and "result" in message:
-            return Heard(agreed=("*",))
+            return Message(agreed=("*",))
         return NOTHING
 
     @staticmethod

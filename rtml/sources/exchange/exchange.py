@@ -19,10 +19,10 @@ from rtml.sources.exchange import errors as trouble
 from rtml.sources.exchange.backfill import GaveUp
 from rtml.sources.exchange.dialects import DIALECTS
 from rtml.sources.exchange.markets import markets
-from rtml.sources.exchange.queue import Inbox
+from rtml.sources.exchange.queue import ArrivalQueue
 from rtml.sources.exchange.recorder import Recorder, frame
 from rtml.sources.exchange.session import Session
-from rtml.sources.exchange.timeouts import Patience
+from rtml.sources.exchange.timeouts import Timeouts
 from rtml.sources.protocol import pieces
 
 
@@ -82,7 +82,7 @@ class Exchange:
         clock: Clock | None = None,
         client_options: dict | None = None,
         after: dict[str, tuple[int, int]] | None = None,
-        patience: Patience | None = None,
+        timeouts: Timeouts | None = None,
     ):
         if not 0 <= seconds < 1e9:
             raise ValueError(f"seconds must be 0 (until stopped) or more, got {seconds}")
@@ -90,8 +90,8 @@ class Exchange:
         self.name = f"exchange:{name}:{','.join(self.symbols)}"
         self._plan = (span(backfill) if backfill else 0, seconds, after or {})
         self._record, self._options = record, client_options or {}
-        self._clock, self._patience = clock or Clock(), patience or Patience()
-        self._inbox, self._stopping, self._error = Inbox(self._clock), False, ""
+        self._clock, self._timeouts = clock or Clock(), timeouts or Timeouts()
+        self._queue, self._stopping, self._error = ArrivalQueue(self._clock), False, ""
         self._thread = self._failure = self._session = self._loop = self._task = None
 
     def chunks(self, n: int = 50_000) -> Iterator[pd.DataFrame]:
@@ -113,8 +113,8 @@ class Exchange:
         self._thread = threading.Thread(target=self._main, name=self.name, daemon=True)
         self._thread.start()
         try:
-            while rows := self._inbox.take():
-                yield rows, self._inbox.since
+            while rows := self._queue.take():
+                yield rows, self._queue.since
         finally:
             self.stop()
         if self._failure is not None:
@@ -124,7 +124,7 @@ class Exchange:
         """End the stream; rows that came already are still delivered. May be called twice, and from any thread."""
         self._stopping = True
         loop, task, thread = self._loop, self._task, self._thread
-        if loop is not None and task is not None and not self._inbox.ended:
+        if loop is not None and task is not None and not self._queue.ended:
             with suppress(RuntimeError):  # the loop has ended by itself
                 loop.call_soon_threadsafe(task.cancel)
         if thread is not None and thread is not threading.current_thread():
@@ -134,9 +134,9 @@ class Exchange:
         """What is going on."""
         session = self._session
         if session is None:
-            return Status("STOPPED" if self._inbox.ended else "STARTING", error=self._error)
-        counts = dict(session.stitch.counts) | dict(session.counts)
-        return Status("STOPPED" if self._inbox.ended else session.state, counts, session.stitch.time, session.error)
+            return Status("STOPPED" if self._queue.ended else "STARTING", error=self._error)
+        counts = dict(session.gap_filler.counts) | dict(session.counts)
+        return Status("STOPPED" if self._queue.ended else session.state, counts, session.gap_filler.time, session.error)
 
     def _main(self) -> None:
         try:
@@ -147,7 +147,7 @@ class Exchange:
         except BaseException as error:
             self._failure = error
         finally:
-            self._inbox.end()
+            self._queue.end()
 
     async def _follow(self, kind: type) -> None:
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
@@ -157,10 +157,10 @@ class Exchange:
         client = kind(kind.deep_extend(options, self._options))
         client.rtml_hear = lambda message: self._session is not None and self._session.hear(message)
         try:
-            found = await markets(client, self._dialect, self.symbols, self._clock, self._patience, self._complain)
-            session = Session(client, self._dialect, found, self._inbox.put, self._clock, self._patience)
+            found = await markets(client, self._dialect, self.symbols, self._clock, self._timeouts, self._complain)
+            session = Session(client, self._dialect, found, self._queue.put, self._clock, self._timeouts)
             self._loop.set_exception_handler(lambda _, context: session.cut(_broken(context)))
-            self._session, session.crowded = session, lambda: self._inbox.crowded
+            self._session, session.crowded = session, lambda: self._queue.crowded
             await self._run(session)
         finally:
             self._loop.set_exception_handler(lambda *_: None)
@@ -173,7 +173,7 @@ class Exchange:
         try:
             await session.run(*self._plan)
         except GaveUp as error:
-            raise trouble.unreachable(self._dialect.name, self._patience.start, error.__cause__) from error
+            raise trouble.unreachable(self._dialect.name, self._timeouts.start, error.__cause__) from error
         finally:
             await session.close()
             if session.recorder:

@@ -11,7 +11,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from operator import itemgetter
 
-from rtml.sources.exchange.trade import Heard, Trade
+from rtml.sources.exchange.trade import Message, Trade
 
 _TIME = itemgetter(2)
 
@@ -42,7 +42,7 @@ class Thread:
         return self.newest + 1 if self.last is not None and self.newest > self.last else None
 
 
-class Stitch:
+class GapFiller:
     """Notes in, raw rows out.
 
     A trade is sent when the one before it was: what comes early is held until REST brings what is missing. While any
@@ -56,10 +56,10 @@ class Stitch:
 
     Examples
     --------
-    >>> stitch = Stitch({"ETH/USD": "ETH/USD"})
-    >>> _ = stitch.take("begin", {"from": 0, "ETH/USD": [6, 5]}), stitch.take("level", "ETH/USD")
-    >>> def told(id): return Heard((Trade("ETH/USD", id, 10 * id, 9.5, 1.0, "buy"),))
-    >>> [[row[6] for row in stitch.take("ws", told(id))] for id in (7, 7, 9, 8)]
+    >>> gap_filler = GapFiller({"ETH/USD": "ETH/USD"})
+    >>> _ = gap_filler.take("begin", {"from": 0, "ETH/USD": [6, 5]}), gap_filler.take("level", "ETH/USD")
+    >>> def told(id): return Message((Trade("ETH/USD", id, 10 * id, 9.5, 1.0, "buy"),))
+    >>> [[row[6] for row in gap_filler.take("ws", told(id))] for id in (7, 7, 9, 8)]
     [[7], [], [], [8, 9]]
     """
 
@@ -87,8 +87,8 @@ class Stitch:
         """Rows (columns of ``RAW``) that a note sets free.
 
         ``begin`` says behind which trade each symbol begins, and from when rows are wanted; ``ws`` is what a message
-        said (``Heard``); ``rest`` is a symbol, the trades of a page and how many were unreadable; ``behind`` says that
-        the connection was lost (``slow``: let go, and trades that wait for one before them too), ``level`` that a
+        said (``Message``); ``rest`` is a symbol, the trades of a page and how many were unreadable; ``behind`` says
+        that the connection was lost (``slow``: let go, and trades that wait for one before them too), ``level`` that a
         symbol has caught up; ``lost`` gives up what is missing, ``false`` drops an id that does not exist; ``tick``
         tells the time of a quiet market.
         """
@@ -110,7 +110,7 @@ class Stitch:
             thread.last, thread.time = data[symbol] or (None, data["from"])
         return list(self.threads.values())
 
-    def _ws(self, heard: Heard) -> list[Thread]:
+    def _ws(self, heard: Message) -> list[Thread]:
         self.counts["broken"] += heard.broken
         changed = self._offer(heard.trades)
         if heard.newest and heard.newest[0] in self._by_market:

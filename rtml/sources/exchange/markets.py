@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from rtml.core.clock import Clock
 from rtml.sources.exchange import errors as trouble
-from rtml.sources.exchange.timeouts import Patience
+from rtml.sources.exchange.timeouts import Timeouts
 
 
 async def markets(
@@ -15,11 +15,11 @@ async def markets(
     dialect,
     symbols: Sequence[str],
     clock: Clock,
-    patience: Patience,
+    timeouts: Timeouts,
     complain: Callable[[BaseException], None],
 ) -> dict[str, dict]:
-    """The client's market of every symbol (``ETH/USD`` or ``ETH-USD``), tried again for ``patience.start`` seconds."""
-    listed = await _listed(client, dialect, clock, patience, complain)
+    """The client's market of every symbol (``ETH/USD`` or ``ETH-USD``), tried again for ``timeouts.start`` seconds."""
+    listed = await _listed(client, dialect, clock, timeouts, complain)
     found = {symbol: listed.get(symbol.replace("-", "/")) for symbol in symbols}
     for symbol, market in found.items():
         if market is None:
@@ -27,7 +27,7 @@ async def markets(
     return found
 
 
-async def _listed(client, dialect, clock: Clock, patience: Patience, complain) -> dict:
+async def _listed(client, dialect, clock: Clock, timeouts: Timeouts, complain) -> dict:
     began, tries = clock.elapsed(), 0
     while True:
         try:
@@ -37,7 +37,7 @@ async def _listed(client, dialect, clock: Clock, patience: Patience, complain) -
         except Exception as error:
             trouble.raise_if_hopeless(dialect.name, error)
             complain(error)
-            if clock.elapsed() - began > patience.start * 10**9:
-                raise trouble.unreachable(dialect.name, patience.start, error) from error
+            if clock.elapsed() - began > timeouts.start * 10**9:
+                raise trouble.unreachable(dialect.name, timeouts.start, error) from error
             tries += 1
-            await asyncio.sleep(patience.pause(tries, trouble.asked_to_wait(error, client.last_response_headers)))
+            await asyncio.sleep(timeouts.pause(tries, trouble.asked_to_wait(error, client.last_response_headers)))

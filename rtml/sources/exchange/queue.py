@@ -9,7 +9,7 @@ from rtml.core.clock import Clock
 BACKLOG = 100_000  # rows that may wait: ten seconds of 10,000 trades a second
 
 
-class Inbox:
+class ArrivalQueue:
     """Rows put in by one thread and taken out by another, all that wait at once.
 
     Nobody waits to put rows in, since a socket that is not read dies. Once ``limit`` rows wait it is ``crowded``: a
@@ -18,12 +18,12 @@ class Inbox:
 
     Examples
     --------
-    >>> inbox = Inbox()
-    >>> inbox.put([(1,), (2,)]); inbox.put([(3,)]); inbox.end()
-    >>> inbox.take(), inbox.take(), inbox.ended
+    >>> queue = ArrivalQueue()
+    >>> queue.put([(1,), (2,)]); queue.put([(3,)]); queue.end()
+    >>> queue.take(), queue.take(), queue.ended
     ([(1,), (2,), (3,)], [], True)
-    >>> inbox = Inbox(limit=2)
-    >>> inbox.put([(1,), (2,), (3,)]); inbox.crowded
+    >>> queue = ArrivalQueue(limit=2)
+    >>> queue.put([(1,), (2,), (3,)]); queue.crowded
     True
     """
 

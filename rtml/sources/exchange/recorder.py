@@ -1,7 +1,7 @@
 """A capture: everything that an exchange said and that became of the connection, one note a line, and its replay.
 
-A line is the moment of its reception in ns, a space, and JSON: ``[kind, data]`` of a note of ``Stitch``, messages and
-pages as the exchange sent them. The first line says which exchange and symbols; a session that goes on after a stop
+A line is the moment of its reception in ns, a space, and JSON: ``[kind, data]`` of a note of ``GapFiller``, messages
+and pages as the exchange sent them. The first line says which exchange and symbols; a session that goes on after a stop
 begins with such a line again, and with the trades behind which it goes on.
 """
 
@@ -17,7 +17,7 @@ import msgspec
 import pandas as pd
 
 from rtml.sources.exchange.dialects import DIALECTS
-from rtml.sources.exchange.gap_filler import Stitch
+from rtml.sources.exchange.gap_filler import GapFiller
 from rtml.sources.protocol import RAW, pieces
 
 _TYPES = {name: "str" for name in ("symbol", "kind", "side")} | {"time": "int64", "id": "int64"}
@@ -25,7 +25,7 @@ _TYPES |= {name: "float64" for name in ("price", "size", "bid", "ask")}
 
 
 def understand(dialect, markets: dict[str, str], kind: str, data):
-    """What a note says to ``Stitch``: a message or page is read, anything else is taken as it is."""
+    """What a note says to ``GapFiller``: a message or page is read, anything else is taken as it is."""
     if kind == "ws":
         return dialect.hear(data)
     if kind == "rest":
@@ -104,14 +104,14 @@ class Capture:
         return pieces(self._rows, n)
 
     def _replayed(self, path: Path) -> pd.DataFrame:
-        stitch, rows = Stitch(self._markets), []
+        gap_filler, rows = GapFiller(self._markets), []
         for kind, data in _notes(path):
             if kind == "capture":
-                stitch = Stitch(self._markets)
+                gap_filler = GapFiller(self._markets)
                 continue
             if kind == "begin":
                 rows = _upto(rows, data)
-            rows += stitch.take(kind, understand(self._dialect, self._markets, kind, data))
+            rows += gap_filler.take(kind, understand(self._dialect, self._markets, kind, data))
         table = frame(rows)
         table.loc[table["kind"] == "tick", "symbol"] = self.symbols[0]
         return table[table["symbol"].isin(self.symbols)].reset_index(drop=True)

@@ -9,11 +9,11 @@ from contextlib import suppress
 
 from rtml.core.clock import Clock
 from rtml.sources.exchange import errors as trouble
-from rtml.sources.exchange.backfill import Refill
+from rtml.sources.exchange.backfill import Backfill
 from rtml.sources.exchange.errors import Refused, Silent, Slow
-from rtml.sources.exchange.gap_filler import Stitch
+from rtml.sources.exchange.gap_filler import GapFiller
 from rtml.sources.exchange.recorder import understand
-from rtml.sources.exchange.timeouts import Patience
+from rtml.sources.exchange.timeouts import Timeouts
 
 _SECOND = 10**9
 
@@ -28,18 +28,18 @@ class Session:
         markets: dict[str, dict],
         deliver: Callable[[list], None],
         clock: Clock,
-        patience: Patience,
+        timeouts: Timeouts,
     ) -> None:
         self.client, self.dialect, self.markets = client, dialect, markets
-        self.clock, self.patience = clock, patience
+        self.clock, self.timeouts = clock, timeouts
         self.names = {symbol: dialect.market(market) for symbol, market in markets.items()}
-        self.stitch = Stitch(self.names)
+        self.gap_filler = GapFiller(self.names)
         self.counts: Counter[str] = Counter()
         self.state, self.error, self.recorder = "STARTING", "", None
         self.crowded: Callable[[], bool] = lambda: False  #: whether as many rows wait to be taken as may
         self._deliver = deliver
-        self._refill = Refill(client, dialect, markets, self.stitch, clock, patience)
-        self._refill.note, self._refill.complain, self._refill.room = self.note, self.complain, self._room
+        self._backfill = Backfill(client, dialect, markets, self.gap_filler, clock, timeouts)
+        self._backfill.note, self._backfill.complain, self._backfill.room = self.note, self.complain, self._room
         self._hole, self._agreed, self._waiting = asyncio.Event(), asyncio.Event(), set()
         self._broken: Exception | None = None
         self._frame = self._moved = self._ticked = self._flushed = 0  # monotonic: last frame, trade, tick, flush
@@ -49,7 +49,7 @@ class Session:
     async def run(self, backfill: int, seconds: float, after: dict[str, tuple[int, int]]) -> None:
         """Follow the market until it was live for ``seconds`` (0: for ever); raises ``Refused`` when that cannot be."""
         self.state = "BACKFILLING"
-        self.note("begin", await self._refill.beginnings(backfill, after))
+        self.note("begin", await self._backfill.beginnings(backfill, after))
         tries = refusals = 0
         while True:
             began = self.clock.elapsed()
@@ -66,7 +66,7 @@ class Session:
             self.note("behind", "slow" if isinstance(error, Slow) else None)
             await self._room()
             tries = 0 if self.clock.elapsed() - began > 5 * _SECOND else tries + 1
-            await asyncio.sleep(self.patience.pause(tries, self._dial_delay()))
+            await asyncio.sleep(self.timeouts.pause(tries, self._dial_delay()))
 
     async def close(self) -> None:
         """Hang up and let every connection go."""
@@ -110,13 +110,13 @@ class Session:
         self.counts[f"error:{type(error).__name__}"] += 1
 
     def _apply(self, kind: str, meaning) -> None:
-        before = self.stitch.time
-        rows = self.stitch.take(kind, meaning)
-        if self.stitch.time > before:
+        before = self.gap_filler.time
+        rows = self.gap_filler.take(kind, meaning)
+        if self.gap_filler.time > before:
             self._moved = self.clock.elapsed()
         if rows:
             self._deliver(rows)
-        if not self.stitch.live:
+        if not self.gap_filler.live:
             self._hole.set()
 
     async def _connection(self, seconds: float) -> Exception | None:
@@ -144,12 +144,12 @@ class Session:
 
     async def _keep_level(self) -> None:
         """Fill whatever is missing, now and whenever a hole opens."""
-        async with asyncio.timeout(self.patience.answer):
+        async with asyncio.timeout(self.timeouts.answer):
             await self._agreed.wait()
         while True:
-            while behind := self.stitch.behind():
+            while behind := self.gap_filler.behind():
                 self.state = "BACKFILLING"
-                await asyncio.gather(*(self._refill.fill(symbol) for symbol in behind))
+                await asyncio.gather(*(self._backfill.fill(symbol) for symbol in behind))
             self.state = "LIVE"
             self._since = self.clock.elapsed() if self._since is None else self._since
             self._hole.clear()
@@ -159,7 +159,7 @@ class Session:
         """Notice a dead socket, tell the time of a quiet market, and end when the time is over."""
         beaten = self.clock.elapsed()
         while True:
-            await asyncio.sleep(self.patience.beat)
+            await asyncio.sleep(self.timeouts.beat)
             now = self.clock.elapsed()
             if self._broken:
                 raise self._broken
@@ -167,12 +167,12 @@ class Session:
                 raise Slow("rows wait to be taken, as many as may: what comes now is fetched later")
             self._look(now)
             stalled, beaten = now - beaten, now
-            if stalled < _SECOND and now - self._frame > self.patience.dead * _SECOND:
-                raise Silent(f"no frame for {self.patience.dead:g} s")
+            if stalled < _SECOND and now - self._frame > self.timeouts.dead * _SECOND:
+                raise Silent(f"no frame for {self.timeouts.dead:g} s")
             if self.recorder and now - self._flushed > _SECOND:
                 self.recorder.flush()
                 self._flushed = now
-            if self.state == "LIVE" and self.stitch.live:
+            if self.state == "LIVE" and self.gap_filler.live:
                 if seconds and now - self._since >= seconds * _SECOND:
                     return
                 self.tick(now)
@@ -186,15 +186,15 @@ class Session:
     def tick(self, now: int) -> None:
         """Tell the time of a market that was quiet for a while."""
         quiet = now - max(self._moved, self._ticked)
-        trusted = min(now, self._frame + int(self.patience.trust * _SECOND))
-        if self.stitch.time and quiet >= self.patience.tick * _SECOND and trusted > max(self._moved, self._ticked):
+        trusted = min(now, self._frame + int(self.timeouts.trust * _SECOND))
+        if self.gap_filler.time and quiet >= self.timeouts.tick * _SECOND and trusted > max(self._moved, self._ticked):
             self._ticked = trusted
-            self.note("tick", self.stitch.time + trusted - self._moved)
+            self.note("tick", self.gap_filler.time + trusted - self._moved)
 
     async def _room(self) -> None:
         """Wait until rows that wait were taken."""
         while self.crowded():
-            await asyncio.sleep(self.patience.beat)
+            await asyncio.sleep(self.timeouts.beat)
 
     def _dial_delay(self) -> float:
         return max(map(self.client.ws_dial_delay, self.client.ws_dial_backoff or {}), default=0.0)

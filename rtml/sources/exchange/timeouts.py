@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Patience:
+class Timeouts:
     """Seconds to wait.
 
     ``dead``: a socket without any frame is dead; ``answer``: a subscription must be answered; ``start``: the exchange
@@ -30,7 +30,7 @@ class Patience:
 
         Examples
         --------
-        >>> [Patience().pause(tries) for tries in (1, 2, 9)], Patience().pause(1, asked=30)
+        >>> [Timeouts().pause(tries) for tries in (1, 2, 9)], Timeouts().pause(1, asked=30)
         ([0.1, 0.2, 10.0], 30)
         """
         return max(min(self.longest, 0.05 * 2 ** min(tries, 20)), min(asked, 60))

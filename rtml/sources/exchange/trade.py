@@ -19,7 +19,7 @@ class Trade(NamedTuple):
     side: str
 
 
-class Heard(NamedTuple):
+class Message(NamedTuple):
     """What one websocket message says: trades, how many were unreadable, the newest id of a market, or an answer."""
 
     trades: tuple[Trade, ...] = ()
@@ -30,7 +30,7 @@ class Heard(NamedTuple):
     mine: bool = True  # False: nothing for us, let the client see it
 
 
-NOTHING = Heard(mine=False)
+NOTHING = Message(mine=False)
 
 
 @lru_cache(maxsize=4096)

@@ -1,4 +1,4 @@
-"""Recent answers: what is kept of a stream so that a model can be fitted from scratch, or rehearse what was before."""
+"""Buffer answers: what is kept of a stream so that a model can be fitted from scratch, or rehearse what was before."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from rtml.core.clock import span
 from rtml.kernels import segments
 
 
-class Recent:
+class Buffer:
     """The answers of a window: of the last so many, of a span of event time, or all of them.
 
     Examples
     --------
-    >>> recent = Recent(d=1, window="2")
+    >>> recent = Buffer(d=1, window="2")
     >>> recent.add(np.array([[1.0], [2.0], [3.0]]), np.array([1.0, 2.0, 3.0]), np.array([10, 20, 30]))
     >>> recent.at(30)[1]
     array([2., 3.])

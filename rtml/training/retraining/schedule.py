@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rtml.core.clock import span, span_text
-from rtml.training.retraining.trigger_set import Occasions
+from rtml.training.retraining.trigger_set import TriggerSet
 from rtml.training.retraining.triggers import OVER, Count, Drift, Every, Rule, Trigger
 
 #: The seven strategies, each with a schedule that is one of its kind.
@@ -72,12 +72,12 @@ class Schedule:
         parts += [f"{name} {value}" for name in ("cooldown", "first") if (value := getattr(self, name))]
         return " ".join(part for part in parts if part)
 
-    def occasions(self, names: Sequence[str], classifier: bool) -> Occasions:
+    def trigger_set(self, names: Sequence[str], classifier: bool) -> TriggerSet:
         """Its triggers, for rows of these columns."""
         texts = list(self.triggers or ([f"every {self.publish}"] if self.publish else []))
         texts += [f"first {self.first}"] if self.first else []
         built = [trigger(text, tuple(names), classifier) for text in texts]
-        return Occasions(built or [Trigger()], self.cooldown)
+        return TriggerSet(built or [Trigger()], self.cooldown)
 
 
 def read(text: str) -> Schedule:

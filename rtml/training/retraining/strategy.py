@@ -17,7 +17,7 @@ from rtml.core.questions import Questions
 from rtml.models import catalogue as zoo
 from rtml.models.compiled import compile, restore
 from rtml.training.retraining.schedule import Schedule, read
-from rtml.training.retraining.updater import Trainee, said
+from rtml.training.retraining.updater import Updater, said
 
 _SMALL, _LARGE = 16, 2048  # questions answered ahead of a training that may come: few after one, ever more without
 _MOST = 10_000  # publications kept until somebody takes them
@@ -80,17 +80,17 @@ class Strategy:
         self.schedule = schedule if isinstance(schedule, Schedule) else read(schedule)
         made = model if hasattr(model, "replay") else compile(model, names)
         self.names, self.classifier, self.seed = made.names, made.classifier, seed
-        self.trainee = Trainee(made, self.schedule, seed)
+        self.updater = Updater(made, self.schedule, seed)
         self._directly = self.schedule.learning == "continual" and not self.schedule.publish
-        self._served = self.trainee.model if self._directly else restore(made.state)
-        self.occasions = self.schedule.occasions(self.names, self.classifier)
+        self._served = self.updater.model if self._directly else restore(made.state)
+        self.triggers = self.schedule.trigger_set(self.names, self.classifier)
         self.version = 0  # versions published, and with one that answers at once, answers learned
         self._block, self._published = _SMALL, []
 
     @property
     def samples(self) -> int:
         """Answers learned; those of a refit and those rehearsed are counted each time."""
-        return self.trainee.samples
+        return self.updater.samples
 
     def predict(self, x: np.ndarray) -> float:
         """Prediction of the published version."""
@@ -124,7 +124,7 @@ class Strategy:
         rows = order[:told][~np.isnan(y[order[:told]])]
         if self._directly:
             self.version += len(rows)
-            return self.trainee.stream(X, y, asked, known, rows), told
+            return self.updater.stream(X, y, asked, known, rows), told
         predictions = np.concatenate([earlier, np.empty(n)])
         at = known[rows]
         before = np.searchsorted(at, asked, side="left")  # answers known before each question
@@ -149,12 +149,12 @@ class Strategy:
 
     def warm(self, history: Questions) -> None:
         """Learn a history before the stream begins, every answer in the order known, and answer from that."""
-        if self.occasions.number or self.version:
-            raise RuntimeError(f"{self.occasions.number} answers were learned already: warm up before the stream")
+        if self.triggers.number or self.version:
+            raise RuntimeError(f"{self.triggers.number} answers were learned already: warm up before the stream")
         order = np.argsort(history.known, kind="stable")
         order = order[~np.isnan(history.y[order])]
         if len(order):
-            self.trainee.take(history.X[order], history.y[order], history.known[order])
+            self.updater.take(history.X[order], history.y[order], history.known[order])
             self._train(int(history.known[order[-1]]), "history")
 
     def publications(self) -> list[Publication]:
@@ -176,7 +176,7 @@ class Strategy:
         """Everything the next prediction depends on; ``served`` alone is the model that answers."""
         head = {"kind": self.kind, "names": list(self.names), "schedule": self.schedule.text, "seed": self.seed}
         head |= {"version": self.version, "published": [list(p) for p in self._published]}
-        parts = {"served": self._served, "trainee": self.trainee, "occasions": self.occasions}
+        parts = {"served": self._served, "trainee": self.updater, "occasions": self.triggers}
         return head | {name: part.state for name, part in parts.items()}
 
     def load(self, state: dict) -> None:
@@ -187,20 +187,20 @@ class Strategy:
                 f"the state is of {given[1]!r} with seed {given[3]} on {', '.join(given[2])}, this strategy is "
                 f"{self.schedule.text!r} with seed {self.seed} on {', '.join(self.names)}: build it alike"
             )
-        self.trainee.load(state["trainee"])
-        self.occasions.load(state["occasions"])
-        self._served = self.trainee.model if self._directly else restore(state["served"])
+        self.updater.load(state["trainee"])
+        self.triggers.load(state["occasions"])
+        self._served = self.updater.model if self._directly else restore(state["served"])
         self.version = state["version"]
         self._published = [Publication(*values) for values in state["published"]]
 
     def _pass(self, at: int) -> None:
         """Let time come to an event: what was due before it is trained."""
-        if due := self.occasions.tick(at):
+        if due := self.triggers.tick(at):
             self._train(*due)
 
     def _stretch(self, q: int, a: int, asked, at, before) -> tuple[int, int]:
         """Questions and answers up to which no timer fires, and few enough to be answered ahead."""
-        due = self.occasions.due
+        due = self.triggers.due
         q_end = int(np.searchsorted(asked, due, side="right"))
         if q + self._block < q_end:
             q_end = q + self._block
@@ -211,24 +211,24 @@ class Strategy:
     def _answers(self, X, y, said, moment, known) -> tuple[int, bool]:
         """Take answers up to the first at which something fires, and train there; how many were taken, and whether."""
         if self._directly or not len(y):
-            self.trainee.take(X, y, known)
+            self.updater.take(X, y, known)
             self.version += len(y)
             return len(y), False
-        place, cause = self.occasions.first(X, y, said, moment, known)
+        place, cause = self.triggers.first(X, y, said, moment, known)
         taken = min(place + 1, len(y))
-        self.trainee.take(X[:taken], y[:taken], known[:taken])
+        self.updater.take(X[:taken], y[:taken], known[:taken])
         if cause:
             self._train(int(known[place]), cause)
         return taken, bool(cause)
 
     def _train(self, at: int, cause: str) -> None:
         """Publish a version that knows what there is at an event time, unless nothing is new."""
-        made = None if self._directly else self.trainee.version(at)
+        made = None if self._directly else self.updater.version(at)
         if made is None:
             return
         self._served, samples = made
         self.version += 1
-        kind = "stateless" if self.trainee.scratch else "stateful"
+        kind = "stateless" if self.updater.scratch else "stateful"
         self._published = [*self._published[1 - _MOST :], Publication(at, cause, kind, samples, self.version)]
         self._block = _SMALL
-        self.occasions.trained(at)
+        self.triggers.trained(at)

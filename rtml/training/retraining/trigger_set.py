@@ -1,4 +1,4 @@
-"""Occasions to train: several triggers as one, with a cool-down, and what each of them needs to know of an answer."""
+"""TriggerSet to train: several triggers as one, with a cool-down, and what each of them needs to know of an answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rtml.training.retraining.triggers import Answers, Trigger
 _BEFORE = -(2**63)  # no version was trained yet
 
 
-class Occasions:
+class TriggerSet:
     """Triggers of which the first to fire counts.
 
     Parameters

@@ -6,13 +6,13 @@ import numpy as np
 
 from rtml.core.clock import NEVER
 from rtml.models.compiled import restore
-from rtml.training.retraining.buffer import Recent, Rehearsal
+from rtml.training.retraining.buffer import Buffer, Rehearsal
 from rtml.training.retraining.schedule import Schedule
 
 _NOBODY = np.empty(0, np.int64)
 
 
-class Trainee:
+class Updater:
     """Learns as a schedule says: answer by answer, with old ones beside them, or a whole window from scratch.
 
     ``model`` is what learns; one that starts from scratch each time keeps answers instead and never reads a model
@@ -24,7 +24,7 @@ class Trainee:
         self.model = restore(self._fresh)
         d, (each, size) = len(model.names), schedule.rehearse
         self.scratch = schedule.learning == "stateless"
-        self._recent = Recent(d, schedule.window) if self.scratch else None
+        self._recent = Buffer(d, schedule.window) if self.scratch else None
         self._rehearsal = Rehearsal(d, each, size, seed) if each else None
         self.samples = self.new = self.new_samples = 0  # new: answers and samples since the last version was made
 

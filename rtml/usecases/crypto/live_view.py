@@ -19,7 +19,7 @@ _MS = 10**6
 _LEAST_BP = 0.01  # a volatility that is predicted below is taken for this
 
 
-class Bulletin:
+class LiveView:
     """Tells a service of bars: from a flow's outcome while it learns, or from the journal of another process.
 
     Both ways tell the same of the same bar. A bar is told once: what comes again after a crash is known already.
@@ -59,7 +59,7 @@ class Bulletin:
             self.tell(bar, None if i is None else outcome.X[i], said, answer, arrived)
 
     def rows(self, rows: list[tuple], quiet: Callable[[int], bool] = lambda end: False) -> None:
-        """Tell of bars of :class:`rtml.store.checkpoint_store.Reading`; of ``quiet`` ones only the score is kept."""
+        """Tell of bars that a ``CheckpointReader`` gives; of ``quiet`` ones only the score is kept."""
         for end, record, x, *said, y, predicted, known in rows:
             bar = np.frombuffer(record, BAR)[0]
             names = ("return", "sign", "volatility")

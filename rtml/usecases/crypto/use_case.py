@@ -39,10 +39,10 @@ def features(symbols: tuple[str, ...], every: str = "10s") -> FeatureSet:
     return FeatureSet(declared, columns(len(symbols)))
 
 
-def operator(recipe) -> Market:
+def operator(config) -> Market:
     """Bars, features and labels of a recipe's market, with empty state."""
-    symbols, bars = recipe.symbols, Bars(recipe.bar, recipe.lateness, len(recipe.symbols))
-    return Market(bars, features(symbols, recipe.bar), Labels(recipe.bar, recipe.horizon), rows)
+    symbols, bars = config.symbols, Bars(config.bar, config.lateness, len(config.symbols))
+    return Market(bars, features(symbols, config.bar), Labels(config.bar, config.horizon), rows)
 
 
 def _at(field: str, s: int) -> Formula:

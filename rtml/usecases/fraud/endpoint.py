@@ -66,7 +66,7 @@ _payment = msgspec.json.Decoder(PaymentRequest)
 _label = msgspec.json.Decoder(LabelRequest)
 
 
-class Desk:
+class PaymentEndpoint:
     """Judges payments with the published version, from the state of a stream that it goes on with.
 
     Parameters
@@ -136,7 +136,9 @@ class Desk:
         return app
 
     @contextmanager
-    def learning(self, trainer: Trainer, registry: Registry, model: str, pause: float = 0.5) -> Iterator[Desk]:
+    def learning(
+        self, trainer: Trainer, registry: Registry, model: str, pause: float = 0.5
+    ) -> Iterator[PaymentEndpoint]:
         """Let a thread learn what the desk logs, and publish every version that is promoted, inside the block."""
         stop = threading.Event()
         publish(self._service, registry, model)

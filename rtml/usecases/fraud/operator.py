@@ -71,8 +71,8 @@ class Checkout:
     """Payments in, questions out; labels in, answers out.
 
     A payment is asked when it arrives: one that comes late has the moment of the newest event before it. A label that
-    names no payment of the last ``patience``, or one that was answered before, changes nothing and is counted; the
-    first verdict stands. A payment without a label for ``patience`` is closed unanswered.
+    names no payment of the last ``timeouts``, or one that was answered before, changes nothing and is counted; the
+    first verdict stands. A payment without a label for ``timeouts`` is closed unanswered.
 
     Parameters
     ----------
@@ -86,8 +86,8 @@ class Checkout:
 
     horizon = 0  # a label comes when it comes
 
-    def __init__(self, views: Sequence[View], patience: str = "45d", shares: Shares | None = None) -> None:
-        self.features, self.patience, self._shares = Views(views), span(patience), shares
+    def __init__(self, views: Sequence[View], timeouts: str = "45d", shares: Shares | None = None) -> None:
+        self.features, self.timeouts, self._shares = Views(views), span(timeouts), shares
         self._clock, self._held = 0, np.empty(0, EVENT)
         self._book: dict[int, tuple[int, int, int, int]] = {}  # id: verdict, card, terminal, moment
         self._queue: deque[tuple[int, int]] = deque()  # moment, id, of every payment in the book
@@ -202,10 +202,10 @@ class Checkout:
 
     def _forget(self, at: int, answers: list) -> None:
         """Close what waited in vain, and drop from the book what is older than the patience."""
-        while self._queue and self._queue[0][0] + self.patience < at:
+        while self._queue and self._queue[0][0] + self.timeouts < at:
             moment, id = self._queue.popleft()
             if self._book.pop(id)[0] == _OPEN:
-                answers.append((id, np.nan, moment + self.patience))
+                answers.append((id, np.nan, moment + self.timeouts))
                 self._counts["never_labelled"] += 1
 
 

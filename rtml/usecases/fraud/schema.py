@@ -14,7 +14,7 @@ import pandas as pd
 
 from rtml.core.clock import NEVER
 from rtml.core.columns import UNREADABLE, Schema, codes, integers, numbers, read_integer, read_moment
-from rtml.sources.report import Ingested
+from rtml.sources.report import IngestReport
 from rtml.store.event_log import EventLog
 
 PAYMENT, LABEL = 0, 1
@@ -115,7 +115,7 @@ class _Raw:
 PAYMENTS = Schema("payments", COLUMNS, _Raw.parse)
 
 
-def ingest(source, log: EventLog, part: str, done: Callable[[int], object] = int, n: int = 50_000) -> Ingested:
+def ingest(source, log: EventLog, part: str, done: Callable[[int], object] = int, n: int = 50_000) -> IngestReport:
     """Write everything a source sends into one part of the log, chunk by chunk, each chunk in one transaction.
 
     ``done`` is told the number of rows of each chunk, for a progress bar.
@@ -140,4 +140,4 @@ def ingest(source, log: EventLog, part: str, done: Callable[[int], object] = int
     by_reason = rejected.groupby("reason").agg(rows=("row", "size"), example=("row", "first"))
     frame = pd.DataFrame.from_dict(by_kind, orient="index").rename_axis("kind").astype({"events": int})
     counts = (received, log.count(part), len(rejected), first, last)
-    return Ingested(source.name, *counts, frame, by_reason.sort_values("rows", ascending=False))
+    return IngestReport(source.name, *counts, frame, by_reason.sort_values("rows", ascending=False))

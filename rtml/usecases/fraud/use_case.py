@@ -37,7 +37,7 @@ def features(windows: bool = True) -> list[View]:
     ]
 
 
-def operator(recipe=None) -> Checkout:
+def operator(config=None) -> Checkout:
     """What turns payments and labels into questions and answers, with empty state."""
     return Checkout(features(), shares=SHARES)
 

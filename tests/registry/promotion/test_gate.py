@@ -19,13 +19,13 @@ from rtml.registry.promotion.rules import Rules
 from rtml.registry.registry import Registry
 from rtml.sources.ingest import ingest
 from rtml.sources.synthetic.market import Synthetic
-from rtml.store.checkpoint_store import Reading
+from rtml.store.checkpoint_store import CheckpointReader
 from rtml.store.event_log import EventLog
-from rtml.training.run_config import PART, Recipe
+from rtml.training.run_config import PART, RunConfig
 from rtml.training.trainer import Trainer
 
 MODELS = {"return": "rls", "sign": "logistic"}
-QUICK = Rules(patience=300, watch=200)
+QUICK = Rules(timeouts=300, watch=200)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def market(tmp_path_factory):
     folder, source = tmp_path_factory.mktemp("market"), Synthetic(hours=5.0, drift="sudden")
     with EventLog(folder / "events.db") as log:
         ingest(source, log, PART)
-    Recipe("crypto", source.symbols, source.name, models=MODELS).write(folder / "recipe.json")
+    RunConfig("crypto", source.symbols, source.name, models=MODELS).write(folder / "recipe.json")
     return folder
 
 
@@ -47,19 +47,19 @@ def whole(market, tmp_path_factory):
 
 def train(market, folder, chunk=5000, until=None, rules=QUICK, every="15m"):
     """Train a market in a folder of its own; runs in a worker too."""
-    folder, recipe = Path(folder), Recipe.read(Path(market) / "recipe.json")
+    folder, config = Path(folder), RunConfig.read(Path(market) / "recipe.json")
     with EventLog(Path(market) / "events.db") as log:
         registry = Registry(folder / "registry")
         places = (log, PART, folder / "training.db", registry, "eth", span(every))
-        trainer = Trainer(recipe.flow(), *places, publish=rules, chunk=chunk)
+        trainer = Trainer(config.flow(), *places, publish=rules, chunk=chunk)
         trainer.run(until)
         trainer.close()
         registry.close()
 
 
 def result(folder):
-    reading, registry = Reading(folder / "training.db"), Registry(folder / "registry")
-    said = frame(row[1:] for row in reading.happenings())
+    reading, registry = CheckpointReader(folder / "training.db"), Registry(folder / "registry")
+    said = frame(row[1:] for row in reading.history())
     reading.close()
     registry.close()
     return said, registry.ledger("eth")
@@ -111,12 +111,12 @@ def test_what_was_entered_before_a_crash_is_not_entered_again(market, tmp_path, 
     for name in ("training.db", "training.db-wal", "training.db-shm"):
         (tmp_path / name).unlink(missing_ok=True)
     registry = Registry(tmp_path / "registry")
-    fresh = Recipe.read(market / "recipe.json").flow()
+    fresh = RunConfig.read(market / "recipe.json").flow()
     with EventLog(market / "events.db") as log:
         places = (log, PART, tmp_path / "training.db", registry, "eth", span("15m"))
-        watcher = gate(QUICK, registry, "eth", fresh, span("15m"))
-        watcher.load(watcher.state | {"seen": 0, "champion": ""})
-        trainer = Trainer(fresh, *places, publish="never", watchers=[_Renamed(watcher)])
+        callback = gate(QUICK, registry, "eth", fresh, span("15m"))
+        callback.load(callback.state | {"seen": 0, "champion": ""})
+        trainer = Trainer(fresh, *places, publish="never", callbacks=[_Renamed(callback)])
         trainer.run()
         trainer.close()
     assert registry.ledger("eth").to_csv() == texts(whole)[1]
@@ -136,11 +136,11 @@ class _Renamed:
 
 
 def test_recommend_promotes_nothing_and_says_what_it_would(market, tmp_path):
-    train(market, tmp_path, rules=Rules(patience=300, watch=200, automatic=False), until=20_000)
+    train(market, tmp_path, rules=Rules(timeouts=300, watch=200, automatic=False), until=20_000)
     registry = Registry(tmp_path / "registry")
     assert registry.ledger("eth").empty
     registry.promote("eth", "eth@1", "to begin with", registry.get("eth@1").at)
-    train(market, tmp_path, rules=Rules(patience=300, watch=200, automatic=False))
+    train(market, tmp_path, rules=Rules(timeouts=300, watch=200, automatic=False))
     said, ledger = result(tmp_path)
     assert ledger["by"].tolist() == ["a person"]
     told = said[said["kind"] == "recommended"]["why"]
@@ -212,25 +212,25 @@ class Broken:
 @pytest.mark.parametrize(("with_", "text"), [(None, "RuntimeError: no such feature"), (np.nan, "it predicts nan")])
 def test_a_candidate_that_fails_in_shadow_is_refused_and_nobody_notices(market, whole, with_, text):
     registry = Registry(whole / "registry")
-    watcher, _, outcomes = stood(market, registry)
-    said = list(watcher.saved(registry.get("eth@3"), "every 15m"))
-    duel = watcher._contest.duel
-    first, (second, sign) = duel._sides
-    duel._sides = first, (Broken(second, 5, with_), sign)
+    callback, _, outcomes = stood(market, registry)
+    said = list(callback.saved(registry.get("eth@3"), "every 15m"))
+    sequential_test = callback._comparison.sequential_test
+    first, (second, sign) = sequential_test._sides
+    sequential_test._sides = first, (Broken(second, 5, with_), sign)
     for outcome in outcomes[:2]:
-        said += watcher.push(outcome)
-    refused = [happening for happening in said if happening.kind == "refused"]
+        said += callback.push(outcome)
+    refused = [event for event in said if event.kind == "refused"]
     assert refused and refused[0].detail["why"] == f"eth@3 fails in shadow: {text}"
 
 
 def stood(market, registry):
     """A gate of its own copy of a ledger that holds eth@1, a flow, and what a market led to."""
-    flow = Recipe.read(market / "recipe.json").flow()
+    flow = RunConfig.read(market / "recipe.json").flow()
     with EventLog(market / "events.db") as log:
         rows = log.read(PART, 0, 10**6)[1]
-    watcher = gate(QUICK, registry, "eth", flow, span("15m"))
-    watcher.load(watcher.state | {"champion": registry.get("eth@1").id})
-    return watcher, flow, [flow.push(part) for part in np.array_split(rows, 20)]
+    callback = gate(QUICK, registry, "eth", flow, span("15m"))
+    callback.load(callback.state | {"champion": registry.get("eth@1").id})
+    return callback, flow, [flow.push(part) for part in np.array_split(rows, 20)]
 
 
 class Slow(Clock):
@@ -250,30 +250,30 @@ def test_a_candidate_that_is_too_slow_is_not_promoted(market, whole, tmp_path):
         made = source.get(f"eth@{number}")
         registry.save("eth", source.load(made), at=made.at, features=made.features, describe=made.describe)
     registry.promote("eth", "eth@1", "first", 0)
-    watcher, _, outcomes = stood(market, registry)
-    watcher._arena._clock = Slow()
-    said = list(watcher.saved(registry.get("eth@2"), "every 15m"))
+    callback, _, outcomes = stood(market, registry)
+    callback._shadow._clock = Slow()
+    said = list(callback.saved(registry.get("eth@2"), "every 15m"))
     for outcome in outcomes:
-        said += watcher.push(outcome)
-    refused = [happening.detail["why"] for happening in said if happening.kind == "refused"]
+        said += callback.push(outcome)
+    refused = [event.detail["why"] for event in said if event.kind == "refused"]
     assert refused and refused[0].endswith(" a prediction takes 30.0 ms, 10 are allowed")
     assert len(registry.ledger("eth")) == 1
 
 
 def test_what_is_predicted_in_shadow_is_what_the_version_would_serve(market, whole):
     registry = Registry(whole / "registry")
-    watcher, _, outcomes = stood(market, registry)
-    watcher.saved(registry.get("eth@3"), "every 15m")
-    duel, outcome = watcher._contest.duel, outcomes[10]
+    callback, _, outcomes = stood(market, registry)
+    callback.saved(registry.get("eth@3"), "every 15m")
+    sequential_test, outcome = callback._comparison.sequential_test, outcomes[10]
     models = [restore(loads(registry.load(f"eth@{n}"))["models"]["return"]) for n in (1, 3)]
     for id, moment, x in zip(outcome.id.tolist(), outcome.moment.tolist(), outcome.X, strict=True):
-        duel.ask(id, moment, x)
-    for (*_, p), x in zip(duel._open.values(), outcome.X, strict=True):
+        sequential_test.ask(id, moment, x)
+    for (*_, p), x in zip(sequential_test._open.values(), outcome.X, strict=True):
         assert p[:, 0].tolist() == [model.predict(x) for model in models]
 
 
 def test_words_and_rules_are_checked():
-    flow = Recipe("crypto", ("A", "B"), source="synthetic").flow()
+    flow = RunConfig("crypto", ("A", "B"), source="synthetic").flow()
     with pytest.raises(
         ValueError, match="publish must be gate, recommend, always, never, rules or a callable, got 'now'"
     ):
@@ -281,4 +281,4 @@ def test_words_and_rules_are_checked():
     with pytest.raises(ValueError, match="alpha is a chance between 0 and 1, got 5"):
         Rules(alpha=5)
     with pytest.raises(ValueError, match="patience and watch must be more than 40 answers, got 30 and 1000"):
-        Rules(patience=30)
+        Rules(timeouts=30)

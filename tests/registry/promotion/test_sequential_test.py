@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rtml.kernels import betting
 from rtml.registry.promotion.rules import Rules
-from rtml.registry.promotion.sequential_test import Duel, Terms
+from rtml.registry.promotion.sequential_test import SequentialTest, Terms
 
 ALPHA, STREAMS, LENGTH, DELAY = 0.05, 1000, 5000, 30
 NEEDED = np.array([Rules(alpha=ALPHA).needed(number) for number in range(1, 500)])
@@ -104,53 +104,53 @@ class Guess:
 
 
 def test_questions_of_overlapping_answers_make_blocks_with_gaps():
-    duel = Duel(Terms(("return",), (False,), 10), [Guess(0.0)], [Guess(1.0)])
+    sequential_test = SequentialTest(Terms(("return",), (False,), 10), [Guess(0.0)], [Guess(1.0)])
     for moment in range(0, 200, 2):
-        duel.ask(moment, moment, None)
-    taken = np.array(list(duel._open))
+        sequential_test.ask(moment, moment, None)
+    taken = np.array(list(sequential_test._open))
     starts = taken[np.flatnonzero(np.diff(taken, prepend=-99) > 2)]
     assert starts.tolist() == [0, 38, 76, 114, 152, 190] and taken[:15].tolist() == list(range(0, 30, 2))
     for moment in taken.tolist():
-        moved = duel.tell(moment, (3.0,))
+        moved = sequential_test.tell(moment, (3.0,))
         assert moved == (moment + 2 not in taken)
-    assert duel.lanes[0, betting.N] == 6 and duel.lanes[0, betting.SUM] == 6 * (9.0 - 4.0)
+    assert sequential_test.lanes[0, betting.N] == 6 and sequential_test.lanes[0, betting.SUM] == 6 * (9.0 - 4.0)
 
 
 def test_answers_without_overlap_are_a_unit_each():
     for horizon in (0, 10):
-        duel = Duel(Terms(("return",), (False,), horizon), [Guess(0.0)], [Guess(1.0)])
+        sequential_test = SequentialTest(Terms(("return",), (False,), horizon), [Guess(0.0)], [Guess(1.0)])
         for moment in range(0, 100, 10):
-            duel.ask(moment, moment, None)
-            assert moment == 0 or duel.tell(moment - 10, (1.0,))
-        assert duel.lanes[0, betting.N] == 9
+            sequential_test.ask(moment, moment, None)
+            assert moment == 0 or sequential_test.tell(moment - 10, (1.0,))
+        assert sequential_test.lanes[0, betting.N] == 9
 
 
 def test_an_answer_that_stays_unknown_counts_against_the_coverage_and_moves_nothing():
-    duel = Duel(Terms(("up",), (True,), 0), [Guess(0.2)], [Guess(0.9)])
+    sequential_test = SequentialTest(Terms(("up",), (True,), 0), [Guess(0.2)], [Guess(0.9)])
     for id in range(10):
-        duel.ask(id, id, None)
-        assert duel.tell(id, (math.nan,)) is False
-    assert duel.counts == {"asked": 10, "answered": 0, "unanswered": 10} and not duel.lanes.any()
-    assert Rules().broken(duel, 0.0) == ["only 0% of the questions were answered, 50% are needed"]
-    assert duel.tell(99, (1.0,)) is False  # never asked here
+        sequential_test.ask(id, id, None)
+        assert sequential_test.tell(id, (math.nan,)) is False
+    assert sequential_test.counts == {"asked": 10, "answered": 0, "unanswered": 10} and not sequential_test.lanes.any()
+    assert Rules().broken(sequential_test, 0.0) == ["only 0% of the questions were answered, 50% are needed"]
+    assert sequential_test.tell(99, (1.0,)) is False  # never asked here
 
 
 def driven(second, n=400, first=0.5, y=lambda x: float(x[0] > 0)):
-    duel, rng = (
-        Duel(Terms(("up", "size"), (True, False), 0), [Guess(first), Guess(1.0)], second),
+    sequential_test, rng = (
+        SequentialTest(Terms(("up", "size"), (True, False), 0), [Guess(first), Guess(1.0)], second),
         np.random.default_rng(7),
     )
     for id in range(n):
         x = rng.normal(size=2)
-        duel.ask(id, id, x)
-        duel.tell(id, (y(x), 1.0))
-    return duel
+        sequential_test.ask(id, id, x)
+        sequential_test.tell(id, (y(x), 1.0))
+    return sequential_test
 
 
 def test_probabilities_that_are_further_from_the_truth_break_a_guard():
-    duel = driven([Guess(0.9), Guess(1.0)])
-    assert Rules().broken(duel, 0.0)[0].startswith("its probabilities are off by 0.4")
-    assert not [text for text in Rules(calibration=0.5).broken(duel, 0.0) if "probabilities" in text]
+    sequential_test = driven([Guess(0.9), Guess(1.0)])
+    assert Rules().broken(sequential_test, 0.0)[0].startswith("its probabilities are off by 0.4")
+    assert not [text for text in Rules(calibration=0.5).broken(sequential_test, 0.0) if "probabilities" in text]
 
 
 def test_another_target_that_is_lost_breaks_a_guard():
@@ -159,23 +159,23 @@ def test_another_target_that_is_lost_breaks_a_guard():
 
 def test_a_segment_that_is_lost_breaks_a_guard():
     rng = np.random.default_rng(7)
-    duel = Duel(Terms(("y",), (False,), 0), [Guess(np.array([1.0]))], [Guess(np.array([0.0]))])
+    sequential_test = SequentialTest(Terms(("y",), (False,), 0), [Guess(np.array([1.0]))], [Guess(np.array([0.0]))])
     for id in range(900):
         x = rng.uniform(-1, 1, 1)
-        duel.ask(id, id, x)
-        duel.tell(id, (x[0] + rng.normal(0, 0.05) if x[0] > 0.4 else rng.normal(0, 0.05),))
-    assert Rules().broken(duel, 0.0) == ["it loses more where the champion's prediction is high"]
+        sequential_test.ask(id, id, x)
+        sequential_test.tell(id, (x[0] + rng.normal(0, 0.05) if x[0] > 0.4 else rng.normal(0, 0.05),))
+    assert Rules().broken(sequential_test, 0.0) == ["it loses more where the champion's prediction is high"]
 
 
 def test_a_newcomer_goes_on_with_the_evidence_but_must_show_something_of_its_own():
-    duel = driven([Guess(0.5), Guess(1.0)])
-    assert duel.own == [0, 400, 0.0] and duel.proven
-    duel.renew([Guess(0.9), Guess(1.0)])
-    assert not duel.proven and duel.lanes[0, betting.N] == 400
+    sequential_test = driven([Guess(0.5), Guess(1.0)])
+    assert sequential_test.own == [0, 400, 0.0] and sequential_test.proven
+    sequential_test.renew([Guess(0.9), Guess(1.0)])
+    assert not sequential_test.proven and sequential_test.lanes[0, betting.N] == 400
     for id in range(1000, 1030):
-        duel.ask(id, id, np.zeros(2))
-        duel.tell(id, (0.0, 1.0))
-    assert duel.own[:2] == [1, 30] and not duel.proven
+        sequential_test.ask(id, id, np.zeros(2))
+        sequential_test.tell(id, (0.0, 1.0))
+    assert sequential_test.own[:2] == [1, 30] and not sequential_test.proven
 
 
 @given(st.integers(0, 60), st.sampled_from([0, 3, 10]))
@@ -187,14 +187,14 @@ def test_a_state_round_trip_in_the_middle_changes_nothing(cut, horizon):
 
     rng, terms = np.random.default_rng(3), Terms(("up", "size"), (True, False), horizon)
     X, y = rng.normal(size=(90, 2)), rng.random((90, 2))
-    whole, halves = Duel(terms, *sides()), Duel(terms, *sides())
+    whole, halves = SequentialTest(terms, *sides()), SequentialTest(terms, *sides())
     for i in range(90):
         if i == cut:
             blob = dumps(halves.state)
-            halves = Duel(terms, *sides())
+            halves = SequentialTest(terms, *sides())
             halves.load(loads(blob))
-        for duel in (whole, halves):
-            duel.ask(i, i * 2, X[i])
+        for sequential_test in (whole, halves):
+            sequential_test.ask(i, i * 2, X[i])
             if i >= 5:
-                duel.tell(i - 5, tuple(y[i - 5]))
+                sequential_test.tell(i - 5, tuple(y[i - 5]))
     assert dumps(whole.state) == dumps(halves.state)

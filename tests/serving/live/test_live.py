@@ -23,14 +23,14 @@ from workers import Workers, die_at_line
 
 from rtml.core.columns import TRADES
 from rtml.pipeline.live import main
-from rtml.pipeline.options import Wanted
+from rtml.pipeline.options import SourceOptions
 from rtml.registry.registry import Registry
 from rtml.serving.live.session import Live
 from rtml.sources.exchange.exchange import Exchange
 from rtml.sources.exchange.recorder import frame
-from rtml.sources.exchange.timeouts import Patience
-from rtml.sources.ingestor import Intake, alone, judged
-from rtml.store.checkpoint_store import Reading
+from rtml.sources.exchange.timeouts import Timeouts
+from rtml.sources.ingestor import Ingestor, alone, judged
+from rtml.store.checkpoint_store import CheckpointReader
 from rtml.store.event_log import EventLog
 from rtml.training.run_config import PART
 
@@ -38,7 +38,7 @@ DEEP = os.environ.get("RTML_DEEP") == "1"
 LINE_KILLS, CLOCK_KILLS = (30, 20) if DEEP else (5, 3)
 HOURS = 1.0
 REPLAY = ("--source", "synthetic", "--hours", str(HOURS), "--speed", "0", "--port", "-1", "--every", "3m", "--once")
-WANTED = Wanted("synthetic", speed=0.0, hours=HOURS)
+WANTED = SourceOptions("synthetic", speed=0.0, hours=HOURS)
 
 
 def live(folder: str, line: int = 0, *parts: str) -> None:
@@ -54,7 +54,7 @@ def result(folder: Path) -> dict:
     with EventLog(folder / "events.db") as log:
         events = log.read(PART, 0, 10**6)[1].tobytes()
         refused = log.rejected(PART)["row"].tolist()
-    reading = Reading(folder / "training.db")
+    reading = CheckpointReader(folder / "training.db")
     bars = reading.since(0, 10**10, 10**6)
     state = reading._db.execute("select offset, state from progress").fetchone()
     reading.close()
@@ -91,7 +91,9 @@ def check_same(folder: Path, whole: dict) -> None:
 def test_killed_at_random_lines_and_started_again_it_leaves_the_same(workers, whole, tmp_path):
     rng, folder, killed, finished = random.Random(7), tmp_path / "run", 0, 0
     while killed < LINE_KILLS:
-        part = rng.choice([(), ("training", "store"), ("serving/live", "sources/ingestor", "store/event_log"), ("registry", "store")])
+        part = rng.choice(
+            [(), ("training", "store"), ("serving/live", "sources/ingestor", "store/event_log"), ("registry", "store")]
+        )
         code = workers.run("live", str(folder), int(10 ** rng.uniform(2.0, 4.2)), *part)
         assert code in (0, -signal.SIGKILL), "it failed instead of being killed"
         killed += code != 0
@@ -162,7 +164,7 @@ class Line:
         """Ends by itself."""
 
 
-class Hurried(Intake):
+class Hurried(Ingestor):
     """An intake that does not pause before it tries again."""
 
     def _wait(self, error: Exception, pause: float) -> None:
@@ -173,8 +175,8 @@ def taken_in(folder: Path, opens) -> tuple[np.ndarray, list[int], list[str]]:
     """The events logged of a source, the ids refused, and what was said."""
     said = []
     with EventLog(folder / "events.db") as log:
-        intake = Hurried(opens, log, PART, Broken.symbols, say=lambda event, **about: said.append(event))
-        intake.run()
+        ingestor = Hurried(opens, log, PART, Broken.symbols, say=lambda event, **about: said.append(event))
+        ingestor.run()
         refused = [json.loads(row)["id"] for row in log.rejected(PART)["row"]]
         return log.read(PART, 0, 10**6)[1], refused, said
 
@@ -287,7 +289,9 @@ def test_the_short_way_of_a_row_into_the_log_is_the_schema(rows):
 
 
 def test_a_recording_keeps_its_pace_and_its_arrivals_are_measured(tmp_path):
-    with Live(tmp_path / "run", Wanted("synthetic", speed=600.0, hours=1.0), every="3m", out=lambda _: None) as session:
+    with Live(
+        tmp_path / "run", SourceOptions("synthetic", speed=600.0, hours=1.0), every="3m", out=lambda _: None
+    ) as session:
         session.run(threading.Event(), seconds=2.0)
         bars = json.loads(session.service.stream.bars())
         metrics = httpx.get(f"{session.url}/metrics").text
@@ -358,13 +362,15 @@ def ready(url: str) -> bool:
 def test_a_live_exchange_end_to_end_with_a_restart_and_its_recording_gives_the_same(tmp_path):
     record = str(tmp_path / "kraken.log")
     with market(seconds=1200, rate=10, speed=10.0, past=60) as exchange:
-        wanted = Wanted("kraken", SYMBOLS, backfill="30s", record=record, client_options=exchange.client_options)
+        source_options = SourceOptions(
+            "kraken", SYMBOLS, backfill="30s", record=record, client_options=exchange.client_options
+        )
         for part in range(2):
             stop = threading.Event()
-            with Live(tmp_path / "run", wanted, every="20s", out=lambda line: None) as session:
+            with Live(tmp_path / "run", source_options, every="20s", out=lambda line: None) as session:
                 thread = threading.Thread(target=session.run, args=(stop,), daemon=True)
                 thread.start()
-                wait_for(lambda n=3 + 2 * part, s=session: s.loop.bulletin.bars >= n and s.url, "bars")
+                wait_for(lambda n=3 + 2 * part, s=session: s.loop.view.bars >= n and s.url, "bars")
                 if part:
                     wait_for(lambda s=session: get(f"{s.url}/health")["version"], "a version serves")
                 stop.set()
@@ -376,7 +382,9 @@ def test_a_live_exchange_end_to_end_with_a_restart_and_its_recording_gives_the_s
         own = rows[(rows["kind"] == 0) & (rows["key"] == key)]
         assert len(own) > 100 and (np.diff(own["id"]) == 1).all(), "missing or double over the restart"
         assert (own["price"] == tape.price[own["id"] - tape.id[0]]).all()
-    with Live(tmp_path / "again", Wanted(record, speed=0.0), every="20s", port=None, out=lambda line: None) as session:
+    with Live(
+        tmp_path / "again", SourceOptions(record, speed=0.0), every="20s", port=None, out=lambda line: None
+    ) as session:
         session.run(threading.Event(), once=True)
     live, again = result(tmp_path / "run"), result(tmp_path / "again")
     assert len(live["bars"]) > 4 and again["events"] == live["events"]
@@ -390,28 +398,28 @@ def test_only_what_an_exchange_sends_is_recorded(tmp_path, capsys):
 
 
 def test_a_restart_while_the_network_is_down_tries_again_and_a_wrong_source_still_ends(tmp_path):
-    hurried = Patience(dead=1.0, answer=2.0, start=0.5, longest=0.1)
+    hurried = Timeouts(dead=1.0, answer=2.0, start=0.5, longest=0.1)
     with market(seconds=600, rate=20, speed=1.0, past=30) as exchange, EventLog(tmp_path / "events.db") as log:
 
         def opens(symbols, after):
             options = {"client_options": exchange.client_options, "patience": hurried}
             return Exchange("kraken", symbols, backfill="10s", after=after, **options)
 
-        def intake(symbols=SYMBOLS):
+        def ingestor(symbols=SYMBOLS):
             taking = Hurried(lambda after: opens(symbols, after), log, PART, symbols)
             taking.start()
             return taking
 
         exchange.fail(10**6, abort=True)
-        never = intake()
+        never = ingestor()
         wait_for(lambda: never.failure, "one that was never there ends")
         assert "could not be had within 0.5 s" in str(never.failure)
         exchange.faults.clear()
-        first = intake()
+        first = ingestor()
         wait_for(lambda: first.state == "live" and log.last(PART) > 20, "live")
         first.stop()
         exchange.fail(10**6, abort=True)
-        again, held = intake(), log.last(PART)
+        again, held = ingestor(), log.last(PART)
         wait_for(lambda: again.state == "reconnecting", "the state says it")
         wait_for(lambda: again.restarts >= 2, "another try")
         assert again.failure is None and again.state == "reconnecting" and "could not be had" in again.trouble
@@ -419,11 +427,11 @@ def test_a_restart_while_the_network_is_down_tries_again_and_a_wrong_source_stil
         wait_for(lambda: again.state == "live" and log.last(PART) > held, "live again")
         again.stop()
         exchange.fail(10**6, status=451, body="restricted location")
-        blocked = intake()
+        blocked = ingestor()
         wait_for(lambda: blocked.failure, "it ends")
         assert "does not serve this place (HTTP 451)" in str(blocked.failure)
         exchange.faults.clear()
-        wrong = intake(("ETH/USX",))
+        wrong = ingestor(("ETH/USX",))
         wait_for(lambda: wrong.failure, "it ends")
         assert "kraken has no symbol ETH/USX; near to it: ETH/USD" in str(wrong.failure)
 
@@ -459,14 +467,14 @@ def test_promotions_and_rollbacks_while_it_is_live_serve_the_very_next_request(t
         served = changed("promote", version="champion@1"), changed("rollback")
         return newest() == before and served == ("champion@1", f"champion@{before}")
 
-    stop, wanted = threading.Event(), Wanted("synthetic", speed=1800.0, hours=24.0)
-    with Live(tmp_path / "run", wanted, every="2h", publish="always", out=lambda _: None) as session:
+    stop, source_options = threading.Event(), SourceOptions("synthetic", speed=1800.0, hours=24.0)
+    with Live(tmp_path / "run", source_options, every="2h", publish="always", out=lambda _: None) as session:
         thread = threading.Thread(target=session.run, args=(stop,), daemon=True)
         thread.start()
         wait_for(lambda: (get(f"{session.url}/health")["version"] or "champion@1") != "champion@1", "two versions")
-        bars = session.loop.bulletin.bars
+        bars = session.loop.view.bars
         assert any(tried() for _ in range(3))
-        wait_for(lambda: session.loop.bulletin.bars > bars, "it is still live")
+        wait_for(lambda: session.loop.view.bars > bars, "it is still live")
         asked = {"version": "champion@99", "who": "me", "why": "to see it fail"}
         missing = httpx.post(f"{session.url}/promote", json=asked, timeout=10)
         assert missing.status_code == 404 and "no version 'champion@99'" in missing.json()["error"]

@@ -9,7 +9,7 @@ import pytest
 from following import check_bars, check_predictions, check_tape, following, market, wait_for
 
 from rtml.sources.exchange.recorder import Capture
-from rtml.sources.exchange.timeouts import Patience
+from rtml.sources.exchange.timeouts import Timeouts
 
 DEEP = os.environ.get("RTML_DEEP") == "1"
 FAULTS = {
@@ -58,9 +58,9 @@ def torment(exchange, seconds: float, rng: np.random.Generator) -> list[str]:
 def chaos(seconds: float, speed: float, seed: int, record: str) -> tuple:
     """One stormy session; its rows, its feed and what was done."""
     rate = 30.0 if speed == 1 else 4.0
-    patience = Patience(dead=1.0, answer=2.0, longest=0.3)
+    timeouts = Timeouts(dead=1.0, answer=2.0, longest=0.3)
     with market((seconds + 120) * speed, rate, speed, past=20 * speed, seed=seed) as exchange:
-        source = following(exchange, backfill=f"{10 * speed:g}s", patience=patience, record=record)
+        source = following(exchange, backfill=f"{10 * speed:g}s", timeouts=timeouts, record=record)
         with source as follower:
             follower.live()
             done = torment(exchange, seconds, np.random.default_rng(seed))

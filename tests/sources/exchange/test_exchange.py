@@ -10,9 +10,9 @@ from rtml.core.clock import Clock
 from rtml.core.columns import TRADES
 from rtml.sources.exchange.errors import Refused
 from rtml.sources.exchange.exchange import Exchange
-from rtml.sources.exchange.queue import Inbox
+from rtml.sources.exchange.queue import ArrivalQueue
 from rtml.sources.exchange.recorder import frame
-from rtml.sources.exchange.timeouts import Patience
+from rtml.sources.exchange.timeouts import Timeouts
 from rtml.sources.protocol import RAW, Source
 from rtml.usecases.crypto.bars import Bars
 
@@ -107,7 +107,7 @@ def test_what_a_broken_connection_missed_is_filled_in(exchange, how):
 
 
 def test_a_dead_socket_is_noticed_and_closes_no_bar(exchange):
-    with following(exchange, patience=Patience(dead=2.0, longest=0.1)) as follower:
+    with following(exchange, timeouts=Timeouts(dead=2.0, longest=0.1)) as follower:
         follower.live()
         exchange.faults.stall = True
         stalled = exchange.feed.now()
@@ -119,13 +119,13 @@ def test_a_dead_socket_is_noticed_and_closes_no_bar(exchange):
         exchange.faults.stall = False
         check_recovery(follower, exchange)
         check_bars(follower.rows, exchange.feed, "1s")
-    assert Patience().dead + Patience().beat < 5
+    assert Timeouts().dead + Timeouts().beat < 5
 
 
 def test_whoever_takes_rows_too_slowly_loses_none_and_lets_no_more_than_so_many_wait(monkeypatch):
-    monkeypatch.setattr(Inbox.__init__, "__defaults__", (None, 300))
+    monkeypatch.setattr(ArrivalQueue.__init__, "__defaults__", (None, 300))
     with market(seconds=60, rate=300, past=20) as exchange:
-        source = Exchange("kraken", SYMBOLS, backfill="15s", client_options=exchange.client_options, patience=SOON)
+        source = Exchange("kraken", SYMBOLS, backfill="15s", client_options=exchange.client_options, timeouts=SOON)
         taken, most, slow = [], 0, 0
         for rows, _ in source.arrivals():
             taken, most = taken + rows, max(most, len(rows))
@@ -133,7 +133,7 @@ def test_whoever_takes_rows_too_slowly_loses_none_and_lets_no_more_than_so_many_
             if slow >= 2:
                 break
             threading.Event().wait(0.7)
-        kept = sum(len(thread.held) for thread in source._session.stitch.threads.values())
+        kept = sum(len(thread.held) for thread in source._session.gap_filler.threads.values())
     assert most <= 300 + 2 * 1000 + 2000, "the limit, a page of either symbol, and what was held behind a hole"
     assert kept < 2000 and sum(check_tape(frame(taken), exchange.feed).values()) > 1000
 
@@ -165,8 +165,8 @@ def test_a_garbage_frame_loses_nothing(exchange, kind):
 
 
 def test_a_false_id_from_the_future_is_dropped_and_stops_nothing(exchange):
-    soon = Patience(dead=1.0, fill=1.0, longest=0.1)
-    with following(exchange, patience=soon) as follower:
+    soon = Timeouts(dead=1.0, fill=1.0, longest=0.1)
+    with following(exchange, timeouts=soon) as follower:
         follower.live()
         false = (
             '{"symbol":"ETH/USD","side":"buy","price":1,"qty":1,"trade_id":10000000,"timestamp":"2026-01-01T00:00:00Z"}'
@@ -283,7 +283,7 @@ def test_a_subscription_to_no_market_ends_with_what_to_do(exchange):
 
 def test_a_subscription_without_an_answer_is_tried_again(exchange):
     exchange.faults.mute = True
-    with following(exchange, patience=Patience(answer=0.8, longest=0.1)) as follower:
+    with following(exchange, timeouts=Timeouts(answer=0.8, longest=0.1)) as follower:
         wait_for(lambda: exchange.dials >= 2, "a second connection")
         exchange.faults.mute = False
         check_recovery(follower, exchange)
@@ -316,7 +316,7 @@ def test_a_refused_handshake_is_tried_again_when_the_exchange_says(exchange):
 
 def test_an_exchange_that_is_not_there_ends_with_what_to_do(exchange):
     options = {"urls": {"api": {"public": "http://127.0.0.1:9"}}, "rateLimit": 10}
-    with following(exchange, client_options=options, patience=Patience(start=0.3)) as follower:
+    with following(exchange, client_options=options, timeouts=Timeouts(start=0.3)) as follower:
         error = str(follower.ended())
     assert "kraken could not be had within 0.3 s" in error and "or to synthetic" in error
 
@@ -349,7 +349,7 @@ def test_a_quiet_market_has_ticks_and_closes_its_bars(exchange):
 
 
 def test_no_tick_comes_while_the_connection_is_lost(exchange):
-    with following(exchange, patience=Patience(answer=0.8, longest=0.1)) as follower:
+    with following(exchange, timeouts=Timeouts(answer=0.8, longest=0.1)) as follower:
         follower.live()
         exchange.feed.freeze()
         wait_for(lambda: (follower.rows.tail(2)["kind"] == "tick").all(), "ticks")

@@ -13,9 +13,9 @@ from loopback.feed import iso as kraken_iso
 
 from rtml.sources.catalogue import open_source
 from rtml.sources.exchange.dialects import DIALECTS, Binance, Coinbase, Kraken
-from rtml.sources.exchange.gap_filler import Stitch
+from rtml.sources.exchange.gap_filler import GapFiller
 from rtml.sources.exchange.recorder import Capture, Recorder, frame, header
-from rtml.sources.exchange.trade import Heard, Trade, iso, seconds
+from rtml.sources.exchange.trade import Message, Trade, iso, seconds
 
 MARKETS = {"ETH/USD": "E", "BTC/USD": "B"}
 
@@ -25,13 +25,13 @@ def trade(market, id, time=None):
 
 
 def begun(first=10):
-    stitch = Stitch(MARKETS)
-    stitch.take("begin", {"from": 0, "ETH/USD": [first - 1, 5], "BTC/USD": [first - 1, 5]})
-    return stitch
+    gap_filler = GapFiller(MARKETS)
+    gap_filler.take("begin", {"from": 0, "ETH/USD": [first - 1, 5], "BTC/USD": [first - 1, 5]})
+    return gap_filler
 
 
-def level(stitch):
-    return [row for symbol in MARKETS for row in stitch.take("level", symbol)]
+def level(gap_filler):
+    return [row for symbol in MARKETS for row in gap_filler.take("level", symbol)]
 
 
 @st.composite
@@ -50,28 +50,28 @@ def arrivals(draw):
 @settings(max_examples=80, deadline=None)
 @given(parts=arrivals(), data=st.data())
 def test_any_order_of_arrival_gives_each_trade_once_in_order(parts, data):
-    stitch, rows = begun(), []
+    gap_filler, rows = begun(), []
     for part in parts:
         if data.draw(st.booleans()):
-            rows += stitch.take("ws", Heard(tuple(part)))
+            rows += gap_filler.take("ws", Message(tuple(part)))
         else:
-            rows += stitch.take("rest", ("ETH/USD", tuple(part), 0))
+            rows += gap_filler.take("rest", ("ETH/USD", tuple(part), 0))
         if data.draw(st.integers(0, 5)) == 0:
-            rows += stitch.take("behind", None)
-    rows += level(stitch)
+            rows += gap_filler.take("behind", None)
+    rows += level(gap_filler)
     sent = {symbol: [row[6] for row in rows if row[0] == symbol] for symbol in MARKETS}
     told = {symbol: {t.id for part in parts for t in part if t.market == MARKETS[symbol]} for symbol in MARKETS}
     assert sent == {symbol: sorted(ids) for symbol, ids in told.items()}
-    assert stitch.live
+    assert gap_filler.live
 
 
 def test_while_one_symbol_is_behind_the_other_waits_for_it():
-    stitch = begun()
-    level(stitch)
-    assert stitch.take("ws", Heard((trade("E", 10), trade("B", 10)))) != []
-    assert stitch.take("ws", Heard((trade("E", 12), trade("B", 11), trade("B", 12)))) == []
-    assert stitch.behind() == ["ETH/USD"]
-    assert [row[:3:2] for row in stitch.take("rest", ("ETH/USD", (trade("E", 11),), 0))] == [
+    gap_filler = begun()
+    level(gap_filler)
+    assert gap_filler.take("ws", Message((trade("E", 10), trade("B", 10)))) != []
+    assert gap_filler.take("ws", Message((trade("E", 12), trade("B", 11), trade("B", 12)))) == []
+    assert gap_filler.behind() == ["ETH/USD"]
+    assert [row[:3:2] for row in gap_filler.take("rest", ("ETH/USD", (trade("E", 11),), 0))] == [
         ("ETH/USD", 1110),
         ("BTC/USD", 1110),
         ("ETH/USD", 1120),
@@ -80,41 +80,41 @@ def test_while_one_symbol_is_behind_the_other_waits_for_it():
 
 
 def test_after_a_lost_connection_nothing_is_sent_until_every_symbol_has_passed_it():
-    stitch = begun()
-    level(stitch)
-    stitch.take("ws", Heard((trade("E", 10), trade("B", 10))))
-    stitch.take("behind", None)
-    assert stitch.take("rest", ("ETH/USD", tuple(trade("E", id) for id in range(11, 20)), 0)) == []
-    rows = stitch.take("rest", ("BTC/USD", (trade("B", 11), trade("B", 12)), 0))
+    gap_filler = begun()
+    level(gap_filler)
+    gap_filler.take("ws", Message((trade("E", 10), trade("B", 10))))
+    gap_filler.take("behind", None)
+    assert gap_filler.take("rest", ("ETH/USD", tuple(trade("E", id) for id in range(11, 20)), 0)) == []
+    rows = gap_filler.take("rest", ("BTC/USD", (trade("B", 11), trade("B", 12)), 0))
     assert [row[2] for row in rows] == [1110, 1110, 1120, 1120]
-    assert [row[2] for row in level(stitch)] == [1000 + 10 * id for id in range(13, 20)]
+    assert [row[2] for row in level(gap_filler)] == [1000 + 10 * id for id in range(13, 20)]
 
 
 def test_what_never_comes_is_a_gap_from_the_last_trade_to_the_next():
-    stitch = begun()
-    level(stitch)
-    stitch.take("ws", Heard((trade("E", 10),)))
-    stitch.take("ws", Heard((trade("E", 15),)))
-    gap, following = stitch.take("lost", "ETH/USD")
+    gap_filler = begun()
+    level(gap_filler)
+    gap_filler.take("ws", Message((trade("E", 10),)))
+    gap_filler.take("ws", Message((trade("E", 15),)))
+    gap, following = gap_filler.take("lost", "ETH/USD")
     assert gap[:3] == ("ETH/USD", "gap", 1149) and gap[6] == 1100 and following[6] == 15
-    assert stitch.counts["lost"] == 4 and stitch.live
-    assert stitch.take("lost", "ETH/USD") == [], "there is nothing to give up"
+    assert gap_filler.counts["lost"] == 4 and gap_filler.live
+    assert gap_filler.take("lost", "ETH/USD") == [], "there is nothing to give up"
 
 
 def test_a_heartbeat_that_names_a_newer_trade_opens_a_hole():
-    stitch = begun()
-    level(stitch)
-    stitch.take("ws", Heard((trade("B", 10),), newest=("B", 11)))
-    assert stitch.behind() == ["BTC/USD"] and stitch.threads["BTC/USD"].missing == 12
-    stitch.take("rest", ("BTC/USD", (trade("B", 11),), 0))
-    assert stitch.live
+    gap_filler = begun()
+    level(gap_filler)
+    gap_filler.take("ws", Message((trade("B", 10),), newest=("B", 11)))
+    assert gap_filler.behind() == ["BTC/USD"] and gap_filler.threads["BTC/USD"].missing == 12
+    gap_filler.take("rest", ("BTC/USD", (trade("B", 11),), 0))
+    assert gap_filler.live
 
 
 def test_a_symbol_that_never_traded_begins_with_its_first_trade():
-    stitch = Stitch(MARKETS)
-    stitch.take("begin", {"from": 0, "ETH/USD": None, "BTC/USD": [9, 5]})
-    level(stitch)
-    assert [row[6] for row in stitch.take("ws", Heard((trade("E", 77), trade("E", 78))))] == [77, 78]
+    gap_filler = GapFiller(MARKETS)
+    gap_filler.take("begin", {"from": 0, "ETH/USD": None, "BTC/USD": [9, 5]})
+    level(gap_filler)
+    assert [row[6] for row in gap_filler.take("ws", Message((trade("E", 77), trade("E", 78))))] == [77, 78]
 
 
 # ---------------------------------------------------------------- dialects
@@ -148,7 +148,7 @@ KEYS = ("channel", "data", "method", "success", "type", "e", "id", "error", "res
 )
 @settings(max_examples=100, deadline=None)
 def test_nothing_that_an_exchange_may_say_breaks_the_reading(dialect, junk, body):
-    assert isinstance(dialect.hear(body), Heard)
+    assert isinstance(dialect.hear(body), Message)
     for answer in (junk, body, {"error": [], "result": junk}, [junk]):
         try:
             trades, broken = dialect.page(answer, "X")

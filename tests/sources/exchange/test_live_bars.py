@@ -10,8 +10,8 @@ from rtml.core.state import dumps
 from rtml.sources.exchange.dialects import Kraken
 from rtml.sources.exchange.recorder import frame
 from rtml.sources.exchange.session import Session
-from rtml.sources.exchange.timeouts import Patience
-from rtml.sources.exchange.trade import Heard, Trade
+from rtml.sources.exchange.timeouts import Timeouts
+from rtml.sources.exchange.trade import Message, Trade
 from rtml.usecases.crypto.bars import Bars
 
 SECOND, STEP = 10**9, 50 * 10**6
@@ -25,7 +25,7 @@ class Market:
     def __init__(self, every="1s"):
         self.clock, self.rows, self.next = ManualClock(START), [], 1
         markets = {symbol: {"symbol": symbol} for symbol in SYMBOLS}
-        self.session = Session(None, Kraken, markets, self.rows.extend, self.clock, Patience())
+        self.session = Session(None, Kraken, markets, self.rows.extend, self.clock, Timeouts())
         self.session.note("begin", {"from": 0} | {symbol: [0, START] for symbol in SYMBOLS})
         for symbol in SYMBOLS:
             self.session.note("level", symbol)
@@ -39,7 +39,7 @@ class Market:
             times = begun + np.linspace(0, STEP - 1, each).astype(int) if each else ()
             trades = tuple(Trade(symbol, self.next + k, int(t), 9.5, 1.0, "buy") for k, t in enumerate(times))
             if trades:
-                self.session._apply("ws", Heard(trades))
+                self.session._apply("ws", Message(trades))
         self.next += each
         self.session._frame = self.clock.elapsed()  # a frame a step, as heartbeats would
         self.session.tick(self.clock.elapsed())
@@ -58,7 +58,7 @@ def test_bars_close_within_a_tick_of_their_time_in_a_busy_and_in_a_quiet_market(
     assert (np.diff(ends) == SECOND).all() and len(ends) >= 9
     assert late.min() >= 0, "before its time"
     assert late[:2].max() <= STEP, "busy: the next trades close it"
-    assert late.max() <= (Patience().tick * SECOND) + 2 * STEP < SECOND // 2, "quiet: the next tick does"
+    assert late.max() <= (Timeouts().tick * SECOND) + 2 * STEP < SECOND // 2, "quiet: the next tick does"
 
 
 def test_memory_is_flat():
@@ -73,7 +73,7 @@ def test_memory_is_flat():
                 memory.append(tracemalloc.get_traced_memory()[0])
     finally:
         tracemalloc.stop()
-    assert market.session.stitch.counts["trades"] == 60 * 200
-    assert not any(thread.held or thread.ready for thread in market.session.stitch.threads.values())
+    assert market.session.gap_filler.counts["trades"] == 60 * 200
+    assert not any(thread.held or thread.ready for thread in market.session.gap_filler.threads.values())
     assert state[2] <= state[1] * 1.1, f"the bars' state grows: {state}"
     assert memory[2] - memory[1] < 1_000_000, f"memory grows: {memory}"

@@ -96,7 +96,12 @@ class Socket(Line):
             return
         wanted = message["params"]
         if self.rejected():
-            answer = {"error": faults.reject, "method": "subscribe", "success": False, "symbol": wanted["symbol"][0]}
+            answer = {
+                "error": faults.reject,
+                "method": "subscribe",
+                "success": False,
+                "symbol": wanted["symbol"][0],
+            }
             await self.say(answer | {"req_id": id})
             return
         self.position = feed.happened()

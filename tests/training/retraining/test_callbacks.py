@@ -8,7 +8,7 @@ from rtml.registry.registry import Registry
 from rtml.sources.catalogue import open_source
 from rtml.sources.ingest import ingest
 from rtml.store.event_log import EventLog
-from rtml.training.run_config import PART, Recipe
+from rtml.training.run_config import PART, RunConfig
 from rtml.training.trainer import Trainer
 
 
@@ -23,10 +23,10 @@ def market(tmp_path_factory):
 def trained(market, folder, model, chunk):
     source, log = market
     registry = Registry(folder / "registry")
-    flow = Recipe("crypto", source.symbols, source.name, models={"return": model}).flow()
+    flow = RunConfig("crypto", source.symbols, source.name, models={"return": model}).flow()
     trainer = Trainer(flow, log, PART, folder / "t.db", registry, "champion", span("1d"), chunk=chunk)
     trainer.run()
-    told, versions = trainer.happenings(), registry.versions("champion")
+    told, versions = trainer.history(), registry.versions("champion")
     trainer.close()
     registry.close()
     return told, versions

@@ -237,7 +237,7 @@ def test_what_goes_on_keeps_no_answer(schedule):
         model = strategy(schedule)
         progressive(model, stream(n, delays=1))
         model.publications()
-        assert model.trainee.samples == n and model.trainee.state["recent"] is None
+        assert model.updater.samples == n and model.updater.state["recent"] is None
         sizes.append(len(checkpoint.dumps(model.state)))
     assert abs(sizes[1] - sizes[0]) < 200  # numbers grow by digits, not by rows
 
@@ -252,7 +252,7 @@ def test_a_server_answers_from_the_state_alone_with_what_was_published():
     progressive(model, stream(25, delays=1))
     served = restore(checkpoint.loads(checkpoint.dumps(model.state)))
     x = np.ones(4)
-    assert served.predict(x) == model.predict(x) != model.trainee.model.predict(x)
+    assert served.predict(x) == model.predict(x) != model.updater.model.predict(x)
 
 
 @pytest.mark.parametrize("kind", SEVEN)

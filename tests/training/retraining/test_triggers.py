@@ -14,7 +14,7 @@ from rtml.sources.synthetic.drifting import drifting
 from rtml.training.retraining.expressions import Expression
 from rtml.training.retraining.schedule import trigger
 from rtml.training.retraining.strategy import Strategy
-from rtml.training.retraining.trigger_set import Occasions
+from rtml.training.retraining.trigger_set import TriggerSet
 from rtml.training.retraining.triggers import METRICS
 
 LAW = "stateful when accuracy below 60 % over 100 first 1000"
@@ -22,11 +22,11 @@ LAW = "stateful when accuracy below 60 % over 100 first 1000"
 
 def fed(*triggers, y, said, cooldown=""):
     """Every firing on answers of a model that was trained once, as (place of the answer, cause)."""
-    occasions, fired = Occasions([trigger(text) for text in triggers], cooldown), []
-    occasions.trained(0)
+    triggers, fired = TriggerSet([trigger(text) for text in triggers], cooldown), []
+    triggers.trained(0)
     for i in range(len(y)):
         part, at = slice(i, i + 1), np.array([10 * i + 10])
-        if cause := occasions.first(np.zeros((1, 1)), y[part], said[part], at - 1, at)[1]:
+        if cause := triggers.first(np.zeros((1, 1)), y[part], said[part], at - 1, at)[1]:
             fired.append((i, cause))
     return fired
 
@@ -111,17 +111,17 @@ def test_a_version_is_not_judged_by_the_mistakes_of_the_one_before():
 
 def test_a_cool_down_holds_conditions_back_and_not_timers():
     y, said = np.ones(100), np.zeros(100)
-    occasions = Occasions([trigger("when accuracy < 0.5 over 2"), trigger("every 1us")], cooldown="300ns")
-    occasions.tick(1)
-    occasions.trained(0)
+    triggers = TriggerSet([trigger("when accuracy < 0.5 over 2"), trigger("every 1us")], cooldown="300ns")
+    triggers.tick(1)
+    triggers.trained(0)
     fired = []
     for at in range(10, 2000, 10):
-        if due := occasions.tick(at):
-            occasions.trained(due[0])
+        if due := triggers.tick(at):
+            triggers.trained(due[0])
             fired.append(due)
         row = (np.zeros((1, 1)), y[:1], said[:1], np.array([at - 5]), np.array([at]))
-        if occasions.first(*row)[1]:
-            occasions.trained(at)
+        if triggers.first(*row)[1]:
+            triggers.trained(at)
             fired.append((at, "rule"))
     assert [at for at, _ in fired] == [300, 600, 900, 1000, 1300, 1600, 1900]
     assert fed("when accuracy < 0.5 over 2", y=y, said=said, cooldown="30")[0][0] == 30

@@ -20,7 +20,7 @@ from rtml.training.learner import Learner
 from rtml.training.trainer import Trainer
 from rtml.training.versioning import save
 from rtml.usecases.fraud import use_case as fraud
-from rtml.usecases.fraud.endpoint import Desk, publish
+from rtml.usecases.fraud.endpoint import PaymentEndpoint, publish
 from rtml.usecases.fraud.schema import LABEL, PAYMENT, PAYMENTS
 from rtml.usecases.fraud.synthetic_cards import Cards
 
@@ -66,10 +66,10 @@ def service(tmp_path, registry):
 
 
 @pytest.fixture
-def desk(service, log, stream):
+def endpoint(service, log, stream):
     operator = fraud.operator()
     operator.push(stream[:BEFORE])
-    return Desk(service, operator, log, PART, 0.02, durable=False)
+    return PaymentEndpoint(service, operator, log, PART, 0.02, durable=False)
 
 
 def payment(row):
@@ -81,22 +81,22 @@ def label(row):
     return {"id": int(row["id"]), "time": int(row["time"]), "fraud": bool(row["label"])}
 
 
-def hand_in(desk, rows):
+def hand_in(endpoint, rows):
     told = []
     for row in rows:
         if row["kind"] == PAYMENT:
-            told.append(desk.pay(encode(payment(row))))
+            told.append(endpoint.pay(encode(payment(row))))
         else:
             try:
-                desk.tell(encode(label(row)))
+                endpoint.tell(encode(label(row)))
             except Refused as ex:
                 assert ex.status == 409, ex  # a label that contradicts the first one
     return told
 
 
-def test_what_is_served_is_what_the_backtest_computes(desk, service, log, stream):
+def test_what_is_served_is_what_the_backtest_computes(endpoint, service, log, stream):
     part = stream[BEFORE : BEFORE + 400]
-    judged = hand_in(desk, part)
+    judged = hand_in(endpoint, part)
     service.log.flush()
     kept = questions(service.log)
     whole = fraud.operator()
@@ -110,29 +110,29 @@ def test_what_is_served_is_what_the_backtest_computes(desk, service, log, stream
     assert [j.alert for j in judged] == [j.probability >= 0.02 for j in judged]
 
 
-def test_the_log_holds_every_request_and_gives_the_same_state_again(desk, log, stream):
-    hand_in(desk, stream[BEFORE : BEFORE + 300])
+def test_the_log_holds_every_request_and_gives_the_same_state_again(endpoint, log, stream):
+    hand_in(endpoint, stream[BEFORE : BEFORE + 300])
     again = fraud.operator()
     again.push(log.read(PART, 0, 10_000)[1])
     assert log.count(PART) == BEFORE + 300
-    assert dumps(again.state) == dumps(desk._operator.state)
+    assert dumps(again.state) == dumps(endpoint._operator.state)
 
 
-def test_a_payment_asked_again_gets_the_same_answer_and_counts_once(desk, log, stream):
+def test_a_payment_asked_again_gets_the_same_answer_and_counts_once(endpoint, log, stream):
     row = stream[BEFORE:][stream[BEFORE:]["kind"] == PAYMENT][0]
-    first, before = desk.pay(encode(payment(row))), log.count(PART)
-    assert desk.pay(encode(payment(row))) == first and log.count(PART) == before
+    first, before = endpoint.pay(encode(payment(row))), log.count(PART)
+    assert endpoint.pay(encode(payment(row))) == first and log.count(PART) == before
 
 
-def test_a_label_answers_the_prediction_of_its_payment(desk, service, stream):
+def test_a_label_answers_the_prediction_of_its_payment(endpoint, service, stream):
     row = stream[BEFORE:][stream[BEFORE:]["kind"] == PAYMENT][0]
-    desk.pay(encode(payment(row)))
+    endpoint.pay(encode(payment(row)))
     told = {"id": int(row["id"]), "time": int(row["time"]) + span("1d"), "fraud": True}
-    assert desk.tell(encode(told))["status"] == "joined"
-    assert desk.tell(encode(told))["status"] == "repeated"
+    assert endpoint.tell(encode(told))["status"] == "joined"
+    assert endpoint.tell(encode(told))["status"] == "repeated"
     with pytest.raises(Refused, match="the first answer stands"):
-        desk.tell(encode(told | {"fraud": False}))
-    assert desk.tell(encode(told | {"id": 10**9}))["status"] == "logged"
+        endpoint.tell(encode(told | {"fraud": False}))
+    assert endpoint.tell(encode(told | {"id": 10**9}))["status"] == "logged"
     (answered,) = service.drain_answers()
     assert answered.y == 1.0
 
@@ -147,25 +147,25 @@ def test_a_label_answers_the_prediction_of_its_payment(desk, service, stream):
         ({"colour": 1}, "colour"),
     ],
 )
-def test_what_no_till_would_send_is_refused_and_leaves_no_trace(desk, log, stream, change, field):
+def test_what_no_till_would_send_is_refused_and_leaves_no_trace(endpoint, log, stream, change, field):
     row = stream[BEFORE:][stream[BEFORE:]["kind"] == PAYMENT][0]
     with pytest.raises(Refused) as refused:
-        desk.pay(encode(payment(row) | change))
+        endpoint.pay(encode(payment(row) | change))
     assert refused.value.status == 422 and refused.value.refusal.field == field
     assert log.count(PART) == BEFORE
 
 
-def test_a_payment_from_before_the_desk_opened_is_refused(desk, stream):
+def test_a_payment_from_before_the_desk_opened_is_refused(endpoint, stream):
     row = stream[:BEFORE][stream[:BEFORE]["kind"] == PAYMENT][-1]
     with pytest.raises(Refused, match="made before this desk opened"):
-        desk.pay(encode(payment(row)))
+        endpoint.pay(encode(payment(row)))
 
 
-def test_over_http_while_the_trainer_follows_and_versions_take_over(desk, service, registry, log, stream, tmp_path):
+def test_over_http_while_the_trainer_follows_and_versions_take_over(endpoint, service, registry, log, stream, tmp_path):
     places = (log, PART, tmp_path / "training.db", registry, "champion", span("1d"))
     trainer = Trainer(flow_of(), *places)
-    app, part = desk.add_to(make_app(service)), stream[BEFORE : BEFORE + 500]
-    learning = desk.learning(trainer, registry, "champion", pause=0.01)
+    app, part = endpoint.add_to(make_app(service)), stream[BEFORE : BEFORE + 500]
+    learning = endpoint.learning(trainer, registry, "champion", pause=0.01)
     with Endpoint(app) as endpoint, learning, httpx.Client(base_url=endpoint.url, timeout=30) as client:
         codes = []
         for row in part:
@@ -182,15 +182,15 @@ def test_over_http_while_the_trainer_follows_and_versions_take_over(desk, servic
     trainer.close()
 
 
-def test_a_training_that_fails_is_said_and_serving_goes_on(desk, service, registry, log, stream, tmp_path):
+def test_a_training_that_fails_is_said_and_serving_goes_on(endpoint, service, registry, log, stream, tmp_path):
     trainer = Trainer(flow_of(), log, PART, tmp_path / "training.db", registry, "champion", span("1d"))
     trainer.close()
     row = stream[BEFORE:][stream[BEFORE:]["kind"] == PAYMENT][0]
     with (
         pytest.raises(RuntimeError, match="training failed while it served"),
-        desk.learning(trainer, registry, "champion", 0.01),
+        endpoint.learning(trainer, registry, "champion", 0.01),
     ):
-        assert desk.pay(encode(payment(row))).version == "champion@1"
+        assert endpoint.pay(encode(payment(row))).version == "champion@1"
 
 
 def test_labels_of_the_stream_are_there(stream):

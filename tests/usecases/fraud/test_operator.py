@@ -190,7 +190,7 @@ def test_a_payment_without_a_label_is_closed_when_patience_ends_and_forgotten():
 
 
 def test_memory_is_bounded_by_the_patience():
-    operator, n = Checkout(fraud.features(), patience="1d"), 2000
+    operator, n = Checkout(fraud.features(), timeouts="1d"), 2000
     operator.push(events(T0 + np.arange(n) * HOUR, id=np.arange(n), card=np.arange(n) % 7, amount=100))
     assert operator.open <= 26 and len(operator.state["book"]) <= 26
 

@@ -13,7 +13,7 @@ from rtml.evaluation.progressive import progressive
 from rtml.metrics import metrics
 from rtml.metrics.rare_class import average_precision, recall_at
 from rtml.training.retraining.strategy import build
-from rtml.training.run_config import Recipe, use_case
+from rtml.training.run_config import RunConfig, use_case
 from rtml.usecases.fraud import use_case as fraud
 from rtml.usecases.fraud.schema import PAYMENTS
 from rtml.usecases.fraud.sources import Recorded
@@ -45,10 +45,10 @@ def town():
 
 
 def test_it_is_found_by_its_name_and_asks_one_question():
-    recipe = Recipe("fraud", ("payment",), "cards")
-    assert use_case("fraud").NAME == "fraud" and recipe.question == "Is this card payment fraud?"
-    assert recipe.served == "fraud"
-    assert recipe.flow().learners["fraud"].model.classifier
+    config = RunConfig("fraud", ("payment",), "cards")
+    assert use_case("fraud").NAME == "fraud" and config.question == "Is this card payment fraud?"
+    assert config.served == "fraud"
+    assert config.flow().learners["fraud"].model.classifier
 
 
 def test_every_feature_has_a_unit_and_a_meaning_and_the_hash_says_what_they_are():
