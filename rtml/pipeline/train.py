@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> None:
         log = stack.enter_context(EventLog(folder / "events.db"))
         registry = stack.enter_context(closing(Registry(folder / "registry")))
         places = (log, PART, folder / "training.db", registry, chosen.model)
-        how = {"publish": chosen.publish, "watchers": monitoring_callbacks(flow := config.flow())}
+        how = {"publish": chosen.publish, "callbacks": monitoring_callbacks(flow := config.flow())}
         trainer = stack.enter_context(closing(Trainer(flow, *places, span(chosen.every), **how)))
         say = partial(print, flush=True)  # whoever reads a pipe sees progress too
         say(trainer.run(on_commit=say))

@@ -402,7 +402,7 @@ def test_a_restart_while_the_network_is_down_tries_again_and_a_wrong_source_stil
     with market(seconds=600, rate=20, speed=1.0, past=30) as exchange, EventLog(tmp_path / "events.db") as log:
 
         def opens(symbols, after):
-            options = {"client_options": exchange.client_options, "patience": hurried}
+            options = {"client_options": exchange.client_options, "timeouts": hurried}
             return Exchange("kraken", symbols, backfill="10s", after=after, **options)
 
         def ingestor(symbols=SYMBOLS):
