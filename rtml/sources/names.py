@@ -11,7 +11,6 @@ NAMES = {
         *("ts", "time", "timestamp", "datetime", "date_time", "date", "event_time", "trade_time", "transact_time"),
         *("exchange_time", "open_time", "unix", "unix_time", "unix_timestamp", "epoch", "created_at", "day", "recv_ts"),
     ),
-    "date": ("date", "day", "trade_date", "trading_day"),
     "price": ("price", "px", "last", "trade_price", "last_price", "exec_price"),
     "size": (
         *("size", "base_size", "amount", "qty", "quantity", "volume", "vol", "base_volume", "trade_size", "last_size"),
@@ -26,6 +25,7 @@ NAMES = {
     "symbol": ("symbol", "pair", "market", "instrument", "ticker", "product_id", "instrument_name", "currency_pair"),
     "close": ("close", "close_price", "close_last"),
     "quote_volume": ("minute_quote_volume",),
+    "date": ("date", "day", "trade_date", "trading_day"),
 }
 _QUOTED_IN = ("usdt", "usdc", "busd", "usd", "eur", "gbp", "btc", "eth", "jpy", "chf")
 _CLOCK_WORDS = re.compile(r"^(utc|gmt|local)(?=.)|(?<=.)(utc|gmt|millis|ms|us|ns)$")
@@ -77,8 +77,8 @@ def symbol_of(name: str) -> str:
     --------
     >>> symbol_of("huobi_ethusdt_push_2018-04-16.parquet"), symbol_of("ETH-USD.csv"), symbol_of("trades.csv")
     ('ETH-USDT', 'ETH-USD', 'TRADES')
-    >>> symbol_of("ETHUSDT-aggTrades-2025-01-01.zip"), symbol_of("trades-2025-01-02.csv")
-    ('ETH-USDT', 'TRADES')
+    >>> symbol_of("ETHUSDT-aggTrades-2025-01-01.zip"), symbol_of("AAPL_2012-06-21_message_10.csv")
+    ('ETH-USDT', 'AAPL')
     """
     stem = name.split(".")[0] or name
     for word in re.split(r"[_\s]+", stem.lower()):
@@ -88,7 +88,7 @@ def symbol_of(name: str) -> str:
                 base = text.removesuffix(quoted).rstrip("-/")
                 if text.endswith(quoted) and 2 <= len(base) <= 6 and base.isalnum():
                     return f"{base}-{quoted}".upper()
-    return (_DATE.sub("", stem).strip("-_ ") or stem).upper()
+    return next((text for part in _DATE.split(stem)[::4] if (text := part.strip("-_ "))), stem).upper()
 
 
 def date_of(name: str) -> str:

@@ -99,6 +99,8 @@ class Recording:
         """
         exact = self.moments(time)
         order, ahead, note = arrival(exact)
+        if note:
+            self.side()  # an error names the row of the file
         table, exact = self.table.iloc[order].reset_index(drop=True), exact[order]
         written = texts(table[time])
         fault = np.where(ahead, AHEAD, np.where((exact <= 0) & written.notna(), NO_MOMENT, ""))
@@ -183,7 +185,7 @@ class Recording:
             return pd.Series(None, index=column.index, dtype=object)
         text = texts(column).str.replace(r"\.0$", "", regex=True)
         whole, number = exact_numbers(column, text)
-        exact = np.isfinite(number) & text.str.fullmatch(r"[-+]?\d{1,18}", na=False).to_numpy(bool)
+        exact = np.isfinite(number) & text.str.fullmatch(r"[-+]?\d{1,19}", na=False).to_numpy(bool)
         if (exact | text.isna()).all():
             return pd.Series(whole, index=column.index, dtype="Int64").where(exact)
         ids = text.astype(object).where(text.notna(), None)
@@ -204,6 +206,8 @@ def _names(frame: pd.DataFrame, columns: dict) -> dict[str, str]:
         if ours == "date":
             those = [name for name in those if names.get("time") and _of_a_day(frame[names["time"]])]
         names.update({ours: those[0]} if those else {})
+    if {"open", "high", "low"} <= set(map(squeezed, frame.columns)) and {"close", "price"} & names.keys():
+        names = {"close": names.get("close", names.get("price"))} | {k: v for k, v in names.items() if k != "price"}
     if "time" not in names and (blank := next((n for n in frame.columns if n in ("", "Unnamed: 0")), None)) is not None:
         names["time"] = blank
     return names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import codecs
 import csv
 import gzip
 import lzma
@@ -238,13 +239,17 @@ def _csv(path: Path) -> Table:
     ragged: list[tuple[str, str]] = []
 
     def put_aside(row: arrow_csv.InvalidRow) -> str:
-        reason = (
-            f"row {row.number + form.skip} has {row.actual_columns} fields, the header names {row.expected_columns}"
-        )
+        reason = f"line {row.number} has {row.actual_columns} fields, the header names {row.expected_columns}"
         ragged.append((reason, row.text))
         return "skip"
 
-    frame = _cells(path, form, delimiter, encoding, put_aside)
+    try:
+        frame = _cells(path, form, delimiter, encoding, put_aside)
+    except pa.ArrowInvalid as wrong:
+        if "UTF8" not in str(wrong):
+            raise
+        ragged.clear()
+        frame = _cells(path, form, delimiter, "latin-1", put_aside)
     if "" in frame.columns and frame[""].isna().all():
         frame = frame.drop(columns="")
     return Table(frame, form.headless, _few(path, ragged, len(frame)), form.ticker)
@@ -268,7 +273,7 @@ def _encoding(head: bytes) -> str:
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
     try:
-        head[:-4].decode("utf-8")
+        codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
         return "latin-1"
     return "utf-8"
@@ -313,7 +318,7 @@ class _Form:
         if rest and width != len(first):
             at, row = next((at, row) for at, row in rest if len(row) == width)
             raise Unreadable(
-                f"{path.name}: row {at} has {width} fields, but the header names {len(first)} ({', '.join(first)}): "
+                f"{path.name}: line {at} has {width} fields, but the header names {len(first)} ({', '.join(first)}): "
                 f"{delimiter.join(row)!r}; name every column, or take the field out"
             )
         return cls(first, line, ticker=ticker)
@@ -329,7 +334,7 @@ def _second_header(path: Path, first: list[str], line: int, rest: list) -> tuple
     words = len(rest) > 1 and not any(map(_is_data, rest[0][1])) and any(map(_is_data, rest[1][1]))
     if words and sum(map(known, rest[0][1])) + (sum(map(bool, rest[0][1])) == len(first)):
         raise Unreadable(
-            f"{path.name} has two header rows: {', '.join(first)} and, in row {rest[0][0]}, {', '.join(rest[0][1])}; "
+            f"{path.name} has two header rows: {first} and, in line {rest[0][0]}, {rest[0][1]}; "
             "leave one, which names every column"
         )
     return first, line, "", rest
