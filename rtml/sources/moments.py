@@ -6,6 +6,7 @@ from datetime import datetime
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from rtml.core.columns import UNREADABLE, nanoseconds
 from rtml.sources.tables import Unreadable
@@ -48,22 +49,22 @@ def read_moments(column: pd.Series, now: int, where: str) -> np.ndarray:
     latest = now + YEAR
     if column.dtype.kind == "M" or isinstance(column.dtype, pd.DatetimeTZDtype):
         return _plausible(_aware(column), latest)
-    text = texts(column)
+    text = column if column.dtype.kind in "iuf" else texts(column)
+    given = text.notna().to_numpy()
     whole, number = exact_numbers(column, text)
     isnumber = np.isfinite(number)
     moment = np.full(len(column), UNREADABLE)
     if isnumber.any():
         moment[isnumber] = _of_numbers(whole[isnumber], number[isnumber], latest)
-    words = np.flatnonzero(~isnumber & text.notna().to_numpy())
+    words = np.flatnonzero(~isnumber & given) if text is not column else ()
     if len(words):
         moment[words] = _of_texts(text.iloc[words], where)
     moment = _plausible(moment, latest)
-    given = text.notna().to_numpy()
     if given.any() and 2 * (moment[given] != UNREADABLE).sum() < given.sum():
-        row = np.flatnonzero(given & (moment == UNREADABLE))[0]
+        row = int(np.flatnonzero(given & (moment == UNREADABLE))[0])
         raise Unreadable(
-            f"{where} holds {text.iloc[row]!r} in row {row + 1}, which is no moment from 2000 to a year ahead in a "
-            f"form that is read, and so do most rows; the forms: {FORMS}"
+            f"{where} holds {str(text.iloc[row])!r} in row {row + 1}, which is no moment from 2000 to a year ahead in "
+            f"a form that is read, and so do most rows; the forms: {FORMS}"
         )
     return moment
 
@@ -75,7 +76,8 @@ def texts(column: pd.Series) -> pd.Series:
     if not isinstance(column.dtype, pd.StringDtype):
         column = column.map(str, na_action="ignore").astype("str")
     column = column.str.strip()
-    return column.mask(column == "")
+    blank = column == ""
+    return column.mask(blank) if blank.any() else column
 
 
 def exact_numbers(column: pd.Series, text: pd.Series) -> tuple[np.ndarray, np.ndarray]:
@@ -84,17 +86,40 @@ def exact_numbers(column: pd.Series, text: pd.Series) -> tuple[np.ndarray, np.nd
         number = column.to_numpy(np.float64)
         fits = np.abs(number) < 2**62
         return np.where(fits, column.to_numpy(), 0).astype(np.int64), np.where(fits, number, np.nan)
-    value = pd.to_numeric(column if column.dtype.kind == "f" else text, errors="coerce")
-    number = value.to_numpy(np.float64, na_value=np.nan)
-    number = np.where(np.abs(number) < 2.0**62, number, np.nan)
-    if value.dtype.kind in "iu":
-        return np.where(np.isfinite(number), value.to_numpy(np.int64, na_value=0), 0), number
+    if column.dtype.kind == "f":
+        number = column.to_numpy(np.float64)
+    elif (exact := _cast(text, pa.int64())) is not None:
+        number = _in_range(exact.to_numpy(zero_copy_only=False).astype(np.float64))
+        return np.where(np.isfinite(number), exact.fill_null(0).to_numpy(), 0), number
+    else:
+        number = floats(text)
+    number = _in_range(number)
     whole = np.floor(np.where(np.isfinite(number), number, 0.0)).astype(np.int64)
     large = np.flatnonzero(np.abs(whole) >= 2**53) if column.dtype.kind != "f" else ()
     for row in large:  # a float has lost their last digits
         digits = text.iloc[row].split(".")[0]
         whole[row] = int(digits) if digits.lstrip("+-").isdigit() else whole[row]
     return whole, number
+
+
+def _in_range(number: np.ndarray) -> np.ndarray:
+    return np.where(np.abs(number) < 2.0**62, number, np.nan)
+
+
+def _cast(text: pd.Series, kind: pa.DataType) -> pa.Array | None:
+    """Texts as numbers, all at once; None where any is no such number."""
+    try:
+        held = pa.array(text, from_pandas=True).cast(kind)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+        return None
+    return held.combine_chunks() if isinstance(held, pa.ChunkedArray) else held
+
+
+def floats(text: pd.Series) -> np.ndarray:
+    """Floats of texts; NaN for what is no number."""
+    if (held := _cast(text, pa.float64())) is not None:
+        return held.to_numpy(zero_copy_only=False)
+    return pd.to_numeric(text, errors="coerce").to_numpy(np.float64, na_value=np.nan)
 
 
 def _plausible(moment: np.ndarray, latest: int) -> np.ndarray:

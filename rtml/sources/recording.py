@@ -13,7 +13,7 @@ import pandas as pd
 from rtml.core.clock import Clock, moment
 from rtml.core.columns import UNREADABLE
 from rtml.sources import layouts
-from rtml.sources.moments import DAY, exact_numbers, read_clock, read_moments, texts
+from rtml.sources.moments import DAY, exact_numbers, floats, read_clock, read_moments, texts
 from rtml.sources.names import NAMES, date_of, found, squeezed, symbol_of
 from rtml.sources.order import arrival
 from rtml.sources.protocol import RAW
@@ -28,6 +28,9 @@ _MONEY = re.compile(r"^[$€£¥]\s*|\s*%$")
 #: Why a row that its reader could not place goes to the quarantine.
 NO_MOMENT = "time is no moment from 2000 to a year ahead"
 AHEAD = "time is ahead of the rows around it, and no several rows confirm the jump"
+OLDER = "candle is there twice: the copy given later counts"
+FAULTS = ("", NO_MOMENT, AHEAD, OLDER)
+_KINDS = ("trade", "quote", "gap", "tick")
 
 
 @dataclass(frozen=True)
@@ -99,24 +102,30 @@ class Recording:
         """
         exact = self.moments(time)
         order, ahead, note = arrival(exact)
+        table = self.table
         if note:
             self.side()  # an error names the row of the file
-        table, exact = self.table.iloc[order].reset_index(drop=True), exact[order]
-        written = texts(table[time])
-        fault = np.where(ahead, AHEAD, np.where((exact <= 0) & written.notna(), NO_MOMENT, ""))
-        exact = np.where(fault == "", exact, UNREADABLE)
+            table, exact = table.iloc[order].reset_index(drop=True), exact[order]
+        bad = np.flatnonzero(ahead | (exact <= 0))
+        written, fault = np.full(len(table), None, object), np.zeros(len(table), np.int8)
+        written[bad] = texts(table[time].iloc[bad]).to_numpy(object)
+        fault[bad] = np.where(ahead[bad], FAULTS.index(AHEAD), ~pd.isna(written[bad]) * FAULTS.index(NO_MOMENT))
+        exact[bad] = UNREADABLE
         make = {"pushes": _pushes, "trades": _trades, "candles": _candles, "quotes": _quotes}
         parts = make[self.shape](replace(self, table=table), exact, mids)
-        rows = pd.concat([part.assign(row=part.index) for part in parts]).sort_values("row", kind="stable")
+        rows = parts[0].assign(row=parts[0].index)
+        if len(parts) > 1:
+            rows = pd.concat([part.assign(row=part.index) for part in parts]).sort_values("row", kind="stable")
         place = rows["row"].to_numpy()
         at = rows["time"].to_numpy() if "time" in rows else exact[place]
-        rows["time"], rows["fault"] = _shown(at, written.to_numpy(object)[place]), fault[place]
+        rows["time"], rows["fault"] = _shown(at, written[place]), pd.Categorical.from_codes(fault[place], FAULTS)
         rows["known"] = np.maximum.accumulate(np.maximum(at, 0))
-        rows["symbol"] = texts(table[self.names["symbol"]]).to_numpy(object)[place] if "symbol" in self.names else None
+        if "symbol" in self.names:
+            rows["symbol"] = texts(table[self.names["symbol"]]).to_numpy(object)[place]
         rows = rows.reindex(columns=[*RAW, "fault", "known"])
-        return pd.concat([rows, self._torn(rows)], ignore_index=True) if self.ragged else rows.reset_index(
-            drop=True
-        ), note
+        if self.ragged:
+            rows = pd.concat([rows, self._torn(rows)])
+        return rows.reset_index(drop=True), note
 
     def _torn(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Rows with another number of fields, at the end: as they were written, with the reason."""
@@ -157,14 +166,14 @@ class Recording:
         if column.dtype.kind in "iuf":
             return column.astype(float)
         text = texts(column)
-        number = pd.to_numeric(text, errors="coerce").astype(float)
+        number = pd.Series(floats(text), index=text.index)
         unread = number.isna() & text.notna()
         if 2 * unread.sum() > text.notna().sum():
-            number = pd.to_numeric(_plain_numbers(text, self.where(self.names[ours])), errors="coerce").astype(float)
+            number = pd.Series(floats(_plain_numbers(text, self.where(self.names[ours]))), index=text.index)
             unread = number.isna() & text.notna()
         return number.astype(object).where(~unread, text) if unread.any() else number
 
-    def side(self) -> np.ndarray | None:
+    def side(self) -> np.ndarray | pd.Categorical | None:
         """buy, sell or None of every row; None where the file does not say it."""
         for ours, true in (("maker", "sell"), ("taker_buy", "buy")):
             if ours in self.names:
@@ -181,6 +190,8 @@ class Recording:
     def ids(self) -> pd.Series:
         """Ids as exact integers, or as texts where most are none; missing where there is none that can be trusted."""
         column = self._column("id")
+        if column.dtype.kind == "i":
+            return column
         if column.dtype.kind == "f" and (column.abs() >= 2**53).any():  # neighbours share one
             return pd.Series(None, index=column.index, dtype=object)
         text = texts(column).str.replace(r"\.0$", "", regex=True)
@@ -206,7 +217,10 @@ def _names(frame: pd.DataFrame, columns: dict) -> dict[str, str]:
         if ours == "date":
             those = [name for name in those if names.get("time") and _of_a_day(frame[names["time"]])]
         names.update({ours: those[0]} if those else {})
-    if {"open", "high", "low"} <= set(map(squeezed, frame.columns)) and {"close", "price"} & names.keys():
+    candle = {"open", "high", "low"} <= set(map(squeezed, frame.columns)) and not {"price", "quote_volume"} & set(
+        columns
+    )
+    if candle and {"close", "price"} & names.keys() and "quote_volume" not in names:
         names = {"close": names.get("close", names.get("price"))} | {k: v for k, v in names.items() if k != "price"}
     if "time" not in names and (blank := next((n for n in frame.columns if n in ("", "Unnamed: 0")), None)) is not None:
         names["time"] = blank
@@ -312,7 +326,8 @@ def _trades(file: Recording, exact: np.ndarray, mids: bool) -> list[pd.DataFrame
             f"{file.where(file.names['size'])} holds {amount[row]:g} in row {row + 1}: nearly all sizes are negative, "
             "so that their sign is no side; write them positive, with a column of sides"
         )
-    trades = pd.DataFrame({"kind": "trade", "price": file.cells("price"), "size": size, "side": side}, index=index)
+    kind = pd.Categorical.from_codes(np.zeros(len(index), np.int8), _KINDS)
+    trades = pd.DataFrame({"kind": kind, "price": file.cells("price"), "size": size, "side": side}, index=index)
     if "id" in has:
         trades["id"] = file.ids()
     if not {"bid", "ask"} <= has:

@@ -15,14 +15,11 @@ import pandas as pd
 from rtml.core.clock import Clock, span
 from rtml.sources.names import NAMES, found
 from rtml.sources.protocol import RAW, pieces
-from rtml.sources.recording import Recording
+from rtml.sources.recording import OLDER, Recording
 from rtml.sources.tables import Unreadable
 
 _CHECKOUT = Path(__file__).parents[2]
 _LONGEST = span("29d")  # a hole is said in pieces: bars take a longer step at once for a broken clock
-
-#: Why a candle goes to the quarantine.
-OLDER = "candle is there twice: the copy given later counts"
 
 
 class Replay:
@@ -161,14 +158,16 @@ def _merged(files: Sequence[tuple[str, Recording]]) -> tuple[pd.DataFrame, tuple
         part["symbol"] = s if given or not file.symbols() else part["symbol"]
         parts.append(part.assign(candle=file.shape == "candles"))
         notes += [f"{file.path.name}: {note}"] if note else []
-    rows = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
-    rows = rows.iloc[np.argsort(rows["known"].to_numpy(np.int64), kind="stable")].reset_index(drop=True)
+    rows = parts[0]
+    if len(parts) > 1:
+        rows = pd.concat(parts, ignore_index=True)
+        rows = rows.iloc[np.argsort(rows["known"].to_numpy(np.int64), kind="stable")].reset_index(drop=True)
     return _newest_copies(rows), tuple(notes)
 
 
 def _newest_copies(rows: pd.DataFrame) -> pd.DataFrame:
     """Candles that were downloaded twice: the older copy, which may have been taken before its end, is put aside."""
-    own = rows[rows["candle"] & (rows["fault"] == "")]
+    own = rows.loc[rows["candle"] & (rows["fault"] == ""), ["symbol", "time"]]
     older = own.index[own.duplicated(["symbol", "time"], keep="last")]
     if len(older) > 0.6 * len(own):
         when = own.loc[older[0], "time"]

@@ -19,13 +19,13 @@ _FALSE = ("false", "0", "f", "no", "n")
 _LEAST = 0.95  # of the rows that say something must be understood
 
 
-def read_sides(column: pd.Series, where: str) -> np.ndarray:
-    """``buy``, ``sell`` or None of every row; the few that say something else keep their text.
+def read_sides(column: pd.Series, where: str) -> np.ndarray | pd.Categorical:
+    """``buy``, ``sell`` or nothing of every row; the few that say something else keep their text.
 
     Examples
     --------
     >>> read_sides(pd.Series(["B", "S", None]), "side of x.csv").tolist(), read_sides(pd.Series([1, 2]), "54").tolist()
-    (['buy', 'sell', None], ['buy', 'sell'])
+    (['buy', 'sell', nan], ['buy', 'sell'])
     """
     codes, words, weights = _counted(column)
     said = {word for word in words if word not in _UNKNOWN}
@@ -39,7 +39,7 @@ def read_sides(column: pd.Series, where: str) -> np.ndarray:
     return _applied(codes, words, weights, table, where, "buy and sell, B and S, bid and ask, 1 and 2 (FIX), 1 and -1")
 
 
-def read_flags(column: pd.Series, where: str, true: str) -> np.ndarray:
+def read_flags(column: pd.Series, where: str, true: str) -> np.ndarray | pd.Categorical:
     """Sides of a flag, such as whether the buyer was the maker; ``true`` is the side that a set flag means.
 
     Examples
@@ -61,7 +61,7 @@ def _counted(column: pd.Series) -> tuple[np.ndarray, list[str], np.ndarray]:
 
 def _applied(
     codes: np.ndarray, words: list[str], weights: np.ndarray, table: dict, where: str, forms: str
-) -> np.ndarray:
+) -> np.ndarray | pd.Categorical:
     table = _UNKNOWN | table
     meaning = [table.get(word, word) for word in words]
     understood = sum(weight for word, weight in zip(words, weights, strict=True) if word in table)
@@ -73,7 +73,10 @@ def _applied(
             f"{where} holds {', '.join(map(repr, common))}, and {words[codes[row]]!r} in row {row + 1}: sides that are "
             f'read are {forms}; write them so, or leave the column out, COLUMNS={{"side": ""}}'
         )
-    return np.array([*meaning, None], object)[codes]
+    if understood < weights.sum():
+        return np.array([*meaning, None], object)[codes]
+    place = np.array([{_BUY: 0, _SELL: 1}.get(side, -1) for side in [*meaning, None]], np.int8)
+    return pd.Categorical.from_codes(place[codes], [_BUY, _SELL])
 
 
 def signed(size: np.ndarray) -> bool:
