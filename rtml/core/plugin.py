@@ -10,6 +10,8 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
+from rtml.core.run_folder import home
+
 
 def load(name: str, kind: str, attribute: str = "", known: Iterable[str] = ()) -> object:
     """What ``module:attribute`` or ``path/to/file.py:attribute`` names, or an installed entry point of ``rtml.<kind>``.
@@ -65,9 +67,17 @@ def _of_module(name: str, kind: str) -> ModuleType:
         raise LookupError(f"no module {name!r}, named for a {kind.replace('_', ' ')}: is it installed here?") from ex
 
 
+def located(path: Path) -> Path:
+    """A file named from the current folder, or else from the one that holds ``runs/``."""
+    path = path.expanduser()
+    if path.is_absolute() or path.exists():
+        return path.resolve()
+    return (home() / path).resolve()
+
+
 def _of_file(path: Path, kind: str) -> ModuleType:
     """Module of a file, loaded once a process; what lies beside the file can be imported by it."""
-    path = path.expanduser().resolve()
+    path = located(path)
     if not path.exists():
         raise LookupError(
             f"there is no file {path.name!r} in {path.parent.name}/, named for a {kind.replace('_', ' ')}"

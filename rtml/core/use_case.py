@@ -111,6 +111,14 @@ def load_use_case(name: str) -> UseCase:
     return found
 
 
+def whole_name(name: str) -> str:
+    """The same name, with the whole path of its file: another process finds it from any folder."""
+    place, _, attribute = name.partition(":")
+    if not place.endswith(".py"):
+        return name
+    return f"{plugin.located(Path(place))}" + (f":{attribute}" if attribute else "")
+
+
 def title(name: str) -> str:
     """Short name of a use case for a folder or a heading.
 
