@@ -311,17 +311,23 @@ class _Form:
         if not any(map(known, first)) and any(map(_is_data, first)):
             return cls([str(k) for k in range(width)], line - 1, headless=True)
         first, line, ticker, rest = _second_header(path, first, line, rest)
-        if rest and width == len(first) + 1 and all(not row[-1].strip() for _, row in rest if len(row) == width):
-            first = [*first, ""]
-        if rest and width == len(first) - 1 and not first[-1].strip():
-            first = first[:-1]
-        if rest and width != len(first):
-            at, row = next((at, row) for at, row in rest if len(row) == width)
-            raise Unreadable(
-                f"{path.name}: line {at} has {width} fields, but the header names {len(first)} ({', '.join(first)}): "
-                f"{delimiter.join(row)!r}; name every column, or take the field out"
-            )
+        first = _as_wide(path, first, rest, width, delimiter) if rest else first
         return cls(first, line, ticker=ticker)
+
+
+def _as_wide(path: Path, first: list[str], rest: list, width: int, delimiter: str) -> list[str]:
+    """Names for each field of a row: a comma at the end of all rows, or of the header alone, means nothing."""
+    if width == len(first) + 1 and all(not row[-1].strip() for _, row in rest if len(row) == width):
+        return [*first, ""]
+    if width == len(first) - 1 and not first[-1].strip():
+        return first[:-1]
+    if width != len(first):
+        at, row = next((at, row) for at, row in rest if len(row) == width)
+        raise Unreadable(
+            f"{path.name}: line {at} has {width} fields, but the header names {len(first)} ({', '.join(first)}): "
+            f"{delimiter.join(row)!r}; name every column, or take the field out"
+        )
+    return first
 
 
 def _second_header(path: Path, first: list[str], line: int, rest: list) -> tuple[list[str], int, str, list]:
