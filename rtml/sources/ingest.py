@@ -55,6 +55,7 @@ def _summary(source: Source, log: EventLog, part: str, received: int) -> IngestR
         *moments,
         by_kind,
         by_reason.sort_values("rows", ascending=False),
+        getattr(source, "notes", ()),
     )
 
 

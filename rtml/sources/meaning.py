@@ -45,6 +45,7 @@ def position(theirs: object, frame: pd.DataFrame) -> str | None:
 
 
 def by_position(path: Path, held: Table, columns: list) -> pd.DataFrame:
+    """The columns of a table that a list names by position; an empty name leaves one out."""
     frame = held.frame
     if len(columns) > frame.shape[1]:
         raise Unreadable(
