@@ -171,9 +171,9 @@ def _facts(source: Replay, events: np.ndarray, rejected: int) -> dict[str, str]:
 def _trade_facts(trades: np.ndarray) -> dict[str, str]:
     """Repetitions, sides and ranges of trades."""
     ids = trades[trades["id"] >= 0][["key", "id"]]
-    facts = {"repeated ids": f"{len(ids) - len(np.unique(ids)):,}"}
+    facts = {"repeated ids": f"{pd.DataFrame(ids).duplicated().sum():,}"}
     same = trades[["key", "time", "price", "size", "side"]]
-    facts["equal trades of one moment"] = f"{len(same) - len(np.unique(same)):,}"
+    facts["equal trades of one moment"] = f"{pd.DataFrame(same).duplicated().sum():,}"
     sides = {name: int((trades["side"] == side).sum()) for side, name in ((1, "buy"), (-1, "sell"), (0, "unknown"))}
     facts["sides"] = ", ".join(f"{number / len(trades):.1%} {name}" for name, number in sides.items())
     facts["price"] = f"{trades['price'].min():g} to {trades['price'].max():g}"
