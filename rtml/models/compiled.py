@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rtml.core.arrays import plain
 from rtml.kernels import calibration, linear
 from rtml.models import flat
 from rtml.models.boosted import CompiledBoosted, boosted_twin
@@ -34,7 +35,7 @@ class Compiled:
 
     def predict(self, x: np.ndarray) -> float:
         """Prediction for a row in the order of ``names``; a classifier's is the probability of True."""
-        x = np.ascontiguousarray(x, dtype=np.float64)
+        x = plain(x, np.float64)
         prediction = linear.predict(x, self._how, self._learned.table) if x.ndim == 1 else np.nan
         if prediction != prediction:
             check_row(x, self.names)  # the row is to blame, or the model has left the numbers
@@ -42,7 +43,7 @@ class Compiled:
 
     def learn(self, x: np.ndarray, y: float) -> None:
         """Learn one answer, or refuse it and stay as it was."""
-        x, y = np.ascontiguousarray(x, dtype=np.float64), check_label(y, self.classifier)
+        x, y = plain(x, np.float64), check_label(y, self.classifier)
         if x.ndim != 1 or not linear.learn(x, y, self._how, *self._learned):
             check_row(x, self.names)
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rtml.core.arrays import plain
+
 
 def check_names(names: Sequence[str]) -> tuple[str, ...]:
     """Names of the columns of a row, or why they cannot be.
@@ -26,7 +28,7 @@ def check_names(names: Sequence[str]) -> tuple[str, ...]:
 
 def check_row(x, names: tuple[str, ...]) -> np.ndarray:
     """Row as float64, one finite number a name."""
-    x = np.ascontiguousarray(x, dtype=np.float64)
+    x = plain(x, np.float64)
     if x.shape != (len(names),):
         raise ValueError(f"a row must have {len(names)} numbers ({', '.join(names)}), got shape {x.shape}")
     fine = np.isfinite(x)

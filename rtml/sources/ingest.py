@@ -57,7 +57,9 @@ def _summary(source: Source, log: EventLog, part: str, received: int) -> IngestR
     by_reason = rejected.groupby("reason").agg(rows=("row", "size"), example=("row", "first"))
     moments = int(rows["time"].min()), int(rows["time"].max())
     counts = (received, len(rows), len(rejected), *moments)
-    return IngestReport(source.name, *counts, by_kind, by_reason.sort_values("rows", ascending=False))
+    return IngestReport(
+        source.name, *counts, by_kind, by_reason.sort_values("rows", ascending=False), getattr(source, "notes", ())
+    )
 
 
 def main(arguments: list[str] | None = None) -> None:
