@@ -42,7 +42,7 @@ def load(name: str, builtin: Mapping[str, Any], group: str) -> Any:
     (True, 3.141592653589793)
     >>> load("median", {"mean": max}, "metrics")
     Traceback (most recent call last):
-    LookupError: no metrics 'median'; there are: mean; or name your own as module:attribute or path/to/file.py:attribute
+    LookupError: no metric 'median'; there are: mean; or name your own: module:attribute, path/to/file.py:attribute
     """
     if name in builtin:
         return builtin[name]
@@ -52,9 +52,8 @@ def load(name: str, builtin: Mapping[str, Any], group: str) -> Any:
     if name in installed:
         return installed[name].load()
     known = ", ".join([*builtin, *installed]) or "none"
-    raise LookupError(
-        f"no {group} {name!r}; there are: {known}; or name your own as module:attribute or path/to/file.py:attribute"
-    )
+    own = "or name your own: module:attribute, path/to/file.py:attribute"
+    raise LookupError(f"no {group.removesuffix('s')} {name!r}; there are: {known}; {own}")
 
 
 def is_reference(name: str) -> bool:
@@ -74,8 +73,9 @@ def _attribute(name: str, group: str) -> Any:
     found: Any = _file(Path(where)) if where.endswith(".py") else _module(where, name)
     for part in path.split("."):
         if not hasattr(found, part):
-            public = [n for n in dir(found) if not n.startswith("_")]
-            raise LookupError(f"no {group} {name!r}: {where} has no {path!r}; it has: {', '.join(public) or 'nothing'}")
+            public = ", ".join(n for n in dir(found) if not n.startswith("_")) or "nothing"
+            kind = group.removesuffix("s")
+            raise LookupError(f"no {kind} {name!r}: {where} has no {path!r}; it has: {public}")
         found = getattr(found, part)
     return found
 

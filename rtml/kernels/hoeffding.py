@@ -170,11 +170,10 @@ def _top(values, leaf, what):
     top = -1
     for y in range(values.shape[0]):
         place = leaf[CLASS + SHARE * y + what]
-        if place > 0.0 and (
-            top < 0
-            or values[y] > values[top]
-            or (values[y] == values[top] and place < leaf[CLASS + SHARE * top + what])
-        ):
+        if place == 0.0:
+            continue
+        first = top < 0 or place < leaf[CLASS + SHARE * top + what]
+        if top < 0 or values[y] > values[top] or (values[y] == values[top] and first):
             top = y
     return top
 

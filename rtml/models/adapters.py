@@ -1,4 +1,4 @@
-"""Models that Python runs one event at a time, behind the face of a compiled one: a class of one's own, any river model."""
+"""Models that Python runs one event at a time, behind the face of a compiled one: your class, scikit-learn, river."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ class Majority(base.Classifier):
     Parameters
     ----------
     classes
-        Labels; two or more.
+        Labels, two or more; one that is not among them is added when it is seen.
 
     Examples
     --------
@@ -128,25 +128,25 @@ class Majority(base.Classifier):
 
     def learn_one(self, x: dict, y: bool | str | int) -> None:
         """Count."""
-        self.counts[y] += 1
+        self.counts[y] = self.counts.get(y, 0) + 1
 
     def predict_proba_one(self, x: dict) -> dict:
         """The shares so far."""
         total = sum(self.counts.values()) + len(self.counts)
         return {label: (count + 1) / total for label, count in self.counts.items()}
 
-    def predict_one(self, x: dict):
+    def predict_one(self, x: dict) -> bool | str | int:
         """The class seen most often."""
         return max(self.counts, key=self.counts.get)
 
 
-class NoChange(Majority):
-    """The class of the last answer, with the probability that two answers in a row had; the others by their shares.
+class NoChange(base.Classifier):
+    """The class of the last answer, with the probability that an answer was that of the one before; else the shares.
 
     Parameters
     ----------
     classes
-        Labels; two or more.
+        Labels, two or more; one that is not among them is added when it is seen.
 
     Examples
     --------
@@ -158,28 +158,35 @@ class NoChange(Majority):
     """
 
     def __init__(self, classes: tuple = (False, True)) -> None:
-        super().__init__(classes)
+        self.classes = classes
+        self.counts = dict.fromkeys(classes, 0)
         self.last = None
         self.pairs = self.kept = 0
 
+    @property
+    def _multiclass(self) -> bool:
+        return len(self.classes) > 2
+
     def learn_one(self, x: dict, y: bool | str | int) -> None:
         """Count, and whether the class stayed."""
-        super().learn_one(x, y)
+        self.counts[y] = self.counts.get(y, 0) + 1
         self.pairs += self.last is not None
         self.kept += y == self.last
         self.last = y
 
     def predict_proba_one(self, x: dict) -> dict:
         """The share of answers that were the class of the answer before, and the shares of the other classes."""
-        p = super().predict_proba_one(x)
+        total = sum(self.counts.values()) + len(self.counts)
+        shares = {label: (count + 1) / total for label, count in self.counts.items()}
         if self.last is None:
-            return p
-        stay, others = (self.kept + 1) / (self.pairs + 2), 1.0 - p[self.last]
-        return {label: stay if label == self.last else (1.0 - stay) * share / others for label, share in p.items()}
+            return shares
+        stay, others = (self.kept + 1) / (self.pairs + 2), 1.0 - shares[self.last]
+        p = {label: (1.0 - stay) * share / others for label, share in shares.items()}
+        return p | {self.last: stay}
 
-    def predict_one(self, x: dict):
+    def predict_one(self, x: dict) -> bool | str | int:
         """The class of the last answer."""
-        return super().predict_one(x) if self.last is None else self.last
+        return max(self.counts, key=self.counts.get) if self.last is None else self.last
 
 
 class RidgeRefit(Face, base.Regressor):

@@ -9,7 +9,7 @@ import numpy as np
 from rtml.kernels import calibration, linear
 from rtml.models import flat
 from rtml.models.adapters import PlainModel, adapted
-from rtml.models.baselines import ridge_twin
+from rtml.models.baselines import Majority, NoChange, ridge_twin
 from rtml.models.boosted import boosted_twin
 from rtml.models.calibrated import Calibrate, Calibrated
 from rtml.models.forest import CompiledForest, forest_twin
@@ -117,6 +117,8 @@ def compile(model, names: Sequence[str], classes: Sequence[str | int] = ()) -> R
     3
     """
     names, classes = check_names(names), check_classes(classes)
+    if classes and type(model) in (Majority, NoChange):
+        model = type(model)(classes)
     if hasattr(model, "replay"):
         return _as_declared(model, names, classes)
     if not hasattr(model, "learn_one"):

@@ -16,8 +16,8 @@ class Flat(NamedTuple):
     """Everything a linear model has learned.
 
     ``table`` has the rows weights, means, variances, deviations (roots of variances, infinite where nothing varied) and
-    how often each feature was missing, and a column a feature; a last column holds the intercept and the count of answers. ``covariance`` is empty but for
-    the recursive models.
+    how often each feature was missing, and a column a feature; a last column holds the intercept and the count of
+    answers. ``covariance`` is empty but for the recursive models.
     """
 
     table: np.ndarray

@@ -61,7 +61,8 @@ class Recursion:
         if not np.isfinite([*there.values(), y]).all():
             raise ValueError(f"features must be finite or NaN and the label finite, got {x} and {y}")
         if not there.keys() <= self._places.keys():
-            self.__dict__.update(self._grown([name for name in there if name not in self._places]).__dict__)
+            new = sorted(there.keys() - self._places.keys(), key=str)  # the same bits whatever the order in the dict
+            self.__dict__.update(self._grown(new).__dict__)
         linear.learn(self._row(there), y, self._how, *self._flat)
 
     def _predict(self, x: dict) -> float:

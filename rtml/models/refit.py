@@ -1,4 +1,4 @@
-"""A batch estimator fitted again from scratch on a schedule: what most teams run, behind the face of an online model."""
+"""A batch estimator fitted again from scratch on a schedule, behind the face of an online model."""
 
 from __future__ import annotations
 
@@ -184,9 +184,8 @@ class Refit(RowModel):
         new = np.zeros((len(y) + 1, len(self._seen)))
         new[np.arange(1, len(y) + 1), np.asarray(y, dtype=int)] = 1.0
         seen = self._seen + np.cumsum(new, axis=0)[learned]
-        p = np.broadcast_to(
-            (seen + 1.0) / (seen.sum(axis=-1, keepdims=True) + len(self._seen)), (len(rows), len(self._seen))
-        )
+        p = (seen + 1.0) / (seen.sum(axis=-1, keepdims=True) + len(self._seen))
+        p = np.broadcast_to(p, (len(rows), len(self._seen)))
         return p if self.classes else p[:, 1]
 
     @property
