@@ -25,9 +25,10 @@ from rtml.kernels.splitting import GAPS, HIGH, LOW, MEAN, SCALE, SQUARES, STEP, 
 
 MAJORITY, BAYES, ADAPTIVE = range(3)  # what a leaf predicts by
 FEATURE, THRESHOLD, LEFT, RIGHT, DEPTH, ROW, PRESENT, SEEN, MC, NB, TRIED, ACTIVE, CLASS = range(13)
-#: Of each class: weight, its place among the classes present, weight in the Gaussians, its place among those, log.
-WEIGHT, PLACE, COUNT, SEEN_PLACE, LOG = range(5)
-SHARE = 5  # numbers per class
+#: Of each class: weight, its place among the classes present, weight in the Gaussians, its place among those, log;
+#: and, at the place of another class, the number of the class that has this place.
+WEIGHT, PLACE, COUNT, SEEN_PLACE, LOG, AT = range(6)
+SHARE = 6  # numbers per class
 USED, FREE, ROWS, FREE_ROW = range(4)  # of row 0; what is freed is a list, 0 ends it
 GRACE, LOG_DELTA, TAU, PREDICTION, NB_THRESHOLD, SPLITS, FRACTION, MAX_SHARE, MAX_DEPTH = HOW = range(4, 13)  # too
 _HALF_LOG_TAU = 0.5 * math.log(math.tau)
@@ -226,6 +227,23 @@ def _move(x, w, count, columns, cells):
 
 
 @_part
+def _arrive(leaf, y):
+    """Give a class that a leaf has not had the next place."""
+    leaf[CLASS + SHARE * int(leaf[PRESENT]) + AT] = y
+    leaf[PRESENT] += 1.0
+    leaf[CLASS + SHARE * y + PLACE] = leaf[PRESENT]
+
+
+@_part
+def _total(leaf):
+    """Weight of a leaf, summed in river's order: whether it tries to split hangs on the last bit."""
+    total = 0.0
+    for place in range(int(leaf[PRESENT])):
+        total += leaf[CLASS + SHARE * int(leaf[CLASS + SHARE * place + AT])]
+    return total
+
+
+@_part
 def _forget(leaf, cells):
     """Start the Gaussians of a leaf anew: what river's memory management does to a leaf where no split won."""
     cells[1:] = 0.0
@@ -243,11 +261,9 @@ def _child(leaf, cells, k, at, weights, is_left, child):
             if own[SEEN_PLACE] != place or own[COUNT] - cells[STEP * y + GAPS, k] <= 0.0:
                 continue
             if (at >= cells[STEP * y + LOW, k]) if is_left else (at < cells[STEP * y + HIGH, k]):
-                child[PRESENT] += 1.0
-                child[CLASS + SHARE * y + PLACE] = child[PRESENT]
-    for y in range(weights.shape[0]):
-        child[CLASS + SHARE * y + WEIGHT] = weights[y]
-        child[TRIED] += weights[y]
+                _arrive(child, y)
+                child[CLASS + SHARE * y + WEIGHT] = weights[y]
+    child[TRIED] = _total(child)
 
 
 @_part
@@ -303,19 +319,15 @@ def grow(x, y, w, table, split, node, votes):
     head, leaf = table[0], table[node]
     if leaf[ACTIVE] != 0.0:
         _observe(x, y, w, leaf, split[int(leaf[ROW])], votes)
-    own = leaf[CLASS + SHARE * y :]
-    if own[PLACE] == 0.0:
-        leaf[PRESENT] += 1.0
-        own[PLACE] = leaf[PRESENT]
-    own[WEIGHT] += w
+    if leaf[CLASS + SHARE * y + PLACE] == 0.0:
+        _arrive(leaf, y)
+    leaf[CLASS + SHARE * y] += w
     if leaf[ACTIVE] == 0.0:
         return
     if leaf[DEPTH] >= head[MAX_DEPTH]:
         leaf[ACTIVE] = 0.0
         return
-    total = 0.0
-    for c in range(votes.shape[0]):
-        total += leaf[CLASS + SHARE * c]
+    total = _total(leaf)
     if total - leaf[TRIED] >= head[GRACE]:
         _attempt(table, split, node)
         leaf[TRIED] = total

@@ -93,9 +93,7 @@ class Adapter(RowModel):
 
     def load(self, state: dict) -> None:
         """Go on from a state; its bytes are code, so they must come from a trusted registry."""
-        check_state(state, self.kind, self.names)
-        if tuple(state["classes"]) != self.classes:
-            raise ValueError(f"the state is of the classes {state['classes']}, this model's are {list(self.classes)}")
+        check_state(state, self.kind, self.names, self.classes)
         self._renew(bytes(state["pickle"]))
 
     def describe(self) -> str:
@@ -134,15 +132,19 @@ class Adapter(RowModel):
         if len(self._since) > _RENEW_AFTER:
             self._saved, self._since = self._pickled(), []
 
+    @property
+    def _texts(self) -> tuple[str, ...]:
+        return self.names + tuple(name for name in self.classes if isinstance(name, str))
+
     def _pickled(self) -> bytes:
         """Bytes of the model, the same however often it was saved before.
 
-        A pickle notes which of its parts are one object. Names of features and types of arrays are one before a restart
-        and several after it, so they are written as a place or a text instead.
+        A pickle notes which of its parts are one object. Names of features and classes and types of arrays are one
+        before a restart and several after it, so they are written as a place or a text instead.
         """
         out = io.BytesIO()
         pickler = pickle.Pickler(out, protocol=5)
-        places = {name: place for place, name in enumerate(self.names)}
+        places = {name: place for place, name in enumerate(self._texts)}
         pickler.persistent_id = lambda part: (
             places.get(part)
             if type(part) is str
@@ -158,7 +160,7 @@ class Adapter(RowModel):
 
     def _unpickled(self, blob: bytes):
         unpickler = pickle.Unpickler(io.BytesIO(blob))
-        unpickler.persistent_load = lambda part: np.dtype(part) if type(part) is str else self.names[part]
+        unpickler.persistent_load = lambda part: np.dtype(part) if type(part) is str else self._texts[part]
         return unpickler.load()
 
 

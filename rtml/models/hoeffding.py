@@ -104,7 +104,7 @@ class CompiledTree(RowModel):
 
     def load(self, state: dict) -> None:
         """Go on from a state of this very model."""
-        check_state(state, self.kind, self.names)
+        check_state(state, self.kind, self.names, self.classes)
         if not self._same(state):
             raise ValueError(
                 f"the state is of another model than this {self.describe()}: restore(state) builds its own"
@@ -130,8 +130,7 @@ class CompiledTree(RowModel):
 
     def _same(self, state: dict) -> bool:
         how = state["table"][0, parts.HOW] if state.get("twin") == self.twin else None
-        alike = how is not None and tuple(state["classes"]) == self.classes
-        return alike and np.array_equal(how, self._table[0, parts.HOW])
+        return how is not None and np.array_equal(how, self._table[0, parts.HOW])
 
     _kernels, _to_predict = kernels, 2
 

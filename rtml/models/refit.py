@@ -123,8 +123,8 @@ class Refit(RowModel):
 
     def load(self, state: dict) -> None:
         """Go on from a state of this very model; its bytes are code, so they must come from a trusted registry."""
-        check_state(state, self.kind, self.names)
-        same = state.get("twin") == self.twin and state["how"] == self._how and tuple(state["classes"]) == self.classes
+        check_state(state, self.kind, self.names, self.classes)
+        same = state.get("twin") == self.twin and state["how"] == self._how
         if not same or bytes(state["estimator"]) != self._blob:
             raise ValueError(
                 f"the state is of another model than this {self.describe()}: restore(state) builds its own"

@@ -115,8 +115,8 @@ def check_classes(classes: Sequence[str | int]) -> tuple[str | int, ...]:
     return classes
 
 
-def check_state(state: dict, kind: str, names: tuple[str, ...]) -> None:
-    """Refuse a state of another kind of model or of other columns."""
+def check_state(state: dict, kind: str, names: tuple[str, ...], classes: tuple[str | int, ...] = ()) -> None:
+    """Refuse a state of another kind of model, of other columns or of other classes."""
     if state.get("kind") != kind:
         raise ValueError(
             f"the state is of a {state.get('kind')!r} model, this one is {kind!r}: restore(state) builds it"
@@ -124,3 +124,8 @@ def check_state(state: dict, kind: str, names: tuple[str, ...]) -> None:
     if tuple(state["names"]) != names:
         other = sorted(set(state["names"]) ^ set(names)) or "the same names in another order"
         raise ValueError(f"the state has other columns than this model: {other}; restore(state) builds its own model")
+    if (given := tuple(state.get("classes", ()))) != classes:
+        texts = [", ".join(map(str, each)) or "none" for each in (given, classes)]
+        raise ValueError(
+            f"the state is of the classes {texts[0]}, this model is of {texts[1]}: restore(state) builds it"
+        )

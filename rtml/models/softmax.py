@@ -71,9 +71,8 @@ class Softmax(RowModel):
 
     def load(self, state: dict) -> None:
         """Go on from a state of this very model."""
-        check_state(state, self.kind, self.names)
-        same = state.get("twin") == self.twin and tuple(state["classes"]) == self.classes
-        if not same or not np.array_equal(state["how"], self._how):
+        check_state(state, self.kind, self.names, self.classes)
+        if state.get("twin") != self.twin or not np.array_equal(state["how"], self._how):
             raise ValueError(
                 f"the state is of another model than this {self.describe()}: restore(state) builds its own"
             )

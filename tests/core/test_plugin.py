@@ -48,17 +48,13 @@ def test_an_entry_point_of_an_installed_package_is_found(monkeypatch):
     asked = []
     monkeypatch.setattr(plugin.metadata, "entry_points", lambda group: asked.append(group) or [point])
     assert plugin.load("theirs", BUILTIN, "models").__name__ == "OrderedDict"
-    with pytest.raises(
-        LookupError, match=r"no model 'mine'; there are: zero, one, theirs; or name your own: mod"
-    ):
+    with pytest.raises(LookupError, match=r"no model 'mine'; there are: zero, one, theirs; or name your own: mod"):
         plugin.load("mine", BUILTIN, "models")
     assert asked == ["rtml.models", "rtml.models"]
 
 
 def test_what_is_not_there_is_said_with_what_is(file, tmp_path):
-    with pytest.raises(
-        LookupError, match=r"no model 'my/bikes.py:Modell': my/bikes.py has no 'Modell'; it has: COUNT"
-    ):
+    with pytest.raises(LookupError, match=r"no model 'my/bikes.py:Modell': my/bikes.py has no 'Modell'; it has: COUNT"):
         plugin.load(f"{file}:Modell", BUILTIN, "models")
     with pytest.raises(LookupError, match=r"no file .*my/cars.py: a path is relative to the working directory"):
         plugin.load("my/cars.py:Model", BUILTIN, "models")

@@ -64,9 +64,7 @@ def test_what_is_missing_adds_nothing_and_does_not_move_the_scaler():
     assert model.predict([np.nan, np.nan]) == pytest.approx(after["intercept"])
 
 
-@pytest.mark.parametrize(
-    "build_model", [RecursiveLeastSquares, lambda: Clip() | RecursiveLogistic()]
-)
+@pytest.mark.parametrize("build_model", [RecursiveLeastSquares, lambda: Clip() | RecursiveLogistic()])
 def test_for_the_face_nan_and_absent_are_the_same(build_model):
     one, other = build_model(), build_model()
     X, y = gappy(200, classifier=True)
@@ -140,7 +138,11 @@ def test_no_model_fails_in_mid_stream_and_any_cutting_gives_the_same_bits(name):
     st.lists(st.lists(st.sampled_from([np.nan, 0.0, 1.0, -2.0, 1e6]), min_size=3, max_size=3), min_size=1, max_size=40)
 )
 def test_trees_stay_finite_whatever_is_missing(rows):
-    for model in (build("forest", list("abc")), build("forest", list("abc"), "xyz"), build("hoeffding", list("abc"), "xyz")):
+    for model in (
+        build("forest", list("abc")),
+        build("forest", list("abc"), "xyz"),
+        build("hoeffding", list("abc"), "xyz"),
+    ):
         for i, row in enumerate(rows):
             model.learn(np.array(row), float(i % 2))
             assert np.isfinite(model.predict(np.array(row))).all()
