@@ -109,7 +109,8 @@ class RunConfig:
         operator = self.operator()
         names = operator.features.names
         chosen = self.models.items() if learning else ()
-        learners = {target: Learner(build(name, names), names) for target, name in chosen}
+        classes = {target.name: target.classes for target in self.targets}
+        learners = {name: Learner(build(model, names, classes=classes[name]), names) for name, model in chosen}
         return Flow(operator, learners, self.targets)
 
     def with_champion(self, name: str) -> RunConfig:
