@@ -40,7 +40,7 @@ from rtml.kernels.layout import (
 )
 from rtml.kernels.pointers import array_of, float_table_of, floats_of, prefetch, table_of
 from rtml.kernels.queues import distinct, ewm, extreme
-from rtml.kernels.shadow import forget, quiet, room
+from rtml.kernels.arena import forget, quiet, room
 
 
 @numba.njit(forceinline=True)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
-
 from rtml.core.callbacks import Callback, TrainingEvent
 from rtml.core.clock import span
 from rtml.monitoring.monitor import Monitor
 from rtml.training.flow import Flow
 
 HARM = 0.1  # least harm of an alert that counts, in units of the usual error
-PUBLISH = ("gate", "recommend", "always", "never")
 
 
 def monitoring_callbacks(flow: Flow) -> list[Callback]:
@@ -19,12 +16,6 @@ def monitoring_callbacks(flow: Flow) -> list[Callback]:
     In one process or three they are the same, so that both leave the same.
     """
     return [AlertTrigger(Monitor.of(flow))]
-
-
-def add_publish(parser: ArgumentParser) -> None:
-    """The option that says which versions serve."""
-    says = "which versions serve: those that showed in shadow that they are better, the same by hand, all, or none"
-    parser.add_argument("--publish", choices=PUBLISH, default="gate", help=says)
 
 
 def does_harm(alert: dict, least: float = HARM) -> bool:

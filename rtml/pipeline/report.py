@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import base64
 import json
 import re
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import jinja2
 
-from rtml.core.run_folder import run_folder, shown
+from rtml.core.run_folder import shown
 
 ROWS = 200  # of a table; what is longer is cut with a note
 UNITS = {"s": "s", "ms": "ms", "us": "µs", "ns": "ns", "bp": "bp", "bps": "bp", "kb": "kB", "mb": "MB", "pct": "%"}
@@ -196,17 +195,10 @@ def read(folder: Path, name: str) -> dict:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Command line: ``python -m rtml.pipeline.report --run dev``."""
-    parser = argparse.ArgumentParser(prog="python -m rtml.pipeline.report", description=__doc__)
-    parser.add_argument("--run", default="latest", help="name or folder of the run")
-    folder = run_folder(parser.parse_args(arguments).run)
-    if not (folder / "status.json").exists():
-        print(f"{shown(folder)} holds no run: make one first (make run-all RUN={folder.name})", file=sys.stderr)
+def rewrite(run: Path) -> int:
+    """Write the report of a run again and print where it is; the exit code of ``rtml report RUN``."""
+    if not (run / "status.json").exists():
+        print(f"{shown(run)} holds no run: make one first (make run-all RUN={run.name})", file=sys.stderr)
         return 2
-    print(shown(write(folder)))
+    print(shown(write(run)))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
