@@ -61,7 +61,8 @@ class Verb(click.Command):
     """
 
     def __init__(self, name: str, function: str, does: str, *parameters: click.Parameter) -> None:
-        super().__init__(name, params=list(parameters), help=does)
+        raw = any(parameter.type is click.UNPROCESSED for parameter in parameters)
+        super().__init__(name, {"ignore_unknown_options": raw}, params=list(parameters), help=does)
         self.module, _, self.function = function.partition(":")
 
     def invoke(self, ctx: click.Context) -> None:
@@ -74,7 +75,8 @@ class Verb(click.Command):
                 ctx.params["run"] = run_folder(ctx.params["run"])
             function = getattr(import_module(self.module), self.function)
             code = function(self._words(ctx.params)) if self.function == "main" else function(**ctx.params)
-        sys.exit(code or 0)
+        if code:
+            sys.exit(code)
 
     def _words(self, values: dict[str, Any]) -> list[str]:
         """Values of the parameters as the words of a command line."""
@@ -132,6 +134,7 @@ VERBS = (
         _option("--params", default="", says="Several parameters in one text: KEY=VALUE KEY='a b'."),
         _option("--use-case", default="", says="A built-in use case, module:attribute or file.py:attribute."),
         _option("--source", default="", says="The parameter SOURCE."),
+        _option("--symbols", default="", says="The parameter SYMBOLS."),
         _option("--profile", default="demo", type=Text("demo"), says="A profile of profiles.yml."),
         _option("--only", default="", says="One notebook, by its number such as 03."),
         _BOOKS,

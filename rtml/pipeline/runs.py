@@ -6,6 +6,7 @@ Everything is read from ``status.json``, ``recipe.json``, ``parameters.json`` an
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,11 +26,16 @@ def folders() -> list[Path]:
 
 def newest_finished() -> Path | None:
     """Folder of the run that finished last; None where none has."""
-    done = [folder for folder in folders() if _read(folder, "status.json").get("state") == "done"]
+    done = [folder for folder in folders() if state(folder) == "done"]
     return max(done, key=lambda folder: _read(folder, "status.json").get("finished") or "", default=None)
 
 
-def table(where: str = "", sort: str = "") -> pd.DataFrame:
+def state(folder: Path) -> str:
+    """State of a run: done, failed, interrupted or running; empty where there is no run."""
+    return _read(folder, "status.json").get("state", "")
+
+
+def runs(where: str = "", sort: str = "") -> pd.DataFrame:
     """All runs, one row per run: what it is of, its state and its headline metrics.
 
     Parameters
@@ -55,17 +61,18 @@ def table(where: str = "", sort: str = "") -> pd.DataFrame:
         found = frame.query(where) if where and len(frame) else frame
     except Exception as ex:  # pandas raises whatever its parser met
         raise ValueError(f"--where {where!r} cannot be evaluated: {ex}; columns: {', '.join(frame.columns)}") from ex
-    shown = {*ABOUT, by, *(name for folder in folders() for name in _headline(_read(folder, "metrics.json")))}
-    named = [name for name in frame if name in shown or name in where]
+    headlines = [_headline(_read(folder, "metrics.json")) for folder in folders()]
+    shown = {*ABOUT, by, *(name for headline in headlines for name in headline)}
+    named = [name for name in frame if name in shown or re.search(rf"\b{re.escape(name)}\b", where)]
     return found.sort_values(by, ascending=sort.startswith("-"), kind="stable")[named].reset_index(drop=True)
 
 
-def compare(*runs: str | Path) -> pd.DataFrame:
+def compare_runs(*names: str | Path) -> pd.DataFrame:
     """Runs side by side: what differs of their parameters and versions, and all metrics.
 
     Parameters
     ----------
-    runs
+    names
         Names or folders of two runs or more.
 
     Returns
@@ -75,11 +82,11 @@ def compare(*runs: str | Path) -> pd.DataFrame:
     """
     import pandas as pd
 
-    values = {str(run): _values(run_folder(run)) for run in runs}
+    values = {str(name): _values(run_folder(name)) for name in names}
     frame = pd.DataFrame(values, index=pd.MultiIndex.from_tuples(_in_order(values.values()), names=["kind", "name"]))
     same = frame.map(json.dumps).nunique(axis=1) == 1
     frame = frame[~same | (frame.index.get_level_values("kind") == "metric")]
-    if len(runs) == 2:
+    if len(values) == 2:
         first, second = (pd.to_numeric(frame[run], errors="coerce") for run in frame.columns)
         frame = frame.assign(difference=second - first)
     return frame
@@ -89,7 +96,7 @@ def show(names: Sequence[str] = (), where: str = "", sort: str = "") -> int:
     """Print the runs, or those named side by side; the exit code of ``rtml runs``."""
     import pandas as pd
 
-    found = compare(*names) if names else table(where, sort)
+    found = compare_runs(*names) if names else runs(where, sort)
     width = {"display.width": 250, "display.max_columns": 40, "display.max_rows": 2000, "display.max_colwidth": 40}
     with pd.option_context(*(part for item in width.items() for part in item)):
         print(found.to_string(na_rep="", index=bool(names), float_format="{:.4g}".format))
@@ -102,8 +109,9 @@ def _row(folder: Path) -> dict[str, Any]:
     recipe = _read(folder, "recipe.json")
     metrics = _read(folder, "metrics.json")
     about = {**recipe, **status, "run": folder.name}
-    flat = {name.rpartition(".")[2]: value for name, value in reversed(_flat(metrics).items()) if _is_number(value)}
-    return {name: about.get(name) for name in ABOUT} | _headline(metrics) | {k: v for k, v in flat.items() if k not in about}
+    every = {name.rpartition(".")[2]: value for name, value in reversed(_flat(metrics).items()) if _is_number(value)}
+    named = _headline(metrics) | every | _headline(metrics)
+    return {name: about.get(name) for name in ABOUT} | {name: named[name] for name in named if name not in ABOUT}
 
 
 def _headline(metrics: Mapping[str, Any]) -> dict[str, Any]:

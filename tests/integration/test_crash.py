@@ -33,7 +33,7 @@ def folder(tmp_path_factory):
 
 
 def started(*command):
-    return subprocess.Popen([sys.executable, "-m", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return subprocess.Popen([sys.executable, "-m", "rtml", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def waited(what, seconds=90.0):
@@ -61,8 +61,8 @@ def asked(client):
 def test_a_training_that_is_killed_fails_no_request_and_slows_none(folder):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    serving = started("rtml.pipeline.serve", "--run", str(folder), "--follow", "--port", str(port))
-    training = started("rtml.pipeline.train", str(folder), "--follow", "--every", "1m")
+    serving = started("serve", str(folder), "--follow", "--port", str(port))
+    training = started("train", str(folder), "--follow", "--every", "1m")
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
             waited(lambda: client.get("/health").json()["ready"])

@@ -12,6 +12,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from command_line import command
 
 from rtml.core.run_folder import MARK
 from rtml.pipeline import interpreter
@@ -62,7 +63,7 @@ def at_home(tmp_path, monkeypatch):
 
 
 def run(books, *arguments):
-    return pipeline.main(["--notebooks", str(books), "run", *arguments])
+    return command("run", *arguments, "--notebooks", books)
 
 
 def read(folder, name):
@@ -71,7 +72,7 @@ def read(folder, name):
 
 def test_a_run_goes_through_fails_with_a_sentence_and_starts_clean(books, at_home, capsys):
     folder = at_home / "runs/mine"
-    assert run(books, "--run", "mine", "-p", "SEED=3") == 0
+    assert run(books, "mine", "-p", "SEED=3") == 0
     assert read(folder, "metrics.json") == {
         "01_ingest": {"metrics": {"seed": 3}},
         "02_features": {"metrics": {"seed_of_01": 3}},
@@ -83,7 +84,7 @@ def test_a_run_goes_through_fails_with_a_sentence_and_starts_clean(books, at_hom
     for left in (folder / "left.bin", folder / "notebooks/06_older.ipynb"):
         left.write_bytes(b"over")
 
-    assert run(books, "--run", "mine", "-p", "FAIL=true") == 1
+    assert run(books, "mine", "-p", "FAIL=true") == 1
     sentence = "AssertionError: no feature was computed: run 01_ingest with a longer stream"
     assert (
         f"02_features failed: {sentence}\nsee cell [4] of runs/mine/notebooks/02_features.ipynb"
@@ -96,10 +97,11 @@ def test_a_run_goes_through_fails_with_a_sentence_and_starts_clean(books, at_hom
     }  # fmt: skip
     assert not (folder / "left.bin").exists() and not (folder / "notebooks/06_older.ipynb").exists()
     assert sentence in (folder / "report.html").read_text()
+    assert not (at_home / "runs/latest").is_symlink(), "the run it pointed to is no longer one that finished"
 
 
 def test_one_notebook_runs_by_its_number_and_says_what_it_lacks(books, at_home, capsys):
-    assert run(books, "--run", "dev", "--only", "02") == 1
+    assert run(books, "dev", "--only", "02") == 1
     assert "runs/dev/events.txt is missing: run 01_ingest first (make run-01)" in capsys.readouterr().err
     assert list(read(at_home / "runs/dev", "status.json")["notebooks"]) == ["02_features"]
 
@@ -113,7 +115,7 @@ def test_one_notebook_runs_by_its_number_and_says_what_it_lacks(books, at_home, 
         (["-p", "RUN_DIR=x"], "nothing was run: RUN_DIR follows from the run, got 'x'"),
         (["--only", "07"], "nothing was run: no notebook '07' in"),
         (["--profile", "huge"], "nothing was run: no profile 'huge' in profiles.yml; there are: demo"),
-        (["--run", "../up"], "nothing was run: a run is a name such as 'dev' or a folder"),
+        (["../up"], "nothing was run: a run is a name such as 'dev' or a folder"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_touched(books, at_home, capsys, arguments, sentence):
@@ -126,7 +128,7 @@ def test_a_second_pipeline_keeps_out_of_a_folder_at_work(books, at_home, capsys)
     (at_home / "runs/dev").mkdir(parents=True)
     (at_home / "runs/dev" / MARK).touch()
     with pipeline.alone(at_home / "runs/dev"):
-        assert run(books, "--run", "dev") == 2
+        assert run(books, "dev") == 2
     assert "another pipeline is at work in runs/dev" in capsys.readouterr().err
 
 
@@ -139,7 +141,7 @@ def test_a_dead_kernel_and_a_polite_kill_leave_a_status(tmp_path):
         books = tmp_path / name
         books.mkdir()
         write(books, name, parameters, cell)
-        command = [sys.executable, "-m", "rtml.pipeline", "--notebooks", str(books), "run", "--run", name]
+        command = [sys.executable, "-m", "rtml", "run", name, "--notebooks", str(books)]
         started = subprocess.Popen(
             command, env=os.environ | {"RTML_HOME": str(tmp_path)}, stderr=subprocess.PIPE, text=True
         )
@@ -163,7 +165,7 @@ def test_storing_in_place_keeps_outputs_and_nothing_of_the_machine(books, at_hom
     folder = tmp_path / "books"
     folder.mkdir()
     write(folder, "01_ingest", ['RUN_DIR: str = "runs/dev"  # where', "SEED: int = 7  # random seed"], FIRST)
-    assert pipeline.main(["--notebooks", str(folder), "store"]) == 0
+    assert command("notebooks", "--notebooks", folder) == 0
     first = (folder / "01_ingest.ipynb").read_text()
     assert [c["execution_count"] for c in json.loads(first)["cells"] if c["cell_type"] == "code"] == [1, 2, 3]
     assert "{'seed': 7}" in first
