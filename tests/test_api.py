@@ -25,7 +25,9 @@ def test_the_names_an_editor_sees_are_those_that_are_found():
 
 
 def test_importing_the_package_is_light():
-    program = "import rtml, sys; dir(rtml); print([m for m in ('numpy', 'pandas', 'numba', 'river') if m in sys.modules])"
+    program = (
+        "import rtml, sys; dir(rtml); print([m for m in ('numpy', 'pandas', 'numba', 'river') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

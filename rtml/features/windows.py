@@ -166,8 +166,8 @@ class Windows:
         first = np.cumsum(held) - held
         kept, done = (held, first, state["times"], state["rings"], state["tails"], p.nodes, p.tables), 0
         while True:
-            shadow = (self.ints, self.control, self.times, self.rings, self.queues, p.n_queues)
-            done = blocks.restore(done, rows, *kept, *shadow)
+            arena = (self.ints, self.control, self.times, self.rings, self.queues, p.n_queues)
+            done = blocks.restore(done, rows, *kept, *arena)
             if done == rows.size:
                 return self._bind()
             self._more_rows(2 * self.times.size)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numba
 
 from rtml.kernels import sums
+from rtml.kernels.arena import forget, quiet, room
 from rtml.kernels.layout import BASE, CELL, COUNT, LAST, LONG_AGO, OP, RING, SIZE, TAILS, WINDOW
 from rtml.kernels.queues import distinct, extreme
-from rtml.kernels.arena import forget, quiet, room
 
 _i8, _f8 = numba.int64, numba.float64
 _i1, _i2, _f1, _f2 = _i8[::1], _i8[:, ::1], _f8[::1], _f8[:, ::1]

@@ -14,6 +14,7 @@ import numpy as np
 
 from rtml.kernels import context as at
 from rtml.kernels import sums
+from rtml.kernels.arena import forget, quiet, room
 from rtml.kernels.interning import row_of
 from rtml.kernels.layout import (
     BASE,
@@ -40,7 +41,6 @@ from rtml.kernels.layout import (
 )
 from rtml.kernels.pointers import array_of, float_table_of, floats_of, prefetch, table_of
 from rtml.kernels.queues import distinct, ewm, extreme
-from rtml.kernels.arena import forget, quiet, room
 
 
 @numba.njit(forceinline=True)

@@ -97,9 +97,8 @@ def show(names: Sequence[str] = (), where: str = "", sort: str = "") -> int:
     import pandas as pd
 
     found = compare_runs(*names) if names else runs(where, sort)
-    width = {"display.width": 250, "display.max_columns": 40, "display.max_rows": 2000, "display.max_colwidth": 40}
-    with pd.option_context(*(part for item in width.items() for part in item)):
-        print(found.to_string(na_rep="", index=bool(names), float_format="{:.4g}".format))
+    with pd.option_context("display.width", 250, "display.max_rows", 2000):
+        print(found.to_string(na_rep="", index=bool(names), max_colwidth=44, float_format="{:.4g}".format))
     return 0
 
 

@@ -39,7 +39,7 @@ def train(
         registry = stack.enter_context(closing(Registry(run / "registry")))
         places = (log, PART, run / "training.db", registry, model)
         flow = config.flow()
-        how = {"publish": publish, "watchers": monitoring_callbacks(flow)}
+        how = {"publish": publish, "callbacks": monitoring_callbacks(flow)}
         trainer = stack.enter_context(closing(Trainer(flow, *places, span(every), **how)))
         report = partial(print, flush=True)  # a reader of a pipe sees progress too
         report(trainer.run(on_commit=report))

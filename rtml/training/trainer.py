@@ -75,9 +75,7 @@ class Trainer:
     ) -> None:
         self._flow, self._log, self._part, self._chunk, self._told = flow, log, part, chunk, told
         self._registry, self._model, self._every = registry, model_name, int(every)
-        self._callbacks = Callbacks(
-            [RetrainingCallback(flow.learners), *callbacks, gate(publish, registry, model_name, flow, every)]
-        )
+        self._callbacks = _all(callbacks, flow, gate(publish, registry, model_name, flow, every))
         self._scoreboard, self._save_on = Scoreboard(flow.learners, flow.targets), frozenset(save_on)
         same = {"part": part, "model": model_name, "after": after, "every": span_text(self._every)}
         self._journal = CheckpointStore(store_path, same | identity(flow))
@@ -230,6 +228,10 @@ class Trainer:
 
     def _boundary(self, time: int) -> int:
         return int(time) // self._every * self._every
+
+
+def _all(callbacks: Sequence[Callback], flow: Flow, decides: Callback) -> Callbacks:
+    return Callbacks([RetrainingCallback(flow.learners), *callbacks, decides])
 
 
 def _before(rows: np.ndarray, time: int) -> np.ndarray:

@@ -33,7 +33,9 @@ def folder(tmp_path_factory):
 
 
 def started(*command):
-    return subprocess.Popen([sys.executable, "-m", "rtml", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(
+        [sys.executable, "-m", "rtml", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
 
 
 def waited(what, seconds=90.0):

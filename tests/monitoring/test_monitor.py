@@ -205,7 +205,7 @@ def test_a_training_with_a_monitor_commits_the_same_happenings_in_any_chunks(tmp
             registry, store = Registry(tmp_path / f"registry{chunk}"), tmp_path / f"{chunk}.db"
             monitor = Monitor.of(flow, settle=50, reference=200, window=120)
             with closing(registry):
-                how = {"chunk": chunk, "watchers": [monitor]}
+                how = {"chunk": chunk, "callbacks": [monitor]}
                 with closing(Trainer(flow, log, PART, store, registry, "eth", span("1h"), **how)) as trainer:
                     trainer.run()
                     told = trainer.history()

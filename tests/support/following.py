@@ -97,7 +97,7 @@ def market(seconds=120.0, rate=40.0, speed=1.0, past=20.0, seed=7, name="kraken"
 
 def following(exchange: Loopback, *, backfill: str = "5s", symbols=SYMBOLS, timeouts=SOON, **options) -> Following:
     """A source that follows a loopback exchange."""
-    given = {"client_options": exchange.client_options, "patience": timeouts} | options
+    given = {"client_options": exchange.client_options, "timeouts": timeouts} | options
     return Following(Exchange(exchange.name, symbols, backfill=backfill, **given))
 
 

@@ -104,7 +104,7 @@ class Live:
     def _trainer(self, every: str, publish: str) -> Trainer:
         self._flow = self.config.flow()
         places = (self.log, PART, self.folder / "training.db", self.registry, MODEL, span(every))
-        how = {"publish": publish, "watchers": monitoring_callbacks(self._flow)}
+        how = {"publish": publish, "callbacks": monitoring_callbacks(self._flow)}
         return Trainer(self._flow, *places, **how, told=lambda outcome: self.loop.told(outcome))
 
     def _loop(self, live: bool) -> Loop:

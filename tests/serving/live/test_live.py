@@ -15,8 +15,8 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from following import SYMBOLS, market, wait_for
 from command_line import carry_out
+from following import SYMBOLS, market, wait_for
 from hypothesis import given
 from hypothesis import strategies as st
 from workers import Workers, die_at_line
@@ -399,7 +399,7 @@ def test_a_restart_while_the_network_is_down_tries_again_and_a_wrong_source_stil
     with market(seconds=600, rate=20, speed=1.0, past=30) as exchange, EventLog(tmp_path / "events.db") as log:
 
         def opens(symbols, after):
-            options = {"client_options": exchange.client_options, "patience": hurried}
+            options = {"client_options": exchange.client_options, "timeouts": hurried}
             return Exchange("kraken", symbols, backfill="10s", after=after, **options)
 
         def ingestor(symbols=SYMBOLS):
