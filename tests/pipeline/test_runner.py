@@ -115,13 +115,17 @@ def test_one_notebook_runs_by_its_number_and_says_what_it_lacks(books, at_home, 
         (["-p", "RUN_DIR=x"], "nothing was run: RUN_DIR follows from the run, got 'x'"),
         (["--only", "07"], "nothing was run: no notebook '07' in"),
         (["--profile", "huge"], "nothing was run: no profile 'huge' in profiles.yml; there are: demo"),
-        (["../up"], "nothing was run: a run is a name such as 'dev' or a folder"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_touched(books, at_home, capsys, arguments, sentence):
     assert run(books, *arguments) == 2
     assert sentence in capsys.readouterr().err
     assert not (at_home / "runs").exists()
+
+
+def test_a_run_outside_of_the_home_folder_is_refused(books, at_home, capsys):
+    assert run(books, "../up") == 1
+    assert "rtml run: a run is a name such as 'dev' or a folder" in capsys.readouterr().err
 
 
 def test_a_second_pipeline_keeps_out_of_a_folder_at_work(books, at_home, capsys):
