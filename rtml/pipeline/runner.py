@@ -14,6 +14,7 @@ from pathlib import Path
 import yaml
 
 from rtml.core.run_folder import claim, run_folder, shown
+from rtml.core.use_case import load_use_case, title
 from rtml.pipeline import interpreter, report
 from rtml.pipeline.parameters import chosen, declared
 from rtml.pipeline.status import Status, alone, begin, point
@@ -43,29 +44,6 @@ def steps(notebooks: Path, only: str = "") -> list[Path]:
     return some
 
 
-def name_of(use_case: str) -> str:
-    """Short name of a use case that is built in, or given as ``module:attribute`` or ``file.py:attribute``.
-
-    Examples
-    --------
-    >>> name_of("fraud"), name_of("my/bikes.py"), name_of("city.bikes:hourly"), name_of("my/bikes.py:hourly")
-    ('fraud', 'bikes', 'bikes', 'bikes')
-    """
-    place = re.sub(r":\w+$", "", use_case)
-    return Path(place).stem if place.endswith(".py") else place.rpartition(".")[2]
-
-
-def known(use_case: str) -> str:
-    """The use case as every process can find it: a file by its whole path; one that does not exist is refused."""
-    from rtml.core.use_case import load_use_case  # it imports what the use case needs
-
-    place = re.sub(r":\w+$", "", use_case)
-    if place.endswith(".py"):
-        use_case = f"{Path(place).resolve()}{use_case.removeprefix(place)}"
-    load_use_case(use_case)
-    return use_case
-
-
 def folder_of(notebooks: Path, run: str | Path, given: dict, usual: dict, only: str = "") -> Path:
     """Folder of a use case's notebooks: its own where it has some, else the notebooks at the top.
 
@@ -79,17 +57,25 @@ def folder_of(notebooks: Path, run: str | Path, given: dict, usual: dict, only: 
         Parameters given, and those of the profile. ``USE_CASE`` is taken out where it chooses a folder.
     only
         One notebook alone goes on with the use case of the run.
+
+    Raises
+    ------
+    LookupError
+        Where there is no such use case.
     """
     config = run_folder(run) / "recipe.json"
     begun = json.loads(config.read_text(encoding="utf-8"))["use_case"] if only and config.exists() else ""
     name = given.get("USE_CASE") or usual.get("USE_CASE") or begun
-    if name and (notebooks / name).is_dir():
+    if not name:
+        return notebooks
+    own = name if (notebooks / name).is_dir() else load_use_case(name).notebooks
+    if own:
         for values in (given, usual):
             values.pop("USE_CASE", None)
-        return notebooks / name
-    if "USE_CASE" in given:
-        given["USE_CASE"] = known(given["USE_CASE"])
-    return notebooks
+    elif name.partition(":")[0].endswith(".py") and "USE_CASE" in given:
+        place, colon, attribute = name.partition(":")
+        given["USE_CASE"] = f"{Path(place).resolve()}{colon}{attribute}"  # a process elsewhere finds it too
+    return notebooks / own
 
 
 def perform(notebook: Path, status: Status, values: Mapping, manager: interpreter.ThisInterpreter) -> bool:
@@ -179,7 +165,7 @@ class Plan:
         """
         given = dict(given)
         values = dict(profile(name))
-        run = run or name_of(given.get("USE_CASE") or values.get("USE_CASE") or "dev")
+        run = run or title(given.get("USE_CASE") or values.get("USE_CASE") or "dev")
         notebooks = folder_of(notebooks, run, given, values, only)
         every = steps(notebooks)
         some = steps(notebooks, only)

@@ -114,6 +114,8 @@ def test_one_notebook_runs_by_its_number_and_says_what_it_lacks(books, at_home, 
         (["-p", "SEED"], "nothing was run: a parameter is given as KEY=VALUE, got 'SEED'"),
         (["-p", "RUN_DIR=x"], "nothing was run: RUN_DIR follows from the run, got 'x'"),
         (["--only", "07"], "nothing was run: no notebook '07' in"),
+        (["--use-case", "bike"], "nothing was run: no use_case 'bike'; known: crypto, fraud"),
+        (["--use-case", "my/bikes.py"], "nothing was run: there is no file 'bikes.py' in my/"),
         (["--profile", "huge"], "nothing was run: no profile 'huge' in profiles.yml; there are: demo"),
     ],
 )
@@ -198,3 +200,31 @@ def test_a_use_case_has_notebooks_of_its_own_and_a_run_remembers_which(tmp_path)
     assert pipeline.folder_of(books, str(home), {}, {}) == books
     assert pipeline.folder_of(books, str(home), given := {"USE_CASE": "crypto"}, {}, only="03") == books
     assert given == {"USE_CASE": "crypto"}, "the notebooks at the top ask for it themselves"
+
+
+CASE = """
+import numpy as np
+from rtml.core.target import Target
+from rtml.core.use_case import UseCase
+
+def operator(config):
+    raise NotImplementedError
+
+targets = (Target("bikes", "number"),)
+use_case = UseCase("bikes", "How many?", np.dtype([("time", "i8")]), operator, targets, {"bikes": "rls"})
+"""
+
+
+def test_a_use_case_in_a_file_runs_the_notebooks_at_the_top_in_a_folder_of_its_name(tmp_path, at_home, monkeypatch):
+    (tmp_path / "my").mkdir()
+    (tmp_path / "my/bikes.py").write_text(CASE)
+    books = tmp_path / "notebooks"
+    books.mkdir()
+    parameters = ['RUN_DIR: str = "runs/dev"  # where', 'USE_CASE: str = "crypto"  # the problem']
+    write(books, "01_ingest", parameters, "open_run(RUN_DIR, notebook='01_ingest').record('case', use_case=USE_CASE)")
+    monkeypatch.chdir(tmp_path)
+    assert run(books, "--use-case", "my/bikes.py") == 0
+    found = read(at_home / "runs/bikes", "metrics.json")["01_ingest"]["case"]["use_case"]
+    assert found == str(tmp_path / "my/bikes.py"), "a process in another folder finds it too"
+    assert run(books, "other", "--params", "USE_CASE=my/bikes.py:use_case") == 0
+    assert (at_home / "runs/other/report.html").exists() and not (at_home / "runs/dev").exists()

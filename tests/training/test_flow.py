@@ -13,11 +13,11 @@ from rtml.core.state import dumps, loads
 from rtml.evaluation.leakage import audit
 from rtml.features.feature_set import FeatureSet
 from rtml.models.rls import RecursiveLeastSquares
+from rtml.sources.trades import GAP, events
 from rtml.training.flow import Flow
 from rtml.training.learner import Learner
 from rtml.usecases.crypto import use_case as crypto
 from rtml.usecases.crypto.bars import Bars
-from rtml.usecases.crypto.events import GAP, events
 from rtml.usecases.crypto.labels import Labels
 from rtml.usecases.crypto.operator import Market
 

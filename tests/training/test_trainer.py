@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from runs import market_run
 from workers import Workers, die_at_line
 
 from rtml.core.clock import span
@@ -22,12 +23,12 @@ from rtml.pipeline import train as command
 from rtml.registry.registry import Registry
 from rtml.sources.catalogue import open_source
 from rtml.sources.ingest import ingest
+from rtml.sources.trades import events
 from rtml.store.checkpoint_store import CheckpointStore
 from rtml.store.event_log import EventLog
 from rtml.training.flow import Flow
 from rtml.training.run_config import PART, RunConfig
 from rtml.training.trainer import Trainer
-from rtml.usecases.crypto.events import events
 
 EVERY = span("3m")
 COMMITS = ("training", "store/checkpoint_store")  # where a step is put together; test_registry kills inside a save
@@ -41,7 +42,7 @@ def market(tmp_path_factory):
     source = open_source("synthetic", hours=2 / 3)
     with EventLog(folder / "events.db") as log:
         ingest(source, log, PART)
-    RunConfig("crypto", source.symbols, source.name, models=MODELS).write(folder / "recipe.json")
+    market_run(source.symbols, source.name, models=MODELS).write(folder / "recipe.json")
     return folder
 
 
