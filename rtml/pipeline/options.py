@@ -55,11 +55,11 @@ def opened(folder: Path, what: SourceOptions) -> tuple[RunConfig, Open]:
     """
     claim(folder)
     source = what.open()
-    config = RunConfig("crypto", source.symbols, source.name)
+    config = RunConfig("crypto", tuple(source.symbols), source.name)
     path = folder / "recipe.json"
     if path.exists():
         config = RunConfig.read(path)
-        if (config.source, config.symbols) != (source.name, source.symbols):
+        if (config.source, config.keys) != (source.name, tuple(source.symbols)):
             raise ValueError(f"{shown(folder)} follows {config.source}, not {source.name}: name another RUN")
     else:
         partial = path.with_name(f"{path.name}.{os.getpid()}.part")  # others may wait for it: whole or not at all

@@ -8,6 +8,7 @@ import re
 import sys
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import jinja2
 
@@ -16,7 +17,7 @@ from rtml.core.run_folder import shown
 ROWS = 200  # of a table; what is longer is cut with a note
 UNITS = {"s": "s", "ms": "ms", "us": "µs", "ns": "ns", "bp": "bp", "bps": "bp", "kb": "kB", "mb": "MB", "pct": "%"}
 MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?\+00:00")
-RUN = {
+RUN: dict[str, Any] = {
     "state": "",
     "started": "",
     "seconds": None,
@@ -171,11 +172,11 @@ def heading(notebook: Path) -> tuple[str, str]:
         return "", ""
     every = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     texts = ["".join(cell["source"]) for cell in every if cell["cell_type"] == "markdown"]
-    text = next((text for text in texts if TITLE.search(text)), "")
-    if not text:
+    title = next((found for text in texts if (found := TITLE.search(text))), None)
+    if title is None:
         return "", ""
-    below = text[TITLE.search(text).end() :].strip().split("\n\n")[0]
-    return plain_text(TITLE.search(text)[1]), "" if below.startswith("|") else plain_text(below)
+    below = title.string[title.end() :].strip().split("\n\n")[0]
+    return plain_text(title[1]), "" if below.startswith("|") else plain_text(below)
 
 
 def plain_text(markdown: str) -> str:

@@ -63,7 +63,7 @@ def runs(where: str = "", sort: str = "") -> pd.DataFrame:
         raise ValueError(f"--where {where!r} cannot be evaluated: {ex}; columns: {', '.join(frame.columns)}") from ex
     headlines = [_headline(_read(folder, "metrics.json")) for folder in folders()]
     shown = {*ABOUT, by, *(name for headline in headlines for name in headline)}
-    named = [name for name in frame if name in shown or re.search(rf"\b{re.escape(name)}\b", where)]
+    named = [str(name) for name in frame if name in shown or re.search(rf"\b{re.escape(str(name))}\b", where)]
     return found.sort_values(by, ascending=sort.startswith("-"), kind="stable")[named].reset_index(drop=True)
 
 

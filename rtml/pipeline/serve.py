@@ -57,5 +57,6 @@ def published(run: Run, service: Service) -> dict:
     publisher = Publisher(service, registry, config)
     publisher.refresh()
     publisher.show(Dataset.read(run.folder))
-    print(f"rtml: {shown(run.folder)}: {service.snapshot.version} serves {config.target}", file=sys.stderr)
+    serving = service.snapshot.version if service.snapshot else "nothing"
+    print(f"rtml: {shown(run.folder)}: {serving} serves {', '.join(config.keys)}", file=sys.stderr)
     return dict(lineage=publisher.lineage, promotions=Promotions(registry, MODEL, service.clock, publisher.refresh))

@@ -79,7 +79,8 @@ class Versions:
         above = sa.and_(EDGE.c.child == VERSION.c.id, EDGE.c.kind == "parent")
         asked = sa.select(VERSION, EDGE.c.ref.label("parent")).outerjoin_from(VERSION, EDGE, above)
         with self._tables.read() as connection:
-            return [Version(**row) for row in connection.execute(asked.where(*where).order_by(order)).mappings()]
+            rows = connection.execute(asked.where(*where).order_by(order)).mappings()
+            return [Version(**{str(name): row[name] for name in row}) for row in rows]
 
     def lineage(self, id: str) -> list[Version]:
         """A version, its parent, and so on up to the root."""
