@@ -90,8 +90,8 @@ build/extras-ray/.ready: requirements.lock .ci/extras-ray.lock
 test-notebooks: env  ## the notebooks only: format, then their stored outputs against a fresh run
 	@$(PY) -m pytest -q tests/integration/test_notebooks.py
 
-lint: env  ## ruff: rules and format
-	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+lint: env  ## ruff: rules and format; pyrefly: types, as strict per room as pyproject.toml says
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/pyrefly check --python-interpreter-path $(PY)
 
 bench: env  ## speed beside river, pandas and polars, as ratios
 	@$(foreach file,$(sort $(wildcard benchmarks/bench_*.py)),$(PY) $(file) &&) true

@@ -67,7 +67,9 @@ class FeatureSet:
         repeated = {f.name for f in features if sum(f.name == g.name for g in features) > 1}
         if repeated:
             raise ValueError(f"feature names must be unique, repeated: {', '.join(sorted(repeated))}")
-        self.features, self.inputs, self.lateness = tuple(features), tuple(columns), lateness
+        self.features = tuple(features)
+        self.inputs = tuple(columns)
+        self.lateness = lateness
         self.columns = tuple(c.name if isinstance(c, Category) else c for c in columns)
         self.names = tuple(f.name for f in features)
         served = {f.name: f.formula.fill(f.default) for f in features}
@@ -134,7 +136,9 @@ class FeatureSet:
         if ties not in ("rows", "reads"):
             raise ValueError(f"ties are 'rows' (they come first) or 'reads', got {ties!r}")
         rows = self._numbers(rows, len(time))
-        time, at, first = np.asarray(time, np.int64), np.asarray(at, np.int64), ties == "reads"
+        time = np.asarray(time, np.int64)
+        at = np.asarray(at, np.int64)
+        first = ties == "reads"
         reads = np.r_[np.zeros(len(time), bool), np.ones(len(at), bool)]
         order = np.lexsort((reads ^ first, np.r_[time, at]))
         blank = np.full((len(at), len(self.columns)), np.nan)

@@ -104,7 +104,9 @@ class Keys:
     def load(self, state: dict) -> None:
         """Continue from a state."""
         self.__init__()
-        ids, free, self.texts = state["ids"], state["free"], state["texts"]
+        ids = state["ids"]
+        free = state["free"]
+        self.texts = state["texts"]
         self._resize(max(64, 1 << len(ids).bit_length()))
         self.header[: interning.LIMIT] = len(ids), len(free)
         (self._names if self.texts else self.ids)[: len(ids)] = ids

@@ -142,7 +142,9 @@ class Windows:
         rows, held = rows[held >= 0], held[held >= 0]
         ids = self.keys.of(rows)
         order = np.argsort(ids, kind="stable")
-        rows, held, ids = rows[order] + 1, held[order], ids[order]
+        rows = rows[order] + 1
+        held = held[order]
+        ids = ids[order]
         tails = np.empty((rows.size, len(p.windows)), np.int64)
         times, rings = np.empty(held.sum(), np.int64), np.empty((held.sum(), len(p.rings)))
         blocks.export(rows, held, self.ints, self.times, self.rings, tails, times, rings)

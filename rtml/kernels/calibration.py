@@ -14,9 +14,18 @@ import math
 import numpy as np
 from numba import njit, types
 
-SLOPE, INTERCEPT, VARIANCE, COVARIANCE, VARIANCE_INTERCEPT, ANSWERS, HELD, AFTER = range(8)
+SLOPE = 0
+INTERCEPT = 1
+VARIANCE = 2
+COVARIANCE = 3
+VARIANCE_INTERCEPT = 4
+ANSWERS = 5
+HELD = 6
+AFTER = 7
 MOST = 4096  # maps kept; the answer of a question older than all of them teaches nothing
-LEAST_SLOPE, PRIOR_SLOPE, PRIOR_INTERCEPT = 0.05, 0.25, 4.0  # a map must rise; variances before the first answer
+LEAST_SLOPE = 0.05  # a map must rise; variances before the first answer
+PRIOR_SLOPE = 0.25
+PRIOR_INTERCEPT = 4.0
 _TINY = 1e-9  # probabilities are held this far from 0 and 1
 
 _table = types.Array(types.float64, 2, "C", readonly=True)
@@ -48,7 +57,9 @@ def _publish(moment, every, line, since, maps):
     if held == MOST:
         since[: MOST // 2], maps[: MOST // 2] = since[MOST // 2 :].copy(), maps[MOST // 2 :].copy()
         held = MOST // 2
-    since[held], maps[held, 0], maps[held, 1] = moment, line[SLOPE], line[INTERCEPT]
+    since[held] = moment
+    maps[held, 0] = line[SLOPE]
+    maps[held, 1] = line[INTERCEPT]
     line[HELD] = held + 1.0
 
 
@@ -56,16 +67,22 @@ def _publish(moment, every, line, since, maps):
 def _learn(odds, y, forgetting, line):
     """One step of second order for a logistic line (see ``rtml.models.recursive_logistic``), the slope kept rising."""
     p = _share(line[SLOPE] * odds + line[INTERCEPT])
-    a, b, c = line[VARIANCE], line[COVARIANCE], line[VARIANCE_INTERCEPT]
+    a = line[VARIANCE]
+    b = line[COVARIANCE]
+    c = line[VARIANCE_INTERCEPT]
     g, k = a * odds + b, b * odds + c
     weight = max(p * (1.0 - p), 1e-6)
     spread = (g * odds + k) + forgetting / weight
     step = (y - p) / weight / spread
     line[SLOPE] = max(line[SLOPE] + g * step, LEAST_SLOPE)
     line[INTERCEPT] += k * step
-    a, b, c = a - g * g / spread, b - g * k / spread, c - k * k / spread
+    a = a - g * g / spread
+    b = b - g * k / spread
+    c = c - k * k / spread
     fade = 1.0 / forgetting if max(a / PRIOR_SLOPE, c / PRIOR_INTERCEPT) < forgetting else 1.0
-    line[VARIANCE], line[COVARIANCE], line[VARIANCE_INTERCEPT] = a * fade, b * fade, c * fade
+    line[VARIANCE] = a * fade
+    line[COVARIANCE] = b * fade
+    line[VARIANCE_INTERCEPT] = c * fade
 
 
 @_part
@@ -91,7 +108,9 @@ def _take(prediction, y, moment, known, forgetting, line, since, maps):
     elif (
         line[HELD] == 1.0 and line[ANSWERS] >= line[AFTER]
     ):  # a question of the moment when this is known was asked before
-        since[1], maps[1, 0], maps[1, 1] = known + 1, 1.0, 0.0
+        since[1] = known + 1
+        maps[1, 0] = 1.0
+        maps[1, 1] = 0.0
         line[HELD] = 2.0
 
 
@@ -134,7 +153,9 @@ def replay(own, y, earlier, moment, known, order, until, every, forgetting, pred
     ``own`` are the model's probabilities for the new questions, ``earlier`` what was said to the ones before;
     ``moment``, ``y`` and ``known`` are of both. Times as in :func:`rtml.kernels.linear.replay_descent`.
     """
-    n, before, told = len(own), len(earlier), 0
+    n = len(own)
+    before = len(earlier)
+    told = 0
     for t in range(n + 1):
         limit = moment[before + t] - 1 if t < n else until
         while told < len(order) and known[order[told]] <= limit:

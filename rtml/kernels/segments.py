@@ -7,7 +7,15 @@ import math
 import numpy as np
 from numba import njit, types
 
-RIGHT, LOSS, ERROR, Y, SAID, CAUGHT, FLAGGED, POSITIVE = range(8)  # columns of the window
+# columns of the window
+RIGHT = 0
+LOSS = 1
+ERROR = 2
+Y = 3
+SAID = 4
+CAUGHT = 5
+FLAGGED = 6
+POSITIVE = 7
 WIDTH = 8
 
 _vector = types.Array(types.float64, 1, "C")
@@ -16,7 +24,9 @@ _values = types.Array(types.float64, 1, "C", readonly=True)
 _table = types.Array(types.float64, 2, "C", readonly=True)
 _options = {"cache": True, "nogil": True, "error_model": "numpy"}
 _TINY = 1e-15  # a probability is held this far from 0 and 1
-_GAMMA, _MIX_1, _MIX_2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_GAMMA = np.uint64(0x9E3779B97F4A7C15)
+_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
 @njit(types.int64(_values, _values, types.boolean, types.int64, _matrix, _vector, _matrix), **_options)
@@ -70,7 +80,9 @@ def rehearse(X, y, seed, each, seen, kept, old_X, old_y, out_X, out_y):
     The reservoir ``old_X``, ``old_y`` holds ``kept`` of the ``seen`` answers before, each with the same chance (Vitter,
     1985, algorithm R); an answer enters it after its own turn. ``seen`` is also the place in the sequence of draws.
     """
-    rows, size, draws = 0, len(old_y), np.uint64(each + 1)
+    rows = 0
+    size = len(old_y)
+    draws = np.uint64(each + 1)
     for i in range(len(y)):
         number = np.uint64(seen + i) * draws
         out_X[rows], out_y[rows] = X[i], y[i]

@@ -221,7 +221,9 @@ def _resampled(metric: str, y, predictions: tuple, moment, draws: int, seed: int
     for j, p in enumerate(predictions):
         known, p, _ = _answered(y, p, moment)
         order = np.argsort(-p, kind="stable")
-        ends, known, day_of = _ends(p[order]), known[order], day[order]
+        ends = _ends(p[order])
+        known = known[order]
+        day_of = day[order]
         values[j] = score(np.cumsum(known)[ends], np.cumsum(1 - known)[ends])
         for i, count in enumerate(counts):
             weight = count[day_of]

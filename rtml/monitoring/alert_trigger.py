@@ -43,7 +43,10 @@ class AlertTrigger:
     """
 
     def __init__(self, monitor: Callback, harm: float = HARM, cool_down: str = "30m") -> None:
-        self.name, self._monitor, self._harm, self._pause = monitor.name, monitor, harm, span(cool_down)
+        self.name = monitor.name
+        self._monitor = monitor
+        self._harm = harm
+        self._pause = span(cool_down)
         self._last = -self._pause
 
     def push(self, outcome) -> list[TrainingEvent]:

@@ -31,7 +31,9 @@ class Join:
     """
 
     def __init__(self, columns: int, said: int, settle: int, reference: int) -> None:
-        self.asked, self._from, self.fixed_at = 0, settle, settle + reference
+        self.asked = 0
+        self._from = settle
+        self.fixed_at = settle + reference
         self._sizes = (columns, 8 * said)
         self._columns, self._said = columns, said
         self.kept = np.empty((0, columns))
@@ -59,7 +61,9 @@ class Join:
         self.bins = bins
         coded = list(zip(*self._coded(self.kept), strict=True))
         self._open = {id: (n, *coded[n - self._from]) for id, (n, *_) in self._open.items()}
-        self.kept, early, self._early = self.kept[:0], self._early, []
+        self.kept = self.kept[:0]
+        early = self._early
+        self._early = []
         return self.answered(*(np.array(column) for column in zip(*early, strict=True))) if early else None
 
     def answered(self, ids: np.ndarray, y: np.ndarray, known: np.ndarray) -> Joined | None:
@@ -86,7 +90,9 @@ class Join:
 
     def load(self, state: dict, bins: Bins | None) -> None:
         """Continue from a state, with the bins that were fixed."""
-        self.asked, self.kept, self.bins = state["asked"], np.array(state["kept"]), bins
+        self.asked = state["asked"]
+        self.kept = np.array(state["kept"])
+        self.bins = bins
         self._early = [tuple(row) for row in state["early"]]
         ids, number = state["open"]["id"].tolist(), state["open"]["number"].tolist()
         parts = [_cut(state["open"][name], size) for name, size in zip(("codes", "said"), self._sizes, strict=True)]

@@ -109,12 +109,16 @@ class Losses:
         """Continue from a state."""
         self._codes, self._rest = np.array(state["codes"]), np.array(state["rest"])
         self._number, self._lean = np.array(state["number"]), np.array(state["lean"])
-        self._seen, self.usual, self._scale = state["seen"], state["usual"], state["scale"]
+        self._seen = state["seen"]
+        self.usual = state["usual"]
+        self._scale = state["scale"]
         self._detector.load(state["detector"])
         self.effects, self.says = (state[name] and Effects(**state[name]) for name in ("effects", "says"))
 
     def _keep(self, codes, number, p, y) -> None:
-        n, size, error = len(y), len(self._rest), y - p
+        n = len(y)
+        size = len(self._rest)
+        error = y - p
         last = slice(max(n - size, 0), None)
         place = (np.arange(self._seen, self._seen + n) % size)[last]
         if self.settled:  # the usual loss follows those that leave the window, so that a model that learns is known
@@ -142,7 +146,9 @@ class Losses:
         self._lean = (self._scores(bins, self._codes) * error).mean(axis=1)
         self._detector.push(self._bounded(error))
         last = slice(self._reference - self._window, None)
-        self._codes, self._rest, self._number = self._codes[last], self._rest[last], self._number[last]
+        self._codes = self._codes[last]
+        self._rest = self._rest[last]
+        self._number = self._number[last]
         self._seen = self._window
 
     def _window_rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

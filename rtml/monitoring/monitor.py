@@ -64,7 +64,9 @@ class Monitor:
         window: int = 500,
         delta: float = 0.0002,
     ) -> None:
-        self.name, self.targets, self._d = name, dict(targets), len(names)
+        self.name = name
+        self.targets = dict(targets)
+        self._d = len(names)
         self.columns = (*names, *(f"prediction of {target}" for target in targets))
         self._moves = Psi(reference, window)
         if settle % self._moves.every or reference % self._moves.every:

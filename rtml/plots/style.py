@@ -13,8 +13,15 @@ from io import BytesIO
 import numpy as np
 import pandas as pd
 
-BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
-INK, GREY, LIGHT = "#222222", "#6b6b6b", "#d9d9d9"
+BLUE = "#0072B2"
+ORANGE = "#E69F00"
+GREEN = "#009E73"
+RED = "#D55E00"
+PURPLE = "#CC79A7"
+SKY = "#56B4E9"
+INK = "#222222"
+GREY = "#6b6b6b"
+LIGHT = "#d9d9d9"
 PALETTE = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY, "#8c6d1f", "#44546a")
 WIDTH = 10.0  # inches: the width of a notebook's output
 DPI = 130

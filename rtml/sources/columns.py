@@ -107,7 +107,9 @@ class _Raw:
 
     def faults(self):
         """Reasons in the order in which they are looked for, each with the rows it holds for."""
-        trade, quote, gap = self.kind == TRADE, self.kind == QUOTE, self.kind == GAP
+        trade = self.kind == TRADE
+        quote = self.kind == QUOTE
+        gap = self.kind == GAP
         with np.errstate(invalid="ignore"):
             yield "symbol is not one of this run", self.key < 0
             yield "kind is not trade, quote, gap or tick", self.kind < 0
@@ -122,7 +124,9 @@ class _Raw:
             yield "gap does not end after its start", gap & ~((self.id > 0) & (self.id < self.time))
 
     def events(self) -> np.ndarray:
-        trade, quote, named = self.kind == TRADE, self.kind == QUOTE, (self.kind == TRADE) | (self.kind == GAP)
+        trade = self.kind == TRADE
+        quote = self.kind == QUOTE
+        named = (self.kind == TRADE) | (self.kind == GAP)
         return events(
             self.time,
             kind=self.kind,

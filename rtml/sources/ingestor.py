@@ -57,6 +57,12 @@ class Ingestor:
         Is told of everything that happens: a word and what belongs to it.
     """
 
+    source: Source | None = None
+    over = False
+    failure: BaseException | None = None
+    error = ""
+    restarts = 0
+
     def __init__(
         self,
         open: Open,
@@ -68,13 +74,17 @@ class Ingestor:
         durable: bool = True,
         say: Callable[..., object] = lambda event, **about: None,
     ) -> None:
-        self._open, self.log, self._part, self._symbols, self._durable = open, log, part, symbols, durable
-        self._speed, self._say, self._clock = speed, say, Clock()
+        self._open = open
+        self.log = log
+        self._part = part
+        self._symbols = symbols
+        self._durable = durable
+        self._speed = speed
+        self._say = say
+        self._clock = Clock()
         self._stop, self._thread = threading.Event(), None
         self.news = threading.Event()  #: set when something was logged, or the state changed
         self.arrived: deque[tuple[int, int]] = deque(maxlen=10_000)  #: last offset, moment of arrival (elapsed, ns)
-        self.source: Source | None = None
-        self.over, self.failure, self.error, self.restarts = False, None, "", 0
         self._logged, self._held = 0, False
 
     @property

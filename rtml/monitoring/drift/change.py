@@ -27,7 +27,9 @@ class MeanDetector:
     """What the detectors of a mean share: a kernel, its numbers ``how`` and its state."""
 
     def __init__(self, kernel, how: list[float], size: int) -> None:
-        self._kernel, self._how, self._s = kernel, np.array(how, dtype=np.float64), np.zeros(size)
+        self._kernel = kernel
+        self._how = np.array(how, dtype=np.float64)
+        self._s = np.zeros(size)
 
     def push(self, values) -> np.ndarray:
         """Places in ``values`` at which an alarm is raised."""

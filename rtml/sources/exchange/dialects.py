@@ -10,7 +10,9 @@ from rtml.sources.exchange.trade import NOTHING, Message, Trade, iso, read, rows
 class Kraken:
     """Kraken spot: one id space for REST and websocket; REST pages forward from a moment in nanoseconds."""
 
-    name, client, symbols = "kraken", "kraken", ("ETH/USD", "BTC/USD")
+    name = "kraken"
+    client = "kraken"
+    symbols = ("ETH/USD", "BTC/USD")
     options: ClassVar[dict] = {}
     subscription: ClassVar[dict] = {"snapshot": True}  # the last trades: an overlap that shows whether any was missed
 
@@ -72,7 +74,9 @@ class Kraken:
 class Coinbase:
     """Coinbase Exchange: REST pages go backward from an id, heartbeats tell the newest id."""
 
-    name, client, symbols = "coinbase", "coinbaseexchange", ("ETH/USD", "BTC/USD")
+    name = "coinbase"
+    client = "coinbaseexchange"
+    symbols = ("ETH/USD", "BTC/USD")
     options: ClassVar[dict] = {"streaming": {"keepAlive": 1000}}
     subscription: ClassVar[dict] = {"channels": ["matches", "heartbeat"]}
 
@@ -138,7 +142,9 @@ class Coinbase:
 class Binance:
     """Binance spot, aggregated trades, whose ids REST and websocket share; refuses many places, so only when asked."""
 
-    name, client, symbols = "binance", "binance", ("ETH/USDT", "BTC/USDT")
+    name = "binance"
+    client = "binance"
+    symbols = ("ETH/USDT", "BTC/USDT")
     options: ClassVar[dict] = {
         "streaming": {"keepAlive": 1000},
         "options": {"defaultType": "spot", "fetchMarkets": {"types": ["spot"]}},

@@ -91,7 +91,9 @@ class Exchange:
         self._plan = (span(backfill) if backfill else 0, seconds, after or {})
         self._record, self._options = record, client_options or {}
         self._clock, self._timeouts = clock or Clock(), timeouts or Timeouts()
-        self._queue, self._stopping, self._error = ArrivalQueue(self._clock), False, ""
+        self._queue = ArrivalQueue(self._clock)
+        self._stopping = False
+        self._error = ""
         self._thread = self._failure = self._session = self._loop = self._task = None
 
     def chunks(self, n: int = 50_000) -> Iterator[pd.DataFrame]:
@@ -123,7 +125,9 @@ class Exchange:
     def stop(self, timeout: float = 10.0) -> None:
         """End the stream; rows that came already are still delivered. May be called twice, and from any thread."""
         self._stopping = True
-        loop, task, thread = self._loop, self._task, self._thread
+        loop = self._loop
+        task = self._task
+        thread = self._thread
         if loop is not None and task is not None and not self._queue.ended:
             with suppress(RuntimeError):  # the loop has ended by itself
                 loop.call_soon_threadsafe(task.cancel)

@@ -29,7 +29,9 @@ class ArrivalQueue:
 
     def __init__(self, clock: Clock | None = None, limit: int = BACKLOG) -> None:
         self.limit = limit
-        self.ended, self.since, self._clock = False, 0, clock or Clock()
+        self.ended = False
+        self.since = 0
+        self._clock = clock or Clock()
         self._rows: list[tuple] = []
         self._first = 0
         self._news = threading.Condition()
@@ -61,5 +63,7 @@ class ArrivalQueue:
         with self._news:
             while not self._rows and not self.ended:
                 self._news.wait(0.5)  # not for ever: Ctrl-C must get through
-            rows, self._rows, self.since = self._rows, [], self._first
+            rows = self._rows
+            self._rows = []
+            self.since = self._first
         return rows

@@ -12,7 +12,7 @@ from rtml.sources.exchange import errors as trouble
 from rtml.sources.exchange.backfill import Backfill
 from rtml.sources.exchange.errors import Refused, Silent, Slow
 from rtml.sources.exchange.gap_filler import GapFiller
-from rtml.sources.exchange.recorder import understand
+from rtml.sources.exchange.recorder import Recorder, understand
 from rtml.sources.exchange.timeouts import Timeouts
 
 _SECOND = 10**9
@@ -20,6 +20,14 @@ _SECOND = 10**9
 
 class Session:
     """One run against an exchange on the running event loop; rows go to ``deliver``, all notes to the recorder."""
+
+    state = "STARTING"
+    error = ""
+    recorder: Recorder | None = None
+    _broken: BaseException | None = None
+    _stamp: list[tuple[int, int]] | None = None
+    _since: int | None = None  # monotonic: live for the first time
+    _frame = _moved = _ticked = _flushed = 0  # monotonic: last frame, trade, tick, flush
 
     def __init__(
         self,
@@ -30,20 +38,21 @@ class Session:
         clock: Clock,
         timeouts: Timeouts,
     ) -> None:
-        self.client, self.dialect, self.markets = client, dialect, markets
+        self.client = client
+        self.dialect = dialect
+        self.markets = markets
         self.clock, self.timeouts = clock, timeouts
         self.names = {symbol: dialect.market(market) for symbol, market in markets.items()}
         self.gap_filler = GapFiller(self.names)
         self.counts: Counter[str] = Counter()
-        self.state, self.error, self.recorder = "STARTING", "", None
         self.crowded: Callable[[], bool] = lambda: False  #: whether as many rows wait to be taken as may
         self._deliver = deliver
         self._backfill = Backfill(client, dialect, markets, self.gap_filler, clock, timeouts)
-        self._backfill.note, self._backfill.complain, self._backfill.room = self.note, self.complain, self._room
-        self._hole, self._agreed, self._waiting = asyncio.Event(), asyncio.Event(), set()
-        self._broken: Exception | None = None
-        self._frame = self._moved = self._ticked = self._flushed = 0  # monotonic: last frame, trade, tick, flush
-        self._stamp, self._since = None, None  # since: monotonic, live for the first time
+        self._backfill.note = self.note
+        self._backfill.complain = self.complain
+        self._backfill.room = self._room
+        self._hole, self._agreed = asyncio.Event(), asyncio.Event()
+        self._waiting = set()
         self._farewells: set[asyncio.Task] = set()
 
     async def run(self, backfill: int, seconds: float, after: dict[str, tuple[int, int]]) -> None:
@@ -122,7 +131,9 @@ class Session:
     async def _connection(self, seconds: float) -> Exception | None:
         """One connection, until it breaks (the error) or the session is over (None)."""
         self._agreed.clear()
-        self._waiting, self._broken, self._stamp = set(self.names.values()), None, None
+        self._waiting = set(self.names.values())
+        self._broken = None
+        self._stamp = None
         self._frame = self.clock.elapsed()
         tasks = [asyncio.create_task(part) for part in (self._watch(), self._keep_level(), self._beat(seconds))]
         try:

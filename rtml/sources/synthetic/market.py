@@ -64,7 +64,9 @@ class Synthetic:
             raise LookupError(f"no drift {drift!r}; known: {', '.join(DRIFTS)}")
         if not 0.1 <= hours <= 24 * 31:
             raise ValueError(f"hours must lie between 0.1 and 744, got {hours}")
-        self.seed, self.hours, self.drift = seed, hours, drift
+        self.seed = seed
+        self.hours = hours
+        self.drift = drift
         self.name = f"synthetic:{drift}:seed={seed}:hours={hours:g}"
         self._bars = round(hours * PER_HOUR)
 
