@@ -109,7 +109,7 @@ class FeatureSet:
     def push_one(self, time: int, key: int, row: np.ndarray) -> np.ndarray:
         """:meth:`push` of a single row, as fast as a call can be; the answer is overwritten by the next one.
 
-        ``row`` is a contiguous float64 array of one number a column; ``key`` an integer.
+        ``row`` is a contiguous float64 array of one number per column; ``key`` an integer.
         """
         state = self._windows
         if windows.push_one(state.address, time, key, row):
@@ -180,7 +180,7 @@ class FeatureSet:
         self._windows.load(state)
 
     def catalogue(self) -> pd.DataFrame:
-        """One row a feature: unit, default, meaning, formula, kind, window and warm-up."""
+        """One row per feature: unit, default, meaning, formula, kind, window and warm-up."""
         rows = [{"feature": f.name} | f.described(self.resolved[f.name]) for f in self.features]
         order = ["feature", "unit", "default", "meaning", "formula", "kind", "window", "warm_up"]
         return pd.DataFrame(rows, columns=order).set_index("feature")
@@ -230,7 +230,7 @@ class FeatureSet:
         return int(self._windows.control[layout.MOVED])
 
     def memory(self) -> dict[str, float]:
-        """Keys kept, bytes a key has by itself and for each row in its windows, and all bytes."""
+        """Keys kept, bytes per key and per row in its windows, and all bytes."""
         return self._windows.memory()
 
     def keys(self) -> np.ndarray:

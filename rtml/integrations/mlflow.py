@@ -22,7 +22,7 @@ _THERE = "RESOURCE_ALREADY_EXISTS"
 
 
 class Mirror:
-    """An MLflow server that is told of promoted versions.
+    """An MLflow server to which promoted versions are copied.
 
     Each becomes a run with its lineage as parameters, its metrics and its state as an artifact, and a model version of
     that run; the alias ``champion`` follows the ledger. Done again it changes nothing: a version is known by its id.
@@ -91,10 +91,10 @@ class Mirror:
             with urlopen(request, timeout=_TIMEOUT_S) as answer:
                 return json.loads(answer.read() or b"{}")
         except HTTPError as ex:
-            said = ex.read().decode("utf-8", "replace")
-            if there and there in said:
+            reply = ex.read().decode("utf-8", "replace")
+            if there and there in reply:
                 return {}
-            raise RuntimeError(f"MLflow refused {method} {path.partition('?')[0]}: {ex.code} {said[:300]}") from ex
+            raise RuntimeError(f"MLflow refused {method} {path.partition('?')[0]}: {ex.code} {reply[:300]}") from ex
         except (URLError, TimeoutError) as ex:
             raise RuntimeError(f"no MLflow server answers at {self._url}: start mlflow server, or correct it") from ex
 

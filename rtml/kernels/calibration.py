@@ -1,10 +1,10 @@
-"""Online calibration of probabilities as compiled transitions: a line through log odds, learned from what was said.
+"""Online calibration of probabilities as compiled transitions: a line through log odds, learned from late answers.
 
 ``line`` holds the slope and intercept learned so far, their covariance (three numbers), how many answers they come
 from, and how many maps are in use. ``since`` and ``maps`` hold the maps published so far: from which moment, with what
 slope and intercept. A prediction is made with the newest map; an answer finds the map of its question's moment, undoes
-it, and so knows what the model itself had said. Map 0 is the identity, for questions asked before the model had learned
-``AFTER`` answers: what an untaught model says teaches nothing.
+it, and so finds the prediction of the model itself. Map 0 is the identity, for questions asked before the model had
+learned ``AFTER`` answers: the predictions of a model that has learned nothing teach nothing.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _place(moment, line, since):
 
 @_part
 def _said(prediction, own):
-    """Log odds that the model itself had given where this was said by a map."""
+    """Log odds of the model itself, of a prediction that a map changed."""
     q = min(max(prediction, 1e-300), 1.0 - 2.0**-53)
     return (math.log(q / (1.0 - q)) - own[1]) / own[0]
 
@@ -129,7 +129,7 @@ def publish(moment, every, line, since, maps):
 
 @njit(types.void(types.float64, types.float64, types.int64, types.int64, types.float64, *_model), **_options)
 def learn(prediction, y, moment, known, forgetting, line, since, maps):
-    """Learn from what was said at a moment and what came of it."""
+    """Learn from a prediction and its answer."""
     _take(prediction, y, moment, known, forgetting, line, since, maps)
 
 
@@ -148,24 +148,24 @@ _chunk = (_row, _row, _row, _whole, _whole, _whole, types.int64, types.int64, ty
 
 @njit(types.int64(*_chunk, *_model), **_options)
 def replay(own, y, earlier, moment, known, order, until, every, forgetting, predictions, line, since, maps):
-    """Calibrate what a model says to new questions, while answers of these and of earlier ones come in their time.
+    """Calibrate a model's predictions, while answers of these and of earlier questions arrive in their time.
 
-    ``own`` are the model's probabilities for the new questions, ``earlier`` what was said to the ones before;
+    ``own`` are the model's probabilities for the new questions, ``earlier`` the predictions of those before;
     ``moment``, ``y`` and ``known`` are of both. Times as in :func:`rtml.kernels.linear.replay_descent`.
     """
     n = len(own)
     before = len(earlier)
-    told = 0
+    learned = 0
     for t in range(n + 1):
         limit = moment[before + t] - 1 if t < n else until
-        while told < len(order) and known[order[told]] <= limit:
-            i = order[told]
-            told += 1
+        while learned < len(order) and known[order[learned]] <= limit:
+            i = order[learned]
+            learned += 1
             if not math.isnan(y[i]):
-                said = earlier[i] if i < before else predictions[i - before]
-                _take(said, y[i], moment[i], known[i], forgetting, line, since, maps)
+                given = earlier[i] if i < before else predictions[i - before]
+                _take(given, y[i], moment[i], known[i], forgetting, line, since, maps)
         if t < n:
             _publish(moment[before + t], every, line, since, maps)
             newest = maps[int(line[HELD]) - 1]
             predictions[t] = _share(newest[0] * _odds(own[t]) + newest[1])
-    return told
+    return learned

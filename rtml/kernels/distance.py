@@ -113,7 +113,7 @@ def kolmogorov_smirnov(a, b):
     types.int64(_table, _matrix, _matrix, _whole, types.int64, _vector, _flags, _vector, _wholes, _vector), **_options
 )
 def slide_values(X, reference, ring, head, every, limits, armed, score, found, far):
-    """The same of the values themselves; ``reference`` and ``ring`` have a row a column, the reference sorted."""
+    """The same of the values themselves; ``reference`` and ``ring`` have one row per column, the reference sorted."""
     d, n = ring.shape
     raised = 0
     for i in range(X.shape[0]):

@@ -12,7 +12,7 @@ RIGHT = 0
 LOSS = 1
 ERROR = 2
 Y = 3
-SAID = 4
+PREDICTED = 4
 CAUGHT = 5
 FLAGGED = 6
 POSITIVE = 7
@@ -30,7 +30,7 @@ _MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
 @njit(types.int64(_values, _values, types.boolean, types.int64, _matrix, _vector, _matrix), **_options)
-def scores(y, said, classifier, seen, ring, sums, out):
+def scores(y, predicted, classifier, seen, ring, sums, out):
     """Take answers into a window one by one; write the sums over the window after each; return how many were seen.
 
     ``ring`` has a row a place of the window, ``sums`` and each row of ``out`` a column a name above. The sums are moved
@@ -39,15 +39,15 @@ def scores(y, said, classifier, seen, ring, sums, out):
     threshold = 0.5 if classifier else 0.0
     new = np.empty(WIDTH)
     for i in range(len(y)):
-        up, guess = y[i] > threshold, said[i] > threshold
+        up, guess = y[i] > threshold, predicted[i] > threshold
         new[RIGHT] = 1.0 if up == guess else 0.0
-        new[ERROR] = abs(y[i] - said[i])
+        new[ERROR] = abs(y[i] - predicted[i])
         if classifier:
-            p = min(max(said[i] if up else 1.0 - said[i], _TINY), 1.0)
+            p = min(max(predicted[i] if up else 1.0 - predicted[i], _TINY), 1.0)
             new[LOSS] = -math.log(p)
         else:
-            new[LOSS] = (y[i] - said[i]) ** 2
-        new[Y], new[SAID] = y[i], said[i]
+            new[LOSS] = (y[i] - predicted[i]) ** 2
+        new[Y], new[PREDICTED] = y[i], predicted[i]
         new[CAUGHT] = 1.0 if up and guess else 0.0
         new[FLAGGED] = 1.0 if guess else 0.0
         new[POSITIVE] = 1.0 if up else 0.0

@@ -250,7 +250,7 @@ def run(c, start, time, keys, mode, rows, out):
 def push_one(address, time, number, row):
     """One row of one key into the context's own ``out``: 0, or 1 when the key is new or the arena must grow first.
 
-    ``address`` is that of the context: each array fewer saves 70 ns a call.
+    ``address`` is that of the context: each argument less saves 70 ns per call.
     """
     c = array_of(address, at.OUT + 1)
     key = row_of(number, c[at.TABLE], c[at.IDS], c[at.N_IDS]) + 1

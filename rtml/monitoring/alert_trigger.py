@@ -1,4 +1,4 @@
-"""What an alert leads to: one that does harm is a trigger, at which a candidate is saved at once."""
+"""Alerts as triggers: at one that does harm a candidate is saved at once."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ HARM = 0.1  # least harm of an alert that counts, in units of the usual error
 
 
 def monitoring_callbacks(flow: Flow) -> list[Callback]:
-    """The watchers of a training that nobody looks at: a monitor of all that its flow predicts, whose alerts respond.
+    """The callbacks of an unattended training: a monitor of all its flow predicts, whose alerts are triggers.
 
-    In one process or three they are the same, so that both leave the same.
+    One process or three use the same ones, so that both leave the same results.
     """
     return [AlertTrigger(Monitor.of(flow))]
 
 
 def does_harm(alert: dict, least: float = HARM) -> bool:
-    """Whether the detail of an alert tells of harm; a rising loss always does.
+    """Whether an alert reports harm, from its detail; a rising loss always does.
 
     Examples
     --------
@@ -30,12 +30,12 @@ def does_harm(alert: dict, least: float = HARM) -> bool:
 
 
 class AlertTrigger:
-    """A monitor whose alerts lead to something: one that does harm is a trigger, at which a version is saved at once.
+    """A monitor whose harmful alerts are triggers, at which a version is saved at once.
 
     Parameters
     ----------
     monitor
-        The watcher whose alerts are heard.
+        The callback whose alerts are triggers.
     harm
         Least harm of an alert, in units of the usual error; a rising loss always counts.
     cool_down
@@ -50,14 +50,14 @@ class AlertTrigger:
         self._last = -self._pause
 
     def push(self, outcome) -> list[TrainingEvent]:
-        """What the monitor says, each alert that does harm followed by a trigger."""
-        said: list[TrainingEvent] = []
+        """Events of the monitor, each harmful alert followed by a trigger."""
+        found: list[TrainingEvent] = []
         for event in self._monitor.push(outcome):
-            said.append(event)
+            found.append(event)
             if event.kind == "alert" and does_harm(event.detail, self._harm) and self._may(event.at):
                 self._last = event.at
-                said.append(TrainingEvent(event.at, "trigger", {"why": self._why(event.detail)}))
-        return said
+                found.append(TrainingEvent(event.at, "trigger", {"why": self._why(event.detail)}))
+        return found
 
     @property
     def state(self) -> dict:

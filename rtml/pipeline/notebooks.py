@@ -82,6 +82,6 @@ def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     notebook.metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
     for cell in notebook.cells:
         cell.metadata = {key: cell.metadata[key] for key in ("tags",) if cell.metadata.get(key)}
-        if cell.cell_type == "code":  # a frame shows a server that is gone by the time somebody reads this
+        if cell.cell_type == "code":  # a frame shows a server that no longer runs when this is read
             cell.outputs = [out for out in cell.outputs if "<iframe" not in str(out.get("data", {}).get("text/html"))]
     return notebook

@@ -122,7 +122,7 @@ def chosen(
 
 
 def unknown(name: str, known: Iterable[str]) -> str:
-    """Sentence about a parameter that nobody declares."""
+    """Sentence about a parameter that no notebook declares."""
     close = difflib.get_close_matches(name.upper(), sorted(known), n=1)
     hint = f" (did you mean {close[0]}?)" if close else ""
     return f"no notebook to be run has a parameter {name!r}{hint}; declared: {', '.join(sorted(known))}"

@@ -39,11 +39,11 @@ def write(folder: Path) -> Path:
     template.filters |= {"words": words, "number": number, "literal": json.dumps}
     page = template.from_string(files("rtml.pipeline").joinpath("report.html").read_text(encoding="utf-8"))
     path = folder / "report.html"
-    path.write_text(page.render(**story(folder)), encoding="utf-8")
+    path.write_text(page.render(**contents(folder)), encoding="utf-8")
     return path
 
 
-def story(folder: Path) -> dict:
+def contents(folder: Path) -> dict:
     """What the page shows: the state of the run, its headline, and a section for each notebook."""
     status = RUN | read(folder, "status.json")
     steps = {name: STEP | step for name, step in status["notebooks"].items()}

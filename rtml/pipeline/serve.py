@@ -19,7 +19,7 @@ from rtml.training.run_config import RunConfig
 
 
 def serve(run: Path, *, port: int = 8000, host: str = "127.0.0.1", follow: bool = False) -> None:
-    """Serve until Ctrl-C; without a champion it serves too, and every prediction says which command makes one.
+    """Serve until Ctrl-C; without a champion each answer names the command that makes one.
 
     Parameters
     ----------

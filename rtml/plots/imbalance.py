@@ -26,7 +26,7 @@ _DAY = 86_400 * 10**9
 
 @styled
 def precision_recall(curves: dict, base: float):
-    """Precision against recall for every threshold, one line a model.
+    """Precision against recall for every threshold, one line per model.
 
     Parameters
     ----------

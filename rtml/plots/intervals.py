@@ -50,7 +50,7 @@ def help_of_features(frame: pd.DataFrame, loss: str = "loss"):
     Parameters
     ----------
     frame
-        One row a feature with the columns ``mean``, ``low``, ``high`` of
+        One row per feature with the columns ``mean``, ``low``, ``high`` of
         :func:`rtml.evaluation.ablation.features_that_help`.
     """
     shown = frame.iloc[::-1]

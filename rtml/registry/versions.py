@@ -61,7 +61,7 @@ class Versions:
     def __init__(self, tables: Tables, blobs: Path):
         self._tables = tables
         self._blobs = Blobs(blobs)
-        with tables.write():  # nobody else writes meanwhile: what is half is a killed writer's
+        with tables.write():  # no other writer is active: a partial file is a killed writer's
             self._blobs.sweep()
 
     def add(self, state: bytes, beside: dict, **made) -> str:

@@ -1,4 +1,4 @@
-"""The schema of market rows: turns what a source sends into events, and says of every other row why not.
+"""The schema of market rows: turns what a source sends into events, and gives the reason for every row it rejects.
 
 A broken row stops nothing: it goes to the quarantine with its reason, and the stream goes on.
 """
@@ -29,7 +29,7 @@ COLUMNS = {
     "kind": "trade (also when missing), quote, gap or tick",
     "time": "the exchange's own clock: ns UTC as an integer, or a date and time with its zone",
     "price": "trade: positive, quote currency",
-    "size": "trade: zero or more, base currency; zero says that only the price is known",
+    "size": "trade: zero or more, base currency; zero: only the price is known",
     "side": "trade: buy, sell (who took), or nothing when unknown",
     "id": "trade: integer, the same id counts once; gap: the moment it began, ns UTC",
     "bid": "quote: positive, not above ask",
@@ -80,7 +80,7 @@ TRADES = Schema("trades", COLUMNS)
 
 @dataclass(frozen=True)
 class _Raw:
-    """The columns of a raw frame as arrays, whatever they held."""
+    """The columns of a raw frame as arrays, of any type."""
 
     key: np.ndarray
     kind: np.ndarray

@@ -25,8 +25,8 @@ def ingest(
 ) -> IngestReport:
     """Write everything a source sends into one part of the log, chunk by chunk, each chunk in one transaction.
 
-    ``done`` is told the number of rows of each chunk, for a progress bar. A source that sends nothing is an error: it
-    is told apart from one whose rows all break the schema.
+    ``done`` gets the number of rows of each chunk, for a progress bar. A source that sends nothing is an error, other
+    than that of a source whose rows all break the schema.
     """
     received = 0
     for frame in source.chunks(n):

@@ -51,10 +51,10 @@ class Ingestor:
     speed
         How fast a recording is replayed, 1 as it happened; 0: as fast as possible.
     durable
-        Whether every append waits for the disk; without, whoever reads it in this process calls ``log.sync`` soon: no
-        prediction waits, and what a power cut takes of a second is asked for again.
+        Whether every append waits for the disk; otherwise the reader in this process calls ``log.sync`` soon: no
+        prediction waits, and what a power cut loses of the last second is requested again.
     say
-        Is told of everything that happens: a word and what belongs to it.
+        Gets every event of the ingest: a word and its details.
     """
 
     source: Source | None = None
@@ -113,7 +113,7 @@ class Ingestor:
 
     def start(self) -> None:
         """Begin, on a thread of its own."""
-        self._thread = threading.Thread(target=self.run, name="rtml-intake", daemon=True)
+        self._thread = threading.Thread(target=self.run, name="rtml-ingest", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:

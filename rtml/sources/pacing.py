@@ -49,7 +49,7 @@ class Paced:
 
 
 def moments(rows: pd.DataFrame, last: int = 0) -> np.ndarray:
-    """Time of every row, never going back; an unreadable one, or one a day ahead, is that of the row before.
+    """Time of every row, never going back; an unreadable one, or one more than a day ahead, is that of the row before.
 
     Examples
     --------

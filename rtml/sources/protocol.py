@@ -21,7 +21,7 @@ class Source(Protocol):
 
     name: str  #: lineage: what was read, such as ``synthetic:sudden:seed=7`` or ``file:<name>@<sha256, 12 digits>``
     symbols: tuple[str, ...]  #: the target first
-    rows: int  #: how many rows will come, 0 when nobody knows
+    rows: int  #: how many rows will come, 0 when unknown
 
     def chunks(self, n: int = 50_000) -> Iterator[pd.DataFrame]:
         """Frames of at most ``n`` raw rows, in order of arrival."""

@@ -31,7 +31,7 @@ DETECTORS = {
     "psi": Entry("features", Psi, "a feature left its reference: population stability index"),
     "jensen_shannon": Entry("features", JensenShannon, "the same by the Jensen-Shannon distance"),
     "ks": Entry("features", KolmogorovSmirnov, "the same by the two-sample Kolmogorov-Smirnov distance"),
-    "joint": Entry("features", Joint, "two features left each other: their rank correlation changed"),
+    "joint": Entry("features", Joint, "the rank correlation of two features changed"),
 }
 DEFAULT = (
     "adwin"  #: raises at most 0.5 false alarms per 100,000 answers where nothing drifts: benchmarks/bench_drift.py

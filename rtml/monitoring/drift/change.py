@@ -10,7 +10,7 @@ from rtml.kernels import change
 
 
 class Detector(Protocol):
-    """Takes values in order and says where it raises an alarm; any cutting of them gives the same alarms and state."""
+    """Takes values in order, returns where it raises an alarm; any cutting of them gives the same alarms and state."""
 
     def push(self, values: np.ndarray) -> np.ndarray:
         """Places in ``values`` (rows, where it takes several columns) at which an alarm is raised."""

@@ -49,7 +49,7 @@ class Reference:
         self.raised: list[tuple[int, int, float]] = []  #: of the last push: row, column and its distance
 
     def push(self, values) -> np.ndarray:
-        """Rows of ``values`` (one column or several) at which an alarm is raised; ``raised`` says for which column."""
+        """Rows of ``values`` (one column or several) at which an alarm is raised; ``raised`` holds the column."""
         X = np.ascontiguousarray(values, dtype=np.float64)
         X = X[:, None] if X.ndim == 1 else X
         self.raised = []

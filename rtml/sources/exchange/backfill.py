@@ -1,4 +1,4 @@
-"""What REST knows and the websocket did not tell: the past before the start, and what was missed since."""
+"""Backfill by REST: the past before the start, and what the websocket missed since."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class GaveUp(Exception):
 
 
 class Backfill:
-    """Pages of trades, asked for until the stitch misses nothing; ``note`` takes each page, ``complain`` each error."""
+    """Pages of trades, until the gap filler misses nothing; ``note`` takes each page, ``complain`` each error."""
 
     def __init__(
         self, client, dialect, markets: dict[str, dict], gap_filler: GapFiller, clock: Clock, timeouts: Timeouts
@@ -62,7 +62,7 @@ class Backfill:
         return [trades[0].id - 1, start - 1] if trades else None
 
     async def fill(self, symbol: str) -> None:
-        """Ask for what follows the last trade in sequence until nothing is missing, or say that it cannot be had."""
+        """Request what follows the last trade in sequence until nothing is missing, or note that it is lost."""
         thread = self.gap_filler.threads[symbol]
         doubted = None
         began = tries = 0

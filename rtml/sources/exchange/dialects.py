@@ -23,7 +23,7 @@ class Kraken:
 
     @staticmethod
     def hear(message: dict) -> Message:
-        """What a websocket message says."""
+        """Content of a websocket message."""
         if message.get("channel") == "trade":
             trades, broken = read(message.get("data"), Kraken._told)
             return Message(trades, max(broken, int(not trades)))
@@ -72,7 +72,7 @@ class Kraken:
 
 
 class Coinbase:
-    """Coinbase Exchange: REST pages go backward from an id, heartbeats tell the newest id."""
+    """Coinbase Exchange: REST pages go backward from an id, heartbeats carry the newest id."""
 
     name = "coinbase"
     client = "coinbaseexchange"
@@ -87,7 +87,7 @@ class Coinbase:
 
     @staticmethod
     def hear(message: dict) -> Message:
-        """What a websocket message says."""
+        """Content of a websocket message."""
         kind = message.get("type")
         if kind in ("match", "last_match"):
             return Message(*read([message], lambda m: Coinbase._told(m, m["product_id"])))
@@ -158,7 +158,7 @@ class Binance:
 
     @staticmethod
     def hear(message: dict) -> Message:
-        """What a websocket message says."""
+        """Content of a websocket message."""
         message = message.get("data", message) if isinstance(message.get("data", message), dict) else message
         if message.get("e") == "aggTrade":
             return Message(*read([message], lambda m: Binance._told(m, m["s"])))

@@ -1,7 +1,7 @@
 """A live exchange as a source, through ccxt, of which this is the only door.
 
-The client dials, subscribes, keeps its rate limits and says what broke; every message it receives is handed to a
-``Session`` before it would cache it, so nothing is parsed twice, dropped from a full cache or told again.
+The client dials, subscribes, keeps its rate limits and reports errors; every message it receives is handed to a
+``Session`` before it would cache it, so nothing is parsed twice, dropped from a full cache or delivered again.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ class Exchange:
     """Trades of a live exchange: first the past over REST, then every new one as it comes.
 
     Every trade comes once, in the order of ids of its symbol; what a broken connection missed is filled in before
-    anything later is sent. A ``gap`` row says what could not be filled, ``tick`` rows move the clock of a quiet market.
+    anything later is sent. A ``gap`` row marks what could not be filled, ``tick`` rows move the clock of a quiet
+    market.
 
     Parameters
     ----------
@@ -69,7 +70,7 @@ class Exchange:
     ('exchange:kraken:ETH/USD', ('ETH/USD',), 'STARTING')
     """
 
-    rows = 0  # nobody knows how many will come
+    rows = 0  # how many will come is unknown
 
     def __init__(
         self,

@@ -6,13 +6,13 @@ import threading
 
 from rtml.core.clock import Clock
 
-BACKLOG = 100_000  # rows that may wait: ten seconds of 10,000 trades a second
+BACKLOG = 100_000  # rows that may wait: ten seconds of 10,000 trades per second
 
 
 class ArrivalQueue:
     """Rows put in by one thread and taken out by another, all that wait at once.
 
-    Nobody waits to put rows in, since a socket that is not read dies. Once ``limit`` rows wait it is ``crowded``: a
+    Putting rows in never waits, since a socket that is not read dies. Once ``limit`` rows wait it is ``crowded``: a
     session then hangs up, asks for nothing until they were taken, and has REST fill in what it missed. So memory is
     bounded, by the limit, a page, and what came until it hung up, and no trade is lost.
 

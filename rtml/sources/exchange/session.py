@@ -92,23 +92,23 @@ class Session:
         self._frame = self.clock.elapsed()
         if self.recorder:
             self.recorder.write(self.clock.now(), "ws", message)
-        heard = self.dialect.hear(message)
-        if heard.refused:
-            self.cut(trouble.subscription(self.dialect.name, self.names, heard.refused))
-        if heard.agreed:
-            self._waiting -= set(self._waiting if "*" in heard.agreed else heard.agreed)
+        message = self.dialect.hear(message)
+        if message.refused:
+            self.cut(trouble.subscription(self.dialect.name, self.names, message.refused))
+        if message.agreed:
+            self._waiting -= set(self._waiting if "*" in message.agreed else message.agreed)
             if not self._waiting:
                 self._agreed.set()
-        if heard.trades or heard.broken or heard.newest:
-            self._apply("ws", heard)
-        return heard.mine
+        if message.trades or message.broken or message.newest:
+            self._apply("ws", message)
+        return message.mine
 
     def cut(self, error: Exception) -> None:
         """This connection is of no use any more."""
         self._broken = self._broken or error
 
     def note(self, kind: str, data) -> None:
-        """Record a note, stitch it in, and send the rows that it frees."""
+        """Record a note, hand it to the gap filler, and send the rows that it frees."""
         if self.recorder:
             self.recorder.write(self.clock.now(), kind, data)
         self._apply(kind, understand(self.dialect, self.names, kind, data))
@@ -154,7 +154,7 @@ class Session:
         raise Silent("the subscription ended")
 
     async def _keep_level(self) -> None:
-        """Fill whatever is missing, now and whenever a hole opens."""
+        """Fill what is missing, now and each time a gap opens."""
         async with asyncio.timeout(self.timeouts.answer):
             await self._agreed.wait()
         while True:
@@ -167,7 +167,7 @@ class Session:
             await self._hole.wait()
 
     async def _beat(self, seconds: float) -> None:
-        """Notice a dead socket, tell the time of a quiet market, and end when the time is over."""
+        """Notice a dead socket, send the time of a quiet market, and end when the time is over."""
         beaten = self.clock.elapsed()
         while True:
             await asyncio.sleep(self.timeouts.beat)
@@ -195,7 +195,7 @@ class Session:
             self._stamp, self._frame = stamp, now
 
     def tick(self, now: int) -> None:
-        """Tell the time of a market that was quiet for a while."""
+        """Send the time of a market that was quiet for a while."""
         quiet = now - max(self._moved, self._ticked)
         trusted = min(now, self._frame + int(self.timeouts.trust * _SECOND))
         if self.gap_filler.time and quiet >= self.timeouts.tick * _SECOND and trusted > max(self._moved, self._ticked):

@@ -41,7 +41,7 @@ _MOVE = 1.2
 class Drifting:
     """A stream with its truth.
 
-    ``truth`` has a row a question: ``moment``, ``concept`` (its number; with ``gradual`` the one that was drawn),
+    ``truth`` has one row per question: ``moment``, ``concept`` (its number; with ``gradual`` the one that was drawn),
     ``share`` (how far the change from the concept before is done, 0 to 1) and ``best``, what a perfect model would
     predict: the probability of 1, or the expectation. ``changes`` are the moments at which a change begins.
     """

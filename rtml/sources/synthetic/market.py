@@ -118,7 +118,7 @@ class Synthetic:
 
 
 def _lone(weather: Weather, move: np.ndarray, rng: np.random.Generator) -> Tape:
-    """The tape of the symbol that follows nobody."""
+    """The tape of the symbol that follows no other."""
     orders = Orders.draw(weather.pace, 9.0, rng)
     return Tape.draw(orders, sizes(orders, 0.02, rng), move, weather, 62_000.0, rng)
 
