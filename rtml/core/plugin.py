@@ -48,7 +48,9 @@ def load(name: str, kind: str, attribute: str = "", known: Iterable[str] = ()) -
         if found is not None:
             return found.load()
         listed = f"known: {', '.join(sorted(known))}; or " if known else ""
-        raise LookupError(f"no {kind} {name!r}; {listed}your own: 'module:attribute' or 'path/to/file.py:attribute'")
+        raise LookupError(
+            f"no {kind.replace('_', ' ')} {name!r}; {listed}your own: 'module:attribute' or 'path/to/file.py:attribute'"
+        )
     if not hasattr(module, own or attribute):
         raise LookupError(f"{place} has no attribute {own or attribute!r}, which should be a {kind.replace('_', ' ')}")
     return getattr(module, own or attribute)

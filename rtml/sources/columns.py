@@ -20,6 +20,7 @@ from rtml.sources.trades import GAP, QUOTE, TICK, TRADE, events
 KINDS = {"trade": TRADE, "quote": QUOTE, "gap": GAP, "tick": TICK}
 SIDES = {"buy": 1, "sell": -1, "b": 1, "s": -1, "1": 1, "-1": -1, "0": 0, "": 0}
 UNREADABLE = -(2**63)  # what no reader could make sense of
+LATEST = 7_258_118_400 * 10**9  # 2200-01-01: what is later is no time, and sums with it would overflow
 _DIGITS = re.compile(r"-?[0-9]{1,25}")
 _UNIT_NS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 
@@ -56,11 +57,12 @@ class Schema:
     def accept(self, frame: pd.DataFrame, symbols: tuple[str, ...] = ()) -> tuple[np.ndarray, pd.DataFrame]:
         """Events of the good rows and the ``reason`` and ``row`` (JSON) of the others, both in order of arrival.
 
-        The index of the rejected rows is their position in ``frame``. Nothing a row holds raises.
+        The index of the rejected rows is their position in ``frame``. Nothing a row holds raises. A column ``fault``
+        holds what the reader of a file found wrong with a row already, empty where nothing is.
         """
+        fault, reasons = _found(frame)
+        frame = frame.drop(columns="fault", errors="ignore")
         raw = (self.parse or _Raw.parse)(frame, symbols)
-        fault = np.zeros(len(frame), np.int8)
-        reasons = [""]
         for reason, mask in raw.faults():
             reasons.append(reason)
             fault[(fault == 0) & mask] = len(reasons) - 1
@@ -73,6 +75,14 @@ class Schema:
     def table(self) -> pd.DataFrame:
         """The columns and their rules, for people."""
         return pd.DataFrame({"column": list(self.columns), "rule": list(self.columns.values())})
+
+
+def _found(frame: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
+    """Place of each row's fault among the reasons, the first of which is none."""
+    if "fault" not in frame:
+        return np.zeros(len(frame), np.int64), [""]
+    place, reasons = pd.factorize(np.r_[[""], frame["fault"].fillna("").astype(str).to_numpy(object)])
+    return place[1:].copy(), list(reasons)
 
 
 TRADES = Schema("trades", COLUMNS)
@@ -114,7 +124,7 @@ class _Raw:
             yield "symbol is not one of this run", self.key < 0
             yield "kind is not trade, quote, gap or tick", self.kind < 0
             yield "time is missing or not a moment", self.time == UNREADABLE
-            yield "time is out of range", (self.time <= 0) | (self.time == NEVER)
+            yield "time is out of range", (self.time <= 0) | (self.time >= LATEST)
             yield "price is not a positive number", trade & ~_positive(self.price)
             yield "size is not a number of zero or more", trade & ~((self.size >= 0) & np.isfinite(self.size))
             yield "side is neither buy nor sell", trade & (self.side == -9)
@@ -230,7 +240,8 @@ def read_moment(value) -> int:
     """Nanoseconds UTC of a moment that knows its zone, otherwise ``UNREADABLE``."""
     if isinstance(value, str | datetime) and value is not pd.NaT:
         try:
-            return value.value if isinstance(value, pd.Timestamp) and value.tzinfo else moment(value)
+            at = value.value if isinstance(value, pd.Timestamp) and value.tzinfo else moment(value)
         except (ValueError, OverflowError):
             return UNREADABLE
+        return at if -NEVER < at <= NEVER else UNREADABLE
     return UNREADABLE if isinstance(value, float | str) else read_integer(value)

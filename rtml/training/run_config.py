@@ -62,7 +62,11 @@ class RunConfig:
             listed = ", ".join(case.options) or "none"
             raise LookupError(f"{self.use_case} has no option {', '.join(sorted(unknown))}; there are: {listed}")
         object.__setattr__(self, "keys", tuple(self.keys) or case.keys)
-        object.__setattr__(self, "options", dict(case.options) | dict(self.options))
+        options = dict(case.options) | dict(self.options)
+        options = {
+            name: list(one) if isinstance(one, tuple) else one for name, one in options.items()
+        }  # as JSON has it
+        object.__setattr__(self, "options", options)
         models = dict(self.models) or case.models_for(self.options)
         if wrong := set(models) - {target.name for target in self.targets}:
             raise LookupError(f"{self.use_case} has no target {', '.join(sorted(wrong))}")

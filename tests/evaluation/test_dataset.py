@@ -27,7 +27,7 @@ def config(stream):
 
 @pytest.fixture(scope="module")
 def data(stream, config):
-    return build(stream[1], PART, config.flow(learning=False))
+    return build(stream[1], PART, config)
 
 
 def test_every_row_is_logged_or_in_quarantine(stream):
@@ -51,14 +51,15 @@ def test_a_source_without_a_usable_row_is_said(tmp_path):
     assert len(EventLog(tmp_path / "log.db").rejected(PART)) == 1, "the rejected row must be kept all the same"
 
 
-def test_a_dataset_on_disk_is_the_same(data, tmp_path):
+def test_a_dataset_on_disk_is_the_same(data, config, tmp_path):
     data.write(tmp_path)
+    config.write(tmp_path / "recipe.json")
     again = Dataset.read(tmp_path)
     for name in ("id", "moment", "X", "y", "known"):
         assert getattr(again.questions, name).tobytes() == getattr(data.questions, name).tobytes(), name
     assert again.questions.names == data.questions.names
     assert np.array_equal(again.offset, data.offset)
-    assert again.bars.equals(data.bars)
+    assert again.closed.equals(data.closed)
 
 
 def test_the_last_question_is_still_open(data):
