@@ -16,6 +16,9 @@ if TYPE_CHECKING:  # what a type checker and an editor see; tests/test_api.py co
     from rtml.core.clock import Clock as Clock
     from rtml.core.questions import Questions as Questions
     from rtml.core.run_folder import open_run as open_run
+    from rtml.core.target import Target as Target
+    from rtml.core.use_case import UseCase as UseCase
+    from rtml.core.use_case import load_use_case as load_use_case
     from rtml.evaluation.compare import evaluate as evaluate
     from rtml.evaluation.dataset import Dataset as Dataset
     from rtml.features.feature_set import FeatureSet as FeatureSet
@@ -39,9 +42,12 @@ NAMES = {  # where each name lives
     "Questions": "rtml.core.questions",
     "Registry": "rtml.registry.registry",
     "RunConfig": "rtml.training.run_config",
+    "Target": "rtml.core.target",
     "Trainer": "rtml.training.trainer",
+    "UseCase": "rtml.core.use_case",
     "compile": "rtml.models.compiled",
     "evaluate": "rtml.evaluation.compare",
+    "load_use_case": "rtml.core.use_case",
     "open_run": "rtml.core.run_folder",
     "open_source": "rtml.sources.catalogue",
     "runs": "rtml.pipeline.runs",
