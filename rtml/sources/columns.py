@@ -1,4 +1,4 @@
-"""The schema of market rows: turns what a source sends into events, and says of every other row why not.
+"""The schema of market rows: turns what a source sends into events, and gives the reason for every row it rejects.
 
 A broken row stops nothing: it goes to the quarantine with its reason, and the stream goes on.
 """
@@ -30,7 +30,7 @@ COLUMNS = {
     "kind": "trade (also when missing), quote, gap or tick",
     "time": "the exchange's own clock: ns UTC as an integer, or a date and time with its zone",
     "price": "trade: positive, quote currency",
-    "size": "trade: zero or more, base currency; zero says that only the price is known",
+    "size": "trade: zero or more, base currency; zero: only the price is known",
     "side": "trade: buy, sell (who took), or nothing when unknown",
     "id": "trade: integer, the same id counts once; gap: the moment it began, ns UTC",
     "bid": "quote: positive, not above ask",
@@ -91,7 +91,7 @@ TRADES = Schema("trades", COLUMNS, kinds=KIND_NAMES)
 
 @dataclass(frozen=True)
 class _Raw:
-    """The columns of a raw frame as arrays, whatever they held."""
+    """The columns of a raw frame as arrays, of any type."""
 
     key: np.ndarray
     kind: np.ndarray
@@ -118,7 +118,9 @@ class _Raw:
 
     def faults(self):
         """Reasons in the order in which they are looked for, each with the rows it holds for."""
-        trade, quote, gap = self.kind == TRADE, self.kind == QUOTE, self.kind == GAP
+        trade = self.kind == TRADE
+        quote = self.kind == QUOTE
+        gap = self.kind == GAP
         with np.errstate(invalid="ignore"):
             yield "symbol is not one of this run", self.key < 0
             yield "kind is not trade, quote, gap or tick", self.kind < 0
@@ -133,7 +135,9 @@ class _Raw:
             yield "gap does not end after its start", gap & ~((self.id > 0) & (self.id < self.time))
 
     def events(self) -> np.ndarray:
-        trade, quote, named = self.kind == TRADE, self.kind == QUOTE, (self.kind == TRADE) | (self.kind == GAP)
+        trade = self.kind == TRADE
+        quote = self.kind == QUOTE
+        named = (self.kind == TRADE) | (self.kind == GAP)
         return events(
             self.time,
             kind=self.kind,

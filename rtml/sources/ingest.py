@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
+from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pandas as pd
 
-from rtml.core.process import Logbook, quitting, stopping
-from rtml.core.run_folder import run_folder
-from rtml.pipeline.options import add_options, opened, source_options
+from rtml.core.process import Logbook, stopping
+from rtml.pipeline.options import opened, source_options
 from rtml.sources.ingestor import Ingestor, alone
 from rtml.sources.protocol import Source
 from rtml.sources.report import IngestReport
@@ -23,8 +23,8 @@ def ingest(
 ) -> IngestReport:
     """Write everything a source sends into one part of the log, chunk by chunk, each chunk in one transaction.
 
-    ``done`` is told the number of rows of each chunk, for a progress bar. A source that sends nothing is an error: it
-    is told apart from one whose rows all break the schema.
+    ``done`` gets the number of rows of each chunk, for a progress bar. A source that sends nothing is an error, other
+    than that of a source whose rows all break the schema.
     """
     received = 0
     for frame in source.chunks(n):
@@ -62,23 +62,26 @@ def _summary(source: Source, log: EventLog, part: str, received: int) -> IngestR
     )
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Follow a source into the log of a run: ``python -m rtml.sources.ingest RUN --source kraken``."""
-    parser = argparse.ArgumentParser(prog="python -m rtml.sources.ingest", description=__doc__.splitlines()[0])
-    parser.add_argument("run", help="name or folder of a run")
-    add_options(parser)
-    chosen = parser.parse_args(arguments)
-    folder = run_folder(chosen.run)
-    with stopping() as stop, quitting(parser.prog):
-        what = source_options(chosen)
-        config, opens = opened(folder, what)
-        say = Logbook(folder / "live.log", "ingest").say
-        with alone(folder, "ingest"), EventLog(folder / "events.db") as log:
-            ingestor = Ingestor(opens, log, PART, config.symbols, speed=what.speed, say=say)
+def follow(run: Path, **source) -> None:
+    """Follow a source into the log of a run, until Ctrl-C, SIGTERM or the end of a recording.
+
+    Parameters
+    ----------
+    run
+        Folder of the run; a new one is made.
+    source
+        The options of :func:`rtml.pipeline.options.source_options`.
+    """
+    with stopping() as stop:
+        what = source_options(**source)
+        config, opens = opened(run, what)
+        say = Logbook(run / "live.log", "ingest").say
+        with alone(run, "ingest"), EventLog(run / "events.db") as log:
+            ingestor = Ingestor(opens, log, PART, config.keys, speed=what.speed, say=say)
             _follow(ingestor, log, stop)
 
 
-def _follow(ingestor: Ingestor, log: EventLog, stop) -> None:
+def _follow(ingestor: Ingestor, log: EventLog, stop: Event) -> None:
     ingestor.start()
     while not stop.wait(1.0) and ingestor.state != "stopped":
         print(f"{log.last(PART):,} events, {ingestor.state} {ingestor.trouble}".rstrip(), flush=True)
@@ -86,7 +89,3 @@ def _follow(ingestor: Ingestor, log: EventLog, stop) -> None:
     if ingestor.failure is not None:
         raise ingestor.failure
     print(f"{log.last(PART):,} events, stopped", flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -20,7 +20,9 @@ class Paced:
     def __init__(self, speed: float, clock: Clock, stop: threading.Event) -> None:
         if not 0 <= speed < 1e9:
             raise ValueError(f"speed must be 0 (as fast as possible) or more, got {speed}")
-        self._speed, self._clock, self._stop = speed, clock, stop
+        self._speed = speed
+        self._clock = clock
+        self._stop = stop
         self._start: tuple[int, int] | None = None
         self._last = self._due = 0
 

@@ -11,7 +11,7 @@ from rtml.kernels import change
 
 
 class Detector(Protocol):
-    """Takes values in order and says where it raises an alarm; any cutting of them gives the same alarms and state."""
+    """Takes values in order, returns where it raises an alarm; any cutting of them gives the same alarms and state."""
 
     def push(self, values: np.ndarray) -> np.ndarray:
         """Places in ``values`` (rows, where it takes several columns) at which an alarm is raised."""
@@ -28,7 +28,9 @@ class MeanDetector:
     """What the detectors of a mean share: a kernel, its numbers ``how`` and its state."""
 
     def __init__(self, kernel, how: list[float], size: int) -> None:
-        self._kernel, self._how, self._s = kernel, np.array(how, dtype=np.float64), np.zeros(size)
+        self._kernel = kernel
+        self._how = np.array(how, dtype=np.float64)
+        self._s = np.zeros(size)
 
     def push(self, values) -> np.ndarray:
         """Places in ``values`` at which an alarm is raised."""

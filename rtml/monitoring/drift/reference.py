@@ -57,7 +57,7 @@ class Bins:
 
     @property
     def scores(self) -> np.ndarray:
-        """The normal score of every bin's middle by column: what a value says, whatever its unit."""
+        """The normal score of every bin's middle by column: values without their unit."""
         middle = np.cumsum(self.shares, axis=1) - 0.5 * self.shares
         return np.where(self.shares > 0, special.ndtri(np.clip(middle, 1e-9, 1 - 1e-9)), 0.0)
 
@@ -65,8 +65,8 @@ class Bins:
 def persistence(rows: np.ndarray) -> np.ndarray:
     """By how much more the mean of each column varies than that of independent rows would; 1 where it does not.
 
-    Features such as windows move slowly, so a thousand of their rows say less than a thousand of independent ones:
-    the design effect (Kish, Survey Sampling, 1965) of blocks in time. Counts only where it is beyond chance.
+    Features such as windows move slowly, so a thousand of their rows hold less information than a thousand independent
+    ones: the design effect (Kish, Survey Sampling, 1965) of blocks in time. Counts only where it is beyond chance.
     """
     size = len(rows) // BLOCKS
     blocks = rows[: size * BLOCKS].reshape(BLOCKS, size, -1)

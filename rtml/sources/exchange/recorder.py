@@ -1,4 +1,4 @@
-"""A capture: everything that an exchange said and that became of the connection, one note a line, and its replay.
+"""A capture: every message of an exchange and event of its connection, one note per line, and its replay.
 
 A line is the moment of its reception in ns, a space, and JSON: ``[kind, data]`` of a note of ``GapFiller``, messages
 and pages as the exchange sent them. The first line says which exchange and symbols; a session that goes on after a stop

@@ -67,7 +67,9 @@ class Synthetic:
             raise LookupError(f"no drift {drift!r}; known: {', '.join(DRIFTS)}")
         if not 0.1 <= hours <= 24 * 31:
             raise ValueError(f"hours must lie between 0.1 and 744, got {hours}")
-        self.seed, self.hours, self.drift = seed, hours, drift
+        self.seed = seed
+        self.hours = hours
+        self.drift = drift
         self.name = f"synthetic:{drift}:seed={seed}:hours={hours:g}"
         self._bars = round(hours * PER_HOUR)
 
@@ -119,7 +121,7 @@ class Synthetic:
 
 
 def _lone(weather: Weather, move: np.ndarray, rng: np.random.Generator) -> Tape:
-    """The tape of the symbol that follows nobody."""
+    """The tape of the symbol that follows no other."""
     orders = Orders.draw(weather.pace, 9.0, rng)
     return Tape.draw(orders, sizes(orders, 0.02, rng), move, weather, 62_000.0, rng)
 
