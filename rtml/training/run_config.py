@@ -91,6 +91,11 @@ class RunConfig:
         return self.case.targets_for(self.options)
 
     @property
+    def symbols(self) -> tuple[str, ...]:
+        """Keys of the events, in the order of their numbers: those asked for, then those that are only read."""
+        return (*self.keys, *self.options.get("inputs", ()))
+
+    @property
     def target(self) -> Target:
         """The first target: the one of the headline."""
         return self.targets[0]
