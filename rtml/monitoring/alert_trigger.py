@@ -10,7 +10,7 @@ from rtml.monitoring.monitor import Monitor
 from rtml.training.flow import Flow
 
 HARM = 0.1  # least harm of an alert that counts, in units of the usual error
-PUBLISH = ("gate", "recommend", "always", "never")
+PUBLISH = ("learner", "gate", "recommend", "always", "never")
 
 
 def monitoring_callbacks(flow: Flow) -> list[Callback]:
@@ -23,8 +23,8 @@ def monitoring_callbacks(flow: Flow) -> list[Callback]:
 
 def add_publish(parser: ArgumentParser) -> None:
     """The option that says which versions serve."""
-    says = "which versions serve: those that showed in shadow that they are better, the same by hand, all, or none"
-    parser.add_argument("--publish", choices=PUBLISH, default="gate", help=says)
+    says = "what serves: the learner, or frozen versions: those that proved better in shadow, the same by hand, all, none"
+    parser.add_argument("--publish", choices=PUBLISH, default="learner", help=says)
 
 
 def does_harm(alert: dict, least: float = HARM) -> bool:

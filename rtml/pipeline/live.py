@@ -1,4 +1,4 @@
-"""Follow a market, learn from it and serve it, in one process: ``python -m rtml.pipeline.live --source kraken``."""
+"""Follow a stream, learn from it and serve it, in one process: ``python -m rtml.pipeline.live --source kraken``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m rtml.pipeline.live", description=__doc__.splitlines()[0])
     add_options(parser)
     parser.add_argument("--run", default="live", help="name or folder of a run")
-    parser.add_argument("--every", default="10m", help="market time between two versions, such as 10m")
+    parser.add_argument("--every", default="10m", help="event time between two versions, such as 10m")
     add_publish(parser)
     parser.add_argument("--port", type=int, default=8000, help="port, 0 for a free one, -1 for none")
     parser.add_argument("--host", default="127.0.0.1", help="another address than this machine needs RTML_TOKEN")

@@ -169,11 +169,12 @@ class Ingestor:
         """What the log has not seen, cut where an uninterrupted run cuts it, each piece when its time has come."""
         seen = self.log.count(self._part) + self.log.refused(self._part)
         paced = Paced(self._speed, self._clock, self._stop)
+        accept, symbols = getattr(source, "accept", TRADES.accept), getattr(source, "symbols", ())
         for rows in source.chunks(CHUNK):
             skipped = min(seen, len(rows))
             seen -= skipped
             for piece in paced.pieces(rows.iloc[skipped:]):
-                accepted, rejected = TRADES.accept(piece, source.symbols)
+                accepted, rejected = accept(piece, symbols)
                 yield accepted, rejected, self._clock.elapsed()
 
 
@@ -214,6 +215,8 @@ def newest(log: EventLog, part: str, symbols: tuple[str, ...]) -> dict[str, tupl
     """Id and time of the newest trade of each symbol in a part of the log; a symbol without trades is left out."""
     found: dict[str, tuple[int, int]] = {}
     last, n = log.last(part), 20_000
+    if last and log.read(part, last - 1, 1)[1].dtype != EVENT:
+        return found  # events of another use case: their source is a recording, of which rows are counted
     while last > 0 and len(found) < len(symbols):
         start = max(0, last - n)
         rows = log.read(part, start, last - start)[1]

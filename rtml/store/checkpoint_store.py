@@ -257,6 +257,10 @@ class CheckpointReader:
         """Number of the last commit."""
         return self._db.execute("select step from progress").fetchone()[0]
 
+    def done(self) -> tuple[int, int]:
+        """Number of the last commit, and the offset of the log behind it."""
+        return self._db.execute("select step, offset from progress").fetchone()
+
     def history(self, after: int = 0) -> list[tuple]:
         """What callbacks said behind a number: number, at, place, who, kind, detail."""
         return self._db.execute(_EVENTS, (int(after),)).fetchall()

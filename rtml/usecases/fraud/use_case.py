@@ -39,6 +39,16 @@ def operator(config=None) -> Checkout:
     return Checkout(features(), shares=SHARES)
 
 
+def source(name: str, config=None, *, hours: float = 0.0, **how):
+    """A source of payments by name, whose rows it judges itself; ``hours`` is the length of a seeded town."""
+    from rtml.usecases.fraud.schema import PAYMENTS  # pandas and pyarrow, for those that open a source alone
+    from rtml.usecases.fraud.sources import open_payments
+
+    opened = open_payments(name, **({"days": hours / 24.0} if hours else {}) | how)
+    opened.accept = PAYMENTS.accept
+    return opened
+
+
 use_case = UseCase(
     name="fraud",
     question="Is this card payment fraud?",
@@ -47,7 +57,8 @@ use_case = UseCase(
     targets=(Target("fraud", "probability"),),
     models={"fraud": "recursive_logistic"},
     keys=("card",),
-    view="rtml.usecases.fraud.endpoint:PaymentEndpoint",
+    source=source,
+    view="rtml.usecases.fraud.endpoint:FraudView",
     notebooks="fraud",
 )
 
