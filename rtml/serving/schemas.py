@@ -40,7 +40,7 @@ class Prediction(Struct, frozen=True, gc=False):
     features_at: Annotated[str, _said("event time of the features, ISO, UTC")]
     age_ms: Annotated[float, _said("age of the features, milliseconds")]
     horizon_s: Annotated[float, _said("seconds; 0 where answers come at a time of their own")]
-    due_at: Annotated[str, _said("when the truth is known, ISO, UTC")]
+    due_at: Annotated[str | None, _said("when the truth is known, ISO, UTC; null where that is not known")]
     extra: Annotated[Raw | UnsetType, _said("what the use case adds")] = UNSET
 
     def answers(self) -> dict[str, dict]:

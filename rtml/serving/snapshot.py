@@ -100,7 +100,8 @@ class Question:
         self, version: str, offset: int, id: int | None, key: str, moment: int, x: bytes, horizon: int
     ) -> None:
         self.version, self.offset, self.id, self.key, self.moment, self.x = version, offset, id, key, moment, x
-        self.features_at, self.due_at = iso_pair(moment, horizon)
+        self.features_at, due_at = iso_pair(moment, horizon)
+        self.due_at = due_at if horizon else None
         self.extra: Raw | UnsetType = UNSET
 
     def answered(

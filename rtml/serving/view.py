@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rtml.core import plugin
+from rtml.core.operator import Operator
+from rtml.features.feature_set import FeatureSet
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -35,6 +37,10 @@ class View:
     def extend(self, answer: dict[str, dict], key: int, closed: np.void | np.ndarray | None) -> dict:
         """What ``/predict`` adds under ``extra``: from the predictions by target, and what the operator closed."""
         return {}
+
+    def windows(self, operator: Operator, id: int, key: int) -> list[tuple[FeatureSet, int]]:
+        """The feature sets behind a question that was just asked, each with the key of its windows."""
+        return [(operator.features, key)] if isinstance(operator.features, FeatureSet) else []
 
     def routes(self, app: FastAPI, events: Events) -> None:
         """Add routes that take events of this use case over HTTP."""

@@ -33,11 +33,19 @@ create table if not exists verdict (name text primary key, n integer not null);
 create table if not exists delay (below integer primary key, n integer not null);
 create table if not exists learner (name text primary key, place integer not null, state blob not null);
 """
+_ADDED = {
+    "prediction": (
+        *("propensity real not null default 1.0", "offset integer not null default 0"),
+        *("question integer", "others blob"),
+    ),
+    "definition": ("features text not null default ''", "targets text not null default '[]'"),
+}
+_COLUMNS = "id, asked_at, moment, key, version, offset, question, x, prediction, others, latency_ns, propensity"
 MARKS = ",".join("?" * 12)
 # Many rows an insert, as a number is made of powers of two: each call lets go of the interpreter lock and takes it
 # again, and every time a server that answers meanwhile is woken and held up.
 _CHUNKS = [2**power for power in range(10, -1, -1)]
-_INSERT = {n: f"insert into prediction values {','.join([f'({MARKS})'] * n)}" for n in _CHUNKS}
+_INSERT = {n: f"insert into prediction ({_COLUMNS}) values {','.join([f'({MARKS})'] * n)}" for n in _CHUNKS}
 SESSION = 2**32  # ids of one session
 #: Upper ends of the classes in which delays of answers are counted, ns.
 DELAYS = tuple(span(text) for text in ("1s", "10s", "1m", "10m", "1h", "6h", "1d", "2d", "7d", "14d", "30d")) + (NEVER,)
@@ -111,9 +119,13 @@ def opened(path: str | Path) -> sqlite3.Connection:
     database.execute("pragma journal_mode = wal")
     database.execute("pragma synchronous = normal")
     database.executescript(_TABLES)
-    if "symbol" in {row[1] for row in database.execute("pragma table_info(prediction)")}:
-        database.close()
-        raise ValueError(f"{path} was written by an older rtml: move it away, a new one is begun")
+    if "symbol" in {row[1] for row in database.execute("pragma table_info(prediction)")}:  # an older version's file
+        database.execute("alter table prediction rename column symbol to key")
+    for table, columns in _ADDED.items():
+        known = [row[1] for row in database.execute(f"pragma table_info({table})")]
+        for column in columns:
+            if column.split()[0] not in known:
+                database.execute(f"alter table {table} add column {column}")
     return database
 
 
@@ -122,7 +134,7 @@ def define(
 ) -> None:
     """Keep the names of a version's features, the hash of their definition, and name and columns of its targets."""
     row = (version, json.dumps(names), features, json.dumps(targets))
-    database.execute("insert or replace into definition values (?, ?, ?, ?)", row)
+    database.execute("insert or replace into definition (version, names, features, targets) values (?, ?, ?, ?)", row)
 
 
 def found(database: sqlite3.Connection, id: int) -> dict | None:

@@ -39,7 +39,7 @@ def serve(log, facts, rows, changed=None, version="v1", moved=0):
         if changed is not None and row == rows[-1]:
             x[changed] = np.nextafter(x[changed], np.inf)
         at = int(facts.happened[row]) + moved
-        log.append(at, at, str(facts.key[row]), version, x.tobytes(), None, 0.5, None, 900)
+        log.append(at, at, str(facts.key[row]), version, 0, None, x.tobytes(), 0.5, None, 900)
 
 
 def lonely(facts):

@@ -18,9 +18,11 @@ from fastapi import FastAPI, Request, Response
 from msgspec import Meta, Struct
 
 from rtml.core.clock import NEVER
+from rtml.features.feature_set import FeatureSet
 from rtml.serving.events import Events
 from rtml.serving.schemas import PredictRequest, Refused, encode, invalid, refuse
 from rtml.serving.view import View, script
+from rtml.usecases.fraud.operator import Checkout
 from rtml.usecases.fraud.schema import LABEL, PAYMENT, events
 
 KEPT = 200_000  # replies that are remembered, so that a repeated request gets the same one
@@ -65,13 +67,13 @@ class FraudView(View):
     panel = script(__file__, "panel.js")
     threshold = 0.5  #: probability from which on a payment is worth an alert
 
-    def columns(self, closed: np.ndarray, key: int) -> dict[str, float]:
-        """Nothing: the operator closes no records."""
-        return {}
-
     def extend(self, answer: dict[str, dict], key: int, closed: np.ndarray | None) -> dict:
         """Whether a payment is worth an alert."""
         return {"alert": next(iter(answer.values()))["probability"] >= self.threshold}
+
+    def windows(self, operator: Checkout, id: int, key: int) -> list[tuple[FeatureSet, int]]:
+        """Of each view, the windows of the payment's card or terminal."""
+        return [(view.features, operator.key_of(id, view.key)) for view in operator.features.views]
 
     def routes(self, app: FastAPI, events: Events) -> None:
         """``POST /payments`` and ``POST /labels``."""
