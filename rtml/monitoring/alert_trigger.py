@@ -23,7 +23,9 @@ def monitoring_callbacks(flow: Flow) -> list[Callback]:
 
 def add_publish(parser: ArgumentParser) -> None:
     """The option that says which versions serve."""
-    says = "what serves: the learner, or frozen versions: those that proved better in shadow, the same by hand, all, none"
+    says = (
+        "what serves: the learner, or frozen versions: those that proved better in shadow, the same by hand, all, none"
+    )
     parser.add_argument("--publish", choices=PUBLISH, default="learner", help=says)
 
 

@@ -43,7 +43,17 @@ def live(panel: str = "", ledger: bool = True) -> tuple[str, dict[str, str]]:
 BEARER = {"bearer": {"type": "http", "scheme": "bearer"}}
 
 _TYPES = (
-    (m.PredictRequest, m.Prediction, m.GivenPrediction, m.AnswerRequest, m.AnswerReply, m.Models, m.Version, m.Health, m.Refusal)
+    (
+        m.PredictRequest,
+        m.Prediction,
+        m.GivenPrediction,
+        m.AnswerRequest,
+        m.AnswerReply,
+        m.Models,
+        m.Version,
+        m.Health,
+        m.Refusal,
+    )
     + (stream.Questions, stream.ToldQuestion, stream.Status)
     + (stream.PromoteRequest, stream.RollbackRequest, stream.Promoted, stream.Acts, stream.Act)
 )

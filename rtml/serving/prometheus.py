@@ -82,7 +82,9 @@ class Counters(Collector):
         stream = self._service.stream
         yield GaugeMetricFamily("rtml_stream_clients", "Open streams.", value=stream.clients)
         yield CounterMetricFamily("rtml_stream_dropped", "Clients dropped for being slow.", value=stream.dropped)
-        lag = GaugeMetricFamily("rtml_event_lag_seconds", "Wall time minus event time of the newest question, when told.")
+        lag = GaugeMetricFamily(
+            "rtml_event_lag_seconds", "Wall time minus event time of the newest question, when told."
+        )
         if stream.lag_s is not None:
             lag.add_metric((), stream.lag_s)
         state = GaugeMetricFamily("rtml_source_state", "1 for the state that the source is in.", labels=("state",))

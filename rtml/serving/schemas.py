@@ -21,7 +21,10 @@ def _said(description: str) -> Meta:
 
 
 class PredictRequest(Struct, forbid_unknown_fields=True):
-    """Ask by key for what was predicted at its newest question, or with features of your own; one key may be left out."""
+    """Ask by key for what was predicted at its newest question, or with features of your own.
+
+    Where a run has one key it may be left out.
+    """
 
     key: Key | None = None
     symbol: Annotated[Key | None, _said("another name for key")] = None

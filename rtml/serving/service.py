@@ -9,7 +9,7 @@ from math import isfinite
 from pathlib import Path
 
 import numpy as np
-from msgspec import UNSET, DecodeError
+from msgspec import DecodeError
 from msgspec.structs import astuple
 
 from rtml.core.clock import Clock, utc

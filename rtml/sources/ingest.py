@@ -70,7 +70,9 @@ def main(arguments: list[str] | None = None) -> None:
         config, opens = opened(folder, what)
         say = Logbook(folder / "live.log", "ingest").say
         with alone(folder, "ingest"), EventLog(folder / "events.db") as log:
-            ingestor = Ingestor(opens, log, PART, (*config.keys, *config.options.get("inputs", ())), speed=what.speed, say=say)
+            ingestor = Ingestor(
+                opens, log, PART, (*config.keys, *config.options.get("inputs", ())), speed=what.speed, say=say
+            )
             _follow(ingestor, log, stop)
 
 

@@ -210,6 +210,8 @@ def answers(database: sqlite3.Connection, after: int, n: int) -> list[Answered]:
         (after, n),
     )
     return [
-        Answered(place, id_text(id), key, version, moment, tuple(json.loads(names)), np.frombuffer(x), numbers(p), *rest)
+        Answered(
+            place, id_text(id), key, version, moment, tuple(json.loads(names)), np.frombuffer(x), numbers(p), *rest
+        )
         for place, id, key, version, moment, names, x, p, *rest in found
     ]

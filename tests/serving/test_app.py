@@ -13,14 +13,13 @@ from contextlib import closing, contextmanager
 
 import httpx
 import jsonschema
-import numpy as np
 import pytest
 from fastapi import FastAPI
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
-
 from published import NAMES, Weighted, ask, snapshot
+
 from rtml.core.target import Target
 from rtml.serving.app import make_app
 from rtml.serving.endpoint import Endpoint

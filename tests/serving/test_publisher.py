@@ -189,7 +189,9 @@ def test_one_number_is_said_by_page_console_health_metrics_and_the_stores(tmp_pa
     value = status["status"]["headline"]["value"]
     assert value == pytest.approx(joined, rel=1e-12), "joined by hand from the stores"
     assert value == trained == health["value"] == gauges[tuple(sorted(labels.items()))]
-    assert value == status["status"]["scores"]["served"]["return"]["r2_zero"] == status["questions"][-1]["score"]["value"]
+    assert (
+        value == status["status"]["scores"]["served"]["return"]["r2_zero"] == status["questions"][-1]["score"]["value"]
+    )
     assert f"| return r2_zero {value:.4f} |" in lines[-1] and health["text"] == f"return r2_zero {value:.4f}"
     keys = {key for key in ("ETH-USD", "BTC-USD") if gauges[tuple(sorted((labels | {"key": key}).items()))] < 1}
     assert keys == {"ETH-USD", "BTC-USD"}, "each key has its own"
@@ -335,6 +337,8 @@ def test_no_module_of_serving_knows_a_market_or_a_card():
 
     folder = __import__("pathlib").Path(publisher.__file__).parent
     words = re.compile(r'"(return|sign|volatility)"|return_bp|p_up|prediction_bp|fraud|\bprice\b|\bbp\b')
-    found = {path.name: words.findall(path.read_text()) for path in folder.rglob("*.*") if path.suffix in (".py", ".html")}
+    found = {
+        path.name: words.findall(path.read_text()) for path in folder.rglob("*.*") if path.suffix in (".py", ".html")
+    }
     assert not {name: hits for name, hits in found.items() if hits}
     assert json.dumps(sorted(found))

@@ -18,9 +18,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
-
 from published import NAMES, Weighted, snapshot
 from published import ask as ask_at
+
 from rtml.core.clock import ManualClock, span, utc
 from rtml.core.target import Target
 from rtml.serving.schemas import Refused, read_predict
@@ -80,7 +80,9 @@ def test_all_targets_are_in_one_answer_by_their_kinds(service):
         "rise": {"probability": 0.2},
     }
     told = service.given(given.prediction_id)
-    assert told["predictions"] == {"sky": [0.25, 0.5, 0.25], "rise": 0.2} and told["features"] == dict.fromkeys(NAMES, 1)
+    assert told["predictions"] == {"sky": [0.25, 0.5, 0.25], "rise": 0.2} and told["features"] == dict.fromkeys(
+        NAMES, 1
+    )
     assert (told["version"], told["offset"], told["question"], told["y"]) == ("v2", 12, None, None)
 
 

@@ -223,7 +223,9 @@ def test_there_is_an_end_to_how_many_streams_are_open(service, url):
 
 def test_numbers_of_any_kind_are_told_and_what_is_none_is_null():
     stream = Stream()
-    stream.publish(np.int64(5), "question", {"a": np.float64(1.5), "b": np.int64(2), "c": float("nan"), "d": np.bool_(True)})
+    stream.publish(
+        np.int64(5), "question", {"a": np.float64(1.5), "b": np.int64(2), "c": float("nan"), "d": np.bool_(True)}
+    )
     assert json.loads(stream.questions()) == [{"a": 1.5, "b": 2, "c": None, "d": True}]
 
 

@@ -99,7 +99,9 @@ def hand_in(endpoint, rows):
     return told
 
 
-def test_what_is_served_is_what_the_backtest_computes_and_the_trainer_commits(endpoint, service, trainer, stream, tmp_path):
+def test_what_is_served_is_what_the_backtest_computes_and_the_trainer_commits(
+    endpoint, service, trainer, stream, tmp_path
+):
     part = stream[BEFORE : BEFORE + 400]
     judged = hand_in(endpoint, part)
     service.log.flush()
