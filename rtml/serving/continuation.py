@@ -57,9 +57,7 @@ class Continuation:
     def app(self) -> App:
         """The endpoint's app over it."""
         promotions = Promotions(self.registry, self.publisher)
-        return make_app(
-            self.service, self.publisher.lineage, promotions, view=self.publisher.view, events=self.events
-        )
+        return make_app(self.service, self.publisher.lineage, promotions, view=self.publisher.view, events=self.events)
 
     @contextmanager
     def arriving(self, seconds: float) -> Iterator[Publisher]:

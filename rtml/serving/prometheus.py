@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from rtml.serving.schemas import Health
 from rtml.serving.service import Service
 from rtml.serving.stream_schemas import STATES
 
@@ -101,6 +102,11 @@ class Counters(Collector):
             "Predictions not yet on disk.",
             value=health.waiting,
         )
+        yield from self._model(health)
+
+    def _model(self, health: Health) -> Iterator[Metric]:
+        """What serves, how old its features are, and how good what was served is."""
+        service = self._service
         age = GaugeMetricFamily("rtml_features_age_seconds", "Age of the newest features.", labels=("key",))
         for key, seconds in health.features_age_s.items():
             age.add_metric((key,), seconds)

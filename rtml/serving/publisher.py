@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,25 +12,23 @@ import numpy as np
 from msgspec import UNSET, Raw
 
 from rtml.core.clock import Clock, utc
-from rtml.core.operator import NOTHING
 from rtml.core.state import loads
 from rtml.core.use_case import title
 from rtml.models.compiled import restore
 from rtml.registry.registry import LEARNER, Registry
 from rtml.registry.versions import Version
 from rtml.serving.answers import Band
+from rtml.serving.outcomes import Committed, slices
 from rtml.serving.schemas import encode
 from rtml.serving.scores import Scores, plain
 from rtml.serving.service import Service
 from rtml.serving.snapshot import Question, Snapshot, StreamClock, models_of
 from rtml.serving.timeline import History
 from rtml.serving.view import view_of
-from rtml.store.checkpoint_store import CheckpointReader
 from rtml.training.flow import Outcome
 from rtml.training.run_config import RunConfig
 
 SHOWN = 1000  # questions that an opened page begins with
-_AT_ONCE = 5000  # rows of the store read at once
 _SEEN = 50_000  # questions that are known to have been told
 
 
@@ -58,13 +56,14 @@ class Publisher:
         self.view, self.observe = view_of(config), _nothing  #: is told each latency in seconds
         flow = config.flow()
         self.scores, self.flow = Scores(config, flow), flow
-        self._registry, self._store, self._reader = registry, Path(store), None
+        self._registry, self._store = registry, Path(store)
+        self._stored: Committed | None = None
         self._history, self._clock, self._lock = History(registry, self.model, self._store), Clock(), threading.RLock()
         self._bands: dict[tuple[str, int], Band] = {}
         self._open: dict[tuple[int, int], tuple] = {}  # place of the target, question: key, prediction
         self._seen: dict[int, None] = {}
         self._frozen: Snapshot | None = None
-        self._act, self._step, self._offset, self._seq, self._known, self._end = 0, -1, 0, 0, 0, 0
+        self._act, self._step, self._offset = 0, -1, 0
         self.questions, self.lag_s, self.moment, self.since = 0, None, 0, 0
         service.gauges = lambda: self.scores.gauges(self.version)
 
@@ -78,16 +77,14 @@ class Publisher:
         if not self._store.exists():
             return False
         with self._lock:
-            self._reader = self._reader or CheckpointReader(self._store)
-            kept = self.service.log.served()
-            shown = self._reader.last_question() - SHOWN
-            for outcome in self._committed():
-                parts = slices(outcome) if self._seq > shown else [outcome]
-                for part in parts:
-                    self._take(part, show=self._seq > shown, kept=kept)
+            kept, stored = self.service.log.served(), self._opened()
+            shown = stored.reader.last_question() - SHOWN
+            for outcome in stored.outcomes():
+                for part in slices(outcome) if stored.seq > shown else [outcome]:
+                    self._take(part, show=stored.seq > shown, kept=kept)
             self.refresh()
             self.committed()
-        return True
+        return self.questions > 0
 
     def outcome(self, outcome: Outcome, arrived: int | None = None) -> None:
         """Serve what a chunk of events led to; what was told before, or comes again after a crash, is known.
@@ -105,13 +102,13 @@ class Publisher:
 
     def follow(self) -> bool:
         """Serve what another process has committed since; whether that was anything."""
-        if self._reader is None:
+        if self._stored is None:
             return self.begin()
-        if self._reader.step() == self._step:
+        if self._stored.reader.step() == self._step:
             return False
         with self._lock:
             self.refresh()
-            for outcome in self._committed():
+            for outcome in self._stored.outcomes():
                 for part in slices(outcome):
                     self._take(part)
             self.committed()
@@ -120,9 +117,7 @@ class Publisher:
     def committed(self) -> None:
         """Publish the newest state that is committed, for requests with features of their own."""
         with self._lock:
-            if self._reader is None and self._store.exists():
-                self._reader = CheckpointReader(self._store)
-            if self._reader is None or (done := self._reader.done()) == (self._step, self._offset):
+            if not self._store.exists() or (done := self._opened().reader.done()) == (self._step, self._offset):
                 return
             self._step, self._offset = done
             if self._frozen is None:
@@ -320,94 +315,25 @@ class Publisher:
                 question.extra = Raw(encode(extra))
             self.service.answered(question)
 
+    def _opened(self) -> Committed:
+        if self._stored is None:
+            self._stored = Committed(self._store, self.flow, self.scores.targets, self.config.case.event)
+        return self._stored
+
     def _learner(self) -> Snapshot:
         return self._snapshot(f"{self.model}@{LEARNER}", self._newest, self.moment, self._offset)
 
     def _newest(self) -> tuple[int, dict]:
         """Models of the newest commit, and its offset."""
-        if self._reader is None:
+        if self._stored is None:
             return 0, {name: learner.model for name, learner in self.config.flow().learners.items()}
-        _, offset, blob = self._reader.progress()
+        _, offset, blob = self._stored.reader.progress()
         return offset, models_of(blob)
 
     def _snapshot(self, version: str, load: Callable, trained_up_to: int, offset: int) -> Snapshot:
         features = self.flow.features
         about = (tuple(features.names), self.config.keys, self.scores.targets, self.flow.horizon, trained_up_to)
         return Snapshot(version, load, *about, offset, features.definition)
-
-    def _committed(self) -> Iterator[Outcome]:
-        """What the store holds behind what was read, question by question in the order asked."""
-        while asked := self._reader.questions(self._seq, _AT_ONCE):
-            self._seq = asked[-1].seq
-            yield self._outcome(asked, *self._known_up_to(asked[-1].moment, len(asked) == _AT_ONCE))
-        answers, closed = self._known_up_to(2**63 - 1, more=False)
-        if answers:
-            yield self._outcome([], answers, closed)
-
-    def _known_up_to(self, moment: int, more: bool) -> tuple[list, list]:
-        """Answers and records before a moment behind which more is read, or all.
-
-        Those of the last time are read again: more of it may have been committed since.
-        """
-        answers, after = [], self._known - 1
-        while found := self._reader.answers(after, _AT_ONCE):
-            inside = [one for one in found if not more or one.known < moment]
-            answers += inside
-            after = self._known = inside[-1].known if inside else self._known
-            if len(inside) < len(found) or len(found) < _AT_ONCE:
-                break
-        closed = []
-        while found := self._reader.closed(self._end, _AT_ONCE):
-            closed += found
-            self._end = found[-1][0]
-            if len(found) < _AT_ONCE or (more and self._end >= moment):
-                break
-        return answers, closed
-
-    def _outcome(self, asked: list, answers: list, closed: list) -> Outcome:
-        """Rows of the store as an outcome with an answer for each target."""
-        targets, width = self.scores.targets, len(self.flow.features.names)
-        X = np.frombuffer(b"".join(one.x for one in asked)).reshape(-1, width)
-        said = {target.name: _predictions(asked, target) for target in targets}
-        place = {target.name: number for number, target in enumerate(targets)}
-        columns = [[getattr(one, name) for one in asked] for name in ("id", "key", "moment")]
-        id, key, moment = (np.array(column, np.int64) for column in columns)
-        y = np.array([np.nan if one.y is None else one.y for one in answers])
-        told, known = (np.array([getattr(one, name) for one in answers], np.int64) for name in ("id", "known"))
-        label = np.array([place[one.target] for one in answers], np.int8)
-        return Outcome(self._records(closed), id, key, moment, X, said, told, y, known, label)
-
-    def _records(self, closed: list[tuple[int, bytes]]) -> np.ndarray:
-        """Records as the operator closed them."""
-        empty = self.flow.operator.push(np.empty(0, self.config.case.event)).closed
-        if not closed or empty.dtype.names is None:
-            return NOTHING
-        return np.frombuffer(b"".join(row for _, row in closed), empty.dtype).reshape(len(closed), *empty.shape[1:])
-
-
-def slices(outcome: Outcome) -> Iterator[Outcome]:
-    """An outcome moment by moment: the questions of each, and the answers known up to it; then the answers left."""
-    moments, first = np.unique(outcome.moment, return_index=True)
-    starts, done = [*first.tolist(), len(outcome.moment)], 0
-    for place, moment in enumerate(moments.tolist()):
-        stop = int(np.searchsorted(outcome.known, moment, side="right"))
-        yield _part(outcome, slice(starts[place], starts[place + 1]), slice(done, stop))
-        done = stop
-    if done < len(outcome.answered):
-        yield _part(outcome, slice(len(outcome.id), None), slice(done, None))
-
-
-def _part(outcome: Outcome, asked: slice, answered: slice) -> Outcome:
-    questions = {name: getattr(outcome, name)[asked] for name in ("id", "key", "moment", "X")}
-    answers = {name: getattr(outcome, name)[answered] for name in ("answered", "y", "known", "label")}
-    return replace(outcome, predictions={n: p[asked] for n, p in outcome.predictions.items()}, **questions, **answers)
-
-
-def _predictions(asked: list, target) -> np.ndarray:
-    cells = [one.predictions[target.name] for one in asked]
-    if target.outputs == 1:
-        return np.array(cells, np.float64)
-    return np.frombuffer(b"".join(cells)).reshape(-1, target.outputs)
 
 
 def _cells(prediction) -> float | np.ndarray:

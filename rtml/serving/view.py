@@ -12,8 +12,7 @@ from rtml.core.operator import Operator
 from rtml.features.feature_set import FeatureSet
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-
+    from rtml.serving.app import App
     from rtml.serving.events import Events
     from rtml.training.run_config import RunConfig
 
@@ -42,7 +41,7 @@ class View:
         """The feature sets behind a question that was just asked, each with the key of its windows."""
         return [(operator.features, key)] if isinstance(operator.features, FeatureSet) else []
 
-    def routes(self, app: FastAPI, events: Events) -> None:
+    def routes(self, app: App, events: Events) -> None:
         """Add routes that take events of this use case over HTTP."""
 
 

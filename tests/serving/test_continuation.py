@@ -29,7 +29,7 @@ def run(tmp_path):
 
 
 def test_the_rest_of_the_stream_is_served_as_it_arrives_and_the_run_stays_as_it_was(run):
-    folder, config, log = run
+    folder, _, log = run
     before = (folder.folder / "training.db").read_bytes()
     rest = Continuation(*run)
     first, asked = rest.service.predict(), rest.publisher.questions

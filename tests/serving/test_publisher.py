@@ -19,7 +19,8 @@ from rtml.pipeline.options import SourceOptions
 from rtml.registry.lineage import models
 from rtml.registry.registry import Registry
 from rtml.serving.live.session import Live
-from rtml.serving.publisher import Publisher, slices
+from rtml.serving.outcomes import slices
+from rtml.serving.publisher import Publisher
 from rtml.serving.service import Service
 from rtml.serving.snapshot import StreamClock
 from rtml.sources.catalogue import open_source

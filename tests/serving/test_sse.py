@@ -128,7 +128,7 @@ def test_a_slow_client_is_dropped_and_the_others_miss_nothing(service, url):
         opened(service, 2)
         for id in range(100_000):
             service.stream.publish(id, "question", {"at": id, "much": "x" * 20_000})
-            assert next(told)[2]["end"] == id
+            assert next(told)[2]["at"] == id
             if service.stream.dropped:
                 break
         assert (service.stream.dropped, service.stream.clients) == (1, 1)
@@ -229,16 +229,16 @@ def test_numbers_of_any_kind_are_told_and_what_is_none_is_null():
     assert json.loads(stream.questions()) == [{"a": 1.5, "b": 2, "c": None, "d": True}]
 
 
-def test_metrics_tell_of_ticks_lag_and_the_source(service):
+def test_metrics_tell_of_events_lag_and_the_source(service):
     app = make_app(service)
     service.stream.publish(10, "question", {"at": 10, "lag_s": 0.75})
     service.stream.publish(1, "status", {"state": "reconnecting"})
     for seconds in (0.0004, 0.0004, 0.02):
-        app.counters.observe_tick(seconds)
+        app.counters.observe_event(seconds)
     families = text_string_to_metric_families(app.counters.text().decode())
     seen = {(s.name, *s.labels.values()): s.value for family in families for s in family.samples}
     assert seen["rtml_event_lag_seconds",] == 0.75
     assert seen["rtml_source_state", "reconnecting"] == 1 and seen["rtml_source_state", "live"] == 0
-    assert seen["rtml_tick_to_prediction_seconds_bucket", "0.0005"] == 2
-    assert seen["rtml_tick_to_prediction_seconds_count",] == 3
-    assert seen["rtml_tick_to_prediction_seconds_sum",] == pytest.approx(0.0208)
+    assert seen["rtml_event_to_prediction_seconds_bucket", "0.0005"] == 2
+    assert seen["rtml_event_to_prediction_seconds_count",] == 3
+    assert seen["rtml_event_to_prediction_seconds_sum",] == pytest.approx(0.0208)
