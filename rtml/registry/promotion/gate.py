@@ -29,15 +29,16 @@ WORDS = {"gate": Rules(), "recommend": Rules(automatic=False)}
 def gate(publish: str | Rule | Rules, registry: Registry, model: str, flow: Flow, every: int) -> Callback:
     """The watcher that decides what serves.
 
-    "gate" promotes what has shown that it is better, "recommend" only says so, "always" promotes every version (saved
-    every so many ns), "never" none; :class:`Rules` are those of a gate, a function of the version says why.
+    "learner" promotes no version: the learner itself serves. "gate" promotes what has shown that it is better,
+    "recommend" only says so, "always" promotes every version (saved every so many ns), "never" none; :class:`Rules` are
+    those of a gate, a function of the version says why.
 
     Examples
     --------
     >>> gate("never", None, "eth", None, 600 * 10**9).name
     'gate'
     """
-    rules = {"always": lambda version: f"every {span_text(every)}", "never": lambda version: ""}
+    rules = {"always": lambda version: f"every {span_text(every)}"} | dict.fromkeys(("never", "learner"), lambda _: "")
     publish = WORDS.get(publish, publish) if isinstance(publish, str) else publish
     if isinstance(publish, Rules):
         return Gate(registry, model, flow, publish)
