@@ -126,6 +126,4 @@ def check_state(state: dict, kind: str, names: tuple[str, ...], classes: tuple[s
         raise ValueError(f"the state has other columns than this model: {other}; restore(state) builds its own model")
     if (given := tuple(state.get("classes", ()))) != classes:
         texts = [", ".join(map(str, each)) or "none" for each in (given, classes)]
-        raise ValueError(
-            f"the state is of the classes {texts[0]}, this model is of {texts[1]}: restore(state) builds it"
-        )
+        raise ValueError(f"the state is of the classes {texts[0]}, this model of {texts[1]}: restore(state) builds it")
