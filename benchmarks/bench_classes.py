@@ -79,9 +79,8 @@ def report(title: str, p: np.ndarray, y: np.ndarray, seconds: float, kept: float
     right = float((p.argmax(axis=1) == y).mean())
     loss = float(-np.log(np.clip(p[np.arange(len(y)), y.astype(int)], 1e-15, 1.0)).mean())
     cost = 1e6 * seconds / len(y)
-    print(
-        f"  {title:<24}{right:8.4f}  {right - kept:+.4f} over the last label  log loss {loss:6.3f} {cost:10.1f} µs a row"
-    )
+    gain = f"{right - kept:+.4f} over the last label"
+    print(f"  {title:<24}{right:8.4f}  {gain}  log loss {loss:6.3f} {cost:10.1f} µs a row")
 
 
 def classes(rows: int) -> None:

@@ -92,7 +92,7 @@ def check_label(y: float, classifier: bool, classes: int = 2) -> float:
     y = float(y)
     if not math.isfinite(y):
         raise ValueError(
-            f"label must be a finite number, got {y}: an answer that never comes is told to the learner as NaN"
+            f"label must be a finite number, got {y}: an answer that never comes is given to the learner as NaN"
         )
     if classifier and not (y.is_integer() and 0.0 <= y < classes):
         known = "0 or 1" if classes == 2 else f"one of 0 to {classes - 1}"
