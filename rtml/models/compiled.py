@@ -27,7 +27,7 @@ from rtml.models.twins import translate
 class Compiled(RowModel):
     """The compiled twin of a linear river model: the same numbers from flat arrays.
 
-    One writer: a learner learns; whoever else predicts does so from a model of their own, restored from a snapshot.
+    One writer: a learner learns; every other reader predicts from a model of its own, restored from a snapshot.
     """
 
     kind = "compiled"
@@ -55,8 +55,8 @@ class Compiled(RowModel):
     def replay(self, X, y, moment, known, order, until) -> tuple[np.ndarray, int]:
         """Ask and learn a chunk in a kernel (see :func:`rtml.kernels.linear.replay_descent`)."""
         predictions = np.empty(len(moment))
-        told = flat.replay(X, y, moment, known, order, until, predictions, self._how, self._learned)
-        return predictions, told
+        taken = flat.replay(X, y, moment, known, order, until, predictions, self._how, self._learned)
+        return predictions, taken
 
     @property
     def weights(self) -> dict[str, float]:
