@@ -21,15 +21,15 @@ import numpy as np
 from numba import njit, types
 
 COUNT, MEAN, VARIANCE, RECENT, LAST, AVERAGE, STAYED = range(7)  # of level: what is known of the answers
-FEATURES, LAGS, LOGISTIC, AR, RATES, OUTSIDE, MEMBERS = range(7)  # of sizes
+FEATURES, LAGS, LOGISTIC, AR, LIMIT, OUTSIDE, MEMBERS, STACK, CHAMPION = range(9)  # of sizes
 WIDTH, START, OFFSET, COLUMNS, FIRST = range(5)  # of a map: its columns, where they and its weights begin
 MAP, GRAM, SIDE, LEADER, EVERY = range(5)  # of a group
 FORGETTING, WEIGHTED = range(2)  # of how a group learns
 GROUP, COLUMN = range(2)  # of a pair of group and ridge
 ETA, SHARE, BASE = range(3)  # of a mixture
-BASELINES = 4  # zero or a half, running mean, last known answer, mean of about ten
+BASELINES = 5  # zero or a half, running mean, last known answer, mean of about ten, pool of champion and outside ones
 SHORT, LONG = 30.0, 500.0  # answers that the recent and the running variance remember
-CLIP, NARROW = 8.0, 3.0  # limits of a scaled feature, for the plain and for the random features
+NARROW = 3.0  # limit of a scaled feature for the random features; LIMIT of sizes is that of the plain ones
 WINSOR, BAND = 3.0, 5.0  # deviations: of the answers learned, of those scored and of what a member may say
 INTERCEPT_PRECISION, LEAST_WEIGHT, LEAST_ODDS = 1e-4, 1e-9, 1e-6
 LEAST = 1e-200  # of a weight
@@ -62,7 +62,7 @@ def view(x, lag, spec, learned, u):
     d, wide = sizes[FEATURES], sizes[FEATURES] + sizes[LAGS]
     for j in range(wide):
         u[j] = ((x[j] if j < d else lag[j - d]) - scaler[0, j]) / scaler[2, j]
-    if maps.shape[0] > 1:
+    if cosines.shape[1]:
         start, random = maps[1, START], cosines.shape[1]
         for j in range(wide):
             u[start + j] = min(max(u[j], -NARROW), NARROW)
@@ -75,8 +75,35 @@ def view(x, lag, spec, learned, u):
             bent[k] = math.cos(bent[k])
         u[start + wide + random] = 1.0
     for j in range(wide):
-        u[j] = min(max(u[j], -CLIP), CLIP)
+        u[j] = min(max(u[j], -sizes[LIMIT]), sizes[LIMIT])
     u[wide] = 1.0
+
+
+@njit(types.void(_row, _spec, _vector), **_options)
+def pile(said, spec, u):
+    """Fill the part of ``u`` that the stacked member sees: log odds of all before it, and of those from outside."""
+    sizes, maps = spec[0], spec[1]
+    at, before = maps[sizes[STACK], START], maps[sizes[STACK], FIRST]
+    for k in range(before + sizes[OUTSIDE]):
+        p = said[k] if k < before else said[sizes[MEMBERS] - sizes[OUTSIDE] + k - before]
+        p = min(max(p, LEAST_ODDS), 1.0 - LEAST_ODDS) if p == p else 0.5
+        u[at + k] = math.log(p / (1.0 - p))
+    u[at + before + sizes[OUTSIDE]] = 1.0
+
+
+@njit(types.float64(_row, _spec), **_options)
+def pool(said, spec):
+    """Mean of what the champion and all members from outside who are awake say; of probabilities, that of log odds."""
+    sizes, total, awake = spec[0], 0.0, 0
+    for k in range(-1, sizes[OUTSIDE]):
+        p = said[sizes[CHAMPION]] if k < 0 else said[sizes[MEMBERS] - sizes[OUTSIDE] + k]
+        if p == p:
+            awake += 1
+            if sizes[LOGISTIC]:
+                p = min(max(p, LEAST_ODDS), 1.0 - LEAST_ODDS)
+                p = math.log(p / (1.0 - p))
+            total += p
+    return odds(total / awake) if sizes[LOGISTIC] else total / awake
 
 
 @njit(types.void(_vector, _spec, _learned, _vector), **_options)
@@ -86,20 +113,23 @@ def say(u, spec, learned, said):
     said[: sizes[MEMBERS] - sizes[OUTSIDE]] = 0.0
     for m in range(maps.shape[0]):
         width, columns = maps[m, WIDTH], maps[m, COLUMNS]
+        if m == sizes[STACK]:
+            pile(said, spec, u)
         out = said[maps[m, FIRST] : maps[m, FIRST] + columns]
         for j in range(width):
             at, value = maps[m, OFFSET] + j * columns, u[maps[m, START] + j]
             row = weights[at : at + columns]
             for c in range(columns):
                 out[c] += value * row[c]
+        spread = BAND * math.sqrt(level[VARIANCE])
+        for c in range(columns):
+            out[c] = odds(out[c]) if sizes[LOGISTIC] else min(max(out[c], level[MEAN] - spread), level[MEAN] + spread)
     last = sizes[MEMBERS] - sizes[OUTSIDE] - BASELINES
-    spread = BAND * math.sqrt(level[VARIANCE])
-    for k in range(last):
-        said[k] = odds(said[k]) if sizes[LOGISTIC] else min(max(said[k], level[MEAN] - spread), level[MEAN] + spread)
     said[last] = 0.5 if sizes[LOGISTIC] else 0.0
     said[last + 1] = level[MEAN]
     said[last + 2] = level[LAST]
     said[last + 3] = level[AVERAGE]
+    said[last + 4] = pool(said, spec)
     if sizes[LOGISTIC]:  # a known label says only as much as labels stay
         said[last + 2] = level[LAST] * level[STAYED] + (1.0 - level[LAST]) * (1.0 - level[STAYED])
 
@@ -344,6 +374,8 @@ def learn(x, y, kept, spec, learned):
     rescale(x, lag, spec, learned)
     u = np.empty(maps[-1, START] + maps[-1, WIDTH])
     view(x, lag, spec, learned, u)
+    if spec[0][STACK] >= 0:
+        pile(kept[1 : 1 + spec[0][MEMBERS]], spec, u)
     gather(u, y, near, spec, learned)
     renew(spec, learned)
     descend(u, near, spec, learned)

@@ -42,24 +42,29 @@ class _Plan:
         groups = [(0, f, 0.0) for f in how["forgetting"]]
         groups += [] if classifier else [(0, f, 1.0) for f in (1.0, 0.9995)]
         groups += [(1, 1.0, 0.0)] if random else []
+        groups += [(len(widths), how["forgetting"][0], 0.0)] if classifier else []
         pairs = [(g, r) for g, (m, _, weighted) in enumerate(groups) for r in self._ridges(how, m, weighted)]
         self.ar = -1 if classifier else names.index("return_1") if "return_1" in names else 0
+        if classifier:  # the stack sees all members before it, and those from outside
+            widths.append(sum(groups[g][0] < len(widths) for g, _ in pairs) + len(how["rates"]) + how["outside"] + 1)
         self._lay(groups, pairs, widths, answers, how)
-        own = ["a half" if classifier else "zero", "mean", "last answer", "mean of ten"]
+        own = ["a half" if classifier else "zero", "mean", "last answer", "mean of ten", "pool"]
         outside = [f"outside {k + 1}" for k in range(how["outside"])]
         self.members += own + outside
-        sizes = [len(names), lags, int(classifier), self.ar, len(how["rates"]), len(outside), len(self.members)]
+        limit, stack = (12, len(widths) - 1) if classifier else (8, -1)
+        sizes = [len(names), lags, int(classifier), self.ar, limit, len(outside), len(self.members), stack]
+        sizes.append(self._place(how["champion"]))
         rng = np.random.default_rng(how["seed"])
         cosines = rng.normal(size=(d + 1, random)) * _COSINES / np.sqrt(d)
         cosines[d] = rng.uniform(0.0, 2.0 * np.pi, random)
         mixes = np.array(_MIXES)
         mixes[:, 0] *= 2.0 if classifier else 1.0
-        rates, prior = np.array(how["rates"], float), self._prior(how["champion"], own[1 if classifier else 0])
+        rates, prior = np.array(how["rates"], float), self._prior("pool", own[1 if classifier else 0])
         self.spec = (np.array(sizes), *self._tables, rates, cosines, mixes, prior)
 
     @staticmethod
     def _ridges(how: dict, m: int, weighted: float) -> Sequence[float]:
-        if weighted:
+        if weighted or m == (2 if how["random"] else 1):  # of the stack too
             return how["ridge"][:1]
         return [r * (3.0 if m else 1.0) for r in how["ridge"]]
 
@@ -72,7 +77,7 @@ class _Plan:
             for p in mine:
                 g, ridge = pairs[p]
                 places[p] = g, len(self.members) - first
-                kind = "random features " if m else "weighted " if groups[g][2] else ""
+                kind = ("random features " if how["random"] and m == 1 else "stack ") if m else "weighted " if groups[g][2] else ""
                 name = f"{kind}forgetting {groups[g][1]:g} ridge {ridge:g}"
                 self.members += [name, f"{name} winsorised"][:answers]
             if m == 0:
@@ -90,12 +95,14 @@ class _Plan:
         tables = (np.array(maps, np.int64), np.array(firsts, np.int64), fading, places)
         self._tables = (*tables, np.array([ridge for _, ridge in pairs], float))
 
-    def _prior(self, champion: str, baseline: str) -> np.ndarray:
+    def _place(self, champion: str) -> int:
         if champion not in self.members:
             raise LookupError(f"no member {champion!r} to begin with; there are: {', '.join(self.members)}")
-        prior = np.full(len(self.members), (1.0 - 2.0 * _TRUSTED) / len(self.members))
-        prior[self.members.index(champion)] += _TRUSTED
-        prior[self.members.index(baseline)] += _TRUSTED
+        return self.members.index(champion)
+
+    def _prior(self, *trusted: str) -> np.ndarray:
+        prior = np.full(len(self.members), (1.0 - len(trusted) * _TRUSTED) / len(self.members))
+        prior[[self.members.index(name) for name in trusted]] += _TRUSTED
         return prior
 
     def fresh(self) -> tuple[np.ndarray, ...]:
