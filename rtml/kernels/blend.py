@@ -1,15 +1,13 @@
 """A bank of linear learners over shared sums, and mixtures of what its members say, as one transition on flat arrays.
 
-Members that differ in ridge or in the answers they learn share the sums of their forgetting (the Gram matrix of the
-features and their products with the answers), and are solved from them every few answers. A logistic member learns
-from the same sums by steps of second order: an answer weighs ``p (1 - p)``, and what is regressed on is the log odds
-plus ``(y - p) / (p (1 - p))``.
+Members that differ in ridge or in the answers they learn share the sums of their forgetting, and are solved from them
+every few answers. A logistic member learns from the same sums by steps of second order: an answer weighs ``p (1 - p)``,
+and what is regressed on is the log odds plus ``(y - p) / (p (1 - p))``.
 
-A mixture of rate ``eta`` multiplies the weight of a member by ``1 + eta r``, with ``r`` its regret: how much better
-than the mixture it was, to first order. The regrets of all members, weighted, are zero, so weights go on summing to one
+A mixture of rate ``eta`` multiplies the weight of a member by ``1 + eta r``, with ``r`` how much better than the
+mixture it was, to first order. Regrets, weighted, are zero in the sum, so that weights go on summing to one
 (Prod of Cesa-Bianchi, Mansour and Stoltz, "Improved second-order bounds for prediction with expert advice", 2007). A
-share of the weight is then given back to a mix of the prior and of the weights of the mixture that shares nothing, so
-that a member that was good once comes back soon (Herbster and Warmuth, "Tracking the best expert", 1998; Bousquet and
+share is then given back to a mix of the prior and the weights of the mixture that shares nothing (Herbster and Warmuth, "Tracking the best expert", 1998; Bousquet and
 Warmuth, "Tracking a small set of experts by mixing past posteriors", 2002).
 """
 

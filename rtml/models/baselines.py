@@ -1,9 +1,12 @@
-"""What any model has to beat: no change, the mean so far, the last return, the majority, a re-fitted ridge."""
+"""What any model has to beat: no change, mean so far, last answer or return, the majority, a re-fitted ridge."""
 
 from __future__ import annotations
 
 import numpy as np
 from river import base
+
+from rtml.kernels import baselines as kernels
+from rtml.models.rows import check_label, check_names, check_row, check_state
 
 
 class Zero(base.Regressor):
@@ -91,6 +94,29 @@ class AR1(base.Regressor):
         if self.feature not in x:
             raise LookupError(f"AR1 needs the feature {self.feature!r}, got {', '.join(x)}: name the last known return")
         return x[self.feature]
+
+
+class LastAnswer(base.Regressor):
+    """The last answer learned, whatever the features; zero before the first.
+
+    Examples
+    --------
+    >>> model = LastAnswer()
+    >>> model.learn_one({}, 3.0)
+    >>> model.predict_one({})
+    3.0
+    """
+
+    def __init__(self) -> None:
+        self.newest = 0.0
+
+    def learn_one(self, x: dict, y: float) -> None:
+        """Remember it."""
+        self.newest = float(y)
+
+    def predict_one(self, x: dict) -> float:
+        """The last one."""
+        return self.newest
 
 
 class Majority(base.Classifier):
@@ -199,3 +225,80 @@ class RidgeRefit(base.Regressor):
         off = Z - Z.mean(axis=0)
         weights = np.linalg.solve(off.T @ off + self.ridge * np.eye(len(mean)), off.T @ (y - y.mean()))
         return mean, deviation, weights, float(y.mean() - Z.mean(axis=0) @ weights)
+
+
+class CompiledBaseline:
+    """A baseline that learns and answers from eight numbers."""
+
+    kind = "compiled"
+    twin = "baseline"
+
+    def __init__(self, names, learned: np.ndarray) -> None:
+        self.names, self._learned = check_names(names), learned
+        self.classifier = learned[kernels.KIND] == kernels.SHARE
+
+    def predict(self, x: np.ndarray) -> float:
+        """Prediction for a row in the order of ``names``."""
+        return kernels.predict(check_row(x, self.names), self._learned)
+
+    def learn(self, x: np.ndarray, y: float) -> None:
+        """Learn one answer, or refuse it and stay as it was."""
+        kernels.learn(check_row(x, self.names), check_label(y, self.classifier), self._learned)
+
+    def replay(self, X, y, moment, known, order, until) -> tuple[np.ndarray, int]:
+        """Ask and learn a chunk in a kernel (see :func:`rtml.kernels.baselines.replay`)."""
+        predictions = np.empty(len(moment))
+        return predictions, kernels.replay(X, y, moment, known, order, until, predictions, self._learned)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """None of a feature, but of the one that a line goes through."""
+        learned, slope = self._learned, 0.0
+        if learned[kernels.KIND] == kernels.LINE and learned[kernels.SPREAD] > 0.0:
+            slope = float(learned[kernels.PRODUCT] / learned[kernels.SPREAD])
+        return dict.fromkeys(self.names, 0.0) | {self.names[int(learned[kernels.COLUMN])]: slope}
+
+    @property
+    def state(self) -> dict:
+        """Everything learned."""
+        head = {"kind": self.kind, "twin": self.twin, "names": list(self.names)}
+        return head | {"learned": self._learned.copy()}
+
+    def load(self, state: dict) -> None:
+        """Go on from a state of this very model."""
+        check_state(state, self.kind, self.names)
+        if state.get("twin") != self.twin or not np.array_equal(state["learned"][:2], self._learned[:2]):
+            raise ValueError(
+                f"the state is of another model than this {self.describe()}: restore(state) builds its own"
+            )
+        self._learned = np.array(state["learned"])
+
+    @classmethod
+    def of(cls, state: dict) -> CompiledBaseline:
+        """Model of a state."""
+        return cls(state["names"], np.array(state["learned"]))
+
+    def describe(self) -> str:
+        """The river model this is the twin of."""
+        name = list(_KINDS)[int(self._learned[kernels.KIND])].__name__
+        return f"{name}({self.names[int(self._learned[kernels.COLUMN])]})" if name == "AR1" else name
+
+
+_KINDS = {
+    Zero: {},
+    RunningMean: {"n": 2, "mean": 4},
+    AR1: {"n": 2, "mean_x": 3, "mean_y": 4},
+    LastAnswer: {"newest": 7},
+}
+_KINDS[AR1] |= {"spread": kernels.SPREAD, "product": kernels.PRODUCT}
+_KINDS[Majority] = {"n": kernels.COUNT, "true": kernels.PRODUCT}
+
+
+def baseline_twin(model, names: tuple[str, ...]) -> CompiledBaseline | None:
+    """Twin of a baseline, with what it has learned; None where the feature of its line is not among the columns."""
+    if type(model) not in _KINDS or getattr(model, "feature", names[0]) not in names:
+        return None
+    learned = kernels.fresh(list(_KINDS).index(type(model)), names.index(getattr(model, "feature", names[0])))
+    for name, place in _KINDS[type(model)].items():
+        learned[place] = getattr(model, name)
+    return CompiledBaseline(names, learned)

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import pandas as pd
 from river import base, linear_model, optim, preprocessing, tree
 
-from rtml.models.baselines import AR1, Majority, RidgeRefit, RunningMean, Zero
+from rtml.models.baselines import AR1, LastAnswer, Majority, RidgeRefit, RunningMean, Zero
+from rtml.models.blend import Blend, BlendClassifier
 from rtml.models.boosted import BoostedRefit
 from rtml.models.calibrated import Calibrate
 from rtml.models.clip import Clip
@@ -57,6 +58,7 @@ ZOO = {
     "zero": Entry("baseline", Zero, "no change: the next return is zero"),
     "mean": Entry("baseline", RunningMean, "the mean of all answers so far"),
     "ar1": Entry("baseline", AR1, "a line through the last known return, exact after every answer"),
+    "last": Entry("baseline", LastAnswer, "the last answer learned"),
     "majority": Entry("baseline", Majority, "the share of true answers so far, the same for every question"),
     "rls": Entry("linear", _recursive, "recursive least squares, ridge 100, forgetting 0.999: old answers fade"),
     "rls_all": Entry("linear", lambda: _recursive(1.0), "the same without forgetting: the exact ridge of all answers"),
@@ -68,6 +70,8 @@ ZOO = {
     "calibrated_logistic": Entry(
         "linear", lambda: Calibrate(_recursive_logistic()), "the same, its probabilities corrected by the answers"
     ),
+    "blend": Entry("blend", Blend, "a mixture of 35 members of number, weighed by how each predicted lately"),
+    "blend_probability": Entry("blend", BlendClassifier, "the same of probabilities"),
     "tree": Entry("tree", _tree, "river's Hoeffding tree regressor"),
     "hoeffding": Entry("tree", _hoeffding, "river's Hoeffding tree for two classes, which splits on rare ones too"),
     "forest": Entry("tree", AdaptiveRandomForest, "ten Hoeffding trees, each replaced when it becomes worse"),

@@ -8,6 +8,8 @@ import numpy as np
 
 from rtml.kernels import calibration, linear
 from rtml.models import flat
+from rtml.models.baselines import CompiledBaseline, baseline_twin
+from rtml.models.blend import CompiledBlend, blend_twin
 from rtml.models.boosted import CompiledBoosted, boosted_twin
 from rtml.models.calibrated import Calibrate, Calibrated
 from rtml.models.forest import CompiledForest, forest_twin
@@ -74,9 +76,9 @@ class Compiled:
         return flat.describe(self._how)
 
 
-Twin = Compiled | CompiledTree | CompiledForest | CompiledBoosted | Calibrated
-_TWINS = {twin.twin: twin for twin in (CompiledTree, CompiledForest, CompiledBoosted)}
-_OTHERS = (tree_twin, forest_twin, boosted_twin)
+Twin = Compiled | CompiledTree | CompiledForest | CompiledBoosted | CompiledBlend | CompiledBaseline | Calibrated
+_TWINS = {twin.twin: twin for twin in (CompiledTree, CompiledForest, CompiledBoosted, CompiledBaseline)}
+_OTHERS = (tree_twin, forest_twin, boosted_twin, blend_twin, baseline_twin)
 
 
 def compile(model, names: Sequence[str]) -> Twin | RiverModel:
@@ -126,6 +128,8 @@ def restore(state: dict) -> Twin | RiverModel:
         model = Calibrated(restore(state["model"]), **state["how"])
         model.load(state)
         return model
+    if state.get("twin") == CompiledBlend.twin:
+        return CompiledBlend.of(state, restore)
     if state.get("twin") in _TWINS:
         return _TWINS[state["twin"]].of(state)
     how = np.array(state["how"])
