@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numba import njit, types
 
-ZERO, MEAN, LINE, LAST, SHARE = range(5)  # kinds
+ZERO, MEAN, LINE, LAST = range(4)  # kinds
 KIND, COLUMN, COUNT, MEAN_X, MEAN_Y, SPREAD, PRODUCT, NEWEST = range(8)  # of a baseline
 
 _row = types.Array(types.float64, 1, "C", readonly=True)
@@ -24,22 +24,21 @@ def predict(x, learned):
     if kind == MEAN:
         return learned[MEAN_Y]
     if kind == LINE:
-        slope = learned[PRODUCT] / learned[SPREAD] if learned[SPREAD] > 0.0 else 0.0
-        return learned[MEAN_Y] + slope * (x[int(learned[COLUMN])] - learned[MEAN_X])
-    if kind == SHARE:
-        return (learned[PRODUCT] + 1.0) / (learned[COUNT] + 2.0)
+        value = x[int(learned[COLUMN])]
+        if math.isnan(value) or learned[SPREAD] == 0.0:
+            return learned[MEAN_Y]
+        return learned[MEAN_Y] + learned[PRODUCT] / learned[SPREAD] * (value - learned[MEAN_X])
     return learned[NEWEST] if kind == LAST else 0.0
 
 
 @njit(types.void(_row, types.float64, _vector), **_options)
 def learn(x, y, learned):
     """Learn an answer, as river's models of :mod:`rtml.models.baselines` do."""
+    value = x[int(learned[COLUMN])]
+    if learned[KIND] == LINE and math.isnan(value):
+        return
     learned[COUNT] += 1.0
     learned[NEWEST] = y
-    if learned[KIND] == SHARE:
-        learned[PRODUCT] += y
-        return
-    value = x[int(learned[COLUMN])]
     off_x, off_y = value - learned[MEAN_X], y - learned[MEAN_Y]
     learned[MEAN_Y] += off_y / learned[COUNT]
     if learned[KIND] == LINE:

@@ -5,10 +5,10 @@ every few answers. A logistic member learns from the same sums by steps of secon
 and what is regressed on is the log odds plus ``(y - p) / (p (1 - p))``.
 
 A mixture of rate ``eta`` multiplies the weight of a member by ``1 + eta r``, with ``r`` how much better than the
-mixture it was, to first order. Regrets, weighted, are zero in the sum, so that weights go on summing to one
-(Prod of Cesa-Bianchi, Mansour and Stoltz, "Improved second-order bounds for prediction with expert advice", 2007). A
-share is then given back to a mix of the prior and the weights of the mixture that shares nothing (Herbster and Warmuth, "Tracking the best expert", 1998; Bousquet and
-Warmuth, "Tracking a small set of experts by mixing past posteriors", 2002).
+mixture it was, to first order: regrets, weighted, sum to zero, so weights go on summing to one (Prod of Cesa-Bianchi,
+Mansour and Stoltz, "Improved second-order bounds for prediction with expert advice", 2007). A share is then given back
+to a mix of the prior and of the weights of the mixture that shares nothing (Herbster and Warmuth, "Tracking the best
+expert", 1998; Bousquet and Warmuth, "Tracking a small set of experts by mixing past posteriors", 2002).
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def view(x, lag, spec, learned, u):
     sizes, maps, cosines, scaler = spec[0], spec[1], spec[7], learned[1]
     d, wide = sizes[FEATURES], sizes[FEATURES] + sizes[LAGS]
     for j in range(wide):
-        u[j] = ((x[j] if j < d else lag[j - d]) - scaler[0, j]) / scaler[2, j]
+        value = ((x[j] if j < d else lag[j - d]) - scaler[0, j]) / scaler[2, j]
+        u[j] = value if value == value else 0.0  # missing: the mean
     if cosines.shape[1]:
         start, random = maps[1, START], cosines.shape[1]
         for j in range(wide):
@@ -210,13 +211,15 @@ def note(y, lag, learned, near):
 @njit(types.void(_row, _row, _spec, _learned), **_options)
 def rescale(x, lag, spec, learned):
     """Let the scaler see a row: running mean, variance and deviation of every feature and lag."""
-    d, scaler, count = spec[0][FEATURES], learned[1], learned[0][COUNT]
+    d, scaler = spec[0][FEATURES], learned[1]
     for j in range(scaler.shape[1]):
         value, old = x[j] if j < d else lag[j - d], scaler[0, j]
-        scaler[0, j] = old + (value - old) / count
-        scaler[1, j] += ((value - old) * (value - scaler[0, j]) - scaler[1, j]) / count
-        root = math.sqrt(scaler[1, j])
-        scaler[2, j] = root if root > 0.0 else np.inf
+        if value == value:
+            scaler[3, j] += 1.0
+            scaler[0, j] = old + (value - old) / scaler[3, j]
+            scaler[1, j] += ((value - old) * (value - scaler[0, j]) - scaler[1, j]) / scaler[3, j]
+            root = math.sqrt(scaler[1, j])
+            scaler[2, j] = root if root > 0.0 else np.inf
 
 
 @njit(types.void(_vector, types.float64, types.float64, _vector, types.int64), **_options)
@@ -350,14 +353,9 @@ def ask(x, spec, learned, kept):
     kept[0] = mean(top, mixed)
 
 
-@njit(types.boolean(_row, types.float64, _vector, _spec, _learned), **_options)
+@njit(types.void(_row, types.float64, _vector, _spec, _learned), **_options)
 def learn(x, y, kept, spec, learned):
-    """Learn an answer; False, and nothing learned, where a number of its row is missing."""
-    bad = y - y
-    for j in range(len(x)):
-        bad += x[j] - x[j]
-    if bad != 0.0 or len(x) != spec[0][FEATURES]:
-        return False
+    """Learn an answer of a row of finite numbers, NaN where one is missing."""
     maps, near, lag = spec[1], np.empty(2), kept[1 + spec[0][MEMBERS] + len(learned[6]) :]
     note(y, lag, learned, near)
     unit, scored, level = 0.0, y, learned[0]
@@ -377,7 +375,6 @@ def learn(x, y, kept, spec, learned):
     gather(u, y, near, spec, learned)
     renew(spec, learned)
     descend(u, near, spec, learned)
-    return True
 
 
 @njit(types.int64(_table, _row, _whole, _whole, _whole, types.int64, _matrix, _spec, _learned), **_options)

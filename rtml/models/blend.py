@@ -9,12 +9,12 @@ from river import base
 
 from rtml.kernels import blend as kernels
 from rtml.models.blend_members import HOW, MIXES, Members, complete, plain
-from rtml.models.rows import check_label, check_names, check_row, check_state
+from rtml.models.rows import RowModel, check_names, check_row, check_state
 
 _ARRAYS = ("level", "scaler", "grams", "sides", "weights", "shares", "top")
 
 
-class CompiledBlend:
+class CompiledBlend(RowModel):
     """The blend over flat arrays; what :func:`rtml.models.compiled.compile` makes of ``Blend`` and ``BlendClassifier``.
 
     A question keeps what every member said of it, and the mixtures learn from that when its answer comes, however late.
@@ -25,7 +25,6 @@ class CompiledBlend:
 
     kind = "compiled"
     twin = "blend"
-    outputs = 1
 
     def __init__(self, names: Sequence[str], classifier: bool = False, how: dict | None = None) -> None:
         self.names, self.classifier = check_names(names), classifier
@@ -92,7 +91,7 @@ class CompiledBlend:
 
     def learn_at(self, x: np.ndarray, y: float, kept: np.ndarray, moment: int, known: int) -> None:
         """Learn the answer of a question from what was kept when it was asked, or refuse it and stay as it was."""
-        x, y = check_row(x, self.names), check_label(y, self.classifier)
+        x, y = check_row(x, self.names), self._label(y)
         kernels.learn(x, y, np.array(kept, float), self._plan.spec, self._learned)
         for _, model, learning in self.outside.values():
             if learning:
@@ -292,8 +291,8 @@ class BlendClassifier(_Blended, base.Classifier):
         return {False: 1.0 - p, True: p}
 
 
-def blend_twin(model, names: tuple[str, ...]) -> CompiledBlend | None:
+def blend_twin(model, names: tuple[str, ...], classes: tuple = ()) -> CompiledBlend | None:
     """Twin of a blend that has learned nothing yet."""
-    if not isinstance(model, _Blended) or model._twin is not None:
+    if classes or not isinstance(model, _Blended) or model._twin is not None:
         return None
     return CompiledBlend(names, model._classifier, model.how)

@@ -128,7 +128,7 @@ class Members:
 
     def fresh(self) -> tuple[np.ndarray, ...]:
         """What is known before the first answer."""
-        level, scaler = np.zeros(7), np.zeros((3, len(self.columns) + self.lags))
+        level, scaler = np.zeros(7), np.zeros((4, len(self.columns) + self.lags))
         scaler[2] = np.inf
         if self.classifier:
             level[[kernels.MEAN, kernels.LAST, kernels.AVERAGE, kernels.STAYED]] = 0.5

@@ -3,10 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from runs import market_run
 
 from rtml.core.clock import NEVER
 from rtml.evaluation.dataset import Dataset, build
 from rtml.sources.catalogue import open_source
+from rtml.sources.columns import TRADES
 from rtml.sources.ingest import ingest
 from rtml.store.event_log import EventLog
 from rtml.training.run_config import PART, RunConfig
@@ -21,12 +23,12 @@ def stream(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def config(stream):
-    return RunConfig("crypto", stream[0].symbols, stream[0].name, market={"hours": 1.0, "seed": 3})
+    return market_run(stream[0].symbols, stream[0].name, market={"hours": 1.0, "seed": 3})
 
 
 @pytest.fixture(scope="module")
 def data(stream, config):
-    return build(stream[1], PART, config.flow(learning=False))
+    return build(stream[1], PART, config)
 
 
 def test_every_row_is_logged_or_in_quarantine(stream):
@@ -40,7 +42,7 @@ def test_every_row_is_logged_or_in_quarantine(stream):
 
 def test_a_source_without_a_usable_row_is_said(tmp_path):
     class Broken:
-        name, symbols, rows = "file:broken", ("ETH-USD",), 1
+        name, symbols, rows, schema = "file:broken", ("ETH-USD",), 1, TRADES
 
         def chunks(self, n):
             yield pd.DataFrame({"symbol": ["ETH-USD"], "time": [10], "price": [-1.0], "size": [1.0]})
@@ -50,14 +52,15 @@ def test_a_source_without_a_usable_row_is_said(tmp_path):
     assert len(EventLog(tmp_path / "log.db").rejected(PART)) == 1, "the rejected row must be kept all the same"
 
 
-def test_a_dataset_on_disk_is_the_same(data, tmp_path):
+def test_a_dataset_on_disk_is_the_same(data, config, tmp_path):
     data.write(tmp_path)
+    config.write(tmp_path / "recipe.json")
     again = Dataset.read(tmp_path)
     for name in ("id", "moment", "X", "y", "known"):
         assert getattr(again.questions, name).tobytes() == getattr(data.questions, name).tobytes(), name
     assert again.questions.names == data.questions.names
     assert np.array_equal(again.offset, data.offset)
-    assert again.bars.equals(data.bars)
+    assert again.closed.equals(data.closed)
 
 
 def test_the_last_question_is_still_open(data):
@@ -85,7 +88,7 @@ def test_a_stream_that_asks_nothing_is_said(tmp_path, config):
     with EventLog(tmp_path / "log.db") as log:
         log.append(PART, EventLog.read(log, PART)[1])
         with pytest.raises(ValueError, match=r"no question was asked in 0 events of log\.db"):
-            build(log, PART, config.flow(learning=False))
+            build(log, PART, config)
 
 
 def test_a_recipe_on_disk_builds_the_same_flow(config, tmp_path):
@@ -97,7 +100,7 @@ def test_a_recipe_on_disk_builds_the_same_flow(config, tmp_path):
 
 def test_an_unknown_use_case_is_said():
     with pytest.raises(LookupError, match="no use case 'weather'; known: crypto"):
-        RunConfig("weather", ("A",), "synthetic")
+        RunConfig.of("weather", ("A",), "synthetic")
 
 
 def test_a_share_outside_is_said(data):

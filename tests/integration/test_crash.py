@@ -16,7 +16,8 @@ from rtml.registry.registry import Registry
 from rtml.sources.ingest import ingest
 from rtml.sources.synthetic.market import Synthetic
 from rtml.store.event_log import EventLog
-from rtml.training.run_config import PART, RunConfig
+from rtml.training.run_config import PART
+from runs import market_run
 
 REQUESTS = 150
 
@@ -28,12 +29,14 @@ def folder(tmp_path_factory):
     (folder / MARK).touch()
     with EventLog(folder / "events.db") as log:
         ingest(source, log, PART)
-    RunConfig("crypto", source.symbols, source.name).write(folder / "recipe.json")
+    market_run(source.symbols, source.name).write(folder / "recipe.json")
     return folder
 
 
 def started(*command):
-    return subprocess.Popen([sys.executable, "-m", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(
+        [sys.executable, "-m", "rtml", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
 
 
 def waited(what, seconds=90.0):
@@ -61,8 +64,8 @@ def asked(client):
 def test_a_training_that_is_killed_fails_no_request_and_slows_none(folder):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    serving = started("rtml.pipeline.serve", "--run", str(folder), "--follow", "--port", str(port))
-    training = started("rtml.pipeline.train", str(folder), "--follow", "--every", "1m")
+    serving = started("serve", str(folder), "--follow", "--port", str(port))
+    training = started("train", str(folder), "--follow", "--every", "1m")
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
             waited(lambda: client.get("/health").json()["ready"])

@@ -261,6 +261,16 @@ def test_a_member_from_outside_joins_and_leaves():
         model.leave("oracle")
 
 
+def test_what_is_missing_counts_as_the_mean():
+    rng = np.random.default_rng(5)
+    model = CompiledBlend(("a", "b"), how={"random": 3})
+    for row in rng.normal(3.0, 1.0, (300, 2)):
+        model.learn(np.array([row[0], np.nan if row[1] > 3.5 else row[1]]), row[0])
+    mean = model.state["scaler"][0]
+    assert model.predict([4.0, np.nan]) == model.predict([4.0, mean[1]])
+    assert abs(model.predict([4.0, np.nan]) - 4.0) < 0.5
+
+
 def test_a_short_stream_begins_with_its_champion():
     rng = np.random.default_rng(4)
     X = rng.normal(size=(240, 4))
@@ -296,7 +306,7 @@ def test_what_is_broken_is_refused_and_changes_nothing():
     model.learn_at(np.ones(4), 1.0, kept, 0, 1)
     before = bits(model)
     with pytest.raises(ValueError, match="feature 'flow' must be a finite number"):
-        model.learn(np.array([1.0, np.nan, 1.0, 1.0]), 1.0)
+        model.learn(np.array([1.0, np.inf, 1.0, 1.0]), 1.0)
     with pytest.raises(ValueError, match="label must be a finite number, got inf"):
         model.learn(np.ones(4), np.inf)
     with pytest.raises(LookupError, match="no member 'the best' to begin with; there are: forgetting 1 ridge 100"):
