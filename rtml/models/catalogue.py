@@ -9,7 +9,8 @@ import pandas as pd
 from river import anomaly, base, linear_model, optim, preprocessing, tree
 
 from rtml.core.plugin import load
-from rtml.models.baselines import AR1, Majority, NoChange, RidgeRefit, RunningMean, Zero
+from rtml.models.baselines import AR1, LastAnswer, Majority, NoChange, RidgeRefit, RunningMean, Zero
+from rtml.models.blend import Blend, BlendClassifier
 from rtml.models.boosted import BoostedRefit
 from rtml.models.calibrated import Calibrate
 from rtml.models.clip import Clip
@@ -63,6 +64,7 @@ ZOO = {
     "zero": Entry("baseline", Zero, "no change: the next return is zero"),
     "mean": Entry("baseline", RunningMean, "the mean of all answers so far"),
     "ar1": Entry("baseline", AR1, "a line through the last known return, exact after every answer"),
+    "last": Entry("baseline", LastAnswer, "the last answer learned"),
     "majority": Entry("baseline", Majority, "the shares of the classes so far, the same for every question"),
     "no_change": Entry("baseline", NoChange, "the class of the last answer, with the probability that it stays"),
     "rls": Entry("linear", _recursive, "recursive least squares, ridge 100, forgetting 0.999: old answers fade"),
@@ -77,6 +79,8 @@ ZOO = {
     "calibrated_logistic": Entry(
         "linear", lambda: Calibrate(_recursive_logistic()), "the same, its probabilities corrected by the answers"
     ),
+    "blend": Entry("blend", Blend, "a mixture of 35 learners of a number, weighed by how well each predicted lately"),
+    "blend_probability": Entry("blend", BlendClassifier, "the same of a probability"),
     "tree": Entry("tree", _tree, "river's Hoeffding tree regressor"),
     "hoeffding": Entry("tree", _hoeffding, "river's Hoeffding tree, which splits on rare classes too"),
     "forest": Entry("tree", AdaptiveRandomForest, "ten Hoeffding trees, each replaced when it becomes worse"),

@@ -11,8 +11,10 @@ from rtml.kernels import calibration, linear
 from rtml.models import flat
 from rtml.models.adapters import PlainModel, adapted
 from rtml.models.baselines import Majority, NoChange, ridge_twin
+from rtml.models.blend import CompiledBlend, blend_twin
 from rtml.models.boosted import boosted_twin
 from rtml.models.calibrated import Calibrate, Calibrated
+from rtml.models.compiled_baselines import CompiledBaseline, baseline_twin
 from rtml.models.forest import CompiledForest, forest_twin
 from rtml.models.half_space_trees import HalfSpace, half_space_twin
 from rtml.models.hoeffding import CompiledTree, tree_twin
@@ -81,9 +83,9 @@ class Compiled(RowModel):
         return flat.describe(self._how)
 
 
-_TWINS = {twin.twin: twin for twin in (CompiledTree, CompiledForest, Refit, Softmax, HalfSpace)}
+_TWINS = {twin.twin: twin for twin in (CompiledTree, CompiledForest, Refit, Softmax, HalfSpace, CompiledBaseline)}
 _KINDS = {kind.kind: kind for kind in (RiverModel, PlainModel)}
-_OTHERS = (tree_twin, forest_twin, boosted_twin, ridge_twin, half_space_twin)
+_OTHERS = (tree_twin, forest_twin, boosted_twin, ridge_twin, half_space_twin, blend_twin, baseline_twin)
 
 
 def compile(model, names: Sequence[str], classes: Sequence[str | int] = ()) -> RowModel:
@@ -174,6 +176,8 @@ def restore(state: dict) -> RowModel:
         model = Calibrated(restore(state["model"]), **state["how"])
         model.load(state)
         return model
+    if state.get("twin") == CompiledBlend.twin:
+        return CompiledBlend.of(state, restore)
     if state.get("twin") in _TWINS:
         return _TWINS[state["twin"]].of(state)
     how = np.array(state["how"])
