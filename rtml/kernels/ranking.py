@@ -1,0 +1,397 @@
+"""Lists for a session from what was learned: by popularity, successors, neighbours, vectors, or all of them ranked."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit, types
+
+from rtml.kernels import sessions as s
+
+POPULAR, REPEAT, SUCCESSORS, SKNN, VSKNN, TIMED, VECTORS, RANKER = range(8)
+FEATURES = ("neighbours", "next", "after_next", "steps_ago", "times_seen", "last", "vectors", "no_neighbour", "no_next")
+WIDTH = len(FEATURES)
+_RATE = 0.05  # of the ranker (AdaGrad)
+_f8, _i8 = types.float64, types.int64
+
+
+@njit(_i8(_f8[::1], _i8[::1], _i8, _i8, _f8, _i8), cache=True)
+def keep(best, which, n, k, value, i):
+    """Put a value into a heap of the ``k`` greatest, of equal ones the greatest ``i``; returns how many it holds."""
+    if n == k and (value < best[0] or (value == best[0] and i <= which[0])):
+        return n
+    at = n if n < k else 0
+    if n < k:
+        while at > 0:
+            up = (at - 1) >> 1
+            if best[up] < value or (best[up] == value and which[up] <= i):
+                break
+            best[at], which[at] = best[up], which[up]
+            at = up
+        best[at], which[at] = value, i
+        return n + 1
+    while True:
+        down = 2 * at + 1
+        if down >= k:
+            break
+        other = down + 1
+        if other < k and (best[other] < best[down] or (best[other] == best[down] and which[other] < which[down])):
+            down = other
+        if value < best[down] or (value == best[down] and i <= which[down]):
+            break
+        best[at], which[at] = best[down], which[down]
+        at = down
+    best[at], which[at] = value, i
+    return n
+
+
+@njit(_i8(_i8[::1], _i8, _i8, _f8[::1], s.MEMORY), cache=True)
+def gather(rows, n, me, how, m):
+    """Sessions that share an item with this one, in ``touched``, how much in ``similar``; returns how many."""
+    kind, recent, mask, found = how[s.KIND], np.int64(how[s.RECENT]), len(m.gains) - 1, 0
+    for p in range(n):
+        row = rows[p]
+        if row < 0 or m.place[row] != p:  # only its last place counts
+            continue
+        weight = math.exp(-(n - 1 - p) / how[s.STEP_DECAY])
+        if kind == SKNN:
+            weight = 1.0
+        elif kind == VSKNN:
+            weight = (p + 1) / n
+        entry = m.lists[row, s.POSTINGS]
+        begin, last = entry[s.START], entry[s.PLACES] - 1
+        for a in range(max(0, entry[s.COUNT] - min(recent, entry[s.PLACES])), entry[s.COUNT]):
+            number = m.pool[begin + (a & last)]
+            other = number & mask
+            if m.sessions[other, 0] != number or number == me:
+                continue
+            if m.similar[other] == 0.0:
+                m.touched[found] = other
+                found += 1
+            m.similar[other] += weight
+    return found
+
+
+@njit(_i8(_i8, _f8[::1], s.MEMORY), cache=True)
+def newest(found, how, m):
+    """Of the sessions found only the most recent ``RECENT``; returns how many there are."""
+    recent = np.int64(how[s.RECENT])
+    if found <= recent:
+        return found
+    n = 0
+    for a in range(found):
+        row = m.touched[a]
+        n = keep(m.best, m.which, n, recent, m.sessions[row, 5], m.sessions[row, 0])
+    oldest, number, n = m.best[0], m.which[0], 0
+    for a in range(found):
+        row = m.touched[a]
+        if m.sessions[row, 5] > oldest or (m.sessions[row, 5] == oldest and m.sessions[row, 0] >= number):
+            m.touched[n] = row
+            n += 1
+        else:
+            m.similar[row] = 0.0
+    return n
+
+
+@njit(_i8(_i8, _i8, _f8[::1], s.MEMORY), cache=True)
+def nearest(found, distinct, how, m):
+    """The most similar sessions in ``which``, as rows, with their similarity in ``best``; returns how many."""
+    timed, k, n, mask = how[s.KIND] >= TIMED, np.int64(how[s.NEIGHBOURS]), 0, len(m.gains) - 1
+    for a in range(found):
+        row = m.touched[a]
+        value = m.similar[row] * m.gains[row] if timed else m.similar[row] / math.sqrt(distinct * m.sessions[row, 4])
+        m.similar[row] = 0.0
+        if found <= k:
+            m.best[n], m.which[n] = value, row
+            n += 1
+        else:
+            n = keep(m.best, m.which, n, k, value, m.sessions[row, 0])
+    if found > k:
+        for a in range(n):
+            m.which[a] &= mask
+    return n
+
+
+@njit(_i8(_i8, _f8[::1], s.MEMORY), cache=True)
+def spread(n, how, m):
+    """Add up the neighbours' items in ``score``; returns how many items are in ``touched``."""
+    timed, items = how[s.KIND] >= TIMED, 0
+    for a in range(n):
+        value, held = m.best[a], m.sessions[m.which[a]]
+        begin, last, clicks = held[1], held[2] - 1, min(held[3], s.KEPT_CLICKS)
+        first, shared, at = held[3] - clicks, -1, 0
+        if timed:
+            for b in range(clicks):
+                p = m.place[m.pool[begin + ((first + b) & last)]]
+                if p >= shared and p >= 0:
+                    shared, at = p, b
+        for b in range(clicks):
+            item = m.pool[begin + ((first + b) & last)]
+            part = value * m.decay[abs(b - at)] if timed else value
+            if not timed:
+                for c in range(b):
+                    if m.pool[begin + ((first + c) & last)] == item:
+                        part = 0.0
+            if part == 0.0:
+                continue
+            if m.score[item] == 0.0:
+                m.touched[items] = item
+                items += 1
+            m.score[item] += part
+    return items
+
+
+@njit(_i8(_i8[::1], _i8, _i8, _f8[::1], s.MEMORY), cache=True)
+def neighbours(rows, n, me, how, m):
+    """Items of the sessions nearest to this one, scored; returns how many."""
+    distinct = 0
+    for p in range(n):
+        if rows[p] >= 0:
+            distinct += m.place[rows[p]] == p
+    found = gather(rows, n, me, how, m)
+    if how[s.KIND] < TIMED:
+        found = newest(found, how, m)
+    return spread(nearest(found, distinct, how, m), how, m)
+
+
+@njit(_i8(_i8[::1], _i8, _i8, _i8, _f8[::1], s.MEMORY), cache=True)
+def successors(rows, n, kind, items, how, m):
+    """Add what followed the last item (``NEXT``) or the one before (``AFTER_NEXT``), as a share, to the candidates."""
+    back = 1 if kind == s.NEXT else 2
+    if n < back or rows[n - back] < 0:
+        return items
+    row = rows[n - back]
+    entry, total = m.lists[row, kind], m.counts[row, kind]
+    for a in range(entry[s.COUNT]):
+        item, times = m.pool[entry[s.START] + a] >> 32, m.pool[entry[s.START] + a] & 0xFFFFFFFF
+        if m.score[item] == 0.0:
+            m.score[item] = -1.0
+            m.touched[items] = item
+            items += 1
+        m.extra[item, kind - s.NEXT] = times / total
+    return items
+
+
+@njit(types.void(_i8[::1], _i8, s.MEMORY, types.float32[::1]), cache=True)
+def mean_vector(rows, n, m, mean):
+    """Vector of a session: the mean of its items' vectors."""
+    mean[:] = 0.0
+    known = 0
+    for p in range(n):
+        if rows[p] >= 0:
+            known += 1
+            for a in range(mean.size):
+                mean[a] += m.vectors[rows[p], a]
+    if known:
+        mean /= np.float32(known)
+
+
+@njit(types.float32(types.float32[::1], types.float32[::1]), cache=True, fastmath=True)
+def dot(a, b):
+    """Inner product."""
+    total = np.float32(0.0)
+    for i in range(a.size):
+        total += a[i] * b[i]
+    return total
+
+
+@njit(types.void(_i8, _f8, _i8[::1], _i8, types.float32[::1], s.MEMORY, _f8[::1]), cache=True)
+def describe(item, total, rows, n, mean, m, x):
+    """Features of a candidate (:data:`FEATURES`)."""
+    share = max(m.score[item], 0.0) / total if total > 0.0 else 0.0
+    follows, later, times = m.extra[item, 0], m.extra[item, 1], m.extra[item, 2]
+    x[0] = math.log(share + 1e-4)
+    x[1] = math.log(follows + 1e-3) if follows > 0.0 else -6.907755278982137
+    x[2] = math.log(later + 1e-3) if later > 0.0 else -6.907755278982137
+    x[3] = 1.0 / (n - m.place[item]) if times > 0.0 else 0.0
+    x[4] = math.log(1.0 + times) if times > 0.0 else 0.0
+    x[5] = 1.0 if n > 0 and rows[n - 1] == item else 0.0
+    x[6] = dot(mean, m.contexts[item])
+    x[7] = 0.0 if share > 0.0 else 1.0
+    x[8] = 0.0 if follows > 0.0 else 1.0
+
+
+@njit(_i8(_i8[::1], _i8, _i8, _f8[::1], s.MEMORY, _f8[:, ::1], _f8[::1], _i8[::1]), cache=True)
+def ranked(rows, n, me, how, m, X, best, which):
+    """Rank the union of what neighbours, successors and the session itself propose; returns how many are listed.
+
+    ``X`` gets the features of those listed, in the order of the heap.
+    """
+    items = neighbours(rows, n, me, how, m)
+    total, k, listed = 0.0, np.int64(how[s.K]), 0
+    for a in range(items):
+        total += m.score[m.touched[a]]
+    items = successors(rows, n, s.NEXT, items, how, m)
+    items = successors(rows, n, s.AFTER_NEXT, items, how, m)
+    for p in range(n):
+        if rows[p] >= 0:
+            if m.score[rows[p]] == 0.0:
+                m.score[rows[p]] = -1.0
+                m.touched[items] = rows[p]
+                items += 1
+            m.extra[rows[p], 2] += 1.0
+    mean, x, weights = np.empty(m.vectors.shape[1], np.float32), np.empty(WIDTH), m.weights[0]
+    mean_vector(rows, n, m, mean)
+    for a in range(items):
+        item = m.touched[a]
+        describe(item, total, rows, n, mean, m, x)
+        value = 0.0
+        for f in range(WIDTH):
+            value += weights[f] * x[f]
+        listed = keep(best, which, listed, k, value, -m.ids[item])
+    for b in range(listed):
+        describe(s.find(-which[b], m.table, m.ids), total, rows, n, mean, m, X[b])
+    for a in range(items):
+        item = m.touched[a]
+        m.score[item] = 0.0
+        m.extra[item, :] = 0.0
+    return listed
+
+
+@njit(_i8(_i8[::1], _i8, _i8, _f8[::1], s.MEMORY, _f8[::1], _i8[::1]), cache=True)
+def scored(rows, n, me, how, m, best, which):
+    """List candidates of one source by their share of its scores; returns how many are listed."""
+    kind, k, listed, items, total = how[s.KIND], np.int64(how[s.K]), 0, 0, 0.0
+    if kind == REPEAT:
+        for p in range(n):
+            if rows[p] >= 0:
+                if m.score[rows[p]] == 0.0:
+                    m.touched[items] = rows[p]
+                    items += 1
+                m.score[rows[p]] += 1.0 + p / 1024.0  # of equally many clicks the later one
+    elif kind == SUCCESSORS:
+        items = successors(rows, n, s.NEXT, 0, how, m)
+        for a in range(items):
+            m.score[m.touched[a]] = m.extra[m.touched[a], 0]
+            m.extra[m.touched[a], 0] = 0.0
+    elif kind >= SKNN:
+        items = neighbours(rows, n, me, how, m)
+    for a in range(items):
+        total += m.score[m.touched[a]]
+    for a in range(items):
+        item = m.touched[a]
+        listed = keep(best, which, listed, k, m.score[item] / total, -m.ids[item])
+        m.score[item] = 0.0
+    return listed
+
+
+@njit(_i8(_i8[::1], _i8, _f8[::1], s.MEMORY, _f8[::1], _i8[::1]), cache=True)
+def similar(rows, n, how, m, best, which):
+    """List the items whose vectors fit the session's best, of all there are; returns how many are listed."""
+    mean, listed = np.empty(m.vectors.shape[1], np.float32), 0
+    mean_vector(rows, n, m, mean)
+    for item in range(m.control[s.GIVEN] if n else 0):
+        listed = keep(best, which, listed, np.int64(how[s.K]), dot(mean, m.contexts[item]), -m.ids[item])
+    return listed
+
+
+@njit(types.void(_i8, _i8, s.MEMORY, _f8[::1]), cache=True)
+def fill(listed, k, m, out):
+    """Put what is popular behind a list that is too short."""
+    for a in range(m.control[s.POPULAR]):
+        if listed == k:
+            return
+        item, new = m.ids[m.top[a]], True
+        for b in range(listed):
+            new = new and out[b] != item
+        if new:
+            out[listed] = item
+            listed += 1
+
+
+@njit(types.void(_f8[::1], _f8[::1], s.MEMORY, _f8[::1]), cache=True)
+def rank(x, how, m, out):
+    """Answer a question: ``k`` item ids, their scores, and with a ranker their features; popular items fill the list."""
+    k = np.int64(how[s.K])
+    rows, best, which = np.empty(x.size, np.int64), np.empty(k), np.empty(k, np.int64)
+    X = np.empty((k if how[s.KIND] == RANKER else 0, WIDTH))
+    n, me = s.rows_of(x, m, rows), np.int64(x[s.SESSION])
+    for p in range(n):
+        if rows[p] >= 0:
+            m.place[rows[p]] = p
+    if how[s.KIND] == RANKER:
+        listed = ranked(rows, n, me, how, m, X, best, which)
+    elif how[s.KIND] == VECTORS:
+        listed = similar(rows, n, how, m, best, which)
+    else:
+        listed = scored(rows, n, me, how, m, best, which)
+    for p in range(n):
+        if rows[p] >= 0:
+            m.place[rows[p]] = -1
+    out[:] = np.nan
+    for a in range(listed):
+        at = 0
+        for b in range(listed):
+            at += best[b] > best[a] or (best[b] == best[a] and which[b] > which[a])
+        out[at], out[k + at] = -which[a], best[a]
+        for f in range(WIDTH if how[s.KIND] == RANKER else 0):
+            out[2 * k + at * WIDTH + f] = X[a, f]
+    fill(listed, k, m, out)
+
+
+@njit(types.void(_f8[::1], _f8, _f8[::1], s.MEMORY), cache=True)
+def adjust(kept, y, how, m):
+    """One step of the ranker towards an answer that it had listed: conditional logit over what it listed, by AdaGrad.
+
+    McFadden, "Modelling the choice of residential location" (1978): alternatives may be left out of a logit.
+    """
+    k, true, listed, most = np.int64(how[s.K]), -1, 0, -np.inf
+    while listed < k and kept[k + listed] == kept[k + listed]:
+        if kept[listed] == y:
+            true = listed
+        listed += 1
+    if true < 0:
+        return
+    weights, squares, chance = m.weights[0], m.weights[1], np.zeros(listed)
+    for a in range(listed):
+        for f in range(WIDTH):
+            chance[a] += weights[f] * kept[2 * k + a * WIDTH + f]
+        most = max(most, chance[a])
+    chance = np.exp(chance - most)
+    chance /= chance.sum()
+    for f in range(WIDTH):
+        slope = kept[2 * k + true * WIDTH + f]
+        for a in range(listed):
+            slope -= chance[a] * kept[2 * k + a * WIDTH + f]
+        squares[f] += slope * slope
+        if squares[f] > 0.0:
+            weights[f] += _RATE * slope / math.sqrt(squares[f])
+
+
+@njit(_i8(_f8[::1], _f8, _i8, _f8[::1], _f8[::1], s.MEMORY), cache=True)
+def tell(x, y, known, kept, how, m):
+    """Learn an answer; see :func:`rtml.kernels.sessions.learn`."""
+    need = s.learn(x, y, known, how, m)
+    if need == s.DONE and how[s.KIND] == RANKER:
+        adjust(kept, y, how, m)
+    return need
+
+
+_replay = _i8(
+    _f8[:, ::1], _f8[::1], _i8[::1], _i8[::1], _i8[::1], _i8, _f8[:, ::1], _i8[::1], _f8[::1], s.MEMORY
+)  # fmt: skip
+
+
+@njit(_replay, cache=True, nogil=True)
+def replay(X, y, moment, known, order, until, kept, at, how, m):
+    """Before each question learn the answers known before it, after the last those known up to ``until``.
+
+    ``at`` holds the next question's row and how many answers were told; where the memory must grow first, the kernel
+    says which part and goes on from there when it is called again.
+    """
+    while True:
+        last = at[0] == len(X)
+        while at[1] < len(order):
+            row = order[at[1]]
+            if row >= at[0] or (known[row] > until if last else known[row] >= moment[at[0]]):
+                break
+            if y[row] == y[row]:
+                need = tell(X[row], y[row], known[row], kept[row], how, m)
+                if need != s.DONE:
+                    return need
+            at[1] += 1
+        if last:
+            return s.DONE
+        rank(X[at[0]], how, m, kept[at[0]])
+        at[0] += 1
