@@ -1,4 +1,7 @@
-"""Lists for a session from what was learned: by popularity, successors, neighbours, vectors, or all of them ranked."""
+"""Lists for a session from what was learned: by popularity, successors, neighbours, vectors, or all of them ranked.
+
+A loop names the arrays that it uses before it begins: each mention of a part of the memory counts a reference.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,11 @@ from numba import njit, types
 from rtml.kernels import sessions as s
 
 POPULAR, REPEAT, SUCCESSORS, SKNN, VSKNN, TIMED, VECTORS, RANKER = range(8)
-FEATURES = ("neighbours", "next", "after_next", "steps_ago", "times_seen", "last", "vectors", "no_neighbour", "no_next")
+FEATURES = (
+    "neighbours", "next", "after_next", "steps_ago", "times_seen", "last", "vectors", "no_neighbour", "no_next", "popular"
+)  # fmt: skip
 WIDTH = len(FEATURES)
+_NEVER = math.log(1e-3)
 _RATE = 0.05  # of the ranker (AdaGrad)
 _f8, _i8 = types.float64, types.int64
 
@@ -50,9 +56,11 @@ def keep(best, which, n, k, value, i):
 def gather(rows, n, me, how, m):
     """Sessions that share an item with this one, in ``touched``, how much in ``similar``; returns how many."""
     kind, recent, mask, found = how[s.KIND], np.int64(how[s.RECENT]), len(m.gains) - 1, 0
+    complete, pool, place, numbers = m.control[s.GIVEN_WAY] == 0, m.pool, m.place, m.sessions
+    similar, touched = m.similar, m.touched
     for p in range(n):
         row = rows[p]
-        if row < 0 or m.place[row] != p:  # only its last place counts
+        if row < 0 or place[row] != p:  # only its last place counts
             continue
         weight = math.exp(-(n - 1 - p) / how[s.STEP_DECAY])
         if kind == SKNN:
@@ -61,15 +69,15 @@ def gather(rows, n, me, how, m):
             weight = (p + 1) / n
         entry = m.lists[row, s.POSTINGS]
         begin, last = entry[s.START], entry[s.PLACES] - 1
-        for a in range(max(0, entry[s.COUNT] - min(recent, entry[s.PLACES])), entry[s.COUNT]):
-            number = m.pool[begin + (a & last)]
+        for a in range(min(recent, entry[s.PLACES], entry[s.COUNT])):  # newest first: they are the ones that stay
+            number = pool[begin + ((entry[s.COUNT] - 1 - a) & last)]
             other = number & mask
-            if m.sessions[other, 0] != number or number == me:
+            if number == me or not (complete or numbers[other, 0] == number):
                 continue
-            if m.similar[other] == 0.0:
-                m.touched[found] = other
+            if similar[other] == 0.0:
+                touched[found] = other
                 found += 1
-            m.similar[other] += weight
+            similar[other] += weight
     return found
 
 
@@ -79,18 +87,19 @@ def newest(found, how, m):
     recent = np.int64(how[s.RECENT])
     if found <= recent:
         return found
-    n = 0
+    n, touched, held, best, which, similar = 0, m.touched, m.sessions, m.best, m.which, m.similar
     for a in range(found):
-        row = m.touched[a]
-        n = keep(m.best, m.which, n, recent, m.sessions[row, 5], m.sessions[row, 0])
-    oldest, number, n = m.best[0], m.which[0], 0
+        row = touched[a]
+        if n < recent or held[row, 5] >= best[0]:
+            n = keep(best, which, n, recent, held[row, 5], held[row, 0])
+    oldest, number, n = best[0], which[0], 0
     for a in range(found):
-        row = m.touched[a]
-        if m.sessions[row, 5] > oldest or (m.sessions[row, 5] == oldest and m.sessions[row, 0] >= number):
-            m.touched[n] = row
+        row = touched[a]
+        if held[row, 5] > oldest or (held[row, 5] == oldest and held[row, 0] >= number):
+            touched[n] = row
             n += 1
         else:
-            m.similar[row] = 0.0
+            similar[row] = 0.0
     return n
 
 
@@ -98,57 +107,59 @@ def newest(found, how, m):
 def nearest(found, distinct, how, m):
     """The most similar sessions in ``which``, as rows, with their similarity in ``best``; returns how many."""
     timed, k, n, mask = how[s.KIND] >= TIMED, np.int64(how[s.NEIGHBOURS]), 0, len(m.gains) - 1
+    touched, held, best, which, similar, gains = m.touched, m.sessions, m.best, m.which, m.similar, m.gains
     for a in range(found):
-        row = m.touched[a]
-        value = m.similar[row] * m.gains[row] if timed else m.similar[row] / math.sqrt(distinct * m.sessions[row, 4])
-        m.similar[row] = 0.0
+        row = touched[a]
+        value = similar[row] * gains[row] if timed else similar[row] / math.sqrt(distinct * held[row, 4])
+        similar[row] = 0.0
         if found <= k:
-            m.best[n], m.which[n] = value, row
+            best[n], which[n] = value, row
             n += 1
-        else:
-            n = keep(m.best, m.which, n, k, value, m.sessions[row, 0])
+        elif n < k or value >= best[0]:
+            n = keep(best, which, n, k, value, held[row, 0])
     if found > k:
         for a in range(n):
-            m.which[a] &= mask
+            which[a] &= mask
     return n
 
 
 @njit(_i8(_i8, _f8[::1], s.MEMORY), cache=True)
 def spread(n, how, m):
     """Add up the neighbours' items in ``score``; returns how many items are in ``touched``."""
-    timed, items = how[s.KIND] >= TIMED, 0
+    timed, items, pool, held, place = how[s.KIND] >= TIMED, 0, m.pool, m.sessions, m.place
+    touched, score, decay, best, which = m.touched, m.score, m.decay, m.best, m.which
     for a in range(n):
-        value, held = m.best[a], m.sessions[m.which[a]]
-        begin, last, clicks = held[1], held[2] - 1, min(held[3], s.KEPT_CLICKS)
-        first, shared, at = held[3] - clicks, -1, 0
+        value, row = best[a], which[a]
+        begin, last, clicks = held[row, 1], held[row, 2] - 1, min(held[row, 3], s.KEPT_CLICKS)
+        first, shared, at = held[row, 3] - clicks, -1, 0
         if timed:
             for b in range(clicks):
-                p = m.place[m.pool[begin + ((first + b) & last)]]
+                p = place[pool[begin + ((first + b) & last)]]
                 if p >= shared and p >= 0:
                     shared, at = p, b
         for b in range(clicks):
-            item = m.pool[begin + ((first + b) & last)]
-            part = value * m.decay[abs(b - at)] if timed else value
+            item = pool[begin + ((first + b) & last)]
+            part = value * decay[abs(b - at)] if timed else value
             if not timed:
                 for c in range(b):
-                    if m.pool[begin + ((first + c) & last)] == item:
+                    if pool[begin + ((first + c) & last)] == item:
                         part = 0.0
             if part == 0.0:
                 continue
-            if m.score[item] == 0.0:
-                m.touched[items] = item
+            if score[item] == 0.0:
+                touched[items] = item
                 items += 1
-            m.score[item] += part
+            score[item] += part
     return items
 
 
 @njit(_i8(_i8[::1], _i8, _i8, _f8[::1], s.MEMORY), cache=True)
 def neighbours(rows, n, me, how, m):
     """Items of the sessions nearest to this one, scored; returns how many."""
-    distinct = 0
+    distinct, place = 0, m.place
     for p in range(n):
         if rows[p] >= 0:
-            distinct += m.place[rows[p]] == p
+            distinct += place[rows[p]] == p
     found = gather(rows, n, me, how, m)
     if how[s.KIND] < TIMED:
         found = newest(found, how, m)
@@ -161,15 +172,16 @@ def successors(rows, n, kind, items, how, m):
     back = 1 if kind == s.NEXT else 2
     if n < back or rows[n - back] < 0:
         return items
-    row = rows[n - back]
+    row, pool, score, touched, extra = rows[n - back], m.pool, m.score, m.touched, m.extra
     entry, total = m.lists[row, kind], m.counts[row, kind]
     for a in range(entry[s.COUNT]):
-        item, times = m.pool[entry[s.START] + a] >> 32, m.pool[entry[s.START] + a] & 0xFFFFFFFF
-        if m.score[item] == 0.0:
-            m.score[item] = -1.0
-            m.touched[items] = item
+        packed = pool[entry[s.START] + a]
+        item = packed >> 32
+        if score[item] == 0.0:
+            score[item] = -1.0
+            touched[items] = item
             items += 1
-        m.extra[item, kind - s.NEXT] = times / total
+        extra[item, kind - s.NEXT] = (packed & 0xFFFFFFFF) / total
     return items
 
 
@@ -177,39 +189,52 @@ def successors(rows, n, kind, items, how, m):
 def mean_vector(rows, n, m, mean):
     """Vector of a session: the mean of its items' vectors."""
     mean[:] = 0.0
-    known = 0
+    known, vectors = 0, m.vectors
     for p in range(n):
         if rows[p] >= 0:
             known += 1
             for a in range(mean.size):
-                mean[a] += m.vectors[rows[p], a]
+                mean[a] += vectors[rows[p], a]
     if known:
         mean /= np.float32(known)
 
 
-@njit(types.float32(types.float32[::1], types.float32[::1]), cache=True, fastmath=True)
-def dot(a, b):
-    """Inner product."""
+@njit(types.float32(types.float32[::1], types.float32[:, ::1], _i8), cache=True, fastmath=True)
+def dot(a, table, row):
+    """Inner product with a row of a table."""
     total = np.float32(0.0)
     for i in range(a.size):
-        total += a[i] * b[i]
+        total += a[i] * table[row, i]
     return total
 
 
-@njit(types.void(_i8, _f8, _i8[::1], _i8, types.float32[::1], s.MEMORY, _f8[::1]), cache=True)
-def describe(item, total, rows, n, mean, m, x):
-    """Features of a candidate (:data:`FEATURES`)."""
-    share = max(m.score[item], 0.0) / total if total > 0.0 else 0.0
-    follows, later, times = m.extra[item, 0], m.extra[item, 1], m.extra[item, 2]
+@njit(forceinline=True)
+def describe(item, share, part, near, last, fit, seen, x):
+    """Features of a candidate (:data:`FEATURES`) from its parts: shares as a successor, and times in the session."""
     x[0] = math.log(share + 1e-4)
-    x[1] = math.log(follows + 1e-3) if follows > 0.0 else -6.907755278982137
-    x[2] = math.log(later + 1e-3) if later > 0.0 else -6.907755278982137
-    x[3] = 1.0 / (n - m.place[item]) if times > 0.0 else 0.0
-    x[4] = math.log(1.0 + times) if times > 0.0 else 0.0
-    x[5] = 1.0 if n > 0 and rows[n - 1] == item else 0.0
-    x[6] = dot(mean, m.contexts[item])
+    x[1] = math.log(part[item, 0] + 1e-3) if part[item, 0] > 0.0 else _NEVER
+    x[2] = math.log(part[item, 1] + 1e-3) if part[item, 1] > 0.0 else _NEVER
+    x[3] = near if part[item, 2] > 0.0 else 0.0
+    x[4] = math.log(1.0 + part[item, 2]) if part[item, 2] > 0.0 else 0.0
+    x[5] = 1.0 if item == last else 0.0
+    x[6] = fit
     x[7] = 0.0 if share > 0.0 else 1.0
-    x[8] = 0.0 if follows > 0.0 else 1.0
+    x[8] = 0.0 if part[item, 0] > 0.0 else 1.0
+    x[9] = math.log(seen + 1e-5)
+
+
+@njit(_i8(_i8[::1], _i8, _i8, s.MEMORY), cache=True)
+def own(rows, n, items, m):
+    """Add the session's own items to the candidates, and how often each was clicked."""
+    score, touched, extra = m.score, m.touched, m.extra
+    for p in range(n):
+        if rows[p] >= 0:
+            if score[rows[p]] == 0.0:
+                score[rows[p]] = -1.0
+                touched[items] = rows[p]
+                items += 1
+            extra[rows[p], 2] += 1.0
+    return items
 
 
 @njit(_i8(_i8[::1], _i8, _i8, _f8[::1], s.MEMORY, _f8[:, ::1], _f8[::1], _i8[::1]), cache=True)
@@ -219,33 +244,31 @@ def ranked(rows, n, me, how, m, X, best, which):
     ``X`` gets the features of those listed, in the order of the heap.
     """
     items = neighbours(rows, n, me, how, m)
-    total, k, listed = 0.0, np.int64(how[s.K]), 0
+    total, k, listed, score, touched = 0.0, np.int64(how[s.K]), 0, m.score, m.touched
     for a in range(items):
-        total += m.score[m.touched[a]]
-    items = successors(rows, n, s.NEXT, items, how, m)
-    items = successors(rows, n, s.AFTER_NEXT, items, how, m)
-    for p in range(n):
-        if rows[p] >= 0:
-            if m.score[rows[p]] == 0.0:
-                m.score[rows[p]] = -1.0
-                m.touched[items] = rows[p]
-                items += 1
-            m.extra[rows[p], 2] += 1.0
-    mean, x, weights = np.empty(m.vectors.shape[1], np.float32), np.empty(WIDTH), m.weights[0]
+        total += score[touched[a]]
+    items = own(rows, n, successors(rows, n, s.AFTER_NEXT, successors(rows, n, s.NEXT, items, how, m), how, m), m)
+    mean, x, weights = np.empty(m.vectors.shape[1], np.float32), np.empty(WIDTH), m.weights
+    ids, table, place, contexts, extra = m.ids, m.table, m.place, m.contexts, m.extra
+    counts, clicks = m.counts, max(m.clock[2], 1.0)
     mean_vector(rows, n, m, mean)
+    last = rows[n - 1] if n else -1
     for a in range(items):
-        item = m.touched[a]
-        describe(item, total, rows, n, mean, m, x)
+        item = touched[a]
+        share, near = max(score[item], 0.0) / total if total > 0.0 else 0.0, 1.0 / (n - place[item])
+        describe(item, share, extra, near, last, dot(mean, contexts, item), counts[item, 0] / clicks, x)
         value = 0.0
         for f in range(WIDTH):
-            value += weights[f] * x[f]
-        listed = keep(best, which, listed, k, value, -m.ids[item])
+            value += weights[0, f] * x[f]
+        if listed < k or value >= best[0]:
+            listed = keep(best, which, listed, k, value, -ids[item])
     for b in range(listed):
-        describe(s.find(-which[b], m.table, m.ids), total, rows, n, mean, m, X[b])
+        item = s.find(-which[b], table, ids)
+        share, near = max(score[item], 0.0) / total if total > 0.0 else 0.0, 1.0 / (n - place[item])
+        describe(item, share, extra, near, last, dot(mean, contexts, item), counts[item, 0] / clicks, X[b])
     for a in range(items):
-        item = m.touched[a]
-        m.score[item] = 0.0
-        m.extra[item, :] = 0.0
+        item = touched[a]
+        score[item] = extra[item, 0] = extra[item, 1] = extra[item, 2] = 0.0
     return listed
 
 
@@ -253,46 +276,50 @@ def ranked(rows, n, me, how, m, X, best, which):
 def scored(rows, n, me, how, m, best, which):
     """List candidates of one source by their share of its scores; returns how many are listed."""
     kind, k, listed, items, total = how[s.KIND], np.int64(how[s.K]), 0, 0, 0.0
+    score, touched, extra, place, ids = m.score, m.touched, m.extra, m.place, m.ids
     if kind == REPEAT:
-        for p in range(n):
-            if rows[p] >= 0:
-                if m.score[rows[p]] == 0.0:
-                    m.touched[items] = rows[p]
-                    items += 1
-                m.score[rows[p]] += 1.0 + p / 1024.0  # of equally many clicks the later one
+        items = own(rows, n, 0, m)
     elif kind == SUCCESSORS:
         items = successors(rows, n, s.NEXT, 0, how, m)
-        for a in range(items):
-            m.score[m.touched[a]] = m.extra[m.touched[a], 0]
-            m.extra[m.touched[a], 0] = 0.0
     elif kind >= SKNN:
         items = neighbours(rows, n, me, how, m)
     for a in range(items):
-        total += m.score[m.touched[a]]
+        item = touched[a]
+        if kind == REPEAT:
+            score[item] = extra[item, 2] + place[item] / 1024.0  # of equally many clicks the later one
+        elif kind == SUCCESSORS:
+            score[item] = extra[item, 0]
+        extra[item, :] = 0.0
+        total += score[item]
     for a in range(items):
-        item = m.touched[a]
-        listed = keep(best, which, listed, k, m.score[item] / total, -m.ids[item])
-        m.score[item] = 0.0
+        item = touched[a]
+        value = score[item] / total
+        if listed < k or value >= best[0]:
+            listed = keep(best, which, listed, k, value, -ids[item])
+        score[item] = 0.0
     return listed
 
 
 @njit(_i8(_i8[::1], _i8, _f8[::1], s.MEMORY, _f8[::1], _i8[::1]), cache=True)
 def similar(rows, n, how, m, best, which):
     """List the items whose vectors fit the session's best, of all there are; returns how many are listed."""
-    mean, listed = np.empty(m.vectors.shape[1], np.float32), 0
+    mean, listed, contexts, ids = np.empty(m.vectors.shape[1], np.float32), 0, m.contexts, m.ids
     mean_vector(rows, n, m, mean)
     for item in range(m.control[s.GIVEN] if n else 0):
-        listed = keep(best, which, listed, np.int64(how[s.K]), dot(mean, m.contexts[item]), -m.ids[item])
+        value = dot(mean, contexts, item)
+        if listed < np.int64(how[s.K]) or value >= best[0]:
+            listed = keep(best, which, listed, np.int64(how[s.K]), value, -ids[item])
     return listed
 
 
 @njit(types.void(_i8, _i8, s.MEMORY, _f8[::1]), cache=True)
 def fill(listed, k, m, out):
     """Put what is popular behind a list that is too short."""
+    ids, top = m.ids, m.top
     for a in range(m.control[s.POPULAR]):
         if listed == k:
             return
-        item, new = m.ids[m.top[a]], True
+        item, new = ids[top[a]], True
         for b in range(listed):
             new = new and out[b] != item
         if new:

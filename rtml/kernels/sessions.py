@@ -102,18 +102,17 @@ def enter(item, m):
     row = find(item, m.table, m.ids)
     if row >= 0:
         return row
-    row = m.control[GIVEN]
+    row, table, vectors, mask = m.control[GIVEN], m.table, m.vectors, m.table.size - 1
     m.control[GIVEN] += 1
     m.ids[row] = item
-    mask = m.table.size - 1
     place = slot_of(item, mask)
-    while m.table[place] != 0:
+    while table[place] != 0:
         place = (place + 1) & mask
-    m.table[place] = row + 1
-    d = m.vectors.shape[1]
+    table[place] = row + 1
+    d = vectors.shape[1]
     for a in range(d):
-        share = (draw(item * 64 + a + 1) >> np.uint64(11)) * 2.0**-53
-        m.vectors[row, a] = np.float32((share - 0.5) / d)
+        share = (draw(item * 256 + a + 1) >> np.uint64(11)) * 2.0**-53
+        vectors[row, a] = np.float32((share - 0.5) / d)
     return row
 
 
@@ -245,8 +244,8 @@ def place_vectors(before, n, item, rate, m):
     Skip-gram with negative sampling, one click at a time: Barkan and Koenigstein, "Item2vec" (2016); wrong answers are
     drawn from the newest ones, so that what is popular now is drawn often.
     """
-    vectors, contexts, d = m.vectors, m.contexts, m.vectors.shape[1]
-    known = min(m.control[NEGATIVES], len(m.recent))
+    vectors, contexts, recent, control, d = m.vectors, m.contexts, m.recent, m.control, m.vectors.shape[1]
+    known = min(control[NEGATIVES], len(recent))
     step = np.empty(d, np.float32)
     for p in range(max(0, n - _CONTEXT), n):
         own = before[p]
@@ -258,8 +257,8 @@ def place_vectors(before, n, item, rate, m):
             if z > 0:
                 if known == 0:
                     break
-                m.control[DRAWS] += 1
-                other, right = m.recent[np.int64(draw(m.control[DRAWS]) % np.uint64(known))], 0.0
+                control[DRAWS] += 1
+                other, right = recent[np.int64(draw(control[DRAWS]) % np.uint64(known))], 0.0
                 if other == item:
                     continue
             said = np.float32(0.0)
@@ -276,11 +275,11 @@ def place_vectors(before, n, item, rate, m):
 @njit(_i8(_f8[::1], MEMORY, _i8[::1]), cache=True)
 def rows_of(x, m, rows):
     """Rows of the clicks of a question, oldest first, -1 for an item never learned; returns how many there are."""
-    n = 0
+    n, table, ids = 0, m.table, m.ids
     while n < x.size - ITEMS and x[ITEMS + n] >= 0.0:
         n += 1
     for p in range(n):
-        rows[p] = find(np.int64(x[ITEMS + n - 1 - p]), m.table, m.ids)
+        rows[p] = find(np.int64(x[ITEMS + n - 1 - p]), table, ids)
     return n
 
 
@@ -309,7 +308,8 @@ def learn(x, y, now, how, m):
     if m.clock[1] == 0.0:
         m.clock[0] = m.clock[1] = now
     for p in range(n):
-        before[p] = enter(np.int64(x[ITEMS + n - 1 - p]), m)
+        if before[p] < 0:
+            before[p] = enter(np.int64(x[ITEMS + n - 1 - p]), m)
     item = enter(np.int64(y), m)
     if length == 1:
         popular(before[0], now, how, m)

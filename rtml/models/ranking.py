@@ -12,7 +12,7 @@ from rtml.kernels import interning, ranking, sessions
 from rtml.models.rows import check_names, check_row, check_state
 
 _SCRATCH = 1 << 15
-_START = (0.5, 0.3, 0.1, 0.0, 0.4, -0.3, 0.1, 0.0, 0.0)  # weights of a ranker that has learned nothing yet
+_START = (0.5, 0.3, 0.1, 0.0, 0.4, -0.3, 0.1, 0.0, 0.0, 0.0)  # weights of a ranker that has learned nothing yet
 
 
 class Ranking(NamedTuple):
