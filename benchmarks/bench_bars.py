@@ -14,7 +14,7 @@ import polars as pl
 from timing import compare
 
 from rtml.usecases.crypto.bars import Bars
-from rtml.usecases.crypto.events import events
+from rtml.sources.trades import events
 
 TRADES, SYMBOLS = 2_000_000, 100
 

@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 
 from rtml.core.clock import Clock
-from rtml.core.columns import TRADES
+from rtml.sources.columns import TRADES
 from rtml.serving.live.session import Live
 from rtml.sources.exchange.exchange import Status
 from rtml.sources.synthetic.market import Synthetic
-from rtml.usecases.crypto.events import TRADE
+from rtml.sources.trades import TRADE
 
 
 class Tape:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from rtml.core.clock import Clock
-from rtml.core.columns import TRADES
+from rtml.sources.columns import TRADES
 from rtml.sources.exchange.dialects import Kraken
 from rtml.sources.exchange.exchange import Exchange
 from rtml.sources.exchange.gap_filler import GapFiller

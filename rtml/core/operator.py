@@ -14,18 +14,34 @@ class Leak(ValueError):
 class Asked(NamedTuple):
     """What a chunk of events asks and answers.
 
-    Question ``id[i]`` (int64, its own) is asked at ``moment[i]`` (ns, never going back) with features ``X[i]``, shape
-    (m, d). ``answered`` are ids of questions, now or earlier, whose ``y`` (NaN where it stays unknown) became known at
-    ``known`` (ns, never going back). ``bars`` is what a market closed, shape (n, symbols); empty elsewhere.
+    Question ``id[i]`` (int64, its own) of key ``key[i]`` (place in the run's keys) is asked at ``moment[i]`` (ns, never
+    going back) with features ``X[i]``, shape (m, d). ``answered`` are ids of questions, now or earlier, whose ``y``
+    (NaN where it stays unknown) became known at ``known`` (ns, never going back); ``label`` says which of the
+    operator's ``labels`` it is, where there are several. ``closed`` holds records of the use case's own, such as the
+    bars of a market: they are stored and shown by its view, and mean nothing to anything else.
     """
 
-    bars: np.ndarray
+    closed: np.ndarray
     id: np.ndarray
     moment: np.ndarray
     X: np.ndarray
     answered: np.ndarray
     y: np.ndarray
     known: np.ndarray
+    key: np.ndarray | None = None
+    label: np.ndarray | None = None
+
+    def keys(self) -> np.ndarray:
+        """Key of every question, int32; the first one where the operator has a single key."""
+        return np.zeros(len(self.id), np.int32) if self.key is None else self.key
+
+    def labels(self) -> np.ndarray:
+        """Label of every answer, int8; the first one where the operator has a single label."""
+        return np.zeros(len(self.answered), np.int8) if self.label is None else self.label
+
+
+#: ``closed`` of an operator that closes nothing.
+NOTHING = np.empty((0, 0))
 
 
 class Operator(Protocol):
@@ -33,7 +49,8 @@ class Operator(Protocol):
 
     At equal times the question comes first: an answer known at ``t`` leaves only when no question of ``t`` can come any
     more, that is with an event behind ``t``; and a question that arrives late is asked when it arrived. The operator
-    sees to both, because what it has sent cannot be taken back.
+    sees to both, because what it has sent cannot be taken back. An operator of several labels (several horizons) has
+    ``labels``, their names in the order of their numbers.
     """
 
     features: object  #: has ``names``, ``definition`` (their hash) and ``catalogue()``

@@ -11,16 +11,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from rtml.core.clock import NEVER
 from rtml.core.questions import Questions
 from rtml.core.run_folder import progress, run_folder, shown
 from rtml.evaluation.advice import Advice, of_classes
+from rtml.evaluation.dataset import Dataset
 from rtml.evaluation.retraining_sweep import settings, trials
 from rtml.plots.figures import advice_front
-from rtml.training.run_config import RunConfig, use_case
+from rtml.training.run_config import RunConfig
 
 
 def advise(
@@ -61,16 +60,9 @@ def of_run(folder: Path, target: str = "") -> tuple[Questions, str]:
     """Questions of a run with the answers of a target (the served one unless given), and the run's model for it."""
     if not (folder / "questions.parquet").exists():
         raise FileNotFoundError(f"{shown(folder)}/questions.parquet is missing: run 02_features first (make run-02)")
-    config = RunConfig.read(folder / "recipe.json")
-    target, targets = target or config.served, use_case(config.use_case).TARGETS
-    if target not in targets:
-        raise LookupError(f"no target {target!r} in {shown(folder)}; there are: {', '.join(targets)}")
-    frame = pd.read_parquet(folder / "questions.parquet")
-    names = list(frame.columns[: frame.columns.get_loc("y")])
-    known = np.where(frame["known"].isna(), NEVER, _ns(frame["known"].fillna(frame.index[0])))
-    answers = np.asarray(targets[target](frame["y"].to_numpy()), dtype=np.float64)
-    questions = Questions(frame["id"].to_numpy(), _ns(frame.index), frame[names].to_numpy(), answers, known, names)
-    return questions, config.models.get(target, "").partition(":")[0]
+    data = Dataset.read(folder)
+    chosen = data.target(target)
+    return data.of(chosen.name), RunConfig.read(folder / "recipe.json").models.get(chosen.name, "").partition(":")[0]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -97,10 +89,6 @@ def main(arguments: list[str] | None = None) -> int:
     advice_front(advice.frame, advice.recommended).savefig(folder / "advice.png")
     print(f"\n{advice.sentence}\n\n{shown(folder / 'advice.png')} and advice.csv hold it")
     return 0
-
-
-def _ns(times) -> np.ndarray:
-    return pd.DatetimeIndex(times).tz_convert("UTC").tz_localize(None).to_numpy("datetime64[ns]").astype(np.int64)
 
 
 if __name__ == "__main__":

@@ -9,25 +9,36 @@ import numpy as np
 import pandas as pd
 
 from rtml.core.questions import Questions
+from rtml.core.target import Target
 from rtml.evaluation.progressive import Progress, progressive
 from rtml.metrics import metrics
 from rtml.metrics.confidence_sequence import Comparison, ConfidenceSequence, compare, confidence_sequence
+from rtml.metrics.kinds import kind_of, losses, score_of
 from rtml.training.learner import Learner
 from rtml.training.retraining.strategy import build
 
-_LOSSES = {"return": "squared error", "volatility": "squared error", "sign": "log loss"}
-
 
 def evaluate(
-    names: Iterable[str], questions: Questions, target: str = "return", done: Callable[[str], object] = str
+    models: Iterable, questions: Questions, target: Target | str = "y", done: Callable[[str], object] = str
 ) -> Evaluation:
-    """Run models of the zoo over the questions of a target, delayed answers and all; ``done`` is told each name.
+    """Run models over the questions of a target, delayed answers and all.
 
-    A name may bring a schedule of :mod:`rtml.training.retraining.schedule`, such as ``"rls: stateful every 1h"``.
+    Parameters
+    ----------
+    models
+        Names of the catalogue, which may bring a schedule of :mod:`rtml.training.retraining.schedule` such as
+        ``"rls: stateful every 1h"``, or estimators themselves.
+    questions
+        With the answers of that target, such as :meth:`rtml.evaluation.dataset.Dataset.of` gives.
+    target
+        What is predicted; a mere name stands for a number.
+    done
+        Gets the name of each model that is through.
     """
-    progress = {}
-    for name in names:
-        progress[name] = progressive(build(name, questions.names), questions)
+    target, progress = Target(target) if isinstance(target, str) else target, {}
+    for model in models:
+        name = model if isinstance(model, str) else type(model).__name__
+        progress[name] = progressive(build(model, questions.names), questions)
         done(name)
     return Evaluation(target, questions, progress)
 
@@ -36,14 +47,14 @@ def evaluate(
 class Evaluation:
     """What every model said of every question of one target, and what came out."""
 
-    target: str
+    target: Target
     questions: Questions
     progress: dict[str, Progress]
 
     @property
     def loss_name(self) -> str:
         """What :meth:`loss` counts."""
-        return _LOSSES[self.target]
+        return kind_of(self.target).loss
 
     def predictions(self, name: str) -> np.ndarray:
         """Predictions of one model, one a question."""
@@ -62,14 +73,15 @@ class Evaluation:
         return frame.astype({"answered": int, "samples": int}).rename_axis("model")
 
     def loss(self, name: str, cut: float = np.inf) -> np.ndarray:
-        """Loss of each question, NaN without an answer: squared error, or log loss for the sign.
+        """Loss of each question, shape (m,), NaN without an answer; which one is a matter of the target's kind.
 
-        ``cut`` limits the size of answers and predictions of a return (bp): a few huge moves outweigh a day otherwise.
+        ``cut`` limits the size of answers and predictions of a number, in its unit: a few huge ones outweigh the rest
+        otherwise.
         """
         y, p = self.questions.y, self.predictions(name)
-        if self.target != "sign":
-            return (np.clip(y, -cut, cut) - np.clip(p, -cut, cut)) ** 2
-        return metrics.loss(y, p, classes=True)
+        if self.target.kind == "number":
+            y, p = np.clip(y, -cut, cut), np.clip(p, -cut, cut)
+        return losses(self.target, y, p)
 
     def compare(self, a: str, b: str, cut: float = np.inf) -> Comparison:
         """Whether ``a`` loses less than ``b`` on the same questions, valid whenever one looks."""
@@ -92,32 +104,18 @@ class Evaluation:
             return {name: (at, metrics.windowed(metric, y, p.predictions, window)) for name, p in self.progress.items()}
         return {name: (at, metrics.cumulative(metric, y, p.predictions)) for name, p in self.progress.items()}
 
-    def worth(self, name: str, cost_bp: float) -> str:
-        """What following the sign of every prediction would have earned, before and after costs, as a sentence.
-
-        ``cost_bp`` is the price of a round trip (fees and spread, both ways). A position is held for one horizon.
-        """
-        y, p = self.questions.y, self.predictions(name)
-        known = np.isfinite(y)
-        gross = float(np.mean(np.sign(p[known]) * y[known])) if known.any() else float("nan")
-        strong = known & (np.abs(p) > cost_bp)
-        verdict = "not tradable" if gross < cost_bp else "not what we expect: look for a leak before believing it"
-        return (
-            f"Following the sign of every prediction of {name} earns {gross:.2f} bp a question before costs and "
-            f"{gross - cost_bp:.2f} bp after a round trip of {cost_bp:g} bp: {verdict}. "
-            f"{strong.mean():.2%} of the predictions are larger than the cost."
-        )
-
     def _quality(self, y: np.ndarray, p: np.ndarray) -> dict[str, float]:
-        if self.target == "sign":
-            quality = {"auc": metrics.auc(y, p), "log_loss": metrics.log_loss(y, p), "brier": metrics.brier(y, p)}
-            return quality | {"hit_rate": metrics.hit_rate(2 * y - 1, p - 0.5)}
-        quality = {"r2_zero": metrics.r2_zero(y, p), "rmse": metrics.rmse(y, p), "mae": metrics.mae(y, p)}
-        if self.target == "volatility":
-            baseline = self.progress["mean"].predictions if "mean" in self.progress else np.full(len(p), np.nanmean(y))
-            return {"r2_mean": metrics.r2(y, p, baseline[-len(p) :])} | {k: quality[k] for k in ("rmse", "mae")}
-        sign = metrics.sign_labels(y)
-        return quality | {"auc": metrics.auc(sign, p), "hit_rate": metrics.hit_rate(y, p)}
+        """Figures of one model: those of the target's kind, and of a number or probability the AUC."""
+        score = score_of(self.target).update(y, p).get()
+        quality = {name: value for name, value in score.items() if name not in ("asked", "answered", "coverage", "mse")}
+        if self.target.kind == "probability":
+            return {"auc": metrics.auc(y, p)} | quality
+        if self.target.kind == "number" and (y < 0).any():
+            return quality | {"auc": metrics.auc(metrics.sign_labels(y), p)}
+        if self.target.kind == "number":
+            baseline = self.progress["mean"].predictions[-len(p) :] if "mean" in self.progress else np.nanmean(y)
+            quality = {"r2_mean": metrics.r2(y, p, np.broadcast_to(baseline, len(p)))} | quality
+        return quality
 
 
 def weights_over_time(name: str, questions: Questions, every: int = 60) -> pd.DataFrame:

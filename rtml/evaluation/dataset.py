@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,35 +11,67 @@ import pandas as pd
 
 from rtml.core.clock import NEVER
 from rtml.core.questions import Questions
+from rtml.core.target import Target, by_name
 from rtml.store.event_log import EventLog
 from rtml.training.flow import Flow
-from rtml.usecases.crypto.labels import TARGETS
+from rtml.training.run_config import RunConfig
 
 _PLACES = 500  # at how many places a stream may be split, at least
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Bars of the target, questions with their returns (bp), and where in the log each question was asked.
+    """Questions of a stream with their answers, and where in the log each was asked.
 
-    ``offset[i]`` is the offset of the log up to which a flow must read to have asked question ``i``.
+    ``questions`` has the answers of the first label, ``key`` the key of each question (place in ``keys``); ``more`` has
+    ``y`` and ``known`` of further labels (several horizons). ``offset[i]`` is the offset of the log up to which a flow
+    must read to have asked question ``i``. ``closed`` is what the operator closed, such as bars, indexed by its end.
     """
 
-    bars: pd.DataFrame
     questions: Questions
     offset: np.ndarray
+    key: np.ndarray
+    keys: tuple[str, ...]
+    targets: tuple[Target, ...]
+    closed: pd.DataFrame
+    more: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.questions)
 
     def __getitem__(self, part: slice) -> Dataset:
-        """A stretch of the questions; the bars stay whole."""
-        return Dataset(self.bars, self.questions[part], self.offset[part])
+        """A stretch of the questions; what was closed stays whole."""
+        return self._with(part, part)
 
-    def of(self, target: str) -> Questions:
-        """The same questions with the answers of another target: return, sign or volatility."""
-        q = self.questions
-        return Questions(q.id, q.moment, q.X, TARGETS[target](q.y), q.known, q.names)
+    def of(self, target: str = "", key: str = "") -> Questions:
+        """The questions with what a target learns of their answers; all keys unless one is named.
+
+        Raises
+        ------
+        LookupError
+            Where there is no such target or key.
+        """
+        chosen = self.target(target)
+        q, (y, known) = self.questions, self.more.get(chosen.label, (self.questions.y, self.questions.known))
+        if key:
+            if key not in self.keys:
+                raise LookupError(f"no key {key!r}; there are: {', '.join(self.keys)}")
+            part = self.key == self.keys.index(key)
+        else:
+            part = slice(None)
+        return Questions(q.id[part], q.moment[part], q.X[part], chosen.learned(y[part]), known[part], q.names)
+
+    def target(self, name: str = "") -> Target:
+        """A target by name, the first unless named."""
+        named = by_name(self.targets)
+        if name and name not in named:
+            raise LookupError(f"no target {name!r}; there are: {', '.join(named)}")
+        return named[name] if name else self.targets[0]
+
+    def _with(self, part, rows) -> Dataset:
+        more = {label: (y[rows], known[rows]) for label, (y, known) in self.more.items()}
+        about = (self.key[rows], self.keys, self.targets, self.closed, more)
+        return Dataset(self.questions[part], self.offset[rows], *about)
 
     def split(self, share: float) -> tuple[int, int]:
         """Offset of the log, and number of questions asked by then, at about a share of all questions."""
@@ -49,32 +81,39 @@ class Dataset:
         return offset, int(np.searchsorted(self.offset, offset, side="right"))
 
     def frame(self) -> pd.DataFrame:
-        """One row a question: features, return and when it was known; indexed by moment (UTC)."""
+        """One row for each question: features, answer and when it was known; indexed by moment (UTC)."""
         q = self.questions
         frame = pd.DataFrame(q.X, columns=list(q.names), index=pd.to_datetime(q.moment, utc=True).rename("moment"))
-        never = q.known == NEVER
-        known = pd.to_datetime(np.where(never, 0, q.known), utc=True).where(~never)
-        return frame.assign(y=q.y, known=known, id=q.id, offset=self.offset)
+        frame = frame.assign(y=q.y, known=_times(q.known), id=q.id, offset=self.offset, of_key=self.key)
+        for label, (y, known) in self.more.items():
+            frame[f"y {label}"] = y
+            frame[f"known {label}"] = _times(known)
+        return frame
 
     def write(self, folder: Path) -> None:
-        """Keep it as ``questions.parquet`` and ``bars.parquet``."""
+        """Keep it as ``questions.parquet`` and ``closed.parquet``, beside the run's ``recipe.json``."""
         self.frame().to_parquet(folder / "questions.parquet")
-        self.bars.to_parquet(folder / "bars.parquet")
+        if len(self.closed):
+            self.closed.to_parquet(folder / "closed.parquet")
 
     @classmethod
     def read(cls, folder: Path) -> Dataset:
         """Dataset of :meth:`write`."""
-        frame = pd.read_parquet(folder / "questions.parquet")
+        frame, config = pd.read_parquet(folder / "questions.parquet"), RunConfig.read(folder / "recipe.json")
         names = tuple(frame.columns[: frame.columns.get_loc("y")])
-        known = np.where(frame["known"].isna(), NEVER, _ns(frame["known"].fillna(frame.index[0])))
         columns = (frame["id"].to_numpy(), _ns(frame.index), frame[list(names)].to_numpy(), frame["y"].to_numpy())
-        questions = Questions(*columns, known, names)
-        return cls(pd.read_parquet(folder / "bars.parquet"), questions, frame["offset"].to_numpy())
+        questions = Questions(*columns, _known(frame["known"]), names)
+        labels = [name.removeprefix("y ") for name in frame.columns if name.startswith("y ")]
+        more = {label: (frame[f"y {label}"].to_numpy(), _known(frame[f"known {label}"])) for label in labels}
+        path = folder / "closed.parquet"
+        closed = pd.read_parquet(path) if path.exists() else pd.DataFrame()
+        key = frame["of_key"].to_numpy(np.int32)
+        return cls(questions, frame["offset"].to_numpy(), key, config.keys, config.targets, closed, more)
 
 
-def build(log: EventLog, part: str, flow: Flow, done: Callable[[int], object] = int) -> Dataset:
-    """Run a whole part of the log through a flow without learners; ``done`` is told the events of each chunk."""
-    outcomes, places, after = [], [], 0
+def build(log: EventLog, part: str, config: RunConfig, done: Callable[[int], object] = int) -> Dataset:
+    """Run a whole part of the log through a flow without learners; ``done`` gets the number of events of each chunk."""
+    flow, outcomes, places, after = config.flow(learning=False), [], [], 0
     chunk = max(1, min(1000, log.count(part) // _PLACES))
     while True:
         offsets, rows = log.read(part, after, 50_000)
@@ -90,25 +129,49 @@ def build(log: EventLog, part: str, flow: Flow, done: Callable[[int], object] = 
         raise ValueError(
             f"no question was asked in {log.count(part)} events of {log.path.name}: the stream is too short"
         )
-    return _joined(outcomes, np.concatenate(places), flow)
+    return _joined(outcomes, np.concatenate(places), flow, config)
 
 
-def _joined(outcomes: list, offset: np.ndarray, flow: Flow) -> Dataset:
-    names = ("id", "moment", "answered", "y", "known")
-    id, moment, answered, y, known = (np.concatenate([getattr(o, name) for o in outcomes]) for name in names)
-    place = pd.Index(id).get_indexer(answered)
-    returns, when = np.full(len(moment), np.nan), np.full(len(moment), NEVER)
-    returns[place], when[place] = y, known
-    X = np.concatenate([o.X for o in outcomes])
-    questions = Questions(id, moment, X, returns, when, flow.features.names)
-    bars = np.concatenate([o.bars for o in outcomes])
-    return Dataset(bars_frame(bars[:, 0]) if bars.size else pd.DataFrame(), questions, offset)
+def _joined(outcomes: list, offset: np.ndarray, flow: Flow, config: RunConfig) -> Dataset:
+    names = ("id", "moment", "key", "answered", "y", "known", "label")
+    found = {name: np.concatenate([getattr(outcome, name) for outcome in outcomes]) for name in names}
+    place = pd.Index(found["id"]).get_indexer(found["answered"])
+    labels = list(dict.fromkeys(target.label for target in config.targets))
+    answers = {label: _answers(found, place, number) for number, label in enumerate(labels)}
+    X = np.concatenate([outcome.X for outcome in outcomes])
+    questions = Questions(found["id"], found["moment"], X, *answers[labels[0]], flow.features.names)
+    closed = np.concatenate([outcome.closed for outcome in outcomes])
+    frame = closed_frame(closed) if closed.size else pd.DataFrame()
+    more = {label: answers[label] for label in labels[1:]}
+    return Dataset(questions, offset, found["key"], config.keys, config.targets, frame, more)
 
 
-def bars_frame(bars: np.ndarray) -> pd.DataFrame:
-    """Bars of one symbol as a frame, indexed by their end (UTC)."""
-    frame = pd.DataFrame({name: bars[name] for name in bars.dtype.names if name not in ("end", "key", "last_time")})
-    return frame.set_index(pd.to_datetime(bars["end"], utc=True).rename("end"))
+def _answers(found: dict, place: np.ndarray, label: int) -> tuple[np.ndarray, np.ndarray]:
+    """``y`` and ``known`` of every question for one label; NaN and NEVER where there is no answer."""
+    part = found["label"] == label
+    y = np.full(len(found["id"]), np.nan)
+    known = np.full(len(y), NEVER)
+    y[place[part]] = found["y"][part]
+    known[place[part]] = found["known"][part]
+    return y, known
+
+
+def closed_frame(closed: np.ndarray, key: int | None = None) -> pd.DataFrame:
+    """What an operator closed, shape (n, keys), as a frame indexed by its end (UTC): one key's, or all of them."""
+    rows = closed.ravel() if key is None else closed[:, key]
+    left_out = {"end", "last_time"} | ({"key"} if key is not None else set())
+    frame = pd.DataFrame({name: rows[name] for name in rows.dtype.names if name not in left_out})
+    return frame.set_index(pd.to_datetime(rows["end"], utc=True).rename("end"))
+
+
+def _times(known: np.ndarray) -> pd.Series:
+    never = known == NEVER
+    return pd.to_datetime(np.where(never, 0, known), utc=True).where(~never)
+
+
+def _known(times: pd.Series) -> np.ndarray:
+    filled = times.fillna(pd.Timestamp(0, tz="UTC"))
+    return np.where(times.isna(), NEVER, _ns(filled))
 
 
 def _ns(times) -> np.ndarray:

@@ -49,7 +49,7 @@ def _future(build, events: np.ndarray, whole: Outcome, cuts: int, seed: int) -> 
     """Run the stream only up to a place: everything said by then must be what the whole stream says of it."""
     for cut in np.sort(np.random.default_rng(seed).integers(1, len(events), cuts)).tolist():
         part = build().push(events[:cut])
-        for name in ("bars", "X", "y"):
+        for name in ("closed", "X", "y"):
             _same(name, getattr(part, name), getattr(whole, name), part, build().features.names)
         for target, predictions in part.predictions.items():
             _same(f"prediction of {target}", predictions, whole.predictions[target], part, ())
@@ -71,17 +71,17 @@ def _order(build, whole: Outcome) -> str:
     """Ask and tell once more, by hand and in order of time, the question first at equal times."""
     flow, row = build(), {id: i for i, id in enumerate(whole.id.tolist())}
     for target, learner in flow.learners.items():
-        said, learned = whole.predictions[target], flow.targets[target](whole.y)
-        told = 0
+        answered, y, known = whole.answers(flow.label_of[target])
+        learned, predicted, done = flow.targets[target].learned(y), whole.predictions[target], 0
         for i, at in enumerate(whole.moment.tolist()):
-            while told < len(learned) and whole.known[told] < at:
-                if learned[told] == learned[told]:
-                    learner.model.learn(whole.X[row[int(whole.answered[told])]], learned[told])
-                told += 1
+            while done < len(learned) and known[done] < at:
+                if learned[done] == learned[done]:
+                    learner.model.learn(whole.X[row[int(answered[done])]], learned[done])
+                done += 1
             want = learner.model.predict(whole.X[i])
-            if want != said[i]:
+            if not np.array_equal(want, predicted[i]):
                 raise Leak(
-                    f"the prediction of {target} at {utc(at)} is {said[i]:.6g}, but with what was known before that "
-                    f"moment it is {want:.6g}: an answer was learned too early or too late"
+                    f"the prediction of {target} at {utc(at)} is {predicted[i]}, but with what was known before that "
+                    f"moment it is {want}: an answer was learned too early or too late"
                 )
     return f"{len(whole.moment):,} questions, {', '.join(whole.predictions)}"

@@ -7,7 +7,7 @@ costs two running sums, O(n) whatever the window, and a live score seven numbers
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import isfinite, nan, sqrt
+from math import isfinite, log, nan, sqrt
 
 import numpy as np
 
@@ -66,9 +66,17 @@ def value(metric: str, y, p) -> float:
 
 
 class Score:
-    """A running score: labels and predictions come in, the metrics so far come out.
+    """A running score of one kind of target: labels and predictions come in, the metrics so far come out.
 
     Any cutting of the stream into updates, down to one by one, gives the same bits.
+
+    Parameters
+    ----------
+    kind
+        Kind of the target (:mod:`rtml.core.target`): predictions have the shape (m,), for ``classes`` (m, C)
+        probabilities, for ``ranking`` (m, k) item ids.
+    outputs
+        Columns of one prediction.
 
     Examples
     --------
@@ -77,27 +85,53 @@ class Score:
     0.5
     >>> score.get()["r2_zero"], score.get()["answered"], score.get()["asked"]
     (0.8, 2, 3)
+    >>> Score("classes", 2).update([1.0], [[0.25, 0.75]]).get()["accuracy"]
+    1.0
     """
 
-    _NAMES = ("asked", "answered", "squared", "absolute", "zero", "hits", "moves")
-
-    def __init__(self) -> None:
-        self._sums = np.zeros(len(self._NAMES))
+    def __init__(self, kind: str = "number", outputs: int = 1) -> None:
+        self.kind, self.outputs = kind, outputs
+        self._terms, self._get = _KINDS[kind]
+        self._sums = np.zeros(2 + len(self._terms(np.zeros(1), self._rows(np.zeros(outputs)))))
 
     def update(self, y, p) -> Score:
         """Add a label and its prediction, or arrays of them."""
-        if isinstance(y, float) and isinstance(p, float) and isfinite(y) and isfinite(p):
+        if self.kind == "number" and isinstance(y, float) and isinstance(p, float) and isfinite(y) and isfinite(p):
             return self._one(float(y), float(p))
-        y, p = arrays(np.atleast_1d(y), np.atleast_1d(p))
-        squared, answered = _terms("mse", y, p)
-        absolute, hits = _terms("mae", y, p)[0], _terms("hit_rate", y, p)
-        rows = np.stack([np.ones_like(y), answered, squared, absolute, _terms("r2_zero", y, p)[1], *hits])
+        y, p = np.atleast_1d(np.asarray(y, float)), self._rows(p)
+        if self.outputs == 1 and self.kind != "ranking":
+            y, p = arrays(y, p)
+        known = ~np.isnan(y)
+        rows = np.zeros((len(self._sums), len(y)))
+        rows[0] = 1.0
+        rows[1] = known
+        rows[2:, known] = self._terms(y[known], p[known])
         # accumulate, not sum: it adds from left to right, so where the stream is cut changes no bit
         self._sums = np.add.accumulate(np.column_stack([self._sums, rows]), axis=1)[:, -1].copy()
         return self
 
+    def get(self) -> dict[str, float]:
+        """Metrics so far; NaN for those nothing is known of."""
+        asked, answered, *sums = self._sums.tolist()
+        found = self._get(answered, sums)
+        return found | {"coverage": _share(answered, asked), "answered": int(answered), "asked": int(asked)}
+
+    @property
+    def state(self) -> dict:
+        """The sums, for a checkpoint."""
+        return {"sums": self._sums.copy()}
+
+    def load(self, state: dict) -> Score:
+        """Go on from a checkpoint."""
+        self._sums = np.array(state["sums"], float)
+        return self
+
+    def _rows(self, p) -> np.ndarray:
+        p = np.asarray(p, float)
+        return p.reshape(-1, self.outputs) if self.outputs > 1 or self.kind == "ranking" else np.atleast_1d(p)
+
     def _one(self, y: float, p: float) -> Score:
-        """The same for one label, without arrays of one: a tenth of the time, for a loop in which somebody waits."""
+        """The same for one number, without arrays of one: a tenth of the time, for a loop in which a client waits."""
         asked, answered, squared, absolute, zero, hits, moves = self._sums.tolist()
         miss, moved = y - p, float(y != 0.0)
         hit = moved * (1 + _sign(y) * _sign(p)) / 2
@@ -105,23 +139,83 @@ class Score:
         self._sums = np.array((*sums, hits + hit, moves + moved))
         return self
 
-    def get(self) -> dict[str, float]:
-        """Metrics so far; NaN for those nothing is known of."""
-        asked, answered, squared, absolute, zero, hits, moves = self._sums.tolist()
-        mse = _share(squared, answered)
-        found = {"mse": mse, "rmse": sqrt(mse), "mae": _share(absolute, answered), "r2_zero": 1 - _share(squared, zero)}
-        found |= {"hit_rate": _share(hits, moves), "coverage": _share(answered, asked)}
-        return found | {"answered": int(answered), "asked": int(asked)}
 
-    @property
-    def state(self) -> dict:
-        """Seven sums, for a checkpoint."""
-        return {"sums": self._sums.copy()}
+def _number_terms(y: np.ndarray, p: np.ndarray) -> np.ndarray:
+    hits = (y != 0) * (1 + np.sign(y) * np.sign(p)) / 2
+    return np.stack([(y - p) ** 2, np.abs(y - p), y * y, hits, (y != 0).astype(float)])
 
-    def load(self, state: dict) -> Score:
-        """Go on from a checkpoint."""
-        self._sums = np.array(state["sums"], float)
-        return self
+
+def _number(answered: float, sums: list[float]) -> dict[str, float]:
+    squared, absolute, zero, hits, moves = sums
+    mse = _share(squared, answered)
+    found = {"mse": mse, "rmse": sqrt(mse), "mae": _share(absolute, answered), "r2_zero": 1 - _share(squared, zero)}
+    return found | {"hit_rate": _share(hits, moves)}
+
+
+def _probability_terms(y: np.ndarray, p: np.ndarray) -> np.ndarray:
+    return np.stack([_surprise(y, p), (p - y) ** 2, (p >= 0.5) == (y == 1), y])
+
+
+def _probability(answered: float, sums: list[float]) -> dict[str, float]:
+    surprise, squared, hits, positive = sums
+    rate = _share(positive, answered)
+    known = -(rate * log(rate) + (1 - rate) * log(1 - rate)) if 0 < rate < 1 else nan
+    loss = _share(surprise, answered)
+    found = {"log_loss": loss, "mse": _share(squared, answered), "brier": _share(squared, answered)}
+    return found | {"accuracy": _share(hits, answered), "base_rate": rate, "gain": 1 - _share(loss, known)}
+
+
+def _classes_terms(y: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """Log loss, hits, and for each class how often it was the truth and how often it was said."""
+    truth, said = y.astype(int), p.argmax(1) if len(p) else np.empty(0, int)
+    one = np.eye(p.shape[1])
+    loss = -np.log(np.clip(p[np.arange(len(y)), truth], _TINY, 1.0))
+    return np.concatenate(
+        [[loss, (truth == said).astype(float)], one[truth].T, one[said].T, (one[truth] * one[said]).T]
+    )
+
+
+def _classes(answered: float, sums: list[float]) -> dict[str, float]:
+    loss, hits, *counts = sums
+    truth, said, both = np.reshape(counts, (3, -1))
+    accuracy = _share(hits, answered)
+    chance = float(truth @ said) / answered**2 if answered else nan
+    below = truth + said
+    f1 = np.divide(2 * both, below, out=np.zeros(len(below)), where=below > 0)
+    found = {"log_loss": _share(loss, answered), "accuracy": accuracy, "kappa": 1 - _share(1 - accuracy, 1 - chance)}
+    return found | {"macro_f1": float(f1[below > 0].mean()) if answered else nan}
+
+
+def _ranking_terms(y: np.ndarray, p: np.ndarray) -> np.ndarray:
+    match = p == y[:, None]
+    found, place = match.any(1), match.argmax(1) + 1.0 if len(p) else np.empty(0)
+    return np.stack([found, found / place, found / np.log2(place + 1.0)])
+
+
+def _ranking(answered: float, sums: list[float]) -> dict[str, float]:
+    found, reciprocal, gain = sums
+    mrr = _share(reciprocal, answered)
+    return {"loss": 1 - mrr, "mrr": mrr, "recall": _share(found, answered), "ndcg": _share(gain, answered)}
+
+
+def _anomaly_terms(y: np.ndarray, p: np.ndarray) -> np.ndarray:
+    return np.stack([y, y * p, (1 - y) * p])
+
+
+def _anomaly(answered: float, sums: list[float]) -> dict[str, float]:
+    positive, of_positive, of_others = sums
+    found = {"base_rate": _share(positive, answered), "mean_score_anomalies": _share(of_positive, positive)}
+    return found | {"mean_score_others": _share(of_others, answered - positive)}
+
+
+#: By kind of target: what each answered question adds, shape (sums, m), and the metrics of those sums.
+_KINDS: dict[str, tuple[Callable, Callable]] = {
+    "number": (_number_terms, _number),
+    "probability": (_probability_terms, _probability),
+    "classes": (_classes_terms, _classes),
+    "ranking": (_ranking_terms, _ranking),
+    "anomaly": (_anomaly_terms, _anomaly),
+}
 
 
 _ABOVE: dict[str, Callable] = {

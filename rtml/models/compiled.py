@@ -12,6 +12,7 @@ from rtml.models.boosted import CompiledBoosted, boosted_twin
 from rtml.models.calibrated import Calibrate, Calibrated
 from rtml.models.forest import CompiledForest, forest_twin
 from rtml.models.hoeffding import CompiledTree, tree_twin
+from rtml.models.per_key import PerKey, Pooled
 from rtml.models.river_model import RiverModel
 from rtml.models.rows import check_label, check_names, check_row, check_state
 from rtml.models.twins import translate
@@ -122,6 +123,10 @@ def restore(state: dict) -> Twin | RiverModel:
         return restore(state["served"])
     if state.get("kind") != Compiled.kind:
         return RiverModel.of(state)
+    if state.get("twin") == PerKey.twin:
+        return PerKey.of(state, restore)
+    if state.get("twin") == Pooled.twin:
+        return Pooled(restore(state["model"]))
     if state.get("twin") == Calibrated.twin:
         model = Calibrated(restore(state["model"]), **state["how"])
         model.load(state)

@@ -79,23 +79,26 @@ class Monitor:
     @classmethod
     def of(cls, flow, **how) -> Monitor:
         """A monitor of all that a flow predicts."""
-        return cls(flow.features.names, {target: flow.targets[target] for target in flow.learners}, **how)
+        watched = [flow.targets[name] for name in flow.learners if not flow.label_of[name]]
+        plain = {target.name: target.learned for target in watched if target.outputs == 1}
+        return cls(flow.features.names, plain, **how)
 
     def push(self, outcome) -> list[TrainingEvent]:
         """Take what a chunk of events led to; any cutting of them gives the same happenings and state."""
         rows = np.column_stack([outcome.X, *(outcome.predictions[target] for target in self.targets)])
         if not np.isfinite(rows).all():  # a model that left the numbers is an alarm
             rows = np.nan_to_num(rows, nan=_HUGE, posinf=_HUGE, neginf=-_HUGE)
-        answers, new_events, told, start = (outcome.answered, outcome.y, outcome.known), [], 0, 0
+        answers, new_events = outcome.answers(0), []
+        done = start = 0
         while start < len(rows):
             end = min(start + self._moves.every - self._join.asked % self._moves.every, len(rows))
             at, watched = int(outcome.moment[end - 1]), self._join.asked >= self._join.fixed_at
             self._ask(outcome.id[start:end], rows[start:end])
-            part = slice(told, max(told, int(np.searchsorted(outcome.known, at, side="left"))))
+            part = slice(done, max(done, int(np.searchsorted(answers[2], at, side="left"))))
             new_events += self._answer(self._join.answered(*(column[part] for column in answers)))
             new_events += self._look(rows[start:end], at) if watched else []
-            told, start = part.stop, end
-        return new_events + self._answer(self._join.answered(*(column[told:] for column in answers)))
+            done, start = part.stop, end
+        return new_events + self._answer(self._join.answered(*(column[done:] for column in answers)))
 
     @property
     def state(self) -> dict:

@@ -8,16 +8,16 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from rtml.core.columns import TRADES
 from rtml.core.process import Logbook, quitting, stopping
 from rtml.core.run_folder import run_folder
 from rtml.pipeline.options import add_options, opened, source_options
+from rtml.sources.columns import TRADES
 from rtml.sources.ingestor import Ingestor, alone
 from rtml.sources.protocol import Source
 from rtml.sources.report import IngestReport
+from rtml.sources.trades import KIND_NAMES
 from rtml.store.event_log import EventLog
 from rtml.training.run_config import PART
-from rtml.usecases.crypto.events import KIND_NAMES
 
 
 def ingest(

@@ -13,13 +13,13 @@ import pandas as pd
 
 from rtml.core import process
 from rtml.core.clock import Clock
-from rtml.core.columns import TRADES
+from rtml.sources.columns import TRADES
 from rtml.sources.exchange.errors import Refused, Unreachable
 from rtml.sources.exchange.recorder import frame
 from rtml.sources.pacing import Paced
 from rtml.sources.protocol import Source
+from rtml.sources.trades import EVENT, TICK, TRADE
 from rtml.store.event_log import EventLog
-from rtml.usecases.crypto.events import EVENT, TICK, TRADE
 
 CHUNK = 2000
 _SIDE = {"buy": 1, "sell": -1}

@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 
 import pandas as pd
 
-#: The columns of a raw row; their rules are in ``rtml.core.columns.COLUMNS``.
+#: The columns of a raw row; their rules are in ``rtml.sources.columns.COLUMNS``.
 RAW = ("symbol", "kind", "time", "price", "size", "side", "id", "bid", "ask")
 
 

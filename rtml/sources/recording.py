@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from rtml.core.clock import NEVER
-from rtml.core.columns import nanoseconds
 from rtml.sources import recorder_log as messages
+from rtml.sources.columns import nanoseconds
 from rtml.sources.protocol import RAW
 
 #: Names under which a column is found without being told, in order of preference.

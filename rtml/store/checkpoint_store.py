@@ -10,7 +10,9 @@ import sqlite3
 import threading
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from rtml.core.state import digest
@@ -19,23 +21,48 @@ _TABLES = (
     "create table if not exists consumer (one integer primary key check (one = 1), identity text not null)",
     "create table if not exists progress (one integer primary key check (one = 1), step integer not null, "
     "offset integer not null, state blob not null, digest text not null)",
-    "create table if not exists prediction (target text, id integer, moment integer not null, prediction real not "
-    "null, y real, known integer, primary key (target, id)) without rowid",
-    "create table if not exists bar (end integer primary key, record blob not null, x blob)",
-    "create table if not exists happening (seq integer primary key, at integer not null, place integer not null, "
+    "create table if not exists question (seq integer primary key, id integer not null unique, key integer not null, "
+    "moment integer not null, x blob not null)",
+    "create table if not exists prediction (target text, id integer, prediction not null, y real, known integer, "
+    "primary key (target, id)) without rowid",
+    "create index if not exists answered on prediction (known) where known is not null",
+    "create table if not exists closed (end integer primary key, record blob not null)",
+    "create table if not exists event (seq integer primary key, at integer not null, place integer not null, "
     "who text not null, kind text not null, detail text not null)",
 )
-_SINCE = """
-select end, record, x,
-    (select prediction from prediction where target = 'return' and id = end),
-    (select prediction from prediction where target = 'sign' and id = end),
-    (select prediction from prediction where target = 'volatility' and id = end),
-    answer.y, answer.prediction, answer.known
-from bar left join prediction answer on answer.target = 'return' and answer.id = end - ?
-where end > ? order by end limit ?
+_PREDICTIONS = """
+select id, key, moment, prediction, y, known from prediction join question using (id)
+where target = ? order by moment, id
 """
-_HAPPENED = "insert into happening (at, place, who, kind, detail) values (?, ?, ?, ?, ?)"
-_HAPPENINGS = "select seq, at, place, who, kind, detail from happening where seq > ? order by seq"
+_ANSWERED = """
+select known, target, id, key, moment, prediction, y from prediction join question using (id)
+where known > ? and known is not null order by known, id, target limit ?
+"""
+_EVENT = "insert into event (at, place, who, kind, detail) values (?, ?, ?, ?, ?)"
+_EVENTS = "select seq, at, place, who, kind, detail from event where seq > ? order by seq"
+
+
+class Asked(NamedTuple):
+    """A question as a consumer committed it: its number, what it was asked with, and what was predicted by target."""
+
+    seq: int
+    id: int
+    key: int
+    moment: int
+    x: bytes
+    predictions: dict[str, float | bytes]
+
+
+class Answered(NamedTuple):
+    """An answer as a consumer committed it: when it was known, of which question and target, what had been said."""
+
+    known: int
+    target: str
+    id: int
+    key: int
+    moment: int
+    prediction: float | bytes
+    y: float | None
 
 
 class CheckpointStore:
@@ -44,14 +71,14 @@ class CheckpointStore:
     Examples
     --------
     >>> import tempfile
-    >>> journal = CheckpointStore(Path(tempfile.mkdtemp()) / "training.db", {"part": "events"})
-    >>> journal.begin(offset=0, state=b"fresh")
-    >>> journal.commit(offset=100, state=b"wiser", asked=[("return", 1, 10, 0.5)], answered=[])
-    >>> journal.commit(offset=200, state=b"wisest", asked=[], answered=[(0.7, 20, "return", 1)])
-    >>> journal.offset, journal.state
+    >>> store = CheckpointStore(Path(tempfile.mkdtemp()) / "training.db", {"part": "events"})
+    >>> store.begin(offset=0, state=b"fresh")
+    >>> store.commit(100, b"wiser", asked=[("demand", 1, 0.5)], answered=[], questions=[(1, 0, 10, b"x")])
+    >>> store.commit(200, b"wisest", asked=[], answered=[(0.7, 20, "demand", 1)])
+    >>> store.offset, store.state
     (200, b'wisest')
-    >>> journal.predictions("return").to_dict("records")
-    [{'id': 1, 'moment': 10, 'prediction': 0.5, 'y': 0.7, 'known': 20}]
+    >>> store.predictions("demand").to_dict("records")
+    [{'id': 1, 'key': 0, 'moment': 10, 'prediction': 0.5, 'y': 0.7, 'known': 20}]
     """
 
     def __init__(self, path: str | Path, identity: dict) -> None:
@@ -60,7 +87,7 @@ class CheckpointStore:
         self._lock = threading.RLock()
         self._db = sqlite3.connect(self.path, timeout=30.0, isolation_level=None, check_same_thread=False)
         self._db.execute("pragma journal_mode = wal")
-        self._db.execute("pragma synchronous = normal")  # a power cut may take back commits, never tear one
+        self._db.execute("pragma synchronous = normal")  # a power cut can take back commits, it never corrupts one
         self._step = -1
         with self._lock, self._db:
             self._db.execute("begin immediate")
@@ -98,9 +125,10 @@ class CheckpointStore:
         self,
         offset: int,
         state: bytes,
-        asked: Iterable[tuple[str, int, int, float]],
+        asked: Iterable[tuple[str, int, float | bytes]],
         answered: Iterable[tuple[float, int, str, int]],
-        bars: Iterable[tuple[int, bytes, bytes | None]] = (),
+        questions: Iterable[tuple[int, int, int, bytes]] = (),
+        closed: Iterable[tuple[int, bytes]] = (),
         new_events: Iterable[tuple[int, int, str, str, str]] = (),
     ) -> None:
         """Store progress and outputs in one transaction.
@@ -108,10 +136,11 @@ class CheckpointStore:
         Parameters
         ----------
         offset, state : what the consumer goes on from.
-        asked : target, id, moment and prediction of each new question.
+        asked : target, id and prediction of each new question, several numbers as their bytes.
         answered : y, known, target and id of each answer that became known; a question never asked here is let be.
-        bars : end of each closed bar, its records of all symbols, and the features asked with there, if any.
-        happened : what watchers said, rows of :class:`rtml.core.callbacks.Callbacks`.
+        questions : id, key, moment and features of each new question.
+        closed : what the operator closed: its end, and its records of all keys.
+        new_events : what callbacks said, rows of :class:`rtml.core.callbacks.Callbacks`.
         """
         with self._lock, self._db:
             self._db.execute("begin immediate")
@@ -120,27 +149,32 @@ class CheckpointStore:
                 "update progress set step = step + 1, offset = ?, state = ?, digest = ? where step = ?", row
             )
             if moved.rowcount != 1:
-                raise RuntimeError(f"somebody else made progress in {self.path}: let one process at a time train there")
-            self._db.executemany("insert into prediction (target, id, moment, prediction) values (?, ?, ?, ?)", asked)
+                raise RuntimeError(f"another process made progress in {self.path}: let one process train there")
+            self._db.executemany("insert into question (id, key, moment, x) values (?, ?, ?, ?)", questions)
+            self._db.executemany("insert into prediction (target, id, prediction) values (?, ?, ?)", asked)
             self._db.executemany("update prediction set y = ?, known = ? where target = ? and id = ?", answered)
-            self._db.executemany("insert into bar values (?, ?, ?)", bars)
-            self._db.executemany(_HAPPENED, new_events)
+            self._db.executemany("insert into closed values (?, ?)", closed)
+            self._db.executemany(_EVENT, new_events)
         self._step += 1
 
     def predictions(self, target: str) -> pd.DataFrame:
-        """Every prediction of a target in order of moment; ``y`` is NaN and ``known`` NA while there is no answer."""
+        """Every prediction of a target in order of moment; ``y`` is NaN and ``known`` NA while there is no answer.
+
+        A prediction of several numbers is an array in its cell.
+        """
         with self._lock:
-            rows = self._db.execute(
-                "select id, moment, prediction, y, known from prediction where target = ? order by moment, id",
-                (target,),
-            ).fetchall()
-        frame = pd.DataFrame(rows, columns=["id", "moment", "prediction", "y", "known"])
-        return frame.astype({"id": "int64", "moment": "int64", "prediction": float, "y": float, "known": "Int64"})
+            rows = self._db.execute(_PREDICTIONS, (target,)).fetchall()
+        frame = pd.DataFrame(rows, columns=["id", "key", "moment", "prediction", "y", "known"])
+        several = len(rows) and isinstance(rows[0][3], bytes)
+        if several:
+            frame["prediction"] = [np.frombuffer(row[3]) for row in rows]
+        types = {"id": "int64", "key": "int64", "moment": "int64", "y": float, "known": "Int64"}
+        return frame.astype(types if several else types | {"prediction": float})
 
     def history(self) -> list[tuple]:
-        """Everything that watchers said: at, place, who, kind, detail."""
+        """Everything that callbacks said: at, place, who, kind, detail."""
         with self._lock:
-            return [row[1:] for row in self._db.execute(_HAPPENINGS, (0,))]
+            return [row[1:] for row in self._db.execute(_EVENTS, (0,))]
 
     def close(self) -> None:
         """Close the file."""
@@ -160,33 +194,72 @@ class CheckpointStore:
 
 
 class CheckpointReader:
-    """What another process has committed to its journal, read while it goes on; read-only.
+    """What another process has committed to its store, read while it goes on; read-only.
 
     Examples
     --------
     >>> import tempfile
-    >>> journal = CheckpointStore(Path(tempfile.mkdtemp()) / "training.db", {})
-    >>> journal.begin(0, b"")
-    >>> journal.commit(1, b"", asked=[("return", 10, 10, 0.5)], answered=[], bars=[(10, b"bar", b"x")])
-    >>> CheckpointReader(journal.path).since(0, horizon=10)
-    [(10, b'bar', b'x', 0.5, None, None, None, None, None)]
+    >>> store = CheckpointStore(Path(tempfile.mkdtemp()) / "training.db", {})
+    >>> store.begin(0, b"")
+    >>> store.commit(1, b"", asked=[("demand", 7, 0.5)], answered=[], questions=[(7, 0, 10, b"x")])
+    >>> CheckpointReader(store.path).questions(after=0)
+    [Asked(seq=1, id=7, key=0, moment=10, x=b'x', predictions={'demand': 0.5})]
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         if not self.path.exists():
-            raise FileNotFoundError(f"{path} is missing: start python -m rtml.pipeline.train RUN --follow")
+            raise FileNotFoundError(f"{path} is missing: start rtml train RUN --follow")
         self._db = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=30.0, check_same_thread=False)
 
-    def since(self, end: int, horizon: int, n: int = 1000) -> list[tuple]:
-        """The next bars behind an end: end, record, x, predictions of return, sign and volatility asked there, and the
-        y, prediction and known of the return question a horizon before."""
-        return self._db.execute(_SINCE, (int(horizon), int(end), int(n))).fetchall()
+    def questions(self, after: int, n: int = 1000) -> list[Asked]:
+        """The next questions behind a number, in the order asked, with what was predicted."""
+        rows = self._db.execute(
+            "select seq, id, key, moment, x from question where seq > ? order by seq limit ?", (int(after), int(n))
+        ).fetchall()
+        asked = [Asked(*row, {}) for row in rows]
+        by_id = {one.id: one for one in asked}
+        for first in range(0, len(asked), 500):
+            ids = [one.id for one in asked[first : first + 500]]
+            marks = ", ".join("?" * len(ids))
+            query = f"select id, target, prediction from prediction where id in ({marks}) and target in "
+            query += "(select distinct target from prediction)"
+            for id, target, prediction in self._db.execute(query, ids):
+                by_id[id].predictions[target] = prediction
+        return asked
+
+    def answers(self, after: int, n: int = 1000) -> list[Answered]:
+        """The next answers known behind a time (ns), in the order known; all of one time come together."""
+        rows = [Answered(*row) for row in self._db.execute(_ANSWERED, (int(after), int(n)))]
+        if len(rows) < n:
+            return rows
+        last = rows[-1].known  # there may be more of that time than fit
+        whole = [row for row in rows if row.known < last]
+        return whole or self.answers(after, 4 * n)
+
+    def closed(self, after: int, n: int = 1000) -> list[tuple[int, bytes]]:
+        """What the operator closed behind an end (ns): end, and the records of all keys."""
+        query = "select end, record from closed where end > ? order by end limit ?"
+        return self._db.execute(query, (int(after), int(n))).fetchall()
+
+    def last_question(self) -> int:
+        """Number of the newest question, 0 before the first."""
+        return self._db.execute("select coalesce(max(seq), 0) from question").fetchone()[0]
+
+    def progress(self) -> tuple[int, int, bytes]:
+        """Number of the last commit, the offset of the log behind it, and the state there."""
+        step, offset, state, name = self._db.execute("select step, offset, state, digest from progress").fetchone()
+        if digest(state) != name:
+            raise ValueError(f"the state in {self.path} was changed: restore the file from a backup")
+        return step, offset, state
+
+    def step(self) -> int:
+        """Number of the last commit."""
+        return self._db.execute("select step from progress").fetchone()[0]
 
     def history(self, after: int = 0) -> list[tuple]:
-        """What watchers said behind a number: number, at, place, who, kind, detail; nothing in an older journal."""
-        there = self._db.execute("select 1 from sqlite_master where name = 'happening'").fetchone()
-        return self._db.execute(_HAPPENINGS, (int(after),)).fetchall() if there else []
+        """What callbacks said behind a number: number, at, place, who, kind, detail."""
+        return self._db.execute(_EVENTS, (int(after),)).fetchall()
 
     def close(self) -> None:
         """Close the file."""

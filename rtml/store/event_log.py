@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rtml.usecases.crypto.events import EVENT
-
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -34,6 +32,9 @@ insert into event select ?1, coalesce((select max(offset) from event where part 
 """
 
 
+_NO_EVENTS = np.dtype([("time", "<i8")])  # of a part that was never written
+
+
 class EventLog:
     """Parts of fixed-size records, each numbered 1, 2, 3, ... in order of arrival.
 
@@ -42,7 +43,7 @@ class EventLog:
     Examples
     --------
     >>> from tempfile import TemporaryDirectory
-    >>> from rtml.usecases.crypto.events import events
+    >>> from rtml.sources.trades import events
     >>> with TemporaryDirectory() as folder, EventLog(Path(folder) / "log.db") as log:
     ...     last = log.append("trades", events([10, 20, 30], price=[1.5, 1.6, 1.7]))
     ...     offsets, rows = log.read("trades", after=1, n=10)
@@ -71,8 +72,7 @@ class EventLog:
         """
         if rows.dtype.names is None or rows.dtype.hasobject or rows.ndim != 1:
             raise ValueError(
-                f"the log holds a line of fixed-size records, got {rows.ndim}-d {rows.dtype}: "
-                "see rtml.usecases.crypto.events"
+                f"the log holds a line of fixed-size records, got {rows.ndim}-d {rows.dtype}: see rtml.sources.trades"
             )
         data = rows.tobytes()
         if len(rows) == 1 and rejected is None and part in self._known:
@@ -185,12 +185,12 @@ class EventLog:
             return self._db.execute(query, (self._part(part)[0],)).fetchone()[0]
 
     def _part(self, part: str) -> tuple[int, np.dtype]:
-        """Key and record type of a part; one that was never written is an empty part of events."""
+        """Key and record type of a part; one that was never written is empty."""
         if part in self._known:
             return self._known[part]
         found = self._db.execute("select id, descr from part where name = ?", (part,)).fetchone()
         if found is None:
-            return -1, EVENT
+            return -1, _NO_EVENTS
         known = found[0], np.dtype([tuple(field) for field in json.loads(found[1])])
         if not self._db.in_transaction:  # which could still be rolled back
             self._known[part] = known

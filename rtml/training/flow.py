@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from rtml.core.operator import Operator
 from rtml.core.state import dumps
+from rtml.core.target import Target, by_name
 from rtml.training.learner import Learner
-from rtml.usecases.crypto.labels import TARGETS
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a chunk of events led to: :class:`rtml.core.operator.Asked`, and ``predictions`` by target, (m,)."""
+    """What a chunk of events led to: :class:`rtml.core.operator.Asked`, and ``predictions`` by target.
 
-    bars: np.ndarray
+    ``key`` is the key of each question, ``label`` the number of each answer's label. A prediction is a number, shape
+    (m,), or several, shape (m, outputs).
+    """
+
+    closed: np.ndarray
     id: np.ndarray
+    key: np.ndarray
     moment: np.ndarray
     X: np.ndarray
     predictions: dict[str, np.ndarray]
     answered: np.ndarray
     y: np.ndarray
     known: np.ndarray
+    label: np.ndarray
+
+    def answers(self, label: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Ids, ``y`` and ``known`` of the answers of one label."""
+        part = self.label == label
+        return self.answered[part], self.y[part], self.known[part]
 
 
 class Flow:
@@ -37,18 +48,24 @@ class Flow:
     operator
         Turns events into questions and answers, e.g. a :class:`rtml.usecases.crypto.operator.Market`.
     learners
-        One a target; none to compute questions and answers only.
+        One for each target that is predicted; none to compute questions and answers only.
     targets
-        What each target learns from an answer ``y``; NaN says that there is nothing to learn.
+        What is predicted, and what each target learns from an answer.
+
+    Raises
+    ------
+    LookupError
+        Where a learner is of no target.
     """
 
-    def __init__(
-        self, operator: Operator, learners: Mapping[str, Learner], targets: Mapping[str, Callable] = TARGETS
-    ) -> None:
-        unknown = set(learners) - set(targets)
+    def __init__(self, operator: Operator, learners: Mapping[str, Learner], targets: Sequence[Target]) -> None:
+        self.targets = by_name(tuple(targets))
+        unknown = set(learners) - set(self.targets)
         if unknown:
-            raise LookupError(f"no target {', '.join(sorted(unknown))!r}; known: {', '.join(targets)}")
-        self.operator, self.learners, self.targets = operator, dict(learners), dict(targets)
+            raise LookupError(f"no target {', '.join(sorted(unknown))!r}; known: {', '.join(self.targets)}")
+        self.operator, self.learners = operator, dict(learners)
+        labels = list(dict.fromkeys(target.label for target in targets))
+        self.label_of = {target.name: labels.index(target.label) for target in targets}
 
     @property
     def features(self):
@@ -60,34 +77,46 @@ class Flow:
         """How far ahead an answer looks, ns; 0 where answers come at a time of their own."""
         return self.operator.horizon
 
-    def push(self, events: np.ndarray, told: Callable[[Outcome], object] | None = None) -> Outcome:
+    def push(self, events: np.ndarray, on_outcome: Callable[[Outcome], object] | None = None) -> Outcome:
         """Take events in order of arrival; ask every question they lead to, and learn every answer in its time.
 
-        ``told`` gets the outcome before what is known only behind the last question is learned: nobody waits for that.
+        ``on_outcome`` gets the outcome before what is known only behind the last question is learned: a prediction
+        does not wait for that.
         """
         asked = self.operator.push(events)
-        columns = [column.tolist() for column in (asked.id, asked.moment, asked.answered, asked.known)]
-        driven = {name: self._drive(name, asked, *columns) for name in self.learners}
-        bars, id, moment, X, answered, y, known = asked
-        predictions = {name: said for name, (said, _) in driven.items()}
-        outcome = Outcome(bars, id, moment, X, predictions, answered, y, known)
-        if told is not None:
-            told(outcome)
-        for name, (_, behind) in driven.items():
-            for answer in behind:
+        columns = (asked.answered, asked.y, asked.known, asked.labels())
+        outcome = Outcome(asked.closed, asked.id, asked.keys(), asked.moment, asked.X, {}, *columns)
+        left = {name: self._drive(name, outcome) for name in self.learners}
+        if on_outcome is not None:
+            on_outcome(outcome)
+        for name, answers in left.items():
+            for answer in answers:
                 self.learners[name].tell(*answer)
         return outcome
 
-    def _drive(self, target: str, asked, ids: list, moments: list, answered: list, known: list) -> tuple:
-        """Question, then what is known at its moment, for at equal times the question comes first; and what is left."""
-        learner, y = self.learners[target], self.targets[target](asked.y).tolist() if answered else []
-        answers, predictions, told = list(zip(answered, y, known, strict=True)), np.empty(len(moments)), 0
-        for i, (id, at) in enumerate(zip(ids, moments, strict=True)):
-            while told < len(known) and known[told] < at:
-                learner.tell(*answers[told])
-                told += 1
-            predictions[i] = learner.ask(id, at, asked.X[i])
-        return predictions, answers[told:]
+    def _drive(self, target: str, outcome: Outcome) -> list[tuple[int, float, int]]:
+        """Ask every question behind what was known before its moment; the answers that are left.
+
+        At equal times the question comes first. Predictions go into the outcome.
+        """
+        learner, answers = self.learners[target], self._learned(target, outcome)
+        columns = () if learner.outputs == 1 else (learner.outputs,)
+        predictions, done = np.empty((len(outcome.id), *columns)), 0
+        for i, (id, at) in enumerate(zip(outcome.id.tolist(), outcome.moment.tolist(), strict=True)):
+            while done < len(answers) and answers[done][2] < at:
+                learner.tell(*answers[done])
+                done += 1
+            predictions[i] = learner.ask(id, at, outcome.X[i])
+        outcome.predictions[target] = predictions
+        return answers[done:]
+
+    def _learned(self, target: str, outcome: Outcome) -> list[tuple[int, float, int]]:
+        """What a target learns from the answers of an outcome: id, y, known."""
+        if not len(outcome.answered):
+            return []
+        answered, y, known = outcome.answers(self.label_of[target])
+        learned = self.targets[target].learned(y)
+        return list(zip(answered.tolist(), learned.tolist(), known.tolist(), strict=True))
 
     def snapshot(self) -> bytes:
         """The models as they are now, with all that is needed to answer from them: what the registry keeps."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
@@ -12,19 +10,10 @@ from rtml.core.clock import NEVER, utc
 from rtml.core.questions import Questions
 from rtml.models.compiled import compile
 from rtml.models.rows import check_label
+from rtml.training.open_questions import Asked, OpenQuestions
 
 _NEVER_YET = -(2**63)
 _COUNTS = ("asked", "answered", "unanswered", "last_moment", "last_learned")
-
-
-class Asked(NamedTuple):
-    """A question as it was asked; ``y`` and ``known`` are NaN and NEVER until its answer is scheduled."""
-
-    prediction: float
-    x: np.ndarray
-    moment: int
-    y: float = math.nan
-    known: int = NEVER
 
 
 class Learner:
@@ -37,9 +26,10 @@ class Learner:
     ----------
     model
         A river model (its compiled twin is taken where one exists), what :func:`rtml.models.compiled.compile` gave, or
-        a timed model around one: it has ``predict_at(x, moment)`` and ``learn_at(x, y, prediction, moment, known)``,
-        and may have ``replay_at(X, y, said, moment, known, order, until)``, which is told the moments of all rows of a
-        chunk and what was said to those asked before it.
+        a timed model around one: it has ``predict_at(x, moment)`` and ``learn_at(x, y, kept, moment, known)``, and may
+        have ``replay_at(X, y, kept, moment, known, order, until)``, which gets the moments of all rows of a chunk and
+        what was kept with those asked before it. A model of several ``outputs`` (classes, a ranking) or with a
+        ``memory`` predicts that many numbers, the prediction first; they are kept until the answer.
     names
         Names of the features, in the order of their columns.
 
@@ -59,28 +49,39 @@ class Learner:
         self.names = self.model.names
         if tuple(names) != self.names:
             raise ValueError(f"the model takes the columns {self.names}, got {tuple(names)}")
+        self.outputs = int(getattr(self.model, "outputs", 1))
+        self._kept = self.outputs + int(getattr(self.model, "memory", 0))
         self.asked = self.answered = self.unanswered = 0
         self.last_moment = self.last_learned = _NEVER_YET
-        self._open: dict[int, Asked] = {}
+        self._open = OpenQuestions(len(self.names), self._kept)
 
     @property
     def open(self) -> int:
         """Questions that wait for their answer."""
         return len(self._open)
 
-    def ask(self, id: int, moment: int, x) -> float:
-        """Predict, and remember question and features until the answer is told."""
+    def ask(self, id: int, moment: int, x) -> float | np.ndarray:
+        """Predict, and remember question and features until the answer is told.
+
+        Returns
+        -------
+        float, or shape (outputs,) where a prediction has several numbers.
+        """
+        id, moment = int(id), int(moment)
         self._check_turn(id, moment)
         x = np.array(x, dtype=np.float64)
-        prediction = self._timed.predict_at(x, int(moment)) if self._timed else self.model.predict(x)
-        self._open[int(id)] = Asked(prediction, x, int(moment))
-        self.last_moment = int(moment)
+        kept = self._timed.predict_at(x, moment) if self._timed else self.model.predict(x)
+        self._open.add(id, moment, x, kept)
+        self.last_moment = moment
         self.asked += 1
-        return prediction
+        if self._kept == 1:
+            return kept
+        return float(kept[0]) if self.outputs == 1 else kept[: self.outputs].copy()
 
     def tell(self, id: int, y: float, known: int) -> Asked:
         """Learn the answer of an open question; a NaN closes it unanswered. Returns the question as it was asked."""
-        question = self._open.get(int(id))
+        id = int(id)
+        question = self._open.get(id)
         if question is None:
             raise LookupError(f"question {id} is not open: it was never asked, or was answered before")
         if known <= question.moment:
@@ -90,64 +91,56 @@ class Learner:
             )
         if y == y:
             if self._timed:
-                self._timed.learn_at(question.x, y, question.prediction, question.moment, int(known))
+                self._timed.learn_at(question.x, y, question.kept, question.moment, int(known))
             else:
                 self.model.learn(question.x, y)
             self.last_learned = max(self.last_learned, int(known))
             self.answered += 1
         else:
             self.unanswered += 1
-        del self._open[int(id)]
-        return question
+        return self._open.close(id)
 
     def replay(self, questions: Questions, until: int = NEVER) -> np.ndarray:
-        """Ask a chunk of questions and tell every answer in its time; return the predictions.
+        """Ask a chunk of questions and tell every answer in its time.
 
         Before each question come all answers known before its moment, after the last one those known up to ``until``.
         The rest stays open for the next chunk, so that any cutting of a stream gives the same predictions and state.
         An answer that never comes closes its question at once.
+
+        Returns
+        -------
+        Predictions, shape (m,), or (m, outputs) where a prediction has several numbers.
         """
         self._check_chunk(questions)
-        X, y, known, waiting = questions.X, questions.y, questions.known, list(self._open.values())
-        if waiting:
-            X = np.concatenate([[q.x for q in waiting], X])
-            y = np.concatenate([[q.y for q in waiting], y])
-            known = np.concatenate([[q.known for q in waiting], known])
+        store = self._open
+        new = store.extend(questions.id, questions.moment, questions.X, questions.y, questions.known)
+        part = slice(store.start, new.stop)
+        X, y, known, moment = store.X[part], store.y[part], store.known[part], store.moment[part]
         order = _by_time(known)
         if hasattr(self.model, "replay_at"):
-            said = np.array([q.prediction for q in waiting], dtype=np.float64)
-            moment = np.concatenate([np.array([q.moment for q in waiting], dtype=np.int64), questions.moment])
-            predictions, told = self.model.replay_at(X, y, said, moment, known, order, until)
+            before = store.kept[store.start : new.start]
+            before = np.ascontiguousarray(before[:, 0]) if self._kept == 1 else before
+            kept, told = self.model.replay_at(X, y, before, moment, known, order, until)
         else:
-            predictions, told = self.model.replay(X, y, questions.moment, known, order, until)
-        self._book(questions, predictions, y, known, order[:told])
-        return predictions
+            kept, told = self.model.replay(X, y, questions.moment, known, order, until)
+        store.kept[new] = kept[:, None] if kept.ndim == 1 else kept
+        self._book(questions, order[:told], new.start - store.start)
+        if kept.ndim == 1:
+            return kept
+        return kept[:, 0].copy() if self.outputs == 1 else kept[:, : self.outputs].copy()
 
     @property
     def state(self) -> dict:
         """Everything, for :func:`rtml.core.state.dumps`: the model, the counts and the open questions in order."""
-        rows = list(self._open.values())
-        waiting = {
-            "id": np.array(list(self._open), dtype=np.int64),
-            "moment": np.array([q.moment for q in rows], dtype=np.int64),
-            "X": np.array([q.x for q in rows]).reshape(len(rows), len(self.names)),
-            "prediction": np.array([q.prediction for q in rows], dtype=np.float64),
-            "y": np.array([q.y if q.y == q.y else math.nan for q in rows], dtype=np.float64),
-            "known": np.array([q.known for q in rows], dtype=np.int64),
-        }
-        return {"model": self.model.state, "open": waiting} | {name: getattr(self, name) for name in _COUNTS}
+        counts = {name: getattr(self, name) for name in _COUNTS}
+        return {"model": self.model.state, "open": self._open.state} | counts
 
     def load(self, state: dict) -> None:
         """Go on from a state of a learner of the same model."""
         self.model.load(state["model"])
         for name in _COUNTS:
             setattr(self, name, state[name])
-        waiting = state["open"]
-        columns = (waiting[name].tolist() for name in ("id", "prediction", "moment", "y", "known"))
-        self._open = {
-            id: Asked(prediction, x, moment, y, known)
-            for (id, prediction, moment, y, known), x in zip(zip(*columns, strict=True), waiting["X"], strict=True)
-        }
+        self._open.load(state["open"])
 
     def _check_turn(self, id: int, moment: int) -> None:
         if id in self._open:
@@ -172,32 +165,27 @@ class Learner:
         ids = questions.id
         if not (ids[1:] > ids[:-1]).all() and len(np.unique(ids)) < len(ids):
             raise ValueError("two questions of the chunk have the same id: give every question an id of its own")
-        taken = np.isin(ids, list(self._open))
+        taken = np.isin(ids, self._open.ids)
         if taken.any():
             raise ValueError(f"question {ids[taken][0]} is open already: give every question an id of its own")
-        if self.model.classifier:
+        if self.model.classifier and self.outputs == 1:
             wrong = ~(np.isnan(questions.y) | np.isin(questions.y, (0.0, 1.0)))
             if wrong.any():
                 check_label(questions.y[wrong][0], classifier=True)
 
-    def _book(self, questions: Questions, predictions, y, known, told) -> None:
-        """Bring the counts and the open questions up to date after a chunk."""
-        before = len(self._open)
+    def _book(self, questions: Questions, learned: np.ndarray, before: int) -> None:
+        """Bring the counts and the open questions up to date after a chunk; ``learned`` are places from the start."""
         never = before + np.flatnonzero(np.isnan(questions.y) & (questions.known == NEVER))
-        learned = told[~np.isnan(y[told])]
-        waits = np.ones(len(y), dtype=bool)
-        waits[told] = waits[never] = False
-        self._open = {id: q for (id, q), waits_ in zip(self._open.items(), waits, strict=False) if waits_}
-        for i in (np.flatnonzero(waits[before:])).tolist():
-            row = (float(predictions[i]), questions.X[i].copy(), int(questions.moment[i]))
-            self._open[int(questions.id[i])] = Asked(*row, float(questions.y[i]), int(questions.known[i]))
+        y, known = self._open.y[self._open.start :], self._open.known[self._open.start :]
+        with_answer = learned[~np.isnan(y[learned])]
+        last = int(known[with_answer[-1]]) if len(with_answer) else _NEVER_YET
+        self._open.close_rows(np.concatenate([learned, never]))
         self.asked += len(questions)
-        self.answered += len(learned)
-        self.unanswered += len(told) - len(learned) + len(never)
+        self.answered += len(with_answer)
+        self.unanswered += len(learned) - len(with_answer) + len(never)
         if len(questions):
             self.last_moment = int(questions.moment[-1])
-        if len(learned):
-            self.last_learned = max(self.last_learned, int(known[learned[-1]]))
+        self.last_learned = max(self.last_learned, last)
 
 
 def _by_time(known: np.ndarray) -> np.ndarray:

@@ -17,14 +17,31 @@ class Status:
     scores: dict[str, dict[str, float]]
 
     def __str__(self) -> str:
-        mse = ", ".join(f"{target} {score['mse']:.3g}" for target, score in self.scores.items())
-        return f"{self.offset:,} of {self.last:,} events, newest version {self.version or 'none'}, mse {mse}"
+        told = ", ".join(f"{target} {first(score)}" for target, score in self.scores.items())
+        return f"{self.offset:,} of {self.last:,} events, newest version {self.version or 'none'}, {told}"
 
 
-def bar_rows(outcome: Outcome) -> list[tuple[int, bytes, bytes | None]]:
-    """Every closed bar of a market: its end, its records of all symbols, the features asked with there, if any."""
-    if not outcome.bars.size:
+def first(score: dict[str, float]) -> str:
+    """The first metric of a score, as text: the loss of its kind.
+
+    Examples
+    --------
+    >>> first({"mse": 0.12345, "mae": 1.0})
+    'mse 0.123'
+    """
+    name, value = next(iter(score.items()))
+    return f"{name} {value:.3g}"
+
+
+def question_rows(outcome: Outcome) -> list[tuple[int, int, int, bytes]]:
+    """Every question: its id, key and moment, and the features it was asked with."""
+    columns = (outcome.id.tolist(), outcome.key.tolist(), outcome.moment.tolist(), outcome.X)
+    return [(id, key, at, x.tobytes()) for id, key, at, x in zip(*columns, strict=True)]
+
+
+def closed_rows(outcome: Outcome) -> list[tuple[int, bytes]]:
+    """What the operator closed, such as the bars of a market: its end, and its records of all keys."""
+    if not outcome.closed.size:
         return []
-    x = {at: row.tobytes() for at, row in zip(outcome.moment.tolist(), outcome.X, strict=True)}
-    ends = outcome.bars["end"][:, 0].tolist()
-    return [(end, bar.tobytes(), x.get(end)) for end, bar in zip(ends, outcome.bars, strict=True)]
+    ends = outcome.closed["end"].reshape(len(outcome.closed), -1)[:, 0].tolist()
+    return [(end, row.tobytes()) for end, row in zip(ends, outcome.closed, strict=True)]

@@ -1,16 +1,15 @@
-"""The recipe of a run: which problem, which symbols, which models; enough to build its flow anywhere again."""
+"""The configuration of a run: which problem, which keys, which models; enough to build its flow anywhere again."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from importlib import import_module
 from pathlib import Path
-from pkgutil import iter_modules
-from types import ModuleType
 
-from rtml import usecases
 from rtml.core.operator import Operator
+from rtml.core.target import Target
+from rtml.core.use_case import UseCase, load_use_case
 from rtml.training.flow import Flow
 from rtml.training.learner import Learner
 from rtml.training.retraining.strategy import build
@@ -18,71 +17,99 @@ from rtml.training.retraining.strategy import build
 PART = "events"  # the part of the event log that a run's stream is in
 
 
-def use_case(name: str) -> ModuleType:
-    """Module of a use case: a file in ``rtml/usecases`` with NAME, QUESTION, EVENT, MODELS, TARGETS and operator."""
-    known = sorted(found.name for found in iter_modules(usecases.__path__) if not found.name.startswith("_"))
-    if name not in known:
-        raise LookupError(f"no use case {name!r}; known: {', '.join(known)}")
-    module = import_module(f"rtml.usecases.{name}")
-    return import_module(f"rtml.usecases.{name}.use_case") if hasattr(module, "__path__") else module
-
-
 @dataclass(frozen=True)
 class RunConfig:
     """What a process needs to know to do the same as another: written by notebook 01, read by all others.
 
-    A model may bring a schedule of :mod:`rtml.training.retraining.schedule`: ``"rls: stateful every 1h"``.
+    Parameters
+    ----------
+    use_case
+        One that ships, or one of your own: ``module:attribute`` or ``path/to/file.py``.
+    keys
+        What is asked for: symbols, stations, nothing in particular (one key without a name).
+    source
+        Where the events come from, for the reader.
+    options
+        Those of the use case; the ones that are left out have its defaults.
+    models
+        Models of the catalogue by target, with a schedule where one is wanted (``"rls: stateful every 1h"``); those of
+        the use case where none is named.
+
+    Raises
+    ------
+    LookupError
+        For a use case, option or target that does not exist.
 
     Examples
     --------
-    >>> config = RunConfig("crypto", ("ETH-USD", "BTC-USD"), source="synthetic")
+    >>> config = RunConfig.of("crypto", ("ETH-USD",), source="synthetic", horizon="30s")
     >>> config.question
-    'Where is the price of ETH-USD in 10s?'
+    'Where is the price of ETH-USD in 30s?'
     >>> config.flow().learners["return"].model.kind
     'compiled'
     """
 
     use_case: str
-    symbols: tuple[str, ...]
-    source: str
-    bar: str = "10s"
-    lateness: str = "1s"
-    horizon: str = "10s"
-    market: dict = field(default_factory=dict)  # options of the synthetic source, whose truth is known
-    models: dict[str, str] = field(default_factory=dict)  # of the zoo, by target; those of the use case unless given
+    keys: tuple[str, ...]
+    source: str = ""
+    options: dict = field(default_factory=dict)
+    models: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "models", dict(self.models or use_case(self.use_case).MODELS))
+        case = self.case
+        unknown = set(self.options) - set(case.options)
+        if unknown:
+            listed = ", ".join(case.options) or "none"
+            raise LookupError(f"{self.use_case} has no option {', '.join(sorted(unknown))}; there are: {listed}")
+        object.__setattr__(self, "keys", tuple(self.keys) or case.keys)
+        object.__setattr__(self, "options", dict(case.options) | dict(self.options))
+        models = dict(self.models) or case.models_for(self.options)
+        if wrong := set(models) - {target.name for target in self.targets}:
+            raise LookupError(f"{self.use_case} has no target {', '.join(sorted(wrong))}")
+        object.__setattr__(self, "models", models)
+
+    @classmethod
+    def of(
+        cls, use_case: str, keys: tuple[str, ...], source: str = "", models: Mapping[str, str] = {}, **options: object
+    ) -> RunConfig:
+        """The same with the options as keywords."""
+        return cls(use_case, tuple(keys), source, dict(options), dict(models))
 
     @property
-    def target(self) -> str:
-        """The symbol that is asked for."""
-        return self.symbols[0]
+    def case(self) -> UseCase:
+        """The use case."""
+        return load_use_case(self.use_case)
 
     @property
-    def served(self) -> str:
-        """What is served of it: the first of the use case's targets."""
-        return next(iter(self.models))
+    def targets(self) -> tuple[Target, ...]:
+        """What is predicted, the first of them for the headline."""
+        return self.case.targets_for(self.options)
+
+    @property
+    def target(self) -> Target:
+        """The first target: the one of the headline."""
+        return self.targets[0]
 
     @property
     def question(self) -> str:
         """What is asked, as a sentence."""
-        return use_case(self.use_case).QUESTION.format(symbol=self.target, horizon=self.horizon)
+        return self.case.question.format(key=" and ".join(self.keys), **self.options)
 
     def operator(self) -> Operator:
         """What turns this stream's events into questions and answers, with empty state."""
-        return use_case(self.use_case).operator(self)
+        return self.case.operator(self)
 
     def flow(self, learning: bool = True) -> Flow:
         """The run's flow with empty state; without learners it computes questions and answers only."""
-        operator, chosen = self.operator(), self.models.items() if learning else ()
+        operator = self.operator()
         names = operator.features.names
+        chosen = self.models.items() if learning else ()
         learners = {target: Learner(build(name, names), names) for target, name in chosen}
-        return Flow(operator, learners, use_case(self.use_case).TARGETS)
+        return Flow(operator, learners, self.targets)
 
     def with_champion(self, name: str) -> RunConfig:
-        """The same with another model for what is served."""
-        return replace(self, models=self.models | {self.served: name})
+        """The same with another model for the first target."""
+        return replace(self, models=self.models | {self.target.name: name})
 
     def write(self, path: Path) -> RunConfig:
         """Write it as JSON, and hand it back."""
@@ -91,6 +118,6 @@ class RunConfig:
 
     @classmethod
     def read(cls, path: Path) -> RunConfig:
-        """RunConfig of :meth:`write`."""
+        """Configuration of :meth:`write`."""
         values = json.loads(path.read_text(encoding="utf-8"))
-        return cls(**values | {"symbols": tuple(values["symbols"])})
+        return cls(**values | {"keys": tuple(values["keys"])})

@@ -20,7 +20,7 @@ from rtml.registry.registry import Registry
 from rtml.store.checkpoint_store import CheckpointStore
 from rtml.store.event_log import EventLog
 from rtml.training.flow import Flow, Outcome
-from rtml.training.outputs import Status, bar_rows
+from rtml.training.outputs import Status, closed_rows, question_rows
 from rtml.training.retraining.callbacks import RetrainingCallback
 from rtml.training.scoreboard import Scoreboard
 from rtml.training.versioning import identity, save
@@ -46,8 +46,8 @@ class Trainer:
         "never" or a rule.
     after, parent
         Offset of the log behind which a new training starts, and the version, if any, that its flow's state is of.
-    told
-        Is told what each chunk led to before it is committed; of the same bars again after a crash, and where a version
+    on_outcome
+        Gets what each chunk led to before it is committed; the same questions again after a crash, and where a version
         is saved before they are learned, with the same bits.
     watchers
         Look at every outcome; what they say is committed with it, see :meth:`history`.
@@ -69,16 +69,16 @@ class Trainer:
         after: int = 0,
         parent: str = "",
         chunk: int = 5000,
-        told: Callable[[Outcome], object] = lambda outcome: None,
+        on_outcome: Callable[[Outcome], object] = lambda outcome: None,
         callbacks: Sequence[Callback] = (),
         save_on: Sequence[str] = ("trigger",),
     ) -> None:
-        self._flow, self._log, self._part, self._chunk, self._told = flow, log, part, chunk, told
+        self._flow, self._log, self._part, self._chunk, self._on_outcome = flow, log, part, chunk, on_outcome
         self._registry, self._model, self._every = registry, model_name, int(every)
         self._callbacks = _all(callbacks, flow, gate(publish, registry, model_name, flow, every))
-        self._scoreboard, self._save_on = Scoreboard(flow.learners, flow.targets), frozenset(save_on)
+        self._scoreboard, self._save_on = Scoreboard(flow), frozenset(save_on)
         same = {"part": part, "model": model_name, "after": after, "every": span_text(self._every)}
-        self._journal = CheckpointStore(store_path, same | identity(flow))
+        self._store = CheckpointStore(store_path, same | identity(flow))
         self._begin(after, parent)
 
     def run(
@@ -119,24 +119,24 @@ class Trainer:
         last = self._log.last(self._part)
         return Status(self._offset, last, self._names[self._version], self._scoreboard.scores())
 
-    def predictions(self, target: str = "return") -> pd.DataFrame:
-        """Every question of a target: moment and known in ns UTC, the prediction, and y, NaN while unknown."""
-        return self._journal.predictions(target)
+    def predictions(self, target: str = "") -> pd.DataFrame:
+        """Every question of a target, the first unless named: moment and known in ns UTC, prediction, y."""
+        return self._store.predictions(target or next(iter(self._flow.targets)))
 
     def history(self) -> pd.DataFrame:
         """What happened, in order of event time: at, who said it, kind, and a column a detail."""
-        return frame(self._journal.history())
+        return frame(self._store.history())
 
     def close(self) -> None:
         """Close the store; the log and the registry are the caller's."""
-        self._journal.close()
+        self._store.close()
 
     def _begin(self, after: int, parent: str) -> None:
         """Take up what was committed, or commit what to start from: no event, nothing learned yet."""
         self._names, self._whole, self._narrow = {"": ""}, True, 0
         self._due, self._version, self._since, self._cause = -1, parent, {}, ""
         self.newest: Outcome | None = None  #: the last chunk that asked a question, for whoever serves
-        self._journal.begin(after, self._checkpoint())
+        self._store.begin(after, self._checkpoint())
         self._restore()
 
     def _next(self, until: int | None) -> np.ndarray:
@@ -152,7 +152,7 @@ class Trainer:
     def _learn(self, rows: np.ndarray, settle: bool = True) -> None:
         """Push events, and commit everything they led to."""
         self._read, end = self._read[len(rows) :], self._offset + len(rows)
-        outcome = self._flow.push(rows, self._told)
+        outcome = self._flow.push(rows, self._on_outcome)
         self.newest = outcome if len(outcome.moment) else self.newest
         new_events = self._callbacks.push(outcome)
         self._cause = next((kind for *_, kind, _ in new_events if kind in self._save_on), "")
@@ -161,7 +161,7 @@ class Trainer:
         first = {"first_offset": self._offset + 1, "first_time": int(rows["time"][0]), "last_time": 0}
         self._since = self._since or first
         self._since["last_time"] = max(self._since["last_time"], int(rows["time"].max()))
-        outputs = (*self._scoreboard.take(outcome), bar_rows(outcome), new_events)
+        outputs = (*self._scoreboard.take(outcome), question_rows(outcome), closed_rows(outcome), new_events)
         settle = settle or any(outputs) or end % self._chunk == 0 or end == self._narrow
         self._offset, self._ahead = end, not settle
         if settle:
@@ -170,7 +170,7 @@ class Trainer:
     def _foretell(self, rows: np.ndarray) -> None:
         """Tell what the next events lead to before the version of the state behind them is saved: nobody waits."""
         state = self._checkpoint()
-        self._flow.push(_before(rows, self._boundary(rows["time"][0]) + self._every), self._told)
+        self._flow.push(_before(rows, self._boundary(rows["time"][0]) + self._every), self._on_outcome)
         self._load(state)
 
     def _undo(self, end: int) -> None:
@@ -193,23 +193,23 @@ class Trainer:
         self._scoreboard.renew()
         self._commit(self._offset, new_events=new_events)
 
-    def _commit(self, offset: int, asked=(), answered=(), bars=(), new_events=()) -> None:
+    def _commit(self, offset: int, asked=(), answered=(), questions=(), closed=(), new_events=()) -> None:
         """Make the step durable, then go on from the very bytes that a restart would go on from."""
         self._offset, self._ahead, self._narrow = offset, False, 0
         state = self._checkpoint()
         self._log.sync()  # a power cut must not leave a state of events that are gone
-        self._journal.commit(offset, state, asked, answered, bars, new_events)
+        self._store.commit(offset, state, asked, answered, questions, closed, new_events)
         self._load(state)
 
     def _restore(self) -> None:
         """Take up the last commit, whatever happened in memory since."""
-        self._offset, self._read, self._ahead = self._journal.offset, np.empty(0), False
+        self._offset, self._read, self._ahead = self._store.offset, np.empty(0), False
         if (last := self._log.last(self._part)) < self._offset:
             raise ValueError(
-                f"{self._log.path} holds {self._part!r} up to offset {last}, but {self._journal.path} was trained up "
+                f"{self._log.path} holds {self._part!r} up to offset {last}, but {self._store.path} was trained up "
                 f"to {self._offset}: it is another log, or was cut off; start a new run"
             )
-        self._load(self._journal.state)
+        self._load(self._store.state)
 
     def _checkpoint(self) -> bytes:
         """All that the next step depends on."""

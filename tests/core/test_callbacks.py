@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from runs import market_run
 from workers import Workers
 
 from rtml.core.callbacks import Callbacks, TrainingEvent, frame
@@ -52,7 +53,7 @@ def market(tmp_path_factory):
     source = open_source("synthetic", hours=0.25)
     with EventLog(folder / "events.db") as log:
         ingest(source, log, PART)
-    RunConfig("crypto", source.symbols, source.name, models={"return": "rls"}).write(folder / "recipe.json")
+    market_run(source.symbols, source.name, models={"return": "rls"}).write(folder / "recipe.json")
     return folder
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from runs import market_run
 
 from rtml.core.clock import NEVER
 from rtml.evaluation.dataset import Dataset, build
@@ -21,7 +22,7 @@ def stream(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def config(stream):
-    return RunConfig("crypto", stream[0].symbols, stream[0].name, market={"hours": 1.0, "seed": 3})
+    return market_run(stream[0].symbols, stream[0].name, market={"hours": 1.0, "seed": 3})
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +86,7 @@ def test_a_stream_that_asks_nothing_is_said(tmp_path, config):
     with EventLog(tmp_path / "log.db") as log:
         log.append(PART, EventLog.read(log, PART)[1])
         with pytest.raises(ValueError, match=r"no question was asked in 0 events of log\.db"):
-            build(log, PART, config.flow(learning=False))
+            build(log, PART, config)
 
 
 def test_a_recipe_on_disk_builds_the_same_flow(config, tmp_path):
@@ -97,7 +98,7 @@ def test_a_recipe_on_disk_builds_the_same_flow(config, tmp_path):
 
 def test_an_unknown_use_case_is_said():
     with pytest.raises(LookupError, match="no use case 'weather'; known: crypto"):
-        RunConfig("weather", ("A",), "synthetic")
+        RunConfig.of("weather", ("A",), "synthetic")
 
 
 def test_a_share_outside_is_said(data):

@@ -5,15 +5,16 @@ import shutil
 
 import numpy as np
 import pytest
+from runs import market_run
 from store.test_materialize import payments, stream
 
-from rtml.core.columns import TRADES
 from rtml.evaluation import skew as consistency
 from rtml.evaluation.skew import Inconsistent, check, compare, recompute
 from rtml.sources.catalogue import open_source
+from rtml.sources.columns import TRADES
 from rtml.store.event_log import EventLog
 from rtml.store.prediction_log import PredictionLog
-from rtml.training.run_config import PART, RunConfig
+from rtml.training.run_config import PART
 
 
 @pytest.fixture
@@ -93,24 +94,24 @@ def test_what_another_definition_served_is_counted_and_columns_go_by_name(served
 
 
 def test_the_command_checks_a_run_and_fails_with_a_sentence(tmp_path, capsys):
-    config = RunConfig("crypto", ("ETH-USD", "BTC-USD"), source="synthetic").write(tmp_path / "recipe.json")
+    config = market_run(("ETH-USD", "BTC-USD")).write(tmp_path / "recipe.json")
     with EventLog(tmp_path / "events.db") as log:
         for raw in open_source("synthetic", hours=0.2).chunks(5000):
-            log.append(PART, TRADES.accept(raw, config.symbols)[0])
+            log.append(PART, TRADES.accept(raw, (*config.keys, *config.options["inputs"]))[0])
         asked = config.operator().push(log.read(PART, 0, 10**6)[1])
     served = PredictionLog(tmp_path / "predictions.db")
     served.define("champion-v1", config.operator().features.names, config.operator().features.definition)
     for at, x in zip(asked.moment.tolist(), asked.X, strict=True):
-        served.append(at, at, config.target, "champion-v1", x.tobytes(), None, 0.5, None, 900)
+        served.append(at, at, config.keys[0], "champion-v1", x.tobytes(), None, 0.5, None, 900)
     served.flush()
     consistency.main([str(tmp_path)])
     assert f"{len(asked.id):,} served predictions compared with the log" in capsys.readouterr().out
     x = asked.X[-1] + 1.0
-    served.append(at, at, config.target, "champion-v1", x.tobytes(), None, 0.5, None, 900)
+    served.append(at, at, config.keys[0], "champion-v1", x.tobytes(), None, 0.5, None, 900)
     served.close()
     with pytest.raises(SystemExit):
         consistency.main([str(tmp_path)])
-    assert f"return_1 of {config.target} at 20" in capsys.readouterr().err
+    assert f"return_1 of {config.keys[0]} at 20" in capsys.readouterr().err
     shutil.move(tmp_path / "predictions.db", tmp_path / "elsewhere.db")
     with pytest.raises(SystemExit):
         consistency.main([str(tmp_path)])

@@ -10,13 +10,14 @@ from statistics import median
 
 import httpx
 import pytest
+from runs import market_run
 
 from rtml.core.run_folder import MARK
 from rtml.registry.registry import Registry
 from rtml.sources.ingest import ingest
 from rtml.sources.synthetic.market import Synthetic
 from rtml.store.event_log import EventLog
-from rtml.training.run_config import PART, RunConfig
+from rtml.training.run_config import PART
 
 REQUESTS = 150
 
@@ -28,7 +29,7 @@ def folder(tmp_path_factory):
     (folder / MARK).touch()
     with EventLog(folder / "events.db") as log:
         ingest(source, log, PART)
-    RunConfig("crypto", source.symbols, source.name).write(folder / "recipe.json")
+    market_run(source.symbols, source.name).write(folder / "recipe.json")
     return folder
 
 

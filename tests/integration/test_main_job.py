@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from runs import market_run
 
 from rtml.evaluation.dataset import build
 from rtml.metrics import metrics
@@ -16,7 +17,7 @@ from rtml.sources.catalogue import open_source
 from rtml.sources.ingest import ingest
 from rtml.store.event_log import EventLog
 from rtml.training.learner import Learner
-from rtml.training.run_config import PART, RunConfig
+from rtml.training.run_config import PART
 
 ROOT = Path(__file__).parents[2]
 CRYPTO = ROOT.parent / "shared" / "data" / "crypto"
@@ -30,8 +31,8 @@ def dataset(source, folder, **how):
     with EventLog(folder / "events.db") as log:
         ingest(opened, log, PART)
         bar = "1m" if "_1m_" in source else "10s"
-        config = RunConfig("crypto", opened.symbols, opened.name, bar=bar, horizon=bar)
-        return build(log, PART, config.flow(learning=False))
+        config = market_run(opened.symbols, opened.name, bar=bar, horizon=bar)
+        return build(log, PART, config)
 
 
 @recorded

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from runs import market_run
 
 from rtml.core.callbacks import Callbacks, frame
 from rtml.core.clock import NEVER, span
@@ -22,7 +23,7 @@ from rtml.sources.ingest import ingest
 from rtml.sources.synthetic.drifting import NAMES, drifting
 from rtml.store.event_log import EventLog
 from rtml.training.flow import Outcome
-from rtml.training.run_config import PART, RunConfig
+from rtml.training.run_config import PART
 from rtml.training.trainer import Trainer
 
 SMALL = {"settle": 100, "reference": 300, "window": 150}
@@ -201,7 +202,7 @@ def test_a_training_with_a_monitor_commits_the_same_happenings_in_any_chunks(tmp
     with EventLog(tmp_path / "events.db") as log:
         ingest(source, log, PART)
         for chunk in (700, 5000):
-            flow = RunConfig("crypto", source.symbols, source.name).flow()
+            flow = market_run(source.symbols, source.name).flow()
             registry, store = Registry(tmp_path / f"registry{chunk}"), tmp_path / f"{chunk}.db"
             monitor = Monitor.of(flow, settle=50, reference=200, window=120)
             with closing(registry):

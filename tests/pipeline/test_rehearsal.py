@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from runs import market_run
 
 from rtml.core.callbacks import TrainingEvent
 from rtml.monitoring.alert_trigger import AlertTrigger
@@ -9,13 +10,13 @@ from rtml.pipeline.rehearsal import rehearse
 from rtml.sources.ingest import ingest
 from rtml.sources.synthetic.market import Synthetic
 from rtml.store.event_log import EventLog
-from rtml.training.run_config import PART, RunConfig
+from rtml.training.run_config import PART
 
 
 @pytest.fixture(scope="module")
 def rehearsed(tmp_path_factory):
     folder, source = tmp_path_factory.mktemp("loop"), Synthetic(hours=8.0, drift="sudden")
-    config = RunConfig("crypto", source.symbols, source.name)
+    config = market_run(source.symbols, source.name)
     with EventLog(folder / "events.db") as log:
         ingest(source, log, PART)
         told, registry = rehearse(log, config, folder)

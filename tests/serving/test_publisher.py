@@ -8,6 +8,7 @@ import urllib.request
 import httpx
 import numpy as np
 import pytest
+from runs import market_run
 
 from rtml.core.clock import span
 from rtml.evaluation.dataset import build
@@ -18,7 +19,7 @@ from rtml.serving.snapshot import StreamClock
 from rtml.sources.catalogue import open_source
 from rtml.sources.ingest import ingest
 from rtml.store.event_log import EventLog
-from rtml.training.run_config import PART, RunConfig
+from rtml.training.run_config import PART
 from rtml.training.trainer import Trainer
 
 
@@ -27,8 +28,8 @@ def world(tmp_path):
     source = open_source("synthetic", hours=0.5)
     log, registry = EventLog(tmp_path / "events.db"), Registry(tmp_path / "registry")
     ingest(source, log, PART)
-    config = RunConfig("crypto", source.symbols, source.name).write(tmp_path / "recipe.json")
-    data = build(log, PART, config.flow(learning=False))
+    config = market_run(source.symbols, source.name).write(tmp_path / "recipe.json")
+    data = build(log, PART, config)
     data.write(tmp_path)
     trainer = Trainer(config.flow(), log, PART, tmp_path / "training.db", registry, MODEL, span("5m"), chunk=300)
     yield config, log, registry, data, trainer
@@ -42,10 +43,10 @@ def test_versions_and_features_reach_the_service_while_the_stream_arrives(world)
     service = Service(clock=StreamClock())
     feed = Publisher(service, registry, config, trainer)
     feed.refresh()
-    first = service.predict(config.target)
+    first = service.predict(config.keys[0])
     with feed.arriving(seconds=0.5):
         pass
-    last = service.predict(config.target)
+    last = service.predict(config.keys[0])
     assert trainer.status().offset == log.last(PART)
     assert first.version != last.version == registry.champion(MODEL).name
     assert last.features_at > first.features_at
@@ -64,8 +65,8 @@ def test_features_shown_are_those_of_the_offset(world):
     offset, asked = data.split(0.5)
     feed.show(data, offset)
     x = dict(zip(data.questions.names, data.questions.X[asked - 1].tolist(), strict=True))
-    assert service.predict(config.target).return_bp == service.predict_features(x).return_bp
-    assert service.predict(config.target).close == data.bars["close"].iloc[asked - 1]
+    assert service.predict(config.keys[0]).return_bp == service.predict_features(x).return_bp
+    assert service.predict(config.keys[0]).close == data.bars["close"].iloc[asked - 1]
     service.close()
 
 
@@ -77,7 +78,7 @@ def test_training_that_fails_is_said_and_the_last_snapshot_serves_on(world):
     with pytest.raises(RuntimeError, match="the last snapshot went on serving"), feed.arriving(seconds=0.2):
         trainer.close()
     feed.show(data)
-    assert np.isfinite(service.predict(config.target).return_bp)
+    assert np.isfinite(service.predict(config.keys[0]).return_bp)
     service.close()
 
 
@@ -112,7 +113,7 @@ def test_make_serve_answers_from_the_champion_of_a_run(world, tmp_path):
     (tmp_path / ".rtml-run").touch()
     process, url, _ = served(tmp_path)
     try:
-        answer = httpx.post(f"{url}/predict", json={"symbol": config.target}, timeout=20).json()
+        answer = httpx.post(f"{url}/predict", json={"symbol": config.keys[0]}, timeout=20).json()
         assert answer["version"] == registry.champion(MODEL).name
         assert urllib.request.urlopen(f"{url}/docs", timeout=20).status == 200
     finally:

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rtml.core.columns import COLUMNS, TRADES
 from rtml.sources.catalogue import SOURCES, catalogue, open_source
+from rtml.sources.columns import COLUMNS, TRADES
 from rtml.sources.protocol import RAW, Source, pieces
 from rtml.sources.replay import Replay
 from rtml.sources.synthetic.market import Synthetic

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rtml.core.columns import TRADES
+from rtml.sources.columns import TRADES
 from rtml.sources.recording import since_last
 from rtml.sources.replay import Replay
-from rtml.usecases.crypto.events import GAP, QUOTE, TICK, TRADE
+from rtml.sources.trades import GAP, QUOTE, TICK, TRADE
 
 SHARED = Path(os.environ.get("RTML_SHARED_DATA", Path(__file__).parents[3] / "shared/data")) / "crypto"
 S = 10**9

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from runs import market_run
 
 from rtml.core.clock import NEVER, span
-from rtml.core.columns import TRADES
 from rtml.features.feature_set import Feature, FeatureSet, column
 from rtml.sources.catalogue import open_source
+from rtml.sources.columns import TRADES
+from rtml.sources.trades import events
 from rtml.store import materialize
 from rtml.store.event_log import EventLog
 from rtml.store.facts import Facts
@@ -15,8 +17,7 @@ from rtml.store.materialize import Job
 from rtml.store.offline import FeatureTable
 from rtml.store.online import OnlineStore
 from rtml.store.reconcile import reconcile
-from rtml.training.run_config import PART, RunConfig
-from rtml.usecases.crypto.events import events
+from rtml.training.run_config import PART
 
 HOUR, DAY, START = span("1h"), span("1d"), 1_700_000_000 * 10**9
 NAMES = ("spend", "count")
@@ -162,10 +163,10 @@ def test_tiers_that_do_not_agree_are_said_with_their_counts(log, places):
 
 
 def test_the_command_stores_what_a_runs_questions_are_asked_with(tmp_path, capsys):
-    config = RunConfig("crypto", ("ETH-USD", "BTC-USD"), source="synthetic").write(tmp_path / "recipe.json")
+    config = market_run(("ETH-USD", "BTC-USD")).write(tmp_path / "recipe.json")
     with EventLog(tmp_path / "events.db") as log:
         for raw in open_source("synthetic", hours=0.2).chunks(5000):
-            log.append(PART, TRADES.accept(raw, config.symbols)[0])
+            log.append(PART, TRADES.accept(raw, (*config.keys, *config.options["inputs"]))[0])
         materialize.main([str(tmp_path)])
         said = capsys.readouterr().out
         asked = config.operator().push(log.read(PART, 0, 10**6)[1])

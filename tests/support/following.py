@@ -11,13 +11,13 @@ from loopback.feed import Feed
 from loopback.server import Loopback
 from loopback.tape import tapes
 
-from rtml.core.columns import TRADES
+from rtml.sources.columns import TRADES
 from rtml.sources.exchange.exchange import Exchange
 from rtml.sources.exchange.timeouts import Timeouts
 from rtml.sources.protocol import RAW
+from rtml.sources.trades import events
 from rtml.training.run_config import RunConfig
 from rtml.usecases.crypto.bars import Bars
-from rtml.usecases.crypto.events import events
 
 SYMBOLS = ("ETH/USD", "BTC/USD")
 SOON = Timeouts(dead=1.0, answer=2.0, start=20.0, fill=20.0, longest=0.1)  # a test waits less than a user
@@ -128,7 +128,9 @@ def check_bars(rows: pd.DataFrame, feed: Feed, every: str) -> np.ndarray:
 
 def check_predictions(rows: pd.DataFrame, feed: Feed, every: str) -> int:
     """What came predicts and learns, bit by bit, what an uninterrupted replay of the tape does; how many questions."""
-    config = RunConfig("crypto", tuple(feed.tapes), "loopback", bar=every, horizon=every)
+    config = RunConfig.of(
+        "crypto", tuple(feed.tapes)[:1], "loopback", inputs=tuple(feed.tapes)[1:], bar=every, horizon=every
+    )
     got, true = (config.flow().push(part) for part in both(rows, feed))
     for target, predictions in got.predictions.items():
         assert predictions.tobytes() == true.predictions[target][: len(predictions)].tobytes(), target

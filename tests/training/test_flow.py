@@ -13,15 +13,16 @@ from rtml.core.state import dumps, loads
 from rtml.evaluation.leakage import audit
 from rtml.features.feature_set import FeatureSet
 from rtml.models.rls import RecursiveLeastSquares
+from rtml.sources.trades import GAP, events
 from rtml.training.flow import Flow
 from rtml.training.learner import Learner
 from rtml.usecases.crypto import use_case as crypto
 from rtml.usecases.crypto.bars import Bars
-from rtml.usecases.crypto.events import GAP, events
-from rtml.usecases.crypto.labels import Labels
+from rtml.usecases.crypto.labels import Labels, targets
 from rtml.usecases.crypto.operator import Market
 
 S = 10**9
+TARGETS = targets({"horizon": "10s"})
 SYMBOLS = ("ETH-USD", "BTC-USD")
 
 
@@ -47,8 +48,8 @@ def flow(kind=Flow, labels=Labels, features=None, horizon="10s"):
     declared = crypto.features(SYMBOLS)
     declared = features(declared) if features else declared
     learners = {target: Learner(model, declared.names) for target, model in models().items()}
-    market = Market(Bars("10s", "1s", len(SYMBOLS)), declared, labels("10s", horizon), crypto.rows)
-    return kind(market, learners)
+    market = Market(Bars("10s", "1s", len(SYMBOLS)), declared, [[labels("10s", horizon)]], crypto.rows)
+    return kind(market, learners, TARGETS)
 
 
 @settings(max_examples=15, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
@@ -60,7 +61,7 @@ def test_any_cutting_gives_the_same_outcome_and_state(seed, cuts, horizon):
     whole = one.push(rows)
     edges = [0, *sorted(cuts), len(rows)]
     parts = [many.push(rows[a:b]) for a, b in pairwise(edges)]
-    for name in ("bars", "moment", "X", "answered", "y", "known"):
+    for name in ("closed", "moment", "X", "answered", "y", "known"):
         assert np.concatenate([getattr(p, name) for p in parts]).tobytes() == getattr(whole, name).tobytes(), name
     for target, predictions in whole.predictions.items():
         assert np.concatenate([p.predictions[target] for p in parts]).tobytes() == predictions.tobytes(), target
@@ -135,8 +136,8 @@ class OwnMoment(Labels):
 class TiesSwapped(Flow):
     """The classic: an answer that becomes known now is learned before the question of now."""
 
-    def _drive(self, target, asked, ids, moments, answered, known):
-        return super()._drive(target, asked, ids, moments, answered, [at - 1 for at in known])
+    def _learned(self, target, outcome):
+        return [(id, y, known - 1) for id, y, known in super()._learned(target, outcome)]
 
 
 @pytest.mark.parametrize(
@@ -157,4 +158,4 @@ def test_every_classic_leak_is_caught(mutant, said):
 
 def test_an_unknown_target_is_said():
     with pytest.raises(LookupError, match="no target 'price'; known: return, sign, volatility"):
-        Flow(flow().operator, {"price": None})
+        Flow(flow().operator, {"price": None}, TARGETS)

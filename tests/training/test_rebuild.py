@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from runs import market_run
 
 from rtml.core.clock import span
 from rtml.core.state import dumps, loads
@@ -27,7 +28,11 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "run"
     folder.mkdir()
     source = Synthetic(hours=1.0)
-    config = RunConfig("crypto", source.symbols, source.name, models={"return": "rls", "sign": "logistic"})
+    config = market_run(
+        source.symbols,
+        source.name,
+        models={"return": "rls", "sign": "logistic"},
+    )
     config.write(folder / "recipe.json")
     with EventLog(folder / "events.db") as log:
         ingest(source, log, PART)
@@ -117,7 +122,7 @@ def test_the_probe_tells_states_apart_and_changes_nothing(opened):
 
 def test_two_versions_are_compared_on_the_same_questions(opened):
     registry, log, config = opened
-    questions = build(log, PART, config.flow(learning=False)).of("return")[200:]
+    questions = build(log, PART, config).of("return")[200:]
     found = lineage.compare(registry, "champion@1", "champion@5", questions, target="return")
     by_hand = []
     for number in (1, 5):

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from runs import market_run
 from workers import Workers, die_at_line
 
 from rtml.core.clock import span
@@ -22,12 +23,12 @@ from rtml.pipeline import train as command
 from rtml.registry.registry import Registry
 from rtml.sources.catalogue import open_source
 from rtml.sources.ingest import ingest
+from rtml.sources.trades import events
 from rtml.store.checkpoint_store import CheckpointStore
 from rtml.store.event_log import EventLog
 from rtml.training.flow import Flow
 from rtml.training.run_config import PART, RunConfig
 from rtml.training.trainer import Trainer
-from rtml.usecases.crypto.events import events
 
 EVERY = span("3m")
 COMMITS = ("training", "store/checkpoint_store")  # where a step is put together; test_registry kills inside a save
@@ -41,7 +42,7 @@ def market(tmp_path_factory):
     source = open_source("synthetic", hours=2 / 3)
     with EventLog(folder / "events.db") as log:
         ingest(source, log, PART)
-    RunConfig("crypto", source.symbols, source.name, models=MODELS).write(folder / "recipe.json")
+    market_run(source.symbols, source.name, models=MODELS).write(folder / "recipe.json")
     return folder
 
 
@@ -103,7 +104,8 @@ def result(folder: Path) -> dict:
             "select state, step, offset from progress"
         ).fetchone()
         found["predictions"] = db.execute("select * from prediction").fetchall()
-        found["happenings"] = db.execute("select at, place, who, kind, detail from happening order by 1, 2").fetchall()
+        found["questions"] = db.execute("select * from question").fetchall()
+        found["history"] = db.execute("select at, place, who, kind, detail from event order by 1, 2").fetchall()
     db.close()
     for name, frame in (("versions", registry.versions("eth")), ("ledger", registry.ledger("eth"))):
         found[name] = frame.to_csv()
@@ -263,7 +265,7 @@ def test_the_newest_outcome_is_that_of_the_last_closed_bar(run):
         trainer = Trainer(flow(run), log, PART, run / "training.db", registry, "eth", EVERY, chunk=10)
         assert trainer.newest is None
         trainer.run(600)
-        asked, bars = trainer.newest.moment, trainer.newest.bars
+        asked, bars = trainer.newest.moment, trainer.newest.closed
         assert asked[-1] == trainer.predictions().moment.iloc[-1] == bars["end"][-1, 0]
         trainer.close()
 
@@ -296,8 +298,8 @@ def test_what_comes_behind_a_version_is_told_before_the_version_is_saved(run, wh
     monkeypatch.setattr(Registry, "save", lambda *a, at, **how: (done.append(("saved", at)), save(*a, at=at, **how))[1])
     with EventLog(run / "events.db") as log:
         places = (log, PART, run / "training.db", Registry(run / "registry"), "eth", EVERY)
-        said = lambda outcome: done.extend(("told", end) for end in outcome.bars["end"][:, 0].tolist())  # noqa: E731
-        trainer = Trainer(flow(run), *places, told=said, chunk=300)
+        said = lambda outcome: done.extend(("told", end) for end in outcome.closed["end"][:, 0].tolist())  # noqa: E731
+        trainer = Trainer(flow(run), *places, on_outcome=said, chunk=300)
         for offset in range(1, log.last(PART) + 1):  # one event at a time, as they come live
             trainer.run(offset, settle=False)
         trainer.run()
@@ -458,7 +460,7 @@ def test_two_trainings_of_one_store_are_refused(run):
         places = (log, PART, run / "training.db", Registry(run / "registry"), "eth", EVERY)
         first, second = Trainer(flow(run), *places), Trainer(flow(run), *places)
         first.run(100)
-        with pytest.raises(RuntimeError, match=r"somebody else made progress in .*: let one process at a time train"):
+        with pytest.raises(RuntimeError, match=r"another process made progress in .*: let one process train"):
             second._learn(rows(run)[:50])
         first.close()
         second.close()
@@ -468,4 +470,4 @@ def test_status_says_where_the_training_stands(run):
     status = train(run, until=2000)
     last = len(rows(run))
     assert str(status).startswith(f"2,000 of {last:,} events, newest version eth@")
-    assert ", mse return " in str(status)
+    assert ", return mse " in str(status)

@@ -63,7 +63,7 @@ def test_it_passes_the_audit_and_a_leak_does_not(config, readings):
     def leaking():
         flow = config.flow()
         flow.operator.horizon = 5 * MINUTE  # answers come before what they speak of
-        flow.operator.check = type(flow.operator)(config.horizon).check
+        flow.operator.check = type(flow.operator)(config.options["horizon"]).check
         return flow
 
     with pytest.raises(Leak, match="that is not what came"):
@@ -73,7 +73,7 @@ def test_it_passes_the_audit_and_a_leak_does_not(config, readings):
 def test_it_is_evaluated_trained_and_kept_like_any_other(config, readings, tmp_path):
     with EventLog(tmp_path / "events.db") as log:
         log.append(PART, readings)
-        data = build(log, PART, config.flow(learning=False))
+        data = build(log, PART, config)
         table = evaluate(["zero", "rls"], data.questions, target="warmer").table(since=1000)
         assert table.loc["rls", "r2_zero"] > 0.25, "it swings back to its mean, and that was learned"
         registry = Registry(tmp_path / "registry")

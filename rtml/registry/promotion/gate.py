@@ -58,7 +58,7 @@ class Gate:
 
     def __init__(self, registry: Registry, model: str, flow: Flow, rules: Rules, clock: Clock | None = None) -> None:
         self._registry, self._model, self._rules = registry, model, rules
-        self._targets: Mapping[str, Callable] = {target: flow.targets[target] for target in flow.learners}
+        self._targets: Mapping[str, Callable] = {name: flow.targets[name].learned for name in flow.learners}
         probability = tuple(bool(learner.model.classifier) for learner in flow.learners.values())
         terms = Terms(tuple(flow.learners), probability, flow.horizon)
         self._shadow = Shadow(registry, terms, len(flow.features.names), clock or Clock())

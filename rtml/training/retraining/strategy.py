@@ -16,6 +16,7 @@ import numpy as np
 from rtml.core.questions import Questions
 from rtml.models import catalogue as zoo
 from rtml.models.compiled import compile, restore
+from rtml.models.per_key import KEY, PerKey, Pooled
 from rtml.training.retraining.schedule import Schedule, read
 from rtml.training.retraining.updater import Updater, said
 
@@ -34,7 +35,10 @@ class Publication(NamedTuple):
 
 
 def build(text: str, names: Sequence[str], seed: int = 0):
-    """Model of the zoo, with a schedule behind a colon or without: what a notebook parameter names.
+    """Model of the catalogue, with a schedule behind a colon or without: what a notebook parameter names.
+
+    Where the last feature is ``key`` there is one model per key, unless ``pooled`` stands before the name. A model
+    itself is taken as it is.
 
     Examples
     --------
@@ -43,6 +47,13 @@ def build(text: str, names: Sequence[str], seed: int = 0):
     >>> build("rls", ["a"]).kind
     'compiled'
     """
+    if not isinstance(text, str):
+        return text if hasattr(text, "replay") else compile(text, names)
+    if names and names[-1] == KEY:
+        pooled = text.startswith("pooled ")
+        if pooled:
+            return Pooled(build(text.removeprefix("pooled "), names[:-1], seed))
+        return PerKey(lambda own: build(text, own, seed), names)
     name, colon, schedule = text.partition(":")
     model = zoo.build(name.strip())
     model = model if hasattr(model, "replay") else compile(model, names)

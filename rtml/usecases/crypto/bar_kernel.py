@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from rtml.usecases.crypto.events import EVENT, GAP, QUOTE, TRADE
+from rtml.sources.trades import EVENT, GAP, QUOTE, TRADE
 
 NONE = -(2**63)  # a time that has not been seen yet
 
@@ -224,17 +224,17 @@ def push(events, start, every, lateness, jump, head, slots, keys, ids, out):
 
 #: Fields of a bar as a row of numbers: its own, seconds since the last trade, best ask against best bid in bp.
 COLUMNS = ("open", "high", "low", "close", "volume", "value", "flow", "n", "age_s", "spread_bp")
-_WIDTH = len(COLUMNS)
+WIDTH = len(COLUMNS)
 
 
 @numba.njit(**_OPTIONS)
 def columns(bars):
     """Bars of shape (n, symbols) as rows of numbers, ``COLUMNS`` of one symbol after the other."""
     n, symbols = bars.shape
-    rows = np.empty((n, symbols * _WIDTH))
+    rows = np.empty((n, symbols * WIDTH))
     for i in range(n):
         for s in range(symbols):
-            bar, row = bars[i, s], rows[i, _WIDTH * s : _WIDTH * (s + 1)]
+            bar, row = bars[i, s], rows[i, WIDTH * s : WIDTH * (s + 1)]
             row[0], row[1], row[2], row[3] = bar.open, bar.high, bar.low, bar.close
             row[4], row[5], row[6], row[7] = bar.volume, bar.value, bar.flow, bar.n
             row[8] = (bar.end - bar.last_time) / 1e9 if bar.last_time > 0 else np.nan

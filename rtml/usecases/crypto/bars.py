@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from rtml.core.clock import span, span_text
+from rtml.sources.trades import EVENT
 from rtml.usecases.crypto import bar_kernel as kernel
-from rtml.usecases.crypto.events import EVENT
 
 BAR = kernel.BAR
 _MOST_ROWS = 1 << 16
@@ -25,7 +25,7 @@ class Bars:
 
     Examples
     --------
-    >>> from rtml.usecases.crypto.events import events
+    >>> from rtml.sources.trades import events
     >>> s = 10**9
     >>> bars = Bars(every="10s", lateness="1s")
     >>> trades = events([1 * s, 12 * s, 15 * s, 31 * s], id=[1, 2, 3, 4], price=[7.0, 8.0, 9.0, 9.5])

@@ -3,18 +3,52 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from math import isfinite
 
 import numpy as np
 
 from rtml.core.clock import span, span_text
+from rtml.core.target import Target
 
-#: What is learned from a return in basis points; NaN says that there is nothing to learn.
-TARGETS = {
-    "return": lambda y: y,
-    "sign": lambda y: np.where(y == 0.0, np.nan, np.where(np.isnan(y), np.nan, (y > 0.0).astype(float))),
-    "volatility": np.abs,
-}
+#: What the label of a bar at ``horizon`` ahead is called.
+RETURN = "return_{}"
+
+
+def sign(y: np.ndarray) -> np.ndarray:
+    """1 for a rise, 0 for a fall; NaN where the price did not move, or where the answer is unknown.
+
+    Examples
+    --------
+    >>> sign(np.array([2.0, -1.0, 0.0, np.nan]))
+    array([ 1.,  0., nan, nan])
+    """
+    return np.where((y == 0.0) | np.isnan(y), np.nan, (y > 0.0).astype(float))
+
+
+def targets(options: Mapping) -> tuple[Target, ...]:
+    """Return (bp), sign and size of the move over each horizon; the first horizon's bear no horizon in their name.
+
+    Examples
+    --------
+    >>> [target.name for target in targets({"horizon": "10s,60s"})]
+    ['return', 'sign', 'volatility', 'return_60s', 'sign_60s', 'volatility_60s']
+    """
+    found = []
+    for place, horizon in enumerate(horizons(options["horizon"])):
+        label, behind = RETURN.format(horizon), f"_{horizon}" if place else ""
+        found += [
+            Target(f"return{behind}", "number", unit="bp", label=label),
+            Target(f"sign{behind}", "probability", of=sign, label=label),
+            Target(f"volatility{behind}", "number", of=np.abs, unit="bp", label=label),
+        ]
+    return tuple(found)
+
+
+def horizons(text: str) -> list[str]:
+    """The horizons of an option such as ``"10s,60s"``."""
+    return [part.strip() for part in text.split(",")]
+
 
 #: One bar's close as a question sees it.
 _PAST = np.dtype([("end", "<i8"), ("close", "<f8"), ("whole", "?"), ("asked", "?")])

@@ -1,60 +1,110 @@
-"""A market: trades and quotes in, a question at every bar that closes, its answer one horizon later."""
+"""A market: trades and quotes in, a question at every bar that closes for every symbol asked, its answers later."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from rtml.core.clock import utc
 from rtml.core.operator import Asked, Leak
 from rtml.features.feature_set import FeatureSet
+from rtml.usecases.crypto import bar_kernel
 from rtml.usecases.crypto.bars import Bars
 from rtml.usecases.crypto.labels import Labels
 
+KEY = "key"  # the column of a row that says which symbol it is asked for
+
 
 class Market:
-    """Bars, features and labels as one operator; a question's id is its moment, the end of its bar.
+    """Bars, features and labels as one operator.
+
+    A question's id is its moment, the end of its bar; with several symbols asked it is the number of the bar times
+    their count, plus the place of the symbol.
 
     Parameters
     ----------
-    bars, features, labels
+    bars, features
         Operators of their own.
+    labels
+        For every symbol asked, its labels by horizon.
     rows
         Turns bars of shape (n, symbols) into the rows that the features are declared on.
     """
 
-    def __init__(self, bars: Bars, features: FeatureSet, labels: Labels, rows: Callable) -> None:
-        self.bars, self.features, self.labels, self._rows = bars, features, labels, rows
+    def __init__(self, bars: Bars, features: FeatureSet, labels: Sequence[Sequence[Labels]], rows: Callable) -> None:
+        self.bars, self.features, self._rows = bars, features, rows
+        self.labels = [list(of_symbol) for of_symbol in labels]
+        self.keys = len(self.labels)
+        self._seen = (len(features.columns) - (self.keys > 1)) // bar_kernel.WIDTH  # symbols in one row
 
     @property
     def horizon(self) -> int:
-        """How far ahead the label looks, ns."""
-        return self.labels.horizon
+        """How far ahead the (first) label looks, ns."""
+        return self.labels[0][0].horizon
 
     def push(self, events: np.ndarray) -> Asked:
         """Take events in order of arrival; ask at every bar that closes, then answer what that bar answers."""
         closed = self.bars.push(events)
-        target = closed[:, 0]
-        X = self.features.push(target["end"], self._rows(closed))
-        answered, y = self.labels.push(target["end"], target["close"], target["complete"])
-        asked = np.isfinite(target["close"])
-        moment = target["end"][asked].copy()
-        return Asked(
-            closed, moment, moment, np.ascontiguousarray(X[asked]), answered, y, answered + self.labels.horizon
-        )
+        end = np.ascontiguousarray(closed["end"][:, 0])
+        if self.keys == 1:
+            X, key = self.features.push(end, self._own(self._rows(closed), closed.shape[1], 0)), None
+            asked = np.isfinite(closed["close"][:, 0])
+            moment = end[asked].copy()
+            id = moment
+        else:
+            X, asked, moment, key = self._every_key(closed, end)
+            id = moment // self.bars.every * self.keys + key
+        answered, y, known, label = self._answers(closed, end)
+        return Asked(closed, id, moment, np.ascontiguousarray(X[asked]), answered, y, known, key, label)
+
+    def _every_key(self, closed: np.ndarray, end: np.ndarray) -> tuple:
+        """Features of every symbol asked at every bar, bar by bar; which of them are asked, and of what."""
+        wide = self._rows(closed)
+        key = np.tile(np.arange(self.keys, dtype=np.int32), len(closed))
+        own = np.stack([self._own(wide, closed.shape[1], s) for s in range(self.keys)], axis=1)
+        rows = np.column_stack([own.reshape(len(key), own.shape[2]), key.astype(np.float64)])
+        at = np.repeat(end, self.keys)
+        X = self.features.push(at, rows, key.astype(np.int64))
+        asked = np.isfinite(closed["close"][:, : self.keys]).ravel()
+        return X, asked, at[asked], key[asked]
+
+    def _own(self, wide: np.ndarray, symbols: int, s: int) -> np.ndarray:
+        """Rows of a symbol: its own fields, then those of its peers, the first others."""
+        order = [s, *(other for other in range(symbols) if other != s)][: self._seen]
+        if order == list(range(symbols)):
+            return wide
+        cells = wide.reshape(len(wide), symbols, bar_kernel.WIDTH)
+        return np.ascontiguousarray(cells[:, order].reshape(len(wide), self._seen * bar_kernel.WIDTH))
+
+    def _answers(self, closed: np.ndarray, end: np.ndarray) -> tuple:
+        """Answers of all symbols and horizons, in the order known; at one time by horizon, then by symbol."""
+        found = []
+        for s, of_symbol in enumerate(self.labels):
+            close, whole = closed["close"][:, s], closed["complete"][:, s]
+            for label, one in enumerate(of_symbol):
+                asked, y = one.push(end, close, whole)
+                id = asked if self.keys == 1 else asked // self.bars.every * self.keys + s
+                found.append((id, y, asked + one.horizon, np.full(len(asked), label, np.int8)))
+        if len(found) == 1:
+            return found[0]
+        id, y, known, label = (np.concatenate(column) for column in zip(*found, strict=True))
+        order = np.lexsort((id, label, known))
+        return id[order], y[order], known[order], label[order]
 
     def check(self, asked: Asked) -> str:
         """Recompute every answer from the closes of the bars themselves."""
-        target, horizon = asked.bars[:, 0], self.labels.horizon
-        ends, closes = target["end"], np.where(target["complete"], target["close"], np.nan)
-        due = asked.answered + horizon
-        if not np.array_equal(asked.known, due):
-            wrong = int(np.flatnonzero(asked.known != due)[0])
-            raise Leak(f"the answer of {utc(int(asked.answered[wrong]))} is known at {utc(int(asked.known[wrong]))}")
-        place = dict(zip(ends.tolist(), closes.tolist(), strict=True))
-        for at, y in zip(asked.answered.tolist(), asked.y.tolist(), strict=True):
-            want = 1e4 * np.log(place[at + horizon] / place[at])
+        ends = asked.closed["end"][:, 0]
+        place = {at: i for i, at in enumerate(ends.tolist())}
+        closes = np.where(asked.closed["complete"], asked.closed["close"], np.nan)
+        labels = np.zeros(len(asked.y), np.int8) if asked.label is None else asked.label
+        columns = (asked.answered.tolist(), asked.y.tolist(), asked.known.tolist(), labels.tolist())
+        for id, y, known, label in zip(*columns, strict=True):
+            at, s = (id, 0) if self.keys == 1 else (id // self.keys * self.bars.every, id % self.keys)
+            horizon = self.labels[s][label].horizon
+            if known != at + horizon:
+                raise Leak(f"the answer of {utc(at)} is known at {utc(known)}, not at {utc(at + horizon)}")
+            want = 1e4 * np.log(closes[place[at + horizon], s] / closes[place[at], s])
             if not np.isclose(y, want, rtol=1e-9, atol=1e-9, equal_nan=True):
                 raise Leak(f"the answer of {utc(at)} is {y:.4g} bp, but the price moved {want:.4g} bp over its horizon")
         return f"{len(asked.y):,} answers"
@@ -62,9 +112,13 @@ class Market:
     @property
     def state(self) -> dict:
         """Everything the next event depends on."""
-        return {"bars": self.bars.state, "features": self.features.state, "labels": self.labels.state}
+        labels = [[one.state for one in of_symbol] for of_symbol in self.labels]
+        return {"bars": self.bars.state, "features": self.features.state, "labels": labels}
 
     def load(self, state: dict) -> None:
         """Continue from a state."""
-        for name in ("bars", "features", "labels"):
-            getattr(self, name).load(state[name])
+        self.bars.load(state["bars"])
+        self.features.load(state["features"])
+        for of_symbol, kept in zip(self.labels, state["labels"], strict=True):
+            for one, own in zip(of_symbol, kept, strict=True):
+                one.load(own)

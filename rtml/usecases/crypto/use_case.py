@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from rtml.core.clock import span, span_text
+from rtml.core.use_case import UseCase
 from rtml.features.feature_set import Feature, FeatureSet, Formula, column
+from rtml.sources.trades import EVENT
 from rtml.usecases.crypto import bar_kernel as kernel
 from rtml.usecases.crypto.bars import Bars
-from rtml.usecases.crypto.events import EVENT as EVENT
-from rtml.usecases.crypto.labels import TARGETS as TARGETS
-from rtml.usecases.crypto.labels import Labels
-from rtml.usecases.crypto.operator import Market
+from rtml.usecases.crypto.labels import Labels, horizons, targets
+from rtml.usecases.crypto.operator import KEY, Market
 
-NAME = "crypto"
-QUESTION = "Where is the price of {symbol} in {horizon}?"
-MODELS = {"return": "rls", "sign": "logistic", "volatility": "rls"}  # of the zoo, by target; the first is served
 LIMIT_BP = 200.0  # a return beyond is a broken print, not a market
+PEERS = 2  # other symbols whose moment is among the features of one, at most
 
 _FIELDS = kernel.COLUMNS
 
 
 def columns(symbols: int) -> list[str]:
-    """Names of one row of bars: the target's fields, then every other symbol's with ``@1``, ``@2`` ... behind."""
+    """Names of one row of bars: the own symbol's fields, then every peer's with ``@1``, ``@2`` ... behind."""
     return [field if s == 0 else f"{field}@{s}" for s in range(symbols) for field in _FIELDS]
 
 
@@ -31,18 +31,54 @@ def rows(bars: np.ndarray) -> np.ndarray:
     return kernel.columns(bars)
 
 
-def features(symbols: tuple[str, ...], every: str = "10s") -> FeatureSet:
-    """What is known of the market when a bar closes, the target's features first."""
+def features(symbols: tuple[str, ...], every: str = "10s", asked: int = 1) -> FeatureSet:
+    """What is known of the market when a bar closes: the own symbol's features first, then those of its peers.
+
+    Parameters
+    ----------
+    symbols
+        All symbols of the market.
+    every
+        Length of a bar.
+    asked
+        How many of them are asked for; where there are several, ``key`` is the last feature.
+    """
+    peers = min(len(symbols) - 1, PEERS)
     declared = _price(span(every)) + _flow(span(every))
-    for s, symbol in enumerate(symbols[1:], start=1):
-        declared += _other(s, symbol, span(every))
-    return FeatureSet(declared, columns(len(symbols)))
+    for s in range(1, peers + 1):
+        declared += _other(s, span(every))
+    names = columns(peers + 1)
+    if asked > 1:
+        declared.append(Feature(KEY, column(KEY), "place", "which of the run's symbols is asked for"))
+        names.append(KEY)
+    return FeatureSet(declared, names)
 
 
 def operator(config) -> Market:
-    """Bars, features and labels of a recipe's market, with empty state."""
-    symbols, bars = config.symbols, Bars(config.bar, config.lateness, len(config.symbols))
-    return Market(bars, features(symbols, config.bar), Labels(config.bar, config.horizon), rows)
+    """Bars, features and labels of a run's market, with empty state."""
+    options, symbols = config.options, (*config.keys, *config.options["inputs"])
+    bars = Bars(options["bar"], options["lateness"], len(symbols))
+    labels = [[Labels(options["bar"], horizon) for horizon in horizons(options["horizon"])] for _ in config.keys]
+    return Market(bars, features(symbols, options["bar"], len(config.keys)), labels, rows)
+
+
+def models(options: Mapping) -> dict[str, str]:
+    """Which model learns which target, whatever its horizon."""
+    by_kind = {"return": "rls", "sign": "logistic", "volatility": "rls"}
+    return {target.name: by_kind[target.name.partition("_")[0]] for target in targets(options)}
+
+
+use_case = UseCase(
+    name="crypto",
+    question="Where is the price of {key} in {horizon}?",
+    event=EVENT,
+    operator=operator,
+    targets=targets,
+    models=models,
+    options={"bar": "10s", "lateness": "1s", "horizon": "10s", "market": {}, "inputs": ()},
+    keys=("ETH-USD", "BTC-USD"),
+    view="rtml.usecases.crypto.live_view:LiveView",
+)
 
 
 def _at(field: str, s: int) -> Formula:
@@ -99,25 +135,28 @@ def _flow(bar: int) -> list[Feature]:
     ]
 
 
-def _other(s: int, symbol: str, bar: int) -> list[Feature]:
-    """The same moment seen in another symbol, and how far it has run ahead."""
+def _other(s: int, bar: int) -> list[Feature]:
+    """The same moment seen in another symbol, a peer, and how far it has run ahead."""
     six, thirty = span_text(bar * 6), span_text(bar * 30)
-    r, own, name = _return(s), _return(0), symbol.replace("/", "-").split("-")[0].lower()
+    r, own, name = _return(s), _return(0), "peer" if s == 1 else f"peer_{s}"
     declared = [
         ("return_1", r, "bp", "return of the bar that just closed"),
         ("return_1_lag_1", r.lag(1), "bp", "return of the bar before"),
         ("return_6", r.over(six, "sum"), "bp", f"return over {six}"),
         ("imbalance_1", _imbalance(s), "share", "buys minus sells over all volume, last bar"),
         ("imbalance_6", _imbalance(s, six), "share", f"the same over {six}"),
-        ("lead_1", r - own, "bp", "its last return minus the target's"),
-        ("lead_6", r.over(six, "sum") - own.over(six, "sum"), "bp", f"its return over {six} minus the target's"),
+        ("lead_1", r - own, "bp", "its last return minus the own"),
+        ("lead_6", r.over(six, "sum") - own.over(six, "sum"), "bp", f"its return over {six} minus the own"),
         (
             "lead_30",
             r.over(thirty, "sum") - own.over(thirty, "sum"),
             "bp",
-            f"its return over {thirty} minus the target's",
+            f"its return over {thirty} minus the own",
         ),
         ("from_high", _log_ratio(_at("high", s), _at("close", s)), "bp", "the bar's high against its close"),
         ("volatility_6", r.over(six, "std"), "bp", f"standard deviation of bar returns over {six}"),
     ]
-    return [Feature(f"{name}_{what}", formula, unit, f"{symbol}: {words}") for what, formula, unit, words in declared]
+    return [
+        Feature(f"{name}_{what}", formula, unit, f"{name.replace('_', ' ')}: {words}")
+        for what, formula, unit, words in declared
+    ]

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from rtml.core.clock import NEVER
-from rtml.core.columns import UNREADABLE, Schema, codes, integers, numbers, read_integer, read_moment
+from rtml.sources.columns import UNREADABLE, Schema, codes, integers, numbers, read_integer, read_moment
 from rtml.sources.report import IngestReport
 from rtml.store.event_log import EventLog
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import math
 
 from rtml.core.clock import span
+from rtml.core.target import Target
+from rtml.core.use_case import UseCase
 from rtml.features.feature_set import Feature, FeatureSet, Formula, column, moment
 from rtml.usecases.fraud.operator import Checkout, Shares, View
-from rtml.usecases.fraud.schema import EVENT as EVENT
-
-NAME = "fraud"
-QUESTION = "Is this card payment fraud?"
-MODELS = {"fraud": "recursive_logistic"}  # of the zoo, by target
-TARGETS = {"fraud": lambda y: y}
+from rtml.usecases.fraud.schema import EVENT
 
 WINDOWS = ("24h", "7d", "30d")
 LIMITS = (100, 200, 500)  # EUR: round amounts, above which a payment is looked at as a dear one
@@ -40,6 +37,19 @@ def features(windows: bool = True) -> list[View]:
 def operator(config=None) -> Checkout:
     """What turns payments and labels into questions and answers, with empty state."""
     return Checkout(features(), shares=SHARES)
+
+
+use_case = UseCase(
+    name="fraud",
+    question="Is this card payment fraud?",
+    event=EVENT,
+    operator=operator,
+    targets=(Target("fraud", "probability"),),
+    models={"fraud": "recursive_logistic"},
+    keys=("card",),
+    view="rtml.usecases.fraud.endpoint:PaymentEndpoint",
+    notebooks="fraud",
+)
 
 
 def _view(key: str, declared: list[Feature], column: str) -> View:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from runs import market_run
 from workers import Workers
 
 from rtml.core.callbacks import frame
@@ -34,7 +35,7 @@ def market(tmp_path_factory):
     folder, source = tmp_path_factory.mktemp("market"), Synthetic(hours=5.0, drift="sudden")
     with EventLog(folder / "events.db") as log:
         ingest(source, log, PART)
-    RunConfig("crypto", source.symbols, source.name, models=MODELS).write(folder / "recipe.json")
+    market_run(source.symbols, source.name, models=MODELS).write(folder / "recipe.json")
     return folder
 
 
@@ -273,7 +274,7 @@ def test_what_is_predicted_in_shadow_is_what_the_version_would_serve(market, who
 
 
 def test_words_and_rules_are_checked():
-    flow = RunConfig("crypto", ("A", "B"), source="synthetic").flow()
+    flow = market_run(("A", "B")).flow()
     with pytest.raises(
         ValueError, match="publish must be gate, recommend, always, never, rules or a callable, got 'now'"
     ):

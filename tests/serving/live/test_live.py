@@ -21,11 +21,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from workers import Workers, die_at_line
 
-from rtml.core.columns import TRADES
 from rtml.pipeline.live import main
 from rtml.pipeline.options import SourceOptions
 from rtml.registry.registry import Registry
 from rtml.serving.live.session import Live
+from rtml.sources.columns import TRADES
 from rtml.sources.exchange.exchange import Exchange
 from rtml.sources.exchange.recorder import frame
 from rtml.sources.exchange.timeouts import Timeouts

@@ -7,7 +7,7 @@ import pytest
 from following import SOON, SYMBOLS, check_bars, check_tape, following, market, wait_for
 
 from rtml.core.clock import Clock
-from rtml.core.columns import TRADES
+from rtml.sources.columns import TRADES
 from rtml.sources.exchange.errors import Refused
 from rtml.sources.exchange.exchange import Exchange
 from rtml.sources.exchange.queue import ArrivalQueue

@@ -5,8 +5,8 @@ import tracemalloc
 import numpy as np
 
 from rtml.core.clock import ManualClock
-from rtml.core.columns import TRADES
 from rtml.core.state import dumps
+from rtml.sources.columns import TRADES
 from rtml.sources.exchange.dialects import Kraken
 from rtml.sources.exchange.recorder import frame
 from rtml.sources.exchange.session import Session

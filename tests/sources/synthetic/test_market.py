@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rtml.core.columns import TRADES
+from rtml.sources.columns import TRADES
 from rtml.sources.synthetic.market import Synthetic
 from rtml.sources.synthetic.price_process import DRIFTS, drift
+from rtml.sources.trades import QUOTE, TRADE
 from rtml.usecases.crypto.bars import Bars
-from rtml.usecases.crypto.events import QUOTE, TRADE
 
 
 def received(source):

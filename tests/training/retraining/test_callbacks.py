@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
+from runs import market_run
 
 from rtml.core.clock import span
 from rtml.registry.registry import Registry
 from rtml.sources.catalogue import open_source
 from rtml.sources.ingest import ingest
 from rtml.store.event_log import EventLog
-from rtml.training.run_config import PART, RunConfig
+from rtml.training.run_config import PART
 from rtml.training.trainer import Trainer
 
 
@@ -23,7 +24,7 @@ def market(tmp_path_factory):
 def trained(market, folder, model, chunk):
     source, log = market
     registry = Registry(folder / "registry")
-    flow = RunConfig("crypto", source.symbols, source.name, models={"return": model}).flow()
+    flow = market_run(source.symbols, source.name, models={"return": model}).flow()
     trainer = Trainer(flow, log, PART, folder / "t.db", registry, "champion", span("1d"), chunk=chunk)
     trainer.run()
     told, versions = trainer.history(), registry.versions("champion")

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtml.core.state import dumps, loads
+from rtml.sources.trades import GAP, QUOTE, TICK, events
 from rtml.usecases.crypto.bars import BAR, Bars
-from rtml.usecases.crypto.events import GAP, QUOTE, TICK, events
 
 S = 10**9
 

@@ -36,7 +36,7 @@ def stream():
 
 def flow_of():
     operator = fraud.operator()
-    return Flow(operator, {"fraud": Learner(zoo.build("logistic"), operator.features.names)}, fraud.TARGETS)
+    return Flow(operator, {"fraud": Learner(zoo.build("logistic"), operator.features.names)}, fraud.use_case.targets)
 
 
 @pytest.fixture

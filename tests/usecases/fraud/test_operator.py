@@ -209,7 +209,7 @@ def test_two_views_may_not_have_features_of_one_name():
 
 
 def flow_of(operator):
-    return Flow(operator, {"fraud": Learner(zoo.build("logistic"), operator.features.names)}, fraud.TARGETS)
+    return Flow(operator, {"fraud": Learner(zoo.build("logistic"), operator.features.names)}, fraud.use_case.targets)
 
 
 def test_the_audit_holds_for_the_operator(stream):

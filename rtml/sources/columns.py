@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from rtml.core.clock import NEVER, moment
-from rtml.usecases.crypto.events import GAP, QUOTE, TICK, TRADE, events
+from rtml.sources.trades import GAP, QUOTE, TICK, TRADE, events
 
 KINDS = {"trade": TRADE, "quote": QUOTE, "gap": GAP, "tick": TICK}
 SIDES = {"buy": 1, "sell": -1, "b": 1, "s": -1, "1": 1, "-1": -1, "0": 0, "": 0}

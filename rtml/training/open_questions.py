@@ -1,0 +1,176 @@
+"""Open questions: what was asked and waits for its answer, in columns that a kernel reads where they stand."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from rtml.core.clock import NEVER
+
+_FIRST = 64  # rows of a new store
+
+
+class Asked(NamedTuple):
+    """A question as it was asked; ``y`` and ``known`` are NaN and NEVER until its answer is scheduled.
+
+    ``kept`` is what the model said and wants back with the answer: a number, or ``outputs`` numbers of the prediction
+    and behind them ``memory`` numbers of the model's own.
+    """
+
+    kept: float | np.ndarray
+    x: np.ndarray
+    moment: int
+    y: float = math.nan
+    known: int = NEVER
+
+    @property
+    def prediction(self) -> float:
+        """The (first) number of the prediction."""
+        return self.kept if isinstance(self.kept, float) else float(self.kept[0])
+
+
+class OpenQuestions:
+    """Rows in the order asked; a closed one stays until half of them are closed, so that no row is moved often.
+
+    Parameters
+    ----------
+    features
+        Columns of ``X``.
+    kept
+        Numbers that are kept with each question; one is a prediction and nothing else.
+
+    Examples
+    --------
+    >>> questions = OpenQuestions(features=1, kept=1)
+    >>> questions.add(7, 100, np.array([0.5]), 0.25)
+    >>> len(questions), questions.close(7).kept, len(questions)
+    (1, 0.25, 0)
+    """
+
+    def __init__(self, features: int, kept: int) -> None:
+        self._features, self._kept = features, kept
+        self._allocate(_FIRST)
+        self.start = self.end = self.closed = 0
+        self._row_of: dict[int, int] | None = {}
+
+    def __len__(self) -> int:
+        return self.end - self.start - self.closed
+
+    def __contains__(self, id: int) -> bool:
+        return id in self._rows()
+
+    def add(self, id: int, moment: int, x: np.ndarray, kept: float | np.ndarray) -> None:
+        """Keep one question; its answer is not scheduled."""
+        row = self._room(1)
+        self.id[row] = id
+        self.moment[row] = moment
+        self.X[row] = x
+        self.kept[row] = kept
+        self.y[row] = math.nan
+        self.known[row] = NEVER
+        self.end = row + 1
+        self._rows()[id] = row
+
+    def get(self, id: int) -> Asked | None:
+        """An open question, None where there is none of that id."""
+        row = self._rows().get(id)
+        if row is None:
+            return None
+        kept = float(self.kept[row, 0]) if self._kept == 1 else self.kept[row].copy()
+        return Asked(kept, self.X[row].copy(), int(self.moment[row]), float(self.y[row]), int(self.known[row]))
+
+    def close(self, id: int) -> Asked:
+        """Take a question out."""
+        asked = self.get(id)
+        row = self._rows().pop(id)
+        self.known[row] = NEVER
+        self.alive[row] = False
+        self.closed += 1
+        self._shrink()
+        return asked
+
+    def extend(self, id, moment, X, y, known) -> slice:
+        """Add a chunk of questions whose predictions come later; where they stand."""
+        first = self._room(len(id))
+        rows = slice(first, first + len(id))
+        self.id[rows] = id
+        self.moment[rows] = moment
+        self.X[rows] = X
+        self.y[rows] = y
+        self.known[rows] = known
+        self.end = rows.stop
+        self._row_of = None
+        return rows
+
+    def close_rows(self, rows: np.ndarray) -> None:
+        """Take out rows by their places, counted from ``start``."""
+        at = rows + self.start
+        self.known[at] = NEVER
+        self.alive[at] = False
+        self.closed += len(at)
+        self._row_of = None
+        self._shrink()
+
+    @property
+    def ids(self) -> np.ndarray:
+        """Ids of the open questions, in the order asked."""
+        part = slice(self.start, self.end)
+        return self.id[part][self.alive[part]]
+
+    @property
+    def state(self) -> dict:
+        """The open questions as columns, in the order asked."""
+        part = slice(self.start, self.end)
+        alive = self.alive[part]
+        names = ("id", "moment", "X", "kept", "y", "known")
+        return {name: np.ascontiguousarray(getattr(self, name)[part][alive]) for name in names}
+
+    def load(self, state: dict) -> None:
+        """Go on from a state."""
+        n = len(state["id"])
+        self._allocate(max(_FIRST, 2 * n))
+        for name in ("id", "moment", "X", "kept", "y", "known"):
+            getattr(self, name)[:n] = state[name]
+        self.start = self.closed = 0
+        self.end = n
+        self._row_of = None
+
+    def _rows(self) -> dict[int, int]:
+        if self._row_of is None:
+            at = np.flatnonzero(self.alive[self.start : self.end]) + self.start
+            self._row_of = dict(zip(self.id[at].tolist(), at.tolist(), strict=True))
+        return self._row_of
+
+    def _allocate(self, rows: int) -> None:
+        self.id = np.empty(rows, np.int64)
+        self.moment = np.empty(rows, np.int64)
+        self.X = np.empty((rows, self._features))
+        self.kept = np.empty((rows, self._kept))
+        self.y = np.empty(rows)
+        self.known = np.empty(rows, np.int64)
+        self.alive = np.ones(rows, bool)
+
+    def _room(self, n: int) -> int:
+        """First row of room for so many more."""
+        if self.end + n > len(self.id):
+            state = self.state
+            self._allocate(max(len(self.id), 2 * (len(state["id"]) + n)))
+            for name, column in state.items():
+                getattr(self, name)[: len(column)] = column
+            self.start = self.closed = 0
+            self.end = len(state["id"])
+            self._row_of = None
+        return self.end
+
+    def _shrink(self) -> None:
+        """Forget closed rows at the front; all of them where nothing is open."""
+        if self.closed == self.end - self.start:
+            self.alive[self.start : self.end] = True
+            self.start = self.end = self.closed = 0
+            return
+        while self.start < self.end and not self.alive[self.start]:
+            self.alive[self.start] = True
+            self.start += 1
+            self.closed -= 1
