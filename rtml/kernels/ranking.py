@@ -14,7 +14,8 @@ from rtml.kernels import sessions as s
 
 POPULAR, REPEAT, SUCCESSORS, SKNN, VSKNN, TIMED, VECTORS, RANKER = range(8)
 FEATURES = (
-    "neighbours", "next", "after_next", "steps_ago", "times_seen", "last", "vectors", "no_neighbour", "no_next", "popular"
+    "neighbours", "next", "after_next", "steps_ago", "times_seen", "last", "vectors", "no_neighbour", "no_next",
+    "popular",
 )  # fmt: skip
 WIDTH = len(FEATURES)
 _NEVER = math.log(1e-3)
@@ -329,7 +330,7 @@ def fill(listed, k, m, out):
 
 @njit(types.void(_f8[::1], _f8[::1], s.MEMORY, _f8[::1]), cache=True)
 def rank(x, how, m, out):
-    """Answer a question: ``k`` item ids, their scores, and with a ranker their features; popular items fill the list."""
+    """Answer a question: ``k`` item ids, their scores, of a ranker their features; popular items fill the list."""
     k = np.int64(how[s.K])
     rows, best, which = np.empty(x.size, np.int64), np.empty(k), np.empty(k, np.int64)
     X = np.empty((k if how[s.KIND] == RANKER else 0, WIDTH))

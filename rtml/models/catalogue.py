@@ -13,6 +13,7 @@ from rtml.models.boosted import BoostedRefit
 from rtml.models.calibrated import Calibrate
 from rtml.models.clip import Clip
 from rtml.models.forest import AdaptiveRandomForest
+from rtml.models.ranking import RANKINGS
 from rtml.models.recursive_logistic import RecursiveLogistic
 from rtml.models.rls import RecursiveLeastSquares
 
@@ -85,13 +86,15 @@ ZOO = {
 
 
 def build(name: str) -> base.Estimator:
-    """A fresh model of the zoo.
+    """A fresh model of the zoo, or a ranking of :data:`rtml.models.ranking.RANKINGS`.
 
     Examples
     --------
     >>> build("rls")["RecursiveLeastSquares"].ridge
     100.0
     """
+    if name in RANKINGS:
+        return RANKINGS[name]
     if name not in ZOO:
         raise LookupError(f"no model {name!r} in the zoo; there are: {', '.join(ZOO)}")
     return ZOO[name].build()

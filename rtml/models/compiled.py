@@ -13,6 +13,7 @@ from rtml.models.calibrated import Calibrate, Calibrated
 from rtml.models.forest import CompiledForest, forest_twin
 from rtml.models.hoeffding import CompiledTree, tree_twin
 from rtml.models.per_key import PerKey, Pooled
+from rtml.models.ranking import Ranking
 from rtml.models.river_model import RiverModel
 from rtml.models.rows import check_label, check_names, check_row, check_state
 from rtml.models.twins import translate
@@ -87,7 +88,7 @@ def compile(model, names: Sequence[str]) -> Twin | RiverModel:
     stochastic gradient descent at constant rates), ``RecursiveLeastSquares`` and ``RecursiveLogistic``. Whatever such a
     model has learned goes with it. A ``HoeffdingTreeClassifier`` on numeric features has one while it has learned
     nothing, an ``AdaptiveRandomForest`` and a ``BoostedRefit`` of ours always, and so has ``Calibrate`` around a model.
-    Any other model runs as it is, one event at a time.
+    A :class:`rtml.models.ranking.Ranking` becomes a session model. Any other model runs as it is, one event at a time.
 
     Examples
     --------
@@ -99,6 +100,10 @@ def compile(model, names: Sequence[str]) -> Twin | RiverModel:
     'river'
     """
     names = check_names(names)
+    if type(model) is Ranking:
+        from rtml.models.session_model import SessionModel  # its kernels are loaded where lists are wanted only
+
+        return SessionModel(names, model)
     if type(model) is Calibrate and not model._map.line[calibration.ANSWERS]:
         return Calibrated(compile(model.model, names), model.every, model.forgetting, model.after)
     translated = translate(model, names)
@@ -131,6 +136,10 @@ def restore(state: dict) -> Twin | RiverModel:
         model = Calibrated(restore(state["model"]), **state["how"])
         model.load(state)
         return model
+    if state.get("twin") == "sessions":
+        from rtml.models.session_model import SessionModel
+
+        return SessionModel.of(state)
     if state.get("twin") in _TWINS:
         return _TWINS[state["twin"]].of(state)
     how = np.array(state["how"])

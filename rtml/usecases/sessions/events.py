@@ -83,7 +83,7 @@ def numbers_of(column: pd.Series | None, n: int) -> np.ndarray:
     """Numbers of a column of ids, -1 where one is missing."""
     if column is None:
         return np.full(n, -1, np.int64)
-    if column.dtype.kind == "i" and len(column) and 0 <= column.min() and column.max() < _WORDS:
+    if column.dtype.kind == "i" and len(column) and column.min() >= 0 and column.max() < _WORDS:
         return column.to_numpy(np.int64)
     try:
         places, ids = pd.factorize(column)

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from rtml.core.clock import span, utc
-from rtml.core.operator import Asked, Leak
+from rtml.core.operator import NOTHING, Asked, Leak
 from rtml.core.state import digest
 from rtml.usecases.sessions.events import VIEW
 
-_BARS = np.empty((0, 0))
+_NONE = -1.0  # where a session has no further item
 _HEAD = {
     "session": ("number", "number of the session, in the order in which sessions begin"),
     "length": ("count", "clicks of the session so far, this one included"),
@@ -33,7 +33,7 @@ class LastItems:
     def catalogue(self) -> pd.DataFrame:
         """One row a column: unit and meaning."""
         rows = list(_HEAD.values())
-        rows += [("item", f"the item clicked {k} clicks ago, NaN where there is none") for k in range(self.n)]
+        rows += [("item", f"the item clicked {k} clicks ago, -1 where there is none") for k in range(self.n)]
         return pd.DataFrame(rows, columns=["unit", "meaning"], index=pd.Index(self.names, name="feature"))
 
 
@@ -97,7 +97,7 @@ class Visits:
         events = events[events["action"] == VIEW] if self._count_actions(events) else events
         time = np.maximum.accumulate(np.maximum(events["time"], self._clock))
         self._counts["late"] += int((events["time"] < time).sum())
-        rows, answers = np.full((len(events), len(self.features.names)), np.nan), []
+        rows, answers = np.full((len(events), len(self.features.names)), _NONE), []
         ids, asks = np.full(len(events), -1, np.int64), self._asked
         fields = (time, events["visitor"], events["session"], events["item"])
         for i, (at, visitor, session, item) in enumerate(zip(*(f.tolist() for f in fields), strict=True)):
@@ -110,10 +110,10 @@ class Visits:
         answered, y, known = (np.array(c) for c in zip(*answers, strict=True)) if answers else ((), (), ())
         when = np.asarray(known, np.int64)
         told = (np.asarray(answered, np.int64), np.asarray(y, np.float64), when)
-        return Asked(_BARS, ids[asked], time[asked], rows[asked], *told)
+        return Asked(NOTHING, ids[asked], time[asked], rows[asked], *told)
 
     def counts(self) -> dict[str, int]:
-        """Clicks that came late or were a robot's, robots, other actions, questions closed, sessions, visitors forgotten."""
+        """Late clicks, clicks of robots, robots, other actions, questions closed, visitors forgotten, sessions."""
         names = ("late", "robot_clicks", "robots", "other_actions", "closed", "forgotten")
         return {name: self._counts[name] for name in names} | {"sessions": self._begun, "open": self.open}
 
@@ -153,9 +153,7 @@ class Visits:
     def load(self, state: dict) -> None:
         """Continue from a state."""
         self._clock, self._asked, self._begun = state["clock"], state["asked"], state["begun"]
-        self._live = tuple(
-            OrderedDict((row[0], [*row[1:6], list(row[6:])]) for row in rows) for rows in state["live"]
-        )
+        self._live = tuple(OrderedDict((row[0], [*row[1:6], list(row[6:])]) for row in rows) for rows in state["live"])
         self._seen = OrderedDict((who, (n, at)) for who, n, at in state["seen"].tolist())
         self._held, self._counts = [tuple(row) for row in state["held"]], Counter(state["counts"])
 
@@ -219,8 +217,3 @@ class Visits:
             self._seen.popitem(last=False)
             self._counts["forgotten"] += 1
         return earlier
-
-
-def operator(config=None) -> Visits:
-    """What turns clicks into questions and answers, with empty state."""
-    return Visits()

@@ -24,9 +24,9 @@ class Shop:
     """Clicks of a shop's visitors as rows in order of arrival.
 
     A visit has one topic, drawn from the visitor's taste and from what is popular that day; its clicks follow planted
-    paths through the topic's items. A fifth of the items is new within the time, another fifth goes. At ``TURNS`` of the
-    days all paths are laid anew and other topics become popular: a model that stopped learning before is wrong from then
-    on. A few rows come late or broken.
+    paths through the topic's items. A fifth of the items is new within the time, another fifth goes. At ``TURNS`` of
+    the days all paths are laid anew and other topics become popular: a model that stopped learning before is wrong
+    from then on. A few rows come late or broken.
 
     Parameters
     ----------
@@ -44,7 +44,9 @@ class Shop:
 
     def __init__(self, seed: int = 7, days: float = 6.0, visits: int = 1000) -> None:
         if not 0.5 <= days <= 366 or not 10 <= visits <= 1_000_000:
-            raise ValueError(f"days must lie between 0.5 and 366 and visits between 10 and a million, got {days}, {visits}")
+            raise ValueError(
+                f"days must lie between 0.5 and 366 and visits between 10 and a million, got {days}, {visits}"
+            )
         self.seed, self.days, self.visits = seed, days, visits
         self.name = f"shop:seed={seed}:days={days:g}:visits={visits}"
 
