@@ -164,13 +164,12 @@ _WHOLE = ("control", "clock", "sessions", "gains", "recent", "top", "weights")
 
 def _empty(how: Ranking, items: int, rows: int, places: int) -> sessions.Memory:
     """A memory with room for so many items, sessions and places of lists."""
-    d = how.dimension if KINDS[how.kind][2] else 1
-    distance = np.arange(sessions.KEPT_CLICKS + 1.0)
-    decay = np.where(distance == 0, 1.5, np.exp(-distance / how.distance_decay))
-    held = np.zeros((rows, 6), np.int64)
-    held[:, 0] = -1
-    m = sessions.Memory(
-        control=np.zeros(sessions.CONTROL, np.int64),
+    d, held = how.dimension if KINDS[how.kind][2] else 1, np.zeros((rows, 6), np.int64)
+    control, weights = np.zeros(sessions.CONTROL, np.int64), np.zeros((2, ranking.WIDTH))
+    control[sessions.USED] = 1  # a free list ends with 0
+    held[:, 0], weights[0] = -1, _START
+    return sessions.Memory(
+        control=control,
         clock=np.zeros(4),
         pool=np.zeros(places, np.int64),
         table=np.zeros(2 * items, np.int64),
@@ -183,19 +182,24 @@ def _empty(how: Ranking, items: int, rows: int, places: int) -> sessions.Memory:
         gains=np.zeros(rows),
         recent=np.zeros(4096, np.int64),
         top=np.zeros(sessions.TOP, np.int64),
-        weights=np.zeros((2, ranking.WIDTH)),
-        decay=decay,
-        similar=np.zeros(rows),
-        score=np.zeros(items),
-        place=np.full(items, -1, np.int64),
-        extra=np.zeros((items, 3)),
-        touched=np.zeros(max(rows, items, _SCRATCH), np.int64),
-        best=np.zeros(_SCRATCH),
-        which=np.zeros(_SCRATCH, np.int64),
+        weights=weights,
+        **_scratch(how, items, rows),
     )
-    m.control[sessions.USED] = 1  # a free list ends with 0
-    m.weights[0] = _START
-    return m
+
+
+def _scratch(how: Ranking, items: int, rows: int) -> dict[str, np.ndarray]:
+    """The part of a memory that is empty between calls, and the weights of an item by its distance."""
+    distance = np.arange(sessions.KEPT_CLICKS + 1.0)
+    return {
+        "decay": np.where(distance == 0, 1.5, np.exp(-distance / how.distance_decay)),
+        "similar": np.zeros(rows),
+        "score": np.zeros(items),
+        "place": np.full(items, -1, np.int64),
+        "extra": np.zeros((items, 3)),
+        "touched": np.zeros(max(rows, items, _SCRATCH), np.int64),
+        "best": np.zeros(_SCRATCH),
+        "which": np.zeros(_SCRATCH, np.int64),
+    }
 
 
 def _told(how: Ranking) -> np.ndarray:

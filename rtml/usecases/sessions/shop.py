@@ -56,7 +56,7 @@ class Shop:
         return len(self._arrived)
 
     def chunks(self, n: int = 50_000) -> Iterator[pd.DataFrame]:
-        """Raw rows (columns of ``rtml.usecases.sessions.events.COLUMNS``) in order of arrival, at most ``n`` at a time."""
+        """Raw rows (``rtml.usecases.sessions.events.COLUMNS``) in order of arrival, at most ``n`` at a time."""
         for piece in pieces(self._arrived, n):
             yield piece.infer_objects()
 

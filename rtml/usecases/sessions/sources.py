@@ -65,7 +65,7 @@ class Recorded:
         return len(self._table)
 
     def chunks(self, n: int = 50_000) -> Iterator[pd.DataFrame]:
-        """Raw rows (columns of ``rtml.usecases.sessions.events.COLUMNS``) in order of time, at most ``n`` at a time."""
+        """Raw rows (``rtml.usecases.sessions.events.COLUMNS``) in order of time, at most ``n`` at a time."""
         yield from pieces(self._table, n)
 
     def names(self) -> dict[int, str]:
