@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from rtml.core.clock import NEVER
-from rtml.core.columns import UNREADABLE, Schema, codes, integers, numbers, read_moment
+from rtml.sources.columns import UNREADABLE, Schema, codes, integers, numbers, read_moment
 
 VIEW, CART, PURCHASE = range(3)
 ACTIONS = {"view": VIEW, "click": VIEW, "cart": CART, "purchase": PURCHASE, "buy": PURCHASE}

@@ -11,8 +11,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from rtml.core.clock import moment
-from rtml.core.columns import UNREADABLE, integers, nanoseconds, read_moment
 from rtml.core.state import digest
+from rtml.sources.columns import UNREADABLE, integers, nanoseconds, read_moment
 from rtml.sources.protocol import pieces
 from rtml.usecases.sessions.events import COLUMNS, number_of
 from rtml.usecases.sessions.shop import Shop
