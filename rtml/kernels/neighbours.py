@@ -54,7 +54,7 @@ def gather(rows, n, me, how, m):
     similar, touched = m.similar, m.touched
     for p in range(n):
         row = rows[p]
-        if row < 0 or place[row] != p:  # only its last place counts
+        if place[row] != p:  # only its last place counts
             continue
         weight = math.exp(-(n - 1 - p) / how[s.STEP_DECAY])
         if kind == SKNN:
@@ -152,8 +152,7 @@ def neighbours(rows, n, me, how, m):
     """Items of the sessions nearest to this one, scored; returns how many."""
     distinct, place = 0, m.place
     for p in range(n):
-        if rows[p] >= 0:
-            distinct += place[rows[p]] == p
+        distinct += place[rows[p]] == p
     found = gather(rows, n, me, how, m)
     if how[s.KIND] < TIMED:
         found = newest(found, how, m)

@@ -24,7 +24,7 @@ _f8, _i8 = types.float64, types.int64
 def successors(rows, n, kind, items, how, m):
     """Add what followed the last item (``NEXT``) or the one before (``AFTER_NEXT``), as a share, to the candidates."""
     back = 1 if kind == s.NEXT else 2
-    if n < back or rows[n - back] < 0:
+    if n < back:
         return items
     row, pool, score, touched, extra = rows[n - back], m.pool, m.score, m.touched, m.extra
     entry, total = m.lists[row, kind], m.counts[row, kind]
@@ -35,7 +35,7 @@ def successors(rows, n, kind, items, how, m):
             score[item] = -1.0
             touched[items] = item
             items += 1
-        extra[item, kind - s.NEXT] = (packed & 0xFFFFFFFF) / total
+        extra[item, kind - s.NEXT] = ((packed & 0xFFFFFFFF) + 1e-3 * a) / total  # of equal ones the newest
     return items
 
 
@@ -43,9 +43,9 @@ def successors(rows, n, kind, items, how, m):
 def mean_vector(rows, n, m, mean):
     """Vector of a session: the mean of its items' vectors."""
     mean[:] = 0.0
-    known, vectors = 0, m.vectors
+    known, vectors, given = 0, m.vectors, m.control[s.GIVEN]
     for p in range(n):
-        if rows[p] >= 0:
+        if 0 <= rows[p] < given:
             known += 1
             for a in range(mean.size):
                 mean[a] += vectors[rows[p], a]
@@ -82,12 +82,11 @@ def own(rows, n, items, m):
     """Add the session's own items to the candidates, and how often each was clicked."""
     score, touched, extra = m.score, m.touched, m.extra
     for p in range(n):
-        if rows[p] >= 0:
-            if score[rows[p]] == 0.0:
-                score[rows[p]] = -1.0
-                touched[items] = rows[p]
-                items += 1
-            extra[rows[p], 2] += 1.0
+        if score[rows[p]] == 0.0:
+            score[rows[p]] = -1.0
+            touched[items] = rows[p]
+            items += 1
+        extra[rows[p], 2] += 1.0
     return items
 
 
@@ -103,7 +102,7 @@ def ranked(rows, n, me, how, m, X, best, which):
         total += score[touched[a]]
     items = own(rows, n, successors(rows, n, s.AFTER_NEXT, successors(rows, n, s.NEXT, items, how, m), how, m), m)
     mean, x, weights = np.empty(m.vectors.shape[1], np.float32), np.empty(WIDTH), m.weights
-    ids, table, place, contexts, extra = m.ids, m.table, m.place, m.contexts, m.extra
+    place, contexts, extra = m.place, m.contexts, m.extra
     counts, clicks = m.counts, max(m.clock[2], 1.0)
     mean_vector(rows, n, m, mean)
     last = rows[n - 1] if n else -1
@@ -115,9 +114,9 @@ def ranked(rows, n, me, how, m, X, best, which):
         for f in range(WIDTH):
             value += weights[0, f] * x[f]
         if listed < k or value >= best[0]:
-            listed = keep(best, which, listed, k, value, -ids[item])
+            listed = keep(best, which, listed, k, value, item)
     for b in range(listed):
-        item = s.find(-which[b], table, ids)
+        item = which[b]
         share, near = max(score[item], 0.0) / total if total > 0.0 else 0.0, 1.0 / (n - place[item])
         describe(item, share, extra, near, last, dot(mean, contexts, item), counts[item, 0] / clicks, X[b])
     for a in range(items):
@@ -130,7 +129,7 @@ def ranked(rows, n, me, how, m, X, best, which):
 def scored(rows, n, me, how, m, best, which):
     """List candidates of one source by their share of its scores; returns how many are listed."""
     kind, k, listed, items, total = how[s.KIND], np.int64(how[s.K]), 0, 0, 0.0
-    score, touched, extra, place, ids = m.score, m.touched, m.extra, m.place, m.ids
+    score, touched, extra, place = m.score, m.touched, m.extra, m.place
     if kind == REPEAT:
         items = own(rows, n, 0, m)
     elif kind == SUCCESSORS:
@@ -149,7 +148,7 @@ def scored(rows, n, me, how, m, best, which):
         item = touched[a]
         value = score[item] / total
         if listed < k or value >= best[0]:
-            listed = keep(best, which, listed, k, value, -ids[item])
+            listed = keep(best, which, listed, k, value, item)
         score[item] = 0.0
     return listed
 
@@ -157,12 +156,12 @@ def scored(rows, n, me, how, m, best, which):
 @njit(_i8(_i8[::1], _i8, _f8[::1], s.MEMORY, _f8[::1], _i8[::1]), cache=True)
 def similar(rows, n, how, m, best, which):
     """List the items whose vectors fit the session's best, of all there are; returns how many are listed."""
-    mean, listed, contexts, ids = np.empty(m.vectors.shape[1], np.float32), 0, m.contexts, m.ids
+    mean, listed, contexts = np.empty(m.vectors.shape[1], np.float32), 0, m.contexts
     mean_vector(rows, n, m, mean)
     for item in range(m.control[s.GIVEN] if n else 0):
         value = dot(mean, contexts, item)
         if listed < np.int64(how[s.K]) or value >= best[0]:
-            listed = keep(best, which, listed, np.int64(how[s.K]), value, -ids[item])
+            listed = keep(best, which, listed, np.int64(how[s.K]), value, item)
     return listed
 
 
@@ -188,9 +187,9 @@ def rank(x, how, m, out):
     rows, best, which = np.empty(x.size, np.int64), np.empty(k), np.empty(k, np.int64)
     X = np.empty((k if how[s.KIND] == RANKER else 0, WIDTH))
     n, me = s.rows_of(x, m, rows), np.int64(x[s.SESSION])
+    place, ids = m.place, m.ids
     for p in range(n):
-        if rows[p] >= 0:
-            m.place[rows[p]] = p
+        place[rows[p]] = p
     if how[s.KIND] == RANKER:
         listed = ranked(rows, n, me, how, m, X, best, which)
     elif how[s.KIND] == VECTORS:
@@ -198,14 +197,13 @@ def rank(x, how, m, out):
     else:
         listed = scored(rows, n, me, how, m, best, which)
     for p in range(n):
-        if rows[p] >= 0:
-            m.place[rows[p]] = -1
+        place[rows[p]] = -1
     out[:] = np.nan
     for a in range(listed):
         at = 0
         for b in range(listed):
             at += best[b] > best[a] or (best[b] == best[a] and which[b] > which[a])
-        out[at], out[k + at] = -which[a], best[a]
+        out[at], out[k + at] = ids[which[a]], best[a]
         for f in range(WIDTH if how[s.KIND] == RANKER else 0):
             out[2 * k + at * WIDTH + f] = X[a, f]
     fill(listed, k, m, out)

@@ -158,21 +158,26 @@ def append(entry, value, most, pool, control):
 
 @njit(types.void(_i8[::1], _i8, _i8, _i8, _i8[::1], _i8[::1]), cache=True)
 def count(entry, item, by, most, pool, control):
-    """Count a successor, packed as ``row << 32 | count``; a full list counts it in place of its least.
+    """Count a successor, packed as ``row << 32 | count``, the newest last; a full list counts it in place of its least.
 
     Metwally, Agrawal and El Abbadi, "Efficient computation of frequent and top-k elements in data streams" (2005).
     """
-    begin, least = entry[START], 0
-    for a in range(entry[COUNT]):
+    begin, at, least, held = entry[START], -1, 0, entry[COUNT]
+    for a in range(held):
         if pool[begin + a] >> 32 == item:
-            pool[begin + a] += by
-            return
+            at = a
+            break
         if (pool[begin + a] & 0xFFFFFFFF) < (pool[begin + least] & 0xFFFFFFFF):
             least = a
-    if entry[COUNT] < most:
+    if at < 0 and held < most:
         append(entry, (item << 32) | by, most, pool, control)
-    else:
-        pool[begin + least] = (item << 32) | ((pool[begin + least] & 0xFFFFFFFF) + by)
+        return
+    if at < 0:
+        at = least
+    times = (pool[begin + at] & 0xFFFFFFFF) + by
+    for a in range(at, held - 1):
+        pool[begin + a] = pool[begin + a + 1]
+    pool[begin + held - 1] = (item << 32) | times
 
 
 @njit(types.void(_i8, _i8, _f8[::1], MEMORY), cache=True)
@@ -274,12 +279,25 @@ def place_vectors(before, n, item, rate, m):
 
 @njit(_i8(_f8[::1], MEMORY, _i8[::1]), cache=True)
 def rows_of(x, m, rows):
-    """Rows of the clicks of a question, oldest first, -1 for an item never learned; returns how many there are."""
-    n, table, ids = 0, m.table, m.ids
+    """Rows of the clicks of a question, oldest first; returns how many there are.
+
+    An item never learned is lent an empty row behind those given.
+    """
+    n, table, ids, given = 0, m.table, m.ids, m.control[GIVEN]
+    lent = given
     while n < x.size - ITEMS and x[ITEMS + n] >= 0.0:
         n += 1
     for p in range(n):
-        rows[p] = find(np.int64(x[ITEMS + n - 1 - p]), table, ids)
+        item = np.int64(x[ITEMS + n - 1 - p])
+        row = find(item, table, ids)
+        if row < 0:
+            row = given
+            while row < lent and ids[row] != item:
+                row += 1
+            if row == lent:
+                ids[row] = item
+                lent += 1
+        rows[p] = row
     return n
 
 
@@ -288,7 +306,7 @@ def room(x, how, m):
     """Whether the memory has room for one more click of a question's session, or which part must grow."""
     if m.control[USED] + ROOM > m.pool.size:
         return POOL
-    if m.control[GIVEN] + x.size > m.ids.size:
+    if m.control[GIVEN] + 2 * x.size > m.ids.size:
         return ITEM_ROWS
     number = np.int64(x[SESSION])
     held = m.sessions[number & (len(m.gains) - 1), 0]
@@ -303,12 +321,12 @@ def learn(x, y, now, how, m):
     need = room(x, how, m)
     if need != DONE:
         return need
-    before, length = np.empty(x.size, np.int64), np.int64(x[LENGTH])
+    before, length, given = np.empty(x.size, np.int64), np.int64(x[LENGTH]), m.control[GIVEN]
     n = rows_of(x, m, before)
     if m.clock[1] == 0.0:
         m.clock[0] = m.clock[1] = now
     for p in range(n):
-        if before[p] < 0:
+        if before[p] >= given:
             before[p] = enter(np.int64(x[ITEMS + n - 1 - p]), m)
     item = enter(np.int64(y), m)
     if length == 1:

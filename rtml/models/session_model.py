@@ -50,7 +50,7 @@ class SessionModel:
         self._how = _told(how)
         self.outputs = how.k
         self.memory = how.k * (1 + ranking.WIDTH) if how.kind == "ranker" else how.k
-        self._memory = _empty(how, 64, 64, 2 * sessions.ROOM)
+        self._memory = _empty(how, _power(64 + 2 * len(self.names)), 64, 2 * sessions.ROOM)
 
     def replay(self, X, y, moment, known, order, until) -> tuple[np.ndarray, int]:
         """A chunk in which nothing waits from before (see :meth:`replay_at`)."""
@@ -137,7 +137,9 @@ class SessionModel:
 
     def _take(self, state: dict) -> None:
         items, rows = len(state["ids"]), len(state["gains"])
-        m = _empty(self.ranking, _power(items + 64), rows, _power(len(state["pool"]) + sessions.ROOM))
+        m = _empty(
+            self.ranking, _power(items + 2 * len(self.names) + 64), rows, _power(len(state["pool"]) + sessions.ROOM)
+        )
         for name in (*_BY_ITEM, "pool", *_WHOLE):
             getattr(m, name)[: len(state[name])] = state[name]
         interning.rebuild(np.arange(items), m.table, m.ids)
