@@ -75,7 +75,7 @@ class Ranking:
     half_life: str = "1d"
     steps: int = 2
     successors: int = 64
-    rate: float = 0.05
+    rate: float = 0.1
     dimension: int = 32
     sessions: int = 1 << 20
 
@@ -101,7 +101,7 @@ RANKINGS = {
     "sequential_rules": Ranking("successors", steps=10),
     "sknn": Ranking("sknn", neighbours=100),
     "vsknn": Ranking("vsknn", neighbours=100),
-    "session_neighbours": Ranking("timed"),
+    "session_neighbours": Ranking("timed", neighbours=150),
     "item_vectors": Ranking("vectors"),
     "session_ranker": Ranking("ranker"),
 }
