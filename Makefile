@@ -1,19 +1,18 @@
 # Everything a user types. `make help` lists it; each target sets up what it needs.
 PYTHON ?= python3
 VENV ?= .venv
-PROFILE ?= demo
-RUN ?= $(or $(USE_CASE),dev)
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-compile
 MIRROR = $${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(PY) -m pip config get global.index-url 2>/dev/null)}}
-LAST := $(if $(filter file,$(origin RUN)),latest,$(RUN))
-GIVEN := $(if $(USE_CASE),-p 'USE_CASE=$(USE_CASE)') $(if $(SOURCE),-p 'SOURCE=$(SOURCE)') $(foreach p,$(PARAMS),-p '$(p)')
-PIPELINE := $(PY) -m rtml.pipeline run --run '$(RUN)' --profile '$(PROFILE)' $(GIVEN)
+RTML := $(PY) -m rtml
+# handed to the shell as they are and quoted there, so that blanks and quotes survive
+export USE_CASE SOURCE SYMBOLS PARAMS PROFILE RUN
+PIPELINE := $(RTML) run "$$RUN" --profile "$$PROFILE" --use-case "$$USE_CASE" --source "$$SOURCE" --symbols "$$SYMBOLS" --params "$$PARAMS"
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help env run-all run-01 run-02 run-03 run-04 run-05 report lab serve live stores advise notebooks test test-deep test-extras test-notebooks lint bench ci clean
+.PHONY: help env run-all run-01 run-02 run-03 run-04 run-05 report lab serve live stores advise runs notebooks test test-deep test-extras test-notebooks lint bench ci clean
 
-help:  ## this list; variables: USE_CASE= SOURCE= RUN=dev PROFILE=demo PARAMS="KEY=VALUE ..."
+help:  ## this list; variables: USE_CASE= SOURCE= SYMBOLS= RUN= PROFILE= PARAMS="KEY=VALUE KEY='a b'"
 	@sed -n 's/^\([a-z0-9-]*\)[a-z0-9 -]*:.*## /\1 - /p' Makefile | awk -F ' - ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 env: $(VENV)/.ready  ## set up the environment from requirements.lock (about 20 s with uv, 70 s without)
@@ -35,27 +34,29 @@ run-01 run-02 run-03 run-04 run-05: env  ## one notebook of the five (run-01 ...
 	@$(PIPELINE) --only $(@:run-%=%)
 
 report: env  ## write the report of a run again (RUN=latest unless given)
-	@$(PY) -m rtml.pipeline.report --run '$(LAST)'
+	@$(RTML) report "$$RUN"
 
-lab: env  ## JupyterLab on the notebooks, after a first demo run so that each of them works by itself
-	@test -e runs/dev/report.html || $(PY) -m rtml.pipeline run --run dev
-	@JUPYTER_PREFER_ENV_PATH=1 $(VENV)/bin/jupyter lab --MappingKernelManager.transport_encryption=auto $(LAB_ARGS) notebooks/01_ingest.ipynb
+lab: env  ## JupyterLab at the root, on copies of the notebooks in lab/, after a first demo run (LAB_ARGS="--no-browser")
+	@$(RTML) lab $(LAB_ARGS)
 
 serve: env  ## keep the newest run's champion up behind HTTP until Ctrl-C (SERVE_ARGS="--port 8000")
-	@$(PY) -m rtml.pipeline.serve --run '$(LAST)' $(SERVE_ARGS)
+	@$(RTML) serve "$$RUN" $(SERVE_ARGS)
 
-live: env  ## follow a market, learn and serve until Ctrl-C (SOURCE=kraken SYMBOLS= RUN=live LIVE_ARGS="--speed 10 --port 8000")
-	@$(PY) -m rtml.pipeline.live --run '$(if $(filter file,$(origin RUN)),live,$(RUN))' $(if $(SOURCE),--source '$(SOURCE)') $(if $(SYMBOLS),--symbols '$(SYMBOLS)') $(LIVE_ARGS)
+live: env  ## follow a source, learn and serve until Ctrl-C (SOURCE=kraken SYMBOLS= RUN=live LIVE_ARGS="--speed 10 --port 8000")
+	@$(RTML) live "$$RUN" --source "$$SOURCE" --symbols "$$SYMBOLS" $(LIVE_ARGS)
 
 stores: env  ## store what a run's questions were asked with, and compare what was served with it (RUN=latest unless given)
-	@$(PY) -m rtml.store.materialize 'runs/$(LAST)'
-	@$(PY) -m rtml.evaluation.skew 'runs/$(LAST)'
+	@$(RTML) materialize "$$RUN"
+	@$(RTML) check "$$RUN"
 
 advise: env  ## how often, and how, should a model of this stream be trained? (RUN=latest ADVISE_ARGS="--target sign --few")
-	@$(PY) -m rtml.evaluation.advisor '$(LAST)' $(ADVISE_ARGS)
+	@$(RTML) advise "$$RUN" $(ADVISE_ARGS)
+
+runs: env  ## list the runs with their headline metrics, or compare two (RUNS_ARGS="dev fraud")
+	@$(RTML) runs $(RUNS_ARGS)
 
 notebooks: env  ## run the notebooks in place with their defaults and store what they print and draw
-	@$(PY) -m rtml.pipeline store
+	@$(RTML) notebooks
 
 test: env  ## every test
 	@$(PY) -m pytest -n 2 --dist loadfile -q
@@ -89,13 +90,14 @@ build/extras-ray/.ready: requirements.lock .ci/extras-ray.lock
 test-notebooks: env  ## the notebooks only: format, then their stored outputs against a fresh run
 	@$(PY) -m pytest -q tests/integration/test_notebooks.py
 
-lint: env  ## ruff: rules and format
-	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+lint: env  ## ruff: rules and format; pyrefly: types, as strict per room as pyproject.toml says
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/pyrefly check --python-interpreter-path $(PY)
 
 bench: env  ## speed beside river, pandas and polars, as ratios
 	@$(foreach file,$(sort $(wildcard benchmarks/bench_*.py)),$(PY) $(file) &&) true
 
 ci: lint test  ## what must pass before a change goes in
 
-clean:  ## remove the environment and every run
-	@rm -rf $(VENV) runs build *.egg-info .pytest_cache .ruff_cache .hypothesis && find . -name __pycache__ -type d -prune -exec rm -rf {} +
+clean:  ## remove the environment and caches; runs/ and lab/ stay, unless RUNS=1
+	@rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis && find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@$(if $(filter 1,$(RUNS)),rm -rf runs lab,! test -e runs && ! test -e lab || echo "rtml: runs/ and lab/ are kept: make clean RUNS=1 removes them too")

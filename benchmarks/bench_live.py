@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from rtml.core.clock import Clock
-from rtml.sources.columns import TRADES
 from rtml.serving.live.session import Live
+from rtml.sources.columns import TRADES
 from rtml.sources.exchange.exchange import Status
 from rtml.sources.synthetic.market import Synthetic
 from rtml.sources.trades import TRADE

@@ -7,13 +7,10 @@ import heapq
 import numpy as np
 
 from rtml.core.clock import span, utc
-from rtml.core.operator import Asked, Leak
+from rtml.core.operator import NOTHING, Asked, Leak
+from rtml.core.target import Target
+from rtml.core.use_case import UseCase
 from rtml.features.feature_set import Feature, FeatureSet, column
-
-NAME = "thermometers"
-QUESTION = "How much warmer will it be in {horizon}?"
-MODELS = {"warmer": "rls"}  # what is learned, and by which model of the zoo; the first is served
-TARGETS = {"warmer": lambda y: y}  # what a model learns from an answer
 
 #: One event as the log keeps it. Every event needs a time, ns UTC.
 EVENT = np.dtype([("time", "<i8"), ("sensor", "<i8"), ("celsius", "<f8")])
@@ -54,7 +51,7 @@ class Thermometers:
         self._asked += len(events)
         answered, y, known = (np.array(c) for c in zip(*answers, strict=True)) if answers else ((), (), ())
         ids, when = np.asarray(answered, np.int64), np.asarray(known, np.int64)
-        return Asked(np.empty((0, 0)), id, time, X, ids, np.asarray(y, np.float64), when)
+        return Asked(NOTHING, id, time, X, ids, np.asarray(y, np.float64), when)
 
     def check(self, asked: Asked) -> str:
         """Recompute every answer from the readings that were asked with."""
@@ -83,9 +80,15 @@ class Thermometers:
         self._held = [tuple(row) for row in state["held"]]
 
 
-def operator(config) -> Thermometers:
-    """What turns this stream's events into questions and answers, with empty state."""
-    return Thermometers(config.horizon)
+use_case = UseCase(
+    name="thermometers",
+    question="How much warmer will it be in {horizon}?",
+    event=EVENT,
+    operator=lambda config: Thermometers(config.options["horizon"]),
+    targets=(Target("warmer", "number", unit="C"),),
+    models={"warmer": "rls"},
+    options={"horizon": "10m"},
+)
 
 
 def _columns(events: np.ndarray) -> tuple[list, list]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rtml.core.arrays import plain
 from rtml.core.clock import NEVER, utc
 
 
@@ -46,7 +47,7 @@ class Questions:
         for name in ("id", "moment", "known"):
             object.__setattr__(self, name, _whole(getattr(self, name), name))
         for name in ("X", "y"):
-            object.__setattr__(self, name, np.ascontiguousarray(getattr(self, name), dtype=np.float64))
+            object.__setattr__(self, name, plain(getattr(self, name), np.float64))
         object.__setattr__(self, "names", tuple(self.names))
         self._check_shapes()
         self._check_numbers()
@@ -67,11 +68,15 @@ class Questions:
         --------
         >>> Questions([1, 2, 3], [10, 20, 30], [[0.0]] * 3, [1.0] * 3, [40, 50, 60], ("a",)).overlap
         3
+        >>> Questions([1, 2, 3, 4], [10, 10, 20, 20], [[0.0]] * 4, [1.0] * 4, [20, 20, 30, 30], ("a",)).overlap
+        2
         """
         waits = (self.known - self.moment)[self.known < NEVER]
-        if len(self) < 2 or not len(waits):
+        moments = self.moment[np.append(True, self.moment[1:] > self.moment[:-1])] if len(self) else self.moment
+        if len(moments) < 2 or not len(waits):
             return 1
-        return max(1, round(float(np.median(waits) / max(np.median(np.diff(self.moment)), 1))))
+        at_once = len(self) / len(moments)  # several keys are asked at one moment
+        return max(1, round(float(np.median(waits) / np.median(np.diff(moments)) * at_once)))
 
     def _check_shapes(self) -> None:
         n = len(self.id)
@@ -121,4 +126,4 @@ def _whole(values, name: str) -> np.ndarray:
     array = np.asarray(values)
     if array.size and array.dtype.kind not in "iu":
         raise ValueError(f"{name} must be whole numbers (ns UTC for times), got {array.dtype}")
-    return np.ascontiguousarray(array, dtype=np.int64)
+    return plain(array, np.int64)

@@ -66,8 +66,8 @@ def of_run(folder: Path, target: str = "") -> tuple[Questions, str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Command line: ``python -m rtml.evaluation.advisor RUN``."""
-    parser = argparse.ArgumentParser(prog="python -m rtml.evaluation.advisor", description=__doc__.partition("\n")[0])
+    """Command line: ``rtml advise RUN``."""
+    parser = argparse.ArgumentParser(prog="rtml advise", description=__doc__.partition("\n")[0])
     parser.add_argument("run", help="name or folder of a run whose notebook 02 has been through")
     parser.add_argument("--target", default="", help="which answers, such as sign; what is served unless given")
     parser.add_argument("--model", default="", help="a model of the zoo; the run's own unless given")

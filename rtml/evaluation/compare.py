@@ -38,7 +38,7 @@ def evaluate(
     target, progress = Target(target) if isinstance(target, str) else target, {}
     for model in models:
         name = model if isinstance(model, str) else type(model).__name__
-        progress[name] = progressive(build(model, questions.names), questions)
+        progress[name] = progressive(build(model, questions.names, classes=target.classes), questions)
         done(name)
     return Evaluation(target, questions, progress)
 

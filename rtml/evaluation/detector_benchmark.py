@@ -47,7 +47,9 @@ def outcome_of(progress: Progress, questions: Questions, target: str = "y") -> O
     order = np.argsort(progress.known, kind="stable")
     order = order[progress.known[order] < NEVER]
     answers = (progress.id[order], progress.y[order], progress.known[order])
-    return Outcome(np.empty(0), progress.id, progress.moment, questions.X, {target: progress.predictions}, *answers)
+    key, label = np.zeros(len(progress.id), np.int32), np.zeros(len(answers[0]), np.int8)
+    predictions = {target: progress.predictions}
+    return Outcome(np.empty(0), progress.id, key, progress.moment, questions.X, predictions, *answers, label)
 
 
 def watched(questions: Questions, model: str = "logistic", **how) -> list[TrainingEvent]:

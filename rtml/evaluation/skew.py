@@ -1,6 +1,6 @@
 """Consistency: are the features that were served those that the log gives when they are computed again?
 
-``python -m rtml.evaluation.skew RUN_DIR`` compares every prediction of a run with the log. Where they differ it
+``rtml check RUN`` compares every prediction of a run with the log. Where they differ it
 ends with code 1 and the key, the moment, the feature and both values. To be run every night.
 """
 
@@ -178,8 +178,8 @@ def _differences(served: _Served, x: np.ndarray, recomputed: Facts, rows: list[i
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Check a run: ``python -m rtml.evaluation.skew RUN_DIR``."""
-    parser = argparse.ArgumentParser(prog="python -m rtml.evaluation.skew", description=__doc__.splitlines()[0])
+    """Check a run: ``rtml check RUN``."""
+    parser = argparse.ArgumentParser(prog="rtml check", description=__doc__.splitlines()[0])
     parser.add_argument("run_dir", type=Path, help="folder of a run: recipe.json, events.db, predictions")
     parser.add_argument("--strict", action="store_true", help="features that no question of the log has differ, too")
     chosen = parser.parse_args(arguments)

@@ -59,7 +59,9 @@ class Program:
         self.rings: dict[Formula, int] = {}
         self.places: dict[tuple, int] = {}
         self._every: dict[int, int] = {}
-        self._helds, self._tables, self._ewms = [], [], []
+        self._helds = []
+        self._tables = []
+        self._ewms = []
         self.n_floats = self.n_queues = self.deepest = 0
         self._lags: list[int] = []
         self._squared = {(f.args, f.value, f.kind) for g in formulas for f in parts(g) if f.op in ("var", "std")}
@@ -82,7 +84,9 @@ class Program:
         op = OPS[formula.op]
         if op >= sums.SUM:
             return self._place.setdefault(formula, self._aggregate(formula))
-        a, b, const = 0, 0, 0.0
+        a = 0
+        b = 0
+        const = 0.0
         if op == sums.COLUMN:
             a = self._column(formula.value)
         elif op == sums.LAG:

@@ -15,7 +15,7 @@ from rtml.features.formulas import AGGREGATES, Formula, column, constant, kind_o
 class Feature:
     """A formula with a name, a unit and a meaning, and the default that stands where it is not known.
 
-    ``warm_up`` says how long it takes until the feature means what it says; by default what its formula looks back.
+    ``warm_up`` is the time until the feature is meaningful; by default the lookback of its formula.
     """
 
     name: str
@@ -26,7 +26,7 @@ class Feature:
     warm_up: str = ""
 
     def described(self, resolved: Formula) -> dict:
-        """Everything there is to say, as data; ``resolved`` is the formula without references."""
+        """The whole declaration as data; ``resolved`` is the formula without references."""
         spans = sorted({part.value for part in parts(resolved) if part.op in AGGREGATES})
         kind, window = kind_of(resolved), ", ".join(span_text(width) for width in spans)
         about = {"kind": kind, "unit": self.unit, "window": window, "warm_up": self.warm_up or _lookback(resolved)}

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from rtml.core.arrays import plain
 from rtml.core.clock import span, utc
 from rtml.core.state import digest
 from rtml.features.compiler import Program, resolve
@@ -67,7 +68,9 @@ class FeatureSet:
         repeated = {f.name for f in features if sum(f.name == g.name for g in features) > 1}
         if repeated:
             raise ValueError(f"feature names must be unique, repeated: {', '.join(sorted(repeated))}")
-        self.features, self.inputs, self.lateness = tuple(features), tuple(columns), lateness
+        self.features = tuple(features)
+        self.inputs = tuple(columns)
+        self.lateness = lateness
         self.columns = tuple(c.name if isinstance(c, Category) else c for c in columns)
         self.names = tuple(f.name for f in features)
         served = {f.name: f.formula.fill(f.default) for f in features}
@@ -107,7 +110,7 @@ class FeatureSet:
     def push_one(self, time: int, key: int, row: np.ndarray) -> np.ndarray:
         """:meth:`push` of a single row, as fast as a call can be; the answer is overwritten by the next one.
 
-        ``row`` is a contiguous float64 array of one number a column; ``key`` an integer.
+        ``row`` is a contiguous float64 array of one number per column; ``key`` an integer.
         """
         state = self._windows
         if windows.push_one(state.address, time, key, row):
@@ -134,7 +137,9 @@ class FeatureSet:
         if ties not in ("rows", "reads"):
             raise ValueError(f"ties are 'rows' (they come first) or 'reads', got {ties!r}")
         rows = self._numbers(rows, len(time))
-        time, at, first = np.asarray(time, np.int64), np.asarray(at, np.int64), ties == "reads"
+        time = np.asarray(time, np.int64)
+        at = np.asarray(at, np.int64)
+        first = ties == "reads"
         reads = np.r_[np.zeros(len(time), bool), np.ones(len(at), bool)]
         order = np.lexsort((reads ^ first, np.r_[time, at]))
         blank = np.full((len(at), len(self.columns)), np.nan)
@@ -150,10 +155,10 @@ class FeatureSet:
     def _numbers(self, rows, n: int) -> np.ndarray:
         if not isinstance(rows, np.ndarray) and isinstance(rows, Mapping | pd.DataFrame):
             rows = self.rows(rows)
-        return np.ascontiguousarray(rows, np.float64).reshape(n, len(self.columns))
+        return plain(rows, np.float64).reshape(n, len(self.columns))
 
     def _take(self, time, rows, key, mode: np.ndarray) -> np.ndarray:
-        time = np.ascontiguousarray(time, np.int64).reshape(-1)
+        time = plain(time, np.int64).reshape(-1)
         rows, out = self._numbers(rows, time.size), np.empty((time.size, len(self.features)))
         key = np.zeros(time.size, np.int64) if key is None else np.asarray(key).reshape(-1)
         if key.size != time.size:
@@ -176,7 +181,7 @@ class FeatureSet:
         self._windows.load(state)
 
     def catalogue(self) -> pd.DataFrame:
-        """One row a feature: unit, default, meaning, formula, kind, window and warm-up."""
+        """One row per feature: unit, default, meaning, formula, kind, window and warm-up."""
         rows = [{"feature": f.name} | f.described(self.resolved[f.name]) for f in self.features]
         order = ["feature", "unit", "default", "meaning", "formula", "kind", "window", "warm_up"]
         return pd.DataFrame(rows, columns=order).set_index("feature")
@@ -226,7 +231,7 @@ class FeatureSet:
         return int(self._windows.control[layout.MOVED])
 
     def memory(self) -> dict[str, float]:
-        """Keys kept, bytes a key has by itself and for each row in its windows, and all bytes."""
+        """Keys kept, bytes per key and per row in its windows, and all bytes."""
         return self._windows.memory()
 
     def keys(self) -> np.ndarray:

@@ -6,15 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rtml.core.arrays import plain
 from rtml.kernels import interning
 
-_TEXT_BYTES = 150  # of a dict's entry, a text and its reference: for what a set says of its memory
+_TEXT_BYTES = 150  # of a dict's entry, a text and its reference: for the estimate of its memory
 
 
 class Keys:
     """Rows of ids in order of appearance, the same however the ids are cut into calls.
 
-    Integers go through a compiled table (about 10 ns each), texts through a dict. The first ids say which it is.
+    Integers go through a compiled table (about 10 ns each), texts through a dict. The first ids decide which.
 
     Examples
     --------
@@ -66,7 +67,7 @@ class Keys:
 
     def release(self, rows: np.ndarray) -> None:
         """Forget the ids of these rows; new ids are given them, the last freed first."""
-        rows = np.ascontiguousarray(rows, np.int64)
+        rows = plain(rows, np.int64)
         if not self.texts:
             interning.release(rows, self.table, self.ids, self.free, self.header)
             return
@@ -104,7 +105,9 @@ class Keys:
     def load(self, state: dict) -> None:
         """Continue from a state."""
         self.__init__()
-        ids, free, self.texts = state["ids"], state["free"], state["texts"]
+        ids = state["ids"]
+        free = state["free"]
+        self.texts = state["texts"]
         self._resize(max(64, 1 << len(ids).bit_length()))
         self.header[: interning.LIMIT] = len(ids), len(free)
         (self._names if self.texts else self.ids)[: len(ids)] = ids
@@ -140,7 +143,7 @@ class Keys:
             interning.rebuild(self.in_use(), self.table, self.ids)
 
     def _checked(self, ids: Sequence) -> np.ndarray:
-        """Ids as int64, or as texts in an array; the first call says which."""
+        """Ids as int64, or as texts in an array; the first call decides."""
         ids = np.asarray(ids).reshape(-1)
         texts = ids.dtype.kind in "OUT"
         if ids.size and not texts and ids.dtype.kind not in "iub":
@@ -151,4 +154,4 @@ class Keys:
             )
         if ids.size:
             self.texts = texts
-        return ids if texts else np.ascontiguousarray(ids, np.int64)
+        return ids if texts else plain(ids, np.int64)

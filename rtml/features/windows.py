@@ -11,7 +11,7 @@ from rtml.kernels import blocks, layout, windows
 from rtml.kernels.context import CONTEXT
 
 _PIECE = 1 << 16  # rows between two looks for quiet keys
-_SWEEP = 1024  # keys below which nobody looks
+_SWEEP = 1024  # with fewer keys nothing is swept
 
 
 class Windows:
@@ -48,7 +48,7 @@ class Windows:
                 self.sweep()
 
     def _rows(self, ids: np.ndarray, mode: np.ndarray) -> np.ndarray:
-        """Rows of keys: 0 for a key that is only read and unknown, so that reading adds nobody."""
+        """Rows of keys: 0 for a key that is only read and unknown, so that reading adds no key."""
         if mode.size == 1:
             return (self.keys.rows(ids) if mode[0] == layout.PUSH else self.keys.find(ids)) + 1
         stored = mode == layout.PUSH
@@ -103,7 +103,7 @@ class Windows:
         self._bound = arrays
 
     def memory(self) -> dict[str, float]:
-        """Keys kept, bytes a key has by itself, bytes a row in its windows has, and all bytes taken."""
+        """Keys kept, bytes per key, bytes per row in its windows, and all bytes taken."""
         a_key = self.ints.itemsize * (self.ints.shape[1] + self.floats.shape[1]) + 5 * 8
         a_row = 8 * (1 + self.rings.shape[1] + self.program.n_queues)
         arrays = (self.ints, self.floats, self.times, self.rings, self.queues)
@@ -142,7 +142,9 @@ class Windows:
         rows, held = rows[held >= 0], held[held >= 0]
         ids = self.keys.of(rows)
         order = np.argsort(ids, kind="stable")
-        rows, held, ids = rows[order] + 1, held[order], ids[order]
+        rows = rows[order] + 1
+        held = held[order]
+        ids = ids[order]
         tails = np.empty((rows.size, len(p.windows)), np.int64)
         times, rings = np.empty(held.sum(), np.int64), np.empty((held.sum(), len(p.rings)))
         blocks.export(rows, held, self.ints, self.times, self.rings, tails, times, rings)

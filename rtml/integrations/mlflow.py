@@ -1,12 +1,11 @@
 """The mirror: promoted versions of a registry shown in an MLflow server, for those who look for models there.
 
 A copy to look at; our own ledger stays the truth. It speaks MLflow's REST interface, so that nothing of MLflow is
-needed here: ``python -m rtml.integrations.mlflow RUN http://127.0.0.1:5000``.
+needed here: ``rtml mirror RUN http://127.0.0.1:5000``.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 from contextlib import closing
 from pathlib import Path
@@ -14,8 +13,6 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote
 from urllib.request import Request, urlopen
 
-from rtml.core.process import quitting
-from rtml.core.run_folder import run_folder
 from rtml.registry.registry import Registry
 from rtml.registry.versions import Version
 
@@ -25,7 +22,7 @@ _THERE = "RESOURCE_ALREADY_EXISTS"
 
 
 class Mirror:
-    """An MLflow server that is told of promoted versions.
+    """An MLflow server to which promoted versions are copied.
 
     Each becomes a run with its lineage as parameters, its metrics and its state as an artifact, and a model version of
     that run; the alias ``champion`` follows the ledger. Done again it changes nothing: a version is known by its id.
@@ -94,29 +91,30 @@ class Mirror:
             with urlopen(request, timeout=_TIMEOUT_S) as answer:
                 return json.loads(answer.read() or b"{}")
         except HTTPError as ex:
-            said = ex.read().decode("utf-8", "replace")
-            if there and there in said:
+            reply = ex.read().decode("utf-8", "replace")
+            if there and there in reply:
                 return {}
-            raise RuntimeError(f"MLflow refused {method} {path.partition('?')[0]}: {ex.code} {said[:300]}") from ex
+            raise RuntimeError(f"MLflow refused {method} {path.partition('?')[0]}: {ex.code} {reply[:300]}") from ex
         except (URLError, TimeoutError) as ex:
             raise RuntimeError(f"no MLflow server answers at {self._url}: start mlflow server, or correct it") from ex
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Mirror the promoted versions of a run."""
-    parser = argparse.ArgumentParser(prog="python -m rtml.integrations.mlflow", description=__doc__.splitlines()[0])
-    parser.add_argument("run", help="name or folder of a run")
-    parser.add_argument("url", help="address of an MLflow server, such as http://127.0.0.1:5000")
-    parser.add_argument("--model", default="champion", help="name of the model in the registry")
-    chosen = parser.parse_args(arguments)
-    with quitting(parser.prog), closing(Registry(Path(run_folder(chosen.run)) / "registry")) as registry:
-        new = Mirror(chosen.url).show(registry, chosen.model)
+def mirror(run: Path, url: str, model: str = "champion") -> None:
+    """Copy the promoted versions of a run to an MLflow server.
+
+    Parameters
+    ----------
+    run
+        Folder of the run.
+    url
+        Address of the server, such as http://127.0.0.1:5000.
+    model
+        Name of the model in the registry.
+    """
+    with closing(Registry(run / "registry")) as registry:
+        new = Mirror(url).show(registry, model)
         print(f"{len(new)} versions are new there: {', '.join(new) or 'all were there'}")
 
 
 def _pairs(values: dict[str, str]) -> list[dict]:
     return [{"key": key, "value": str(value)[:_LIMIT]} for key, value in values.items()]
-
-
-if __name__ == "__main__":
-    main()

@@ -12,9 +12,16 @@ import math
 
 from numba import njit
 
-TOTAL, VARIANCE, WIDTH, TICKS, ROWS, HELD = range(6)
-MOST_ROWS, MOST = 40, 6  # rows of powers of two, buckets a row
-_CLOCK, _LEAST, _GRACE = 32, 5.0, 10.0
+TOTAL = 0
+VARIANCE = 1
+WIDTH = 2
+TICKS = 3
+ROWS = 4
+HELD = 5
+MOST_ROWS, MOST = 40, 6  # rows of powers of two, buckets per row
+_CLOCK = 32
+_LEAST = 5.0
+_GRACE = 10.0
 
 _part = njit(error_model="numpy", nogil=True)
 
@@ -56,7 +63,9 @@ def _add(head, rows, value):
     row = 0
     while row < MOST_ROWS - 1 and head[HELD + row] == MOST:
         n = float(1 << row)
-        first, second, place = rows[row, 0], rows[row, 1], int(head[HELD + row + 1])
+        first = rows[row, 0]
+        second = rows[row, 1]
+        place = int(head[HELD + row + 1])
         off = first[0] / n - second[0] / n
         rows[row + 1, place, 0] = first[0] + second[0]
         rows[row + 1, place, 1] = first[1] + second[1] + n * off * off / 2.0
@@ -74,7 +83,10 @@ def _differs(head, rows, delta):
     width = head[WIDTH]
     if width <= _GRACE:
         return False
-    old, old_total, new, new_total = 0.0, 0.0, width, head[TOTAL]
+    old = 0.0
+    old_total = 0.0
+    new = width
+    new_total = head[TOTAL]
     variance, logs = head[VARIANCE] / width, math.log(2.0 * math.log(width) / delta)
     for row in range(int(head[ROWS]) - 1, -1, -1):
         size = float(1 << row)

@@ -10,7 +10,10 @@ from rtml.kernels.layout import BASE, CELL, COUNT, LAST, LONG_AGO, OP, RING, SIZ
 from rtml.kernels.queues import distinct, extreme
 
 _i8, _f8 = numba.int64, numba.float64
-_i1, _i2, _f1, _f2 = _i8[::1], _i8[:, ::1], _f8[::1], _f8[:, ::1]
+_i1 = _i8[::1]
+_i2 = _i8[:, ::1]
+_f1 = _f8[::1]
+_f2 = _f8[:, ::1]
 
 
 @numba.njit(_i8(_i1, _i1, _i2, _f2, _i1, _i2, _i1), cache=True, nogil=True)
@@ -60,10 +63,15 @@ def export(keys, held, ints, times, rings, tails, kept_times, kept_rings):
 def _queue_again(p, key, nodes, rings, queues, units, n_tails, base, mask):
     """Enter a row into the queues and tables of the windows it is in."""
     for j in range(nodes.shape[0]):
-        op, ring, tail, c = nodes[j, OP], nodes[j, RING], key[TAILS + nodes[j, WINDOW]], nodes[j, CELL]
+        op = nodes[j, OP]
+        ring = nodes[j, RING]
+        tail = key[TAILS + nodes[j, WINDOW]]
+        c = nodes[j, CELL]
         if op < sums.MIN or op > sums.DISTINCT or p < tail:
             continue
-        x, unit, queue = rings[base + p, ring], TAILS + n_tails + 2 * c, queues[base * units + c * (mask + 1) :]
+        x = rings[base + p, ring]
+        unit = TAILS + n_tails + 2 * c
+        queue = queues[base * units + c * (mask + 1) :]
         if op == sums.DISTINCT:
             table = queue[: 2 * (mask + 1)]
             distinct(x, p, tail, tail, True, rings, ring, base, mask, table, unit, key)

@@ -1,10 +1,10 @@
-"""Online calibration of probabilities as compiled transitions: a line through log odds, learned from what was said.
+"""Online calibration of probabilities as compiled transitions: a line through log odds, learned from late answers.
 
 ``line`` holds the slope and intercept learned so far, their covariance (three numbers), how many answers they come
 from, and how many maps are in use. ``since`` and ``maps`` hold the maps published so far: from which moment, with what
 slope and intercept. A prediction is made with the newest map; an answer finds the map of its question's moment, undoes
-it, and so knows what the model itself had said. Map 0 is the identity, for questions asked before the model had learned
-``AFTER`` answers: what an untaught model says teaches nothing.
+it, and so finds the prediction of the model itself. Map 0 is the identity, for questions asked before the model had
+learned ``AFTER`` answers: the predictions of a model that has learned nothing teach nothing.
 """
 
 from __future__ import annotations
@@ -14,9 +14,18 @@ import math
 import numpy as np
 from numba import njit, types
 
-SLOPE, INTERCEPT, VARIANCE, COVARIANCE, VARIANCE_INTERCEPT, ANSWERS, HELD, AFTER = range(8)
+SLOPE = 0
+INTERCEPT = 1
+VARIANCE = 2
+COVARIANCE = 3
+VARIANCE_INTERCEPT = 4
+ANSWERS = 5
+HELD = 6
+AFTER = 7
 MOST = 4096  # maps kept; the answer of a question older than all of them teaches nothing
-LEAST_SLOPE, PRIOR_SLOPE, PRIOR_INTERCEPT = 0.05, 0.25, 4.0  # a map must rise; variances before the first answer
+LEAST_SLOPE = 0.05  # a map must rise; variances before the first answer
+PRIOR_SLOPE = 0.25
+PRIOR_INTERCEPT = 4.0
 _TINY = 1e-9  # probabilities are held this far from 0 and 1
 
 _table = types.Array(types.float64, 2, "C", readonly=True)
@@ -48,7 +57,9 @@ def _publish(moment, every, line, since, maps):
     if held == MOST:
         since[: MOST // 2], maps[: MOST // 2] = since[MOST // 2 :].copy(), maps[MOST // 2 :].copy()
         held = MOST // 2
-    since[held], maps[held, 0], maps[held, 1] = moment, line[SLOPE], line[INTERCEPT]
+    since[held] = moment
+    maps[held, 0] = line[SLOPE]
+    maps[held, 1] = line[INTERCEPT]
     line[HELD] = held + 1.0
 
 
@@ -56,16 +67,22 @@ def _publish(moment, every, line, since, maps):
 def _learn(odds, y, forgetting, line):
     """One step of second order for a logistic line (see ``rtml.models.recursive_logistic``), the slope kept rising."""
     p = _share(line[SLOPE] * odds + line[INTERCEPT])
-    a, b, c = line[VARIANCE], line[COVARIANCE], line[VARIANCE_INTERCEPT]
+    a = line[VARIANCE]
+    b = line[COVARIANCE]
+    c = line[VARIANCE_INTERCEPT]
     g, k = a * odds + b, b * odds + c
     weight = max(p * (1.0 - p), 1e-6)
     spread = (g * odds + k) + forgetting / weight
     step = (y - p) / weight / spread
     line[SLOPE] = max(line[SLOPE] + g * step, LEAST_SLOPE)
     line[INTERCEPT] += k * step
-    a, b, c = a - g * g / spread, b - g * k / spread, c - k * k / spread
+    a = a - g * g / spread
+    b = b - g * k / spread
+    c = c - k * k / spread
     fade = 1.0 / forgetting if max(a / PRIOR_SLOPE, c / PRIOR_INTERCEPT) < forgetting else 1.0
-    line[VARIANCE], line[COVARIANCE], line[VARIANCE_INTERCEPT] = a * fade, b * fade, c * fade
+    line[VARIANCE] = a * fade
+    line[COVARIANCE] = b * fade
+    line[VARIANCE_INTERCEPT] = c * fade
 
 
 @_part
@@ -76,7 +93,7 @@ def _place(moment, line, since):
 
 @_part
 def _said(prediction, own):
-    """Log odds that the model itself had given where this was said by a map."""
+    """Log odds of the model itself, of a prediction that a map changed."""
     q = min(max(prediction, 1e-300), 1.0 - 2.0**-53)
     return (math.log(q / (1.0 - q)) - own[1]) / own[0]
 
@@ -91,7 +108,9 @@ def _take(prediction, y, moment, known, forgetting, line, since, maps):
     elif (
         line[HELD] == 1.0 and line[ANSWERS] >= line[AFTER]
     ):  # a question of the moment when this is known was asked before
-        since[1], maps[1, 0], maps[1, 1] = known + 1, 1.0, 0.0
+        since[1] = known + 1
+        maps[1, 0] = 1.0
+        maps[1, 1] = 0.0
         line[HELD] = 2.0
 
 
@@ -110,7 +129,7 @@ def publish(moment, every, line, since, maps):
 
 @njit(types.void(types.float64, types.float64, types.int64, types.int64, types.float64, *_model), **_options)
 def learn(prediction, y, moment, known, forgetting, line, since, maps):
-    """Learn from what was said at a moment and what came of it."""
+    """Learn from a prediction and its answer."""
     _take(prediction, y, moment, known, forgetting, line, since, maps)
 
 
@@ -129,22 +148,24 @@ _chunk = (_row, _row, _row, _whole, _whole, _whole, types.int64, types.int64, ty
 
 @njit(types.int64(*_chunk, *_model), **_options)
 def replay(own, y, earlier, moment, known, order, until, every, forgetting, predictions, line, since, maps):
-    """Calibrate what a model says to new questions, while answers of these and of earlier ones come in their time.
+    """Calibrate a model's predictions, while answers of these and of earlier questions arrive in their time.
 
-    ``own`` are the model's probabilities for the new questions, ``earlier`` what was said to the ones before;
+    ``own`` are the model's probabilities for the new questions, ``earlier`` the predictions of those before;
     ``moment``, ``y`` and ``known`` are of both. Times as in :func:`rtml.kernels.linear.replay_descent`.
     """
-    n, before, told = len(own), len(earlier), 0
+    n = len(own)
+    before = len(earlier)
+    learned = 0
     for t in range(n + 1):
         limit = moment[before + t] - 1 if t < n else until
-        while told < len(order) and known[order[told]] <= limit:
-            i = order[told]
-            told += 1
+        while learned < len(order) and known[order[learned]] <= limit:
+            i = order[learned]
+            learned += 1
             if not math.isnan(y[i]):
-                said = earlier[i] if i < before else predictions[i - before]
-                _take(said, y[i], moment[i], known[i], forgetting, line, since, maps)
+                given = earlier[i] if i < before else predictions[i - before]
+                _take(given, y[i], moment[i], known[i], forgetting, line, since, maps)
         if t < n:
             _publish(moment[before + t], every, line, since, maps)
             newest = maps[int(line[HELD]) - 1]
             predictions[t] = _share(newest[0] * _odds(own[t]) + newest[1])
-    return told
+    return learned

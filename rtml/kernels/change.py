@@ -12,7 +12,12 @@ import numpy as np
 from numba import njit, types
 
 LEVELS = 48  # of ADWIN's buckets: more than any stream can fill
-WIDTH, TOTAL, VARIANCE, TICK, USED = range(5)  # head of ADWIN's state; then counts, sums and variances of the buckets
+# head of ADWIN's state; then counts, sums and variances of the buckets
+WIDTH = 0
+TOTAL = 1
+VARIANCE = 2
+TICK = 3
+USED = 4
 HEAD = 5
 
 _row = types.Array(types.float64, 1, "C", readonly=True)
@@ -70,7 +75,10 @@ def _differs(s, room, delta, shortest):
     width = s[WIDTH]
     spread = s[VARIANCE] / width
     strict = math.log(2.0 * math.log(width) / delta)
-    n0, n1, u0, u1 = 0.0, width, 0.0, s[TOTAL]
+    n0 = 0.0
+    n1 = width
+    u0 = 0.0
+    u1 = s[TOTAL]
     for level in range(int(s[USED]), -1, -1):
         held = int(s[HEAD + level])
         for k in range(held):
@@ -91,7 +99,11 @@ def _differs(s, room, delta, shortest):
 @njit(_push, **_options)
 def adwin(values, how, s, alarms):
     """ADWIN (Bifet and Gavalda, SDM 2007); ``how``: delta, clock, buckets, shortest part, grace, two-sided."""
-    delta, clock, room, shortest, grace = how[0], int(how[1]), int(how[2]) + 1, how[3], how[4]
+    delta = how[0]
+    clock = int(how[1])
+    room = int(how[2]) + 1
+    shortest = how[3]
+    grace = how[4]
     raised = 0
     for i in range(len(values)):
         value = values[i]

@@ -83,7 +83,9 @@ def slide_bins(codes, reference, ring, counts, head, every, measure, limits, arm
             _shares(counts, reference[j], j, n, p)
             score[j] = apart(p, reference[j], measure)
             if armed[j] and score[j] > limits[j]:
-                found[raised, 0], found[raised, 1], far[raised] = i, j, score[j]
+                found[raised, 0] = i
+                found[raised, 1] = j
+                far[raised] = score[j]
                 raised += 1
                 armed[j] = False
             elif score[j] < 0.5 * limits[j]:
@@ -94,7 +96,9 @@ def slide_bins(codes, reference, ring, counts, head, every, measure, limits, arm
 @njit(types.float64(_vector, _vector), **_options)
 def kolmogorov_smirnov(a, b):
     """Largest distance of the distribution functions of two sorted samples."""
-    i, j, most = 0, 0, 0.0
+    i = 0
+    j = 0
+    most = 0.0
     while i < len(a) and j < len(b):
         value = min(a[i], b[j])
         while i < len(a) and a[i] == value:
@@ -109,7 +113,7 @@ def kolmogorov_smirnov(a, b):
     types.int64(_table, _matrix, _matrix, _whole, types.int64, _vector, _flags, _vector, _wholes, _vector), **_options
 )
 def slide_values(X, reference, ring, head, every, limits, armed, score, found, far):
-    """The same of the values themselves; ``reference`` and ``ring`` have a row a column, the reference sorted."""
+    """The same of the values themselves; ``reference`` and ``ring`` have one row per column, the reference sorted."""
     d, n = ring.shape
     raised = 0
     for i in range(X.shape[0]):
@@ -121,7 +125,9 @@ def slide_values(X, reference, ring, head, every, limits, armed, score, found, f
         for j in range(d):
             score[j] = kolmogorov_smirnov(np.sort(ring[j]), reference[j])
             if armed[j] and score[j] > limits[j]:
-                found[raised, 0], found[raised, 1], far[raised] = i, j, score[j]
+                found[raised, 0] = i
+                found[raised, 1] = j
+                far[raised] = score[j]
                 raised += 1
                 armed[j] = False
             elif score[j] < 0.5 * limits[j]:

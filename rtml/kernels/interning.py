@@ -9,7 +9,9 @@ from rtml.kernels.pointers import array_of
 
 _i8 = numba.int64
 #: Places of a header: rows given so far, freed rows waiting, most rows there may be before the tables must grow.
-GIVEN, FREED, LIMIT = range(3)
+GIVEN = 0
+FREED = 1
+LIMIT = 2
 
 
 @numba.njit(forceinline=True)

@@ -1,6 +1,6 @@
 """Arrays of a compiled call by their addresses: one small table of numbers instead of twenty arguments.
 
-Handing an array to a compiled function costs 70 ns, as much as a row of features. Whoever fills such a table keeps the
+Handing an array to a compiled function costs 70 ns, as much as a row of features. The owner of such a table keeps the
 arrays alive for as long as it is used.
 """
 

@@ -15,7 +15,9 @@ from rtml.kernels.pointers import bits
 @numba.njit(forceinline=True)
 def extreme(op, x, at, tail, stores, rings, ring, base, mask, queue, unit, ends):
     """Minimum, maximum, first or last by a monotone queue of row numbers."""
-    head, end, place = ends[unit], ends[unit + 1], queue
+    head = ends[unit]
+    end = ends[unit + 1]
+    place = queue
     while head < end and place[head & mask] < tail:
         head += 1
     best = rings[base + (place[head & mask] & mask), ring] if head < end else np.nan

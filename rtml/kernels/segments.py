@@ -7,7 +7,15 @@ import math
 import numpy as np
 from numba import njit, types
 
-RIGHT, LOSS, ERROR, Y, SAID, CAUGHT, FLAGGED, POSITIVE = range(8)  # columns of the window
+# columns of the window
+RIGHT = 0
+LOSS = 1
+ERROR = 2
+Y = 3
+PREDICTED = 4
+CAUGHT = 5
+FLAGGED = 6
+POSITIVE = 7
 WIDTH = 8
 
 _vector = types.Array(types.float64, 1, "C")
@@ -16,11 +24,13 @@ _values = types.Array(types.float64, 1, "C", readonly=True)
 _table = types.Array(types.float64, 2, "C", readonly=True)
 _options = {"cache": True, "nogil": True, "error_model": "numpy"}
 _TINY = 1e-15  # a probability is held this far from 0 and 1
-_GAMMA, _MIX_1, _MIX_2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_GAMMA = np.uint64(0x9E3779B97F4A7C15)
+_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
 @njit(types.int64(_values, _values, types.boolean, types.int64, _matrix, _vector, _matrix), **_options)
-def scores(y, said, classifier, seen, ring, sums, out):
+def scores(y, predicted, classifier, seen, ring, sums, out):
     """Take answers into a window one by one; write the sums over the window after each; return how many were seen.
 
     ``ring`` has a row a place of the window, ``sums`` and each row of ``out`` a column a name above. The sums are moved
@@ -29,15 +39,15 @@ def scores(y, said, classifier, seen, ring, sums, out):
     threshold = 0.5 if classifier else 0.0
     new = np.empty(WIDTH)
     for i in range(len(y)):
-        up, guess = y[i] > threshold, said[i] > threshold
+        up, guess = y[i] > threshold, predicted[i] > threshold
         new[RIGHT] = 1.0 if up == guess else 0.0
-        new[ERROR] = abs(y[i] - said[i])
+        new[ERROR] = abs(y[i] - predicted[i])
         if classifier:
-            p = min(max(said[i] if up else 1.0 - said[i], _TINY), 1.0)
+            p = min(max(predicted[i] if up else 1.0 - predicted[i], _TINY), 1.0)
             new[LOSS] = -math.log(p)
         else:
-            new[LOSS] = (y[i] - said[i]) ** 2
-        new[Y], new[SAID] = y[i], said[i]
+            new[LOSS] = (y[i] - predicted[i]) ** 2
+        new[Y], new[PREDICTED] = y[i], predicted[i]
         new[CAUGHT] = 1.0 if up and guess else 0.0
         new[FLAGGED] = 1.0 if guess else 0.0
         new[POSITIVE] = 1.0 if up else 0.0
@@ -70,7 +80,9 @@ def rehearse(X, y, seed, each, seen, kept, old_X, old_y, out_X, out_y):
     The reservoir ``old_X``, ``old_y`` holds ``kept`` of the ``seen`` answers before, each with the same chance (Vitter,
     1985, algorithm R); an answer enters it after its own turn. ``seen`` is also the place in the sequence of draws.
     """
-    rows, size, draws = 0, len(old_y), np.uint64(each + 1)
+    rows = 0
+    size = len(old_y)
+    draws = np.uint64(each + 1)
     for i in range(len(y)):
         number = np.uint64(seen + i) * draws
         out_X[rows], out_y[rows] = X[i], y[i]

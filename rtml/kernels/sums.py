@@ -7,9 +7,42 @@ import math
 import numba
 import numpy as np
 
-COLUMN, CONST, MOMENT, ADD, SUB, MUL, DIV, MOD, GT, GE, LT, LE, EQ, WHERE, MISSING = range(15)
-LOG, SQRT, ABS, FLOOR, CLIP, FILL, HELD, LAG, RING, CELL = range(15, 25)
-SUM, COUNT, MEAN, VAR, STD, MIN, MAX, FIRST, LAST, DISTINCT, EWM = range(25, 36)
+COLUMN = 0
+CONST = 1
+MOMENT = 2
+ADD = 3
+SUB = 4
+MUL = 5
+DIV = 6
+MOD = 7
+GT = 8
+GE = 9
+LT = 10
+LE = 11
+EQ = 12
+WHERE = 13
+MISSING = 14
+LOG = 15
+SQRT = 16
+ABS = 17
+FLOOR = 18
+CLIP = 19
+FILL = 20
+HELD = 21
+LAG = 22
+RING = 23
+CELL = 24
+SUM = 25
+COUNT = 26
+MEAN = 27
+VAR = 28
+STD = 29
+MIN = 30
+MAX = 31
+FIRST = 32
+LAST = 33
+DISTINCT = 34
+EWM = 35
 NAMES = (
     "column",
     "const",

@@ -5,11 +5,11 @@ confidence sequence of Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas, "Time-un
 asymptotic confidence sequences" (2024), with Robbins' normal mixture: over the whole stream, not at one chosen end, the
 truth is left out with probability ``alpha`` at most. So one may watch it grow and stop at any moment.
 
-What holds and what does not. It is asymptotic, so nothing is said before `BURN_IN` differences, `BURN_IN_APART` of them
-not zero. From there on, over 5,000 questions, 3 % of normal and of heavy but symmetric streams (Student t, 2.5 degrees
-of freedom) are ever missed, 4 % of those with changing volatility; skewed ones are missed more often (lognormal with
-sigma 1: 7 %, 1.5: 19 %). Paired differences of two models are nearly symmetric; where a few of them outweigh all
-others the verdict says so: clip the loss then.
+What holds and what does not. It is asymptotic, so there is no verdict before `BURN_IN` differences, `BURN_IN_APART` of
+them not zero. From there on, over 5,000 questions, 3 % of normal and of heavy but symmetric streams (Student t, 2.5
+degrees of freedom) are ever missed, 4 % of those with changing volatility; skewed ones are missed more often (lognormal
+with sigma 1: 7 %, 1.5: 19 %). Paired differences of two models are nearly symmetric; where a few of them outweigh all
+others the verdict warns: clip the loss then.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 BURN_IN = 100  # differences before which the central limit is not trusted and the interval is the whole line
-BURN_IN_APART = 20  # how many of them must not be zero: where models mostly agree, 100 say nothing about the variance
+BURN_IN_APART = 20  # how many of them must not be zero: where models mostly agree, 100 are too few for a variance
 
 
 class ConfidenceSequence(NamedTuple):

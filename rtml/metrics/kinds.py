@@ -14,7 +14,7 @@ _TINY = 1e-15
 
 @dataclass(frozen=True)
 class Kind:
-    """What is said of one kind of target.
+    """What follows from one kind of target.
 
     ``loss`` is the name of the loss in a sentence, ``loss_metric`` its mean in a :class:`rtml.metrics.running.Score`,
     ``headline`` the metric a report begins with, ``metrics`` those kept with a version, ``baselines`` models of the

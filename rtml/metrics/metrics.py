@@ -198,7 +198,7 @@ def loss(y, p, classes: bool) -> np.ndarray:
 
 
 def table(y, predictions: dict) -> pd.DataFrame:
-    """Models side by side on the same questions: one row a model, errors in the label's unit, AUC and hits of the sign.
+    """Models side by side on the same questions: one row per model, errors in the label's unit, AUC, hits of the sign.
 
     Examples
     --------

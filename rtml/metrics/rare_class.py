@@ -21,7 +21,7 @@ _Z = 1.959963984540054
 def average_precision(y, p) -> float:
     """Mean precision over the ones, each at its own threshold: the area under precision and recall, no interpolation.
 
-    Of predictions that say nothing it is the share of ones, so a tenth is a lot where one in a hundred is 1.
+    Of predictions without information it is the share of ones, so a tenth is a lot where one in a hundred is 1.
 
     Examples
     --------
@@ -86,8 +86,8 @@ def precision_at_alerts(y, p, moment, alerts: int = 100) -> float:
 def cost_curve(y, p, missed, alert: float, points: int = 500) -> pd.DataFrame:
     """What each threshold would have cost: ones below it are missed, everything at or above it is looked at.
 
-    ``missed`` is the cost of a missed one: a number, or one a question (an amount). ``alert`` is the cost of looking at
-    one question. Rows go from the threshold that alarms nothing (infinite) to the one that alarms all, at most
+    ``missed`` is the cost of a missed one: a number, or one per question (an amount). ``alert`` is the cost of looking
+    at one question. Rows go from the threshold that alarms nothing (infinite) to the one that alarms all, at most
     ``points``, and always the cheapest.
 
     Examples
@@ -221,7 +221,9 @@ def _resampled(metric: str, y, predictions: tuple, moment, draws: int, seed: int
     for j, p in enumerate(predictions):
         known, p, _ = _answered(y, p, moment)
         order = np.argsort(-p, kind="stable")
-        ends, known, day_of = _ends(p[order]), known[order], day[order]
+        ends = _ends(p[order])
+        known = known[order]
+        day_of = day[order]
         values[j] = score(np.cumsum(known)[ends], np.cumsum(1 - known)[ends])
         for i, count in enumerate(counts):
             weight = count[day_of]

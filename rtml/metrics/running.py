@@ -1,7 +1,7 @@
 """Metrics that are a ratio of two sums: as one number, over time, in a window, and as a running score.
 
 Mean squared error, R2, hit rate and log loss are ``sum(above) / sum(below)`` over the answered questions. So a curve
-costs two running sums, O(n) whatever the window, and a live score seven numbers. A label that never came is NaN.
+costs two running sums, O(n) for every window, and a live score seven numbers. A label that never came is NaN.
 """
 
 from __future__ import annotations
@@ -166,21 +166,21 @@ def _probability(answered: float, sums: list[float]) -> dict[str, float]:
 
 
 def _classes_terms(y: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """Log loss, hits, and for each class how often it was the truth and how often it was said."""
-    truth, said = y.astype(int), p.argmax(1) if len(p) else np.empty(0, int)
+    """Log loss, hits, and for each class how often it was true and how often it was predicted."""
+    truth, predicted = y.astype(int), p.argmax(1) if len(p) else np.empty(0, int)
     one = np.eye(p.shape[1])
     loss = -np.log(np.clip(p[np.arange(len(y)), truth], _TINY, 1.0))
     return np.concatenate(
-        [[loss, (truth == said).astype(float)], one[truth].T, one[said].T, (one[truth] * one[said]).T]
+        [[loss, (truth == predicted).astype(float)], one[truth].T, one[predicted].T, (one[truth] * one[predicted]).T]
     )
 
 
 def _classes(answered: float, sums: list[float]) -> dict[str, float]:
     loss, hits, *counts = sums
-    truth, said, both = np.reshape(counts, (3, -1))
+    truth, predicted, both = np.reshape(counts, (3, -1))
     accuracy = _share(hits, answered)
-    chance = float(truth @ said) / answered**2 if answered else nan
-    below = truth + said
+    chance = float(truth @ predicted) / answered**2 if answered else nan
+    below = truth + predicted
     f1 = np.divide(2 * both, below, out=np.zeros(len(below)), where=below > 0)
     found = {"log_loss": _share(loss, answered), "accuracy": accuracy, "kappa": 1 - _share(1 - accuracy, 1 - chance)}
     return found | {"macro_f1": float(f1[below > 0].mean()) if answered else nan}

@@ -10,13 +10,13 @@ import numpy as np
 from rtml.core.clock import span
 from rtml.kernels import interning, ranking, sessions
 from rtml.models.ranking import KINDS, Ranking
-from rtml.models.rows import check_names, check_state
+from rtml.models.rows import RowModel, check_names, check_state
 
 _SCRATCH = 1 << 15
 _START = (0.5, 0.3, 0.1, 0.0, 0.4, -0.3, 0.1, 0.0, 0.0, 0.0)  # weights of a ranker that has learned nothing yet
 
 
-class SessionModel:
+class SessionModel(RowModel):
     """A model that lists items for a session and learns from every click.
 
     A question's row is the session's number, how many clicks it has, two more columns, then its items, newest first and
@@ -43,14 +43,17 @@ class SessionModel:
 
     kind = "compiled"
     twin = "sessions"
-    classifier = False
 
     def __init__(self, names: Sequence[str], how: Ranking) -> None:
         self.names, self.ranking = check_names(names), how
         self._how = _told(how)
-        self.outputs = how.k
         self.memory = how.k * (1 + ranking.WIDTH) if how.kind == "ranker" else how.k
         self._memory = _empty(how, _power(64 + 2 * len(self.names)), 64, 2 * sessions.ROOM)
+
+    @property
+    def outputs(self) -> int:
+        """Items of a list."""
+        return self.ranking.k
 
     def replay(self, X, y, moment, known, order, until) -> tuple[np.ndarray, int]:
         """A chunk in which nothing waits from before (see :meth:`replay_at`)."""

@@ -9,24 +9,24 @@ import pandas as pd
 from rtml.core.callbacks import TrainingEvent
 
 
-def said(detail: dict) -> str:
+def alert_text(detail: dict) -> str:
     """An alert in one sentence.
 
     Examples
     --------
     >>> alert = {"target": "y", "what": "loss", "damage": 0.2, "harm": 1.6, "basis": "measured", "answers": 60}
-    >>> said(alert | {"features": {"x1": 0.7, "x2": 0.3}, "moved": []})
+    >>> alert_text(alert | {"features": {"x1": 0.7, "x2": 0.3}, "moved": []})
     'y: the loss rose by 0.2 (+160 %), measured on 60 answers; it comes with x1, x2; no feature moved'
     """
     names = ", ".join(detail["features"]) or "no single feature"
     moved = ", ".join(detail["moved"]) or "no feature"
     if detail["damage"] is None:
-        harm = "no answers yet to tell the damage by"
+        harm = "no answers yet to measure the damage"
     else:
         by = f"measured on {detail['answers']} answers" if detail["basis"] == "measured" else "estimated without labels"
         change = "rose" if detail["damage"] > 0 else "fell"
         harm = f"the loss {change} by {abs(detail['damage']):.2g} ({detail['harm']:+.0%}), {by}".replace("%", " %")
-    away = f"{moved} moved" if detail["what"] != "joint" else f"{names} left each other"
+    away = f"{moved} moved" if detail["what"] != "joint" else f"the correlation of {names} changed"
     return f"{detail['target']}: {harm}; it comes with {names}; {away}"
 
 

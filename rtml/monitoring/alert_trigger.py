@@ -1,8 +1,6 @@
-"""What an alert leads to: one that does harm is a trigger, at which a candidate is saved at once."""
+"""Alerts as triggers: at one that does harm a candidate is saved at once."""
 
 from __future__ import annotations
-
-from argparse import ArgumentParser
 
 from rtml.core.callbacks import Callback, TrainingEvent
 from rtml.core.clock import span
@@ -10,25 +8,18 @@ from rtml.monitoring.monitor import Monitor
 from rtml.training.flow import Flow
 
 HARM = 0.1  # least harm of an alert that counts, in units of the usual error
-PUBLISH = ("gate", "recommend", "always", "never")
 
 
 def monitoring_callbacks(flow: Flow) -> list[Callback]:
-    """The watchers of a training that nobody looks at: a monitor of all that its flow predicts, whose alerts respond.
+    """The callbacks of an unattended training: a monitor of all its flow predicts, whose alerts are triggers.
 
-    In one process or three they are the same, so that both leave the same.
+    One process or three use the same ones, so that both leave the same results.
     """
     return [AlertTrigger(Monitor.of(flow))]
 
 
-def add_publish(parser: ArgumentParser) -> None:
-    """The option that says which versions serve."""
-    says = "which versions serve: those that showed in shadow that they are better, the same by hand, all, or none"
-    parser.add_argument("--publish", choices=PUBLISH, default="gate", help=says)
-
-
 def does_harm(alert: dict, least: float = HARM) -> bool:
-    """Whether the detail of an alert tells of harm; a rising loss always does.
+    """Whether an alert reports harm, from its detail; a rising loss always does.
 
     Examples
     --------
@@ -39,12 +30,12 @@ def does_harm(alert: dict, least: float = HARM) -> bool:
 
 
 class AlertTrigger:
-    """A monitor whose alerts lead to something: one that does harm is a trigger, at which a version is saved at once.
+    """A monitor whose harmful alerts are triggers, at which a version is saved at once.
 
     Parameters
     ----------
     monitor
-        The watcher whose alerts are heard.
+        The callback whose alerts are triggers.
     harm
         Least harm of an alert, in units of the usual error; a rising loss always counts.
     cool_down
@@ -52,18 +43,21 @@ class AlertTrigger:
     """
 
     def __init__(self, monitor: Callback, harm: float = HARM, cool_down: str = "30m") -> None:
-        self.name, self._monitor, self._harm, self._pause = monitor.name, monitor, harm, span(cool_down)
+        self.name = monitor.name
+        self._monitor = monitor
+        self._harm = harm
+        self._pause = span(cool_down)
         self._last = -self._pause
 
     def push(self, outcome) -> list[TrainingEvent]:
-        """What the monitor says, each alert that does harm followed by a trigger."""
-        said: list[TrainingEvent] = []
+        """Events of the monitor, each harmful alert followed by a trigger."""
+        found: list[TrainingEvent] = []
         for event in self._monitor.push(outcome):
-            said.append(event)
+            found.append(event)
             if event.kind == "alert" and does_harm(event.detail, self._harm) and self._may(event.at):
                 self._last = event.at
-                said.append(TrainingEvent(event.at, "trigger", {"why": self._why(event.detail)}))
-        return said
+                found.append(TrainingEvent(event.at, "trigger", {"why": self._why(event.detail)}))
+        return found
 
     @property
     def state(self) -> dict:

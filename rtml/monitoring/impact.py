@@ -1,4 +1,4 @@
-"""What a move of the features does to the loss and to the predictions, told before any label of it comes."""
+"""Impact of a change of the features on loss and predictions, estimated before its labels arrive."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Effects:
     """How a value depends on the bins of the columns: an additive model, fitted once on the reference.
 
     With the loss as value it estimates the loss of a window whose labels are not known yet, from where its rows lie
-    alone (direct loss estimation); the change adds up over columns, so each says what part of it is its own. Each bin
+    alone (direct loss estimation); the change adds up over columns, so the part of each column is known. Each bin
     is drawn to zero as if it had been seen ``pull`` times more, so that chance counts for little.
 
     Examples
@@ -31,7 +31,7 @@ class Effects:
 
     @classmethod
     def fitted(cls, codes: np.ndarray, values: np.ndarray, shares: np.ndarray, pull: float = 20.0) -> Effects:
-        """Effects on ``values`` of the bins of the same rows; ``shares`` of the reference say what bins there are."""
+        """Effects on ``values`` of the bins of the same rows; ``shares`` of the reference define the bins."""
         has = shares > 0
         usual = np.stack([np.bincount(column, minlength=shares.shape[1]) for column in codes.T]) / len(codes)
         place = (np.cumsum(has).reshape(has.shape) - 1).astype(np.int64)
@@ -56,7 +56,7 @@ def restored(
     names: Sequence[str],
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """What a model would say, were one feature distributed as in the reference: ``feature, change, moved``.
+    """What a model would predict, were one feature distributed as in the reference: ``feature, change, moved``.
 
     ``change`` is the mean prediction as it is less that with the feature restored (its values replaced by drawn ones of
     the reference), ``moved`` the mean absolute difference; the largest first.
@@ -68,11 +68,11 @@ def restored(
     >>> restored(lambda x: 2 * x[0], now, before, ["a", "b"], rng)["feature"].tolist()
     ['a', 'b']
     """
-    said, rows = np.array([predict(x) for x in recent]), []
+    predictions, rows = np.array([predict(x) for x in recent]), []
     for j, name in enumerate(names):
         other = recent.copy()
         other[:, j] = rng.choice(reference[:, j], len(recent))
-        difference = said - np.array([predict(x) for x in other])
+        difference = predictions - np.array([predict(x) for x in other])
         rows.append((name, difference.mean(), np.abs(difference).mean()))
     table = pd.DataFrame(rows, columns=["feature", "change", "moved"])
     return table.sort_values("change", key=abs, ascending=False, ignore_index=True)

@@ -10,11 +10,11 @@ from rtml.monitoring.drift.reference import Bins
 
 
 class Joined(NamedTuple):
-    """Answers with their questions, in order: number and bins of the question, what was said, the answer, when."""
+    """Answers with their questions, in order: number, bins and prediction of the question, the answer, when known."""
 
     number: np.ndarray
     codes: np.ndarray
-    said: np.ndarray
+    predicted: np.ndarray
     y: np.ndarray
     known: np.ndarray
 
@@ -26,14 +26,16 @@ class Join:
 
     Parameters
     ----------
-    columns, said
+    columns, predicted
         Columns of a row, and how many of them, the last ones, are predictions.
     """
 
-    def __init__(self, columns: int, said: int, settle: int, reference: int) -> None:
-        self.asked, self._from, self.fixed_at = 0, settle, settle + reference
-        self._sizes = (columns, 8 * said)
-        self._columns, self._said = columns, said
+    def __init__(self, columns: int, predicted: int, settle: int, reference: int) -> None:
+        self.asked = 0
+        self._from = settle
+        self.fixed_at = settle + reference
+        self._sizes = (columns, 8 * predicted)
+        self._columns, self._predicted = columns, predicted
         self.kept = np.empty((0, columns))
         self.bins: Bins | None = None
         self._open: dict[int, tuple[int, bytes, bytes]] = {}  # id: number, bins, predictions
@@ -59,7 +61,9 @@ class Join:
         self.bins = bins
         coded = list(zip(*self._coded(self.kept), strict=True))
         self._open = {id: (n, *coded[n - self._from]) for id, (n, *_) in self._open.items()}
-        self.kept, early, self._early = self.kept[:0], self._early, []
+        self.kept = self.kept[:0]
+        early = self._early
+        self._early = []
         return self.answered(*(np.array(column) for column in zip(*early, strict=True))) if early else None
 
     def answered(self, ids: np.ndarray, y: np.ndarray, known: np.ndarray) -> Joined | None:
@@ -70,32 +74,36 @@ class Join:
             return None
         if not here:
             return None
-        number, codes, said = zip(*(self._open.pop(int(ids[i])) for i in here), strict=True)
+        number, codes, predicted = zip(*(self._open.pop(int(ids[i])) for i in here), strict=True)
         codes = np.frombuffer(b"".join(codes), dtype=np.uint8).reshape(-1, self._columns)
-        said = np.frombuffer(b"".join(said)).reshape(-1, self._said)
-        return Joined(np.array(number), codes, said, y[here], known[here])
+        predicted = np.frombuffer(b"".join(predicted)).reshape(-1, self._predicted)
+        return Joined(np.array(number), codes, predicted, y[here], known[here])
 
     @property
     def state(self) -> dict:
         """Everything the next question or answer depends on, but the bins."""
-        number, codes, said = zip(*self._open.values(), strict=True) if self._open else ((), (), ())
-        waits = {"id": np.array(list(self._open), dtype=np.int64), "number": np.array(number, dtype=np.int64)}
-        waits |= {"codes": b"".join(codes), "said": b"".join(said)}
+        number, codes, predicted = zip(*self._open.values(), strict=True) if self._open else ((), (), ())
+        pending = {"id": np.array(list(self._open), dtype=np.int64), "number": np.array(number, dtype=np.int64)}
+        pending |= {"codes": b"".join(codes), "predicted": b"".join(predicted)}
         early = [list(row) for row in self._early]
-        return {"asked": self.asked, "kept": self.kept.copy(), "open": waits, "early": early}
+        return {"asked": self.asked, "kept": self.kept.copy(), "open": pending, "early": early}
 
     def load(self, state: dict, bins: Bins | None) -> None:
         """Continue from a state, with the bins that were fixed."""
-        self.asked, self.kept, self.bins = state["asked"], np.array(state["kept"]), bins
+        self.asked = state["asked"]
+        self.kept = np.array(state["kept"])
+        self.bins = bins
         self._early = [tuple(row) for row in state["early"]]
         ids, number = state["open"]["id"].tolist(), state["open"]["number"].tolist()
-        parts = [_cut(state["open"][name], size) for name, size in zip(("codes", "said"), self._sizes, strict=True)]
+        parts = [
+            _cut(state["open"][name], size) for name, size in zip(("codes", "predicted"), self._sizes, strict=True)
+        ]
         parts = parts if bins is not None else [[b""] * len(ids)] * 2
         self._open = dict(zip(ids, zip(number, *parts, strict=True), strict=True))
 
     def _coded(self, rows: np.ndarray) -> tuple[list[bytes], list[bytes]]:
-        said = np.ascontiguousarray(rows[:, self._columns - self._said :])
-        return _cut(self.bins.codes(rows).tobytes(), self._sizes[0]), _cut(said.tobytes(), self._sizes[1])
+        predicted = np.ascontiguousarray(rows[:, self._columns - self._predicted :])
+        return _cut(self.bins.codes(rows).tobytes(), self._sizes[0]), _cut(predicted.tobytes(), self._sizes[1])
 
 
 def _cut(whole: bytes, size: int) -> list[bytes]:

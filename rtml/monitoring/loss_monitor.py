@@ -35,11 +35,11 @@ class Losses:
         self._seen, self.usual = 0, float("nan")
         self._scale = 0.0
         self.effects: Effects | None = None
-        self.says: Effects | None = None
+        self.prediction_effects: Effects | None = None
         self._lean = np.zeros(d - 1)  # mean of error times score, in the reference
 
     def push(self, bins: Bins, codes: np.ndarray, number: np.ndarray, p: np.ndarray, y: np.ndarray) -> Iterator[int]:
-        """Take answers in order; stop at each with which the loss is seen to have risen, and say its place."""
+        """Take answers in order; yield the place of each at which the loss is found to have risen."""
         start = 0 if self.settled else min(self._reference - self._seen, len(y))
         if start:
             self._keep(codes[:start], number[:start], p[:start], y[:start])
@@ -58,12 +58,12 @@ class Losses:
         return self.effects is not None
 
     def estimated(self, window: np.ndarray) -> np.ndarray:
-        """Change of the mean loss to be expected where columns lie like this; one a feature, the predictions' last."""
+        """Expected change of the mean loss where columns lie like this; one per feature, the predictions' last."""
         return self.effects.change(window[self._columns])
 
-    def said(self, window: np.ndarray) -> np.ndarray:
+    def predicted(self, window: np.ndarray) -> np.ndarray:
         """Change of the mean prediction that each feature accounts for."""
-        return self.says.change(window[self._columns[:-1]])
+        return self.prediction_effects.change(window[self._columns[:-1]])
 
     def risen(self) -> tuple[float, int]:
         """Rise of the mean loss above the usual, and over how many of the last answers: those it is surest of."""
@@ -101,7 +101,7 @@ class Losses:
         kept = {"codes": self._codes, "rest": self._rest, "number": self._number, "lean": self._lean}
         state = {name: array.copy() for name, array in kept.items()} | {"seen": self._seen}
         state |= {"usual": self.usual, "scale": self._scale, "detector": self._detector.state}
-        for name, effects in (("effects", self.effects), ("says", self.says)):
+        for name, effects in (("effects", self.effects), ("prediction_effects", self.prediction_effects)):
             state[name] = None if effects is None else {"table": effects.table.copy(), "usual": effects.usual.copy()}
         return state
 
@@ -109,12 +109,18 @@ class Losses:
         """Continue from a state."""
         self._codes, self._rest = np.array(state["codes"]), np.array(state["rest"])
         self._number, self._lean = np.array(state["number"]), np.array(state["lean"])
-        self._seen, self.usual, self._scale = state["seen"], state["usual"], state["scale"]
+        self._seen = state["seen"]
+        self.usual = state["usual"]
+        self._scale = state["scale"]
         self._detector.load(state["detector"])
-        self.effects, self.says = (state[name] and Effects(**state[name]) for name in ("effects", "says"))
+        self.effects, self.prediction_effects = (
+            state[name] and Effects(**state[name]) for name in ("effects", "prediction_effects")
+        )
 
     def _keep(self, codes, number, p, y) -> None:
-        n, size, error = len(y), len(self._rest), y - p
+        n = len(y)
+        size = len(self._rest)
+        error = y - p
         last = slice(max(n - size, 0), None)
         place = (np.arange(self._seen, self._seen + n) % size)[last]
         if self.settled:  # the usual loss follows those that leave the window, so that a model that learns is known
@@ -133,16 +139,18 @@ class Losses:
     def _settle(self, bins: Bins) -> None:
         """The reference is full: see what is usual, then keep a window."""
         own = Bins(bins.edges[self._columns], bins.shares[self._columns])
-        error, said = self._rest.T
+        error, predicted = self._rest.T
         self.usual = float((error**2).mean())
-        answers = error + said
+        answers = error + predicted
         self._scale = 0.0 if np.isin(answers.round(9), (0.0, 1.0)).all() else max(self.usual, 1e-300)
         self.effects = Effects.fitted(self._codes, error**2, own.shares)
-        self.says = Effects.fitted(self._codes[:, :-1], said, own.shares[:-1])
+        self.prediction_effects = Effects.fitted(self._codes[:, :-1], predicted, own.shares[:-1])
         self._lean = (self._scores(bins, self._codes) * error).mean(axis=1)
         self._detector.push(self._bounded(error))
         last = slice(self._reference - self._window, None)
-        self._codes, self._rest, self._number = self._codes[last], self._rest[last], self._number[last]
+        self._codes = self._codes[last]
+        self._rest = self._rest[last]
+        self._number = self._number[last]
         self._seen = self._window
 
     def _window_rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,9 +1,9 @@
 """Alerts ranked by damage: what moved, what that does to the loss, and which features it comes from.
 
-That something moved is no reason to act; most moves do no harm. So an alert says by how much the loss changes: measured
-on answers where they have come, estimated from where the questions lie where they have not. Once enough answers to
-questions asked after an alert have come, it is assessed again. Missing labels are no alarm: what is not answered is
-not counted.
+That something moved is no reason to act; most moves do no harm. So an alert states by how much the loss changes:
+measured on answers where they have come, estimated from where the questions lie where they have not. Once enough
+answers to questions asked after an alert have come, it is assessed again. Missing labels are no alarm: what is not
+answered is not counted.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from rtml.core.callbacks import TrainingEvent
-from rtml.monitoring.alert_table import ranked, said
+from rtml.monitoring.alert_table import alert_text, ranked
 from rtml.monitoring.drift.distance import Psi
 from rtml.monitoring.drift.joint import Joint
 from rtml.monitoring.label_buffer import Join, Joined
 from rtml.monitoring.loss_monitor import ENOUGH, Losses
 
-__all__ = ["Monitor", "ranked", "said"]
+__all__ = ["Monitor", "alert_text", "ranked"]
 
 ASSESSED = 100  # answers to later questions by which an alert is assessed
 _HUGE = 1e150  # its square is still a number
@@ -28,12 +28,12 @@ _PREDICTIONS = 0.4  # a learning model's predictions spread out as it learns: le
 
 
 class Monitor:
-    """Watches the questions, predictions and losses of a flow; a watcher for ``Trainer(..., watchers=[monitor])``.
+    """Watches the questions, predictions and losses of a flow; a callback for ``Trainer(..., callbacks=[monitor])``.
 
-    Its happenings are ``alert`` and, when answers have come, ``assessed`` with the same number; :func:`ranked` makes a
+    Its events are ``alert`` and, when answers have come, ``assessed`` with the same number; :func:`ranked` makes a
     table of them. Each speaks of one target. ``what`` is ``loss`` (it rose), ``features`` or ``prediction`` (left the
-    reference) or ``joint`` (two features left each other); ``damage`` the change of the mean squared error (of a
-    probability: the Brier score) and ``basis`` how it is known; ``harm`` the same in units of the usual error;
+    reference) or ``joint`` (the correlation of two features changed); ``damage`` the change of the mean squared error
+    (of a probability: the Brier score) and ``basis`` how it is known; ``harm`` the same in units of the usual error;
     ``features`` the causes with their shares and ``moved`` what is away from its reference at that time.
 
     Parameters
@@ -64,7 +64,9 @@ class Monitor:
         window: int = 500,
         delta: float = 0.0002,
     ) -> None:
-        self.name, self.targets, self._d = name, dict(targets), len(names)
+        self.name = name
+        self.targets = dict(targets)
+        self._d = len(names)
         self.columns = (*names, *(f"prediction of {target}" for target in targets))
         self._moves = Psi(reference, window)
         if settle % self._moves.every or reference % self._moves.every:
@@ -84,7 +86,7 @@ class Monitor:
         return cls(flow.features.names, plain, **how)
 
     def push(self, outcome) -> list[TrainingEvent]:
-        """Take what a chunk of events led to; any cutting of them gives the same happenings and state."""
+        """Take what a chunk of events led to; any cutting of them gives the same events and state."""
         rows = np.column_stack([outcome.X, *(outcome.predictions[target] for target in self.targets)])
         if not np.isfinite(rows).all():  # a model that left the numbers is an alarm
             rows = np.nan_to_num(rows, nan=_HUGE, posinf=_HUGE, neginf=-_HUGE)
@@ -135,13 +137,13 @@ class Monitor:
         for k, learned in enumerate(self.targets.values()):
             y = np.asarray(learned(joined.y), dtype=np.float64)
             here = ~np.isnan(y)
-            number, codes, said, known = (
-                c[here] for c in (joined.number, joined.codes, joined.said[:, k], joined.known)
+            number, codes, predicted, known = (
+                c[here] for c in (joined.number, joined.codes, joined.predicted[:, k], joined.known)
             )
-            found += [(int(known[i]), k, *told) for i, *told in self._assess(k, number, (y[here] - said) ** 2)]
-            rises = self._losses[k].push(self._join.bins, codes, number, said, y[here])
+            found += [(int(known[i]), k, *event) for i, *event in self._assess(k, number, (y[here] - predicted) ** 2)]
+            rises = self._losses[k].push(self._join.bins, codes, number, predicted, y[here])
             found += [(int(known[i]), k, "alert", self._risen(k)) for i in rises]
-        return [self._told(at, kind, detail) for at, _, kind, detail in sorted(found, key=lambda one: one[:2])]
+        return [self._event(at, kind, detail) for at, _, kind, detail in sorted(found, key=lambda one: one[:2])]
 
     def _look(self, rows: np.ndarray, at: int) -> list[TrainingEvent]:
         """See whether features or predictions left their reference, or each other."""
@@ -156,13 +158,13 @@ class Monitor:
                 alert = self._moved(k, what, columns)
                 if what == "prediction" and alert["damage"] is not None and alert["damage"] <= 0.0:
                     continue  # the model learns, and is the better for it
-                new_events.append(self._told(at, "alert", alert))
+                new_events.append(self._event(at, "alert", alert))
                 waits = {"target": k, "from": self._join.asked, "losses": [], "usual": self._losses[k].usual}
                 self._waiting.append(waits | {"alert": new_events[-1].detail})
         self._waiting = self._waiting[-_WAITING:]
         return new_events
 
-    def _told(self, at: int, kind: str, detail: dict) -> TrainingEvent:
+    def _event(self, at: int, kind: str, detail: dict) -> TrainingEvent:
         if kind == "alert":
             self._alerts += 1
         return TrainingEvent(at, kind, {"number": self._alerts} | detail)
@@ -207,7 +209,7 @@ class Monitor:
                         "answers": ASSESSED,
                     }
                     detail = alert["alert"] | known
-                    found.append((int(later[-1]), "assessed", detail | {"text": said(detail)}))
+                    found.append((int(later[-1]), "assessed", detail | {"text": alert_text(detail)}))
         return found
 
     def _away(self) -> list[int]:
@@ -215,7 +217,7 @@ class Monitor:
         return np.flatnonzero(self._moves.scores > self._moves.limits).tolist()
 
     def _shifts(self, k: int, columns: list[int]) -> np.ndarray:
-        """Shares of the features in what their move does to the loss, or in the move where nobody knows."""
+        """Shares of the features in what their move does to the loss, or in the move where the loss is unknown."""
         shares, own = np.zeros(self._d), [column for column in columns if column < self._d]
         losses = self._losses[k]
         weight = np.abs(losses.estimated(self._moves.lately(self._lately))) if losses.settled else self._moves.scores
@@ -229,4 +231,4 @@ class Monitor:
         detail["harm"] = None if damage is None else damage / usual if usual > 0 else 0.0
         detail["features"] = {self.columns[j]: round(float(shares[j]), 3) for j in top}
         detail["moved"] = [self.columns[column] for column in away]
-        return detail | {"text": said(detail)}
+        return detail | {"text": alert_text(detail)}

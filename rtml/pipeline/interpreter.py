@@ -1,4 +1,4 @@
-"""The kernel of a notebook: this very interpreter, started ahead of its turn.
+"""The kernel of a notebook: the interpreter of the pipeline, started ahead of its turn.
 
 A kernel needs a few seconds until it has imported what every notebook imports. Started while the notebook before it
 still runs, it is ready when its turn comes.
@@ -24,7 +24,7 @@ WARM = (
 
 
 class ThisInterpreter(AsyncKernelManager):
-    """Starts a kernel with the interpreter that runs the pipeline, whatever kernels a user has installed."""
+    """Starts a kernel with the interpreter that runs the pipeline; kernels a user installed do not matter."""
 
     imports = Tuple()
 
@@ -45,12 +45,22 @@ class ThisInterpreter(AsyncKernelManager):
 def start(
     imports: tuple[str, ...] = (), cwd: Path | None = None, environment: dict[str, str] | None = None
 ) -> ThisInterpreter:
-    """Start a kernel, in an environment with so much more in it, and return at once; who takes it waits for it."""
+    """Start a kernel and return at once; its user waits until it is ready.
+
+    Parameters
+    ----------
+    imports
+        Modules it imports ahead.
+    cwd
+        Its working folder.
+    environment
+        Variables on top of those of this process.
+    """
     manager = ThisInterpreter(imports=imports)
     run_sync(manager.start_kernel)(env=os.environ | (environment or {}), **({"cwd": str(cwd)} if cwd else {}))
     return manager
 
 
 def stop(manager: ThisInterpreter) -> None:
-    """Stop a kernel that nobody took."""
+    """Stop a kernel that was not used."""
     run_sync(manager.shutdown_kernel)(now=True)

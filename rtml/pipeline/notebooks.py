@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import papermill
@@ -19,12 +20,10 @@ class Started(Engine):
     """Runs a notebook on a kernel that has been started already."""
 
     @classmethod
-    def execute_managed_notebook(
-        cls, nb_man: NotebookExecutionManager, kernel_name: str, manager: ThisInterpreter, start_timeout: int, **_
-    ) -> None:
+    def execute_managed_notebook(cls, nb_man: NotebookExecutionManager, kernel_name: str, **options: Any) -> None:
         """Run the cells and stop the kernel."""
-        client = PapermillNotebookClient(nb_man, km=manager, kernel_name=kernel_name, startup_timeout=start_timeout)
-        client.execute(cleanup_kc=True)
+        how = {"km": options["manager"], "kernel_name": kernel_name, "startup_timeout": options["start_timeout"]}
+        PapermillNotebookClient(nb_man, **how).execute(cleanup_kc=True)
 
 
 papermill_engines.register("started", Started)
@@ -66,7 +65,8 @@ def store(notebooks: Iterable[Path]) -> bool:
         copy = path.with_name(f".{path.name}")
         try:
             execute(path, copy, {}, start(cwd=path.parent, environment=quiet), cwd=path.parent)
-            nbformat.write(tidy(nbformat.read(copy, as_version=4)), path)
+            executed: Any = nbformat.read(copy, as_version=4)
+            nbformat.write(tidy(executed), path)
         except Exception as error:
             why = sentence(error)
             print(f"{path.stem} failed at cell [{why['cell']}]: {why['error']}", file=sys.stderr)
@@ -82,6 +82,6 @@ def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     notebook.metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
     for cell in notebook.cells:
         cell.metadata = {key: cell.metadata[key] for key in ("tags",) if cell.metadata.get(key)}
-        if cell.cell_type == "code":  # a frame shows a server that is gone by the time somebody reads this
+        if cell.cell_type == "code":  # a frame shows a server that no longer runs when this is read
             cell.outputs = [out for out in cell.outputs if "<iframe" not in str(out.get("data", {}).get("text/html"))]
     return notebook

@@ -1,8 +1,7 @@
-"""Opening a run for a stream: which source, what it is of, and that a restart goes on with the same."""
+"""Options of a source, and the opening of a run that follows one: a restart goes on with the same."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 from dataclasses import dataclass, field
@@ -39,26 +38,14 @@ class SourceOptions:
         return source
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of :class:`SourceOptions`, for a command line."""
-    default = SourceOptions()
-    parser.add_argument("--source", default=default.source, help="kraken, coinbase, a recording, synthetic ...")
-    parser.add_argument("--symbols", default="", help="comma separated, the target first; the source's own when empty")
-    parser.add_argument("--backfill", default=default.backfill, help="how much of an exchange's past to begin with")
-    parser.add_argument("--speed", type=float, default=default.speed, help="of a recording; 0: as fast as possible")
-    parser.add_argument("--record", default="", help="file for all that an exchange sends; a source of the same later")
-    parser.add_argument("--hours", type=float, default=default.hours, help="length of the synthetic market")
-    parser.add_argument("--client-options", default="{}", help="JSON, laid over the options of an exchange's client")
-
-
-def source_options(chosen: argparse.Namespace) -> SourceOptions:
-    """What a command line asks for."""
+def source_options(client_options: str = "{}", symbols: str = "", **values) -> SourceOptions:
+    """The options as a command line gives them: symbols comma separated, the client's options as JSON."""
     try:
-        options = json.loads(chosen.client_options)
+        options = json.loads(client_options)
     except json.JSONDecodeError as ex:
-        raise ValueError(f"--client-options must be a JSON object, got {chosen.client_options!r}: {ex}") from ex
-    symbols = tuple(s.strip() for s in chosen.symbols.split(",") if s.strip())
-    return SourceOptions(chosen.source, symbols, chosen.backfill, chosen.speed, chosen.hours, chosen.record, options)
+        raise ValueError(f"--client-options must be a JSON object, got {client_options!r}: {ex}") from ex
+    names = tuple(name.strip() for name in symbols.split(",") if name.strip())
+    return SourceOptions(symbols=names, client_options=options, **values)
 
 
 def opened(folder: Path, what: SourceOptions) -> tuple[RunConfig, Open]:
@@ -68,10 +55,11 @@ def opened(folder: Path, what: SourceOptions) -> tuple[RunConfig, Open]:
     """
     claim(folder)
     source = what.open()
-    config, path = RunConfig("crypto", source.symbols, source.name), folder / "recipe.json"
+    config = RunConfig("crypto", tuple(source.symbols), source.name)
+    path = folder / "recipe.json"
     if path.exists():
         config = RunConfig.read(path)
-        if (config.source, config.symbols) != (source.name, source.symbols):
+        if (config.source, config.keys) != (source.name, tuple(source.symbols)):
             raise ValueError(f"{shown(folder)} follows {config.source}, not {source.name}: name another RUN")
     else:
         partial = path.with_name(f"{path.name}.{os.getpid()}.part")  # others may wait for it: whole or not at all

@@ -6,11 +6,19 @@ import ast
 import difflib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-TYPES = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "dict": dict}
+TYPES: dict[str, Callable[..., Any]] = {
+    "int": int,
+    "float": float,
+    "str": str,
+    "bool": bool,
+    "list": list,
+    "dict": dict,
+}
 _LINE = re.compile(r"^(?P<name>[A-Z][A-Z0-9_]*): (?P<type>\w+) = (?P<default>[^=#]+)  # (?P<meaning>[^=]+)$")
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -114,7 +122,7 @@ def chosen(
 
 
 def unknown(name: str, known: Iterable[str]) -> str:
-    """Sentence about a parameter that nobody declares."""
+    """Sentence about a parameter that no notebook declares."""
     close = difflib.get_close_matches(name.upper(), sorted(known), n=1)
     hint = f" (did you mean {close[0]}?)" if close else ""
     return f"no notebook to be run has a parameter {name!r}{hint}; declared: {', '.join(sorted(known))}"

@@ -1,4 +1,4 @@
-"""The story of a training: what happened, what was decided and what served, in one log with times."""
+"""The timeline of a training, and a rehearsal of the whole loop: drift, promotion, a mistake, rollback."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from rtml.training.trainer import Trainer
 MODEL = "champion"
 
 
-def story(history: pd.DataFrame, ledger: pd.DataFrame, kinds: Sequence[str] = ()) -> pd.DataFrame:
+def timeline(history: pd.DataFrame, ledger: pd.DataFrame, kinds: Sequence[str] = ()) -> pd.DataFrame:
     """One log of a training: at, minutes since the first alert, who, what, version, what serves from then on, and why.
 
     Parameters
     ----------
-    happenings, ledger
+    history, ledger
         ``trainer.history()`` and ``registry.ledger(model)``.
     kinds
-        Which happenings, all unless given.
+        Kinds of events, all unless given.
     """
     shown = history[history["kind"].isin(kinds)] if kinds else history
     columns = shown.reindex(columns=["at", "who", "kind", "version", "why"])
@@ -53,7 +53,9 @@ def mixed_up(registry: Registry, at: int) -> Version:
     targets = list(registry.get(good).describe["models"])
     if len(targets) == 1:
         return registry.all(MODEL)[0]
-    found, first, last = state["models"], targets[0], targets[-1]
+    found = state["models"]
+    first = targets[0]
+    last = targets[-1]
     found[first], found[last] = found[last], found[first]
     about = {"features": good.features, "parent": good, "format": good.format, "describe": {"cause": "a mistake"}}
     return registry.save(MODEL, dumps(state), at=at, **about)
@@ -69,11 +71,11 @@ def rehearse(
     rules: Rules | None = None,
 ) -> tuple[pd.DataFrame, Registry]:
     """The whole loop on a recorded stream: it drifts, the drift is seen, a better version is found and serves; then
-    somebody promotes a version whose models are mixed up, and the mirror takes it back.
+    a version whose models are mixed up is promoted, and the guard rolls it back.
 
     Parameters
     ----------
-    log, recipe
+    log, config
         The stream and what to learn of it.
     folder
         Where a registry and a journal of its own are written.
@@ -86,17 +88,17 @@ def rehearse(
 
     Returns
     -------
-    The story, and the registry it is of, open.
+    The timeline, and the registry it is of, open.
     """
     flow, registry = config.flow(), Registry(folder / "registry")
     monitor = AlertTrigger(Monitor.of(flow, settle=200, reference=500, window=200))
     places = (log, PART, folder / "training.db", registry, MODEL, span(every))
-    trainer = Trainer(flow, *places, publish=rules or Rules(), callbacks=[monitor])
+    trainer = Trainer(flow, *places, publish=rules or Rules(), callbacks=[monitor])  # pyrefly: ignore[bad-argument-type]
     trainer.run(int(log.last(PART) * mistake))
     if mistake < 1:
         at = int(log.read(PART, int(log.last(PART) * mistake) - 1, 1)[1]["time"][0])
-        registry.promote(MODEL, mixed_up(registry, at), "a version mixed up by mistake", at, {"who": "somebody"})
+        registry.promote(MODEL, mixed_up(registry, at), "a version mixed up by mistake", at, {"who": "an operator"})
         trainer.run()
-    told = story(trainer.history(), registry.ledger(MODEL))
+    found = timeline(trainer.history(), registry.ledger(MODEL))
     trainer.close()
-    return told, registry
+    return found, registry

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
 import base64
 import json
 import re
 import sys
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import jinja2
 
-from rtml.core.run_folder import run_folder, shown
+from rtml.core.run_folder import shown
 
 ROWS = 200  # of a table; what is longer is cut with a note
 UNITS = {"s": "s", "ms": "ms", "us": "µs", "ns": "ns", "bp": "bp", "bps": "bp", "kb": "kB", "mb": "MB", "pct": "%"}
 MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?\+00:00")
-RUN = {
+RUN: dict[str, Any] = {
     "state": "",
     "started": "",
     "seconds": None,
@@ -39,11 +39,11 @@ def write(folder: Path) -> Path:
     template.filters |= {"words": words, "number": number, "literal": json.dumps}
     page = template.from_string(files("rtml.pipeline").joinpath("report.html").read_text(encoding="utf-8"))
     path = folder / "report.html"
-    path.write_text(page.render(**story(folder)), encoding="utf-8")
+    path.write_text(page.render(**contents(folder)), encoding="utf-8")
     return path
 
 
-def story(folder: Path) -> dict:
+def contents(folder: Path) -> dict:
     """What the page shows: the state of the run, its headline, and a section for each notebook."""
     status = RUN | read(folder, "status.json")
     steps = {name: STEP | step for name, step in status["notebooks"].items()}
@@ -172,11 +172,11 @@ def heading(notebook: Path) -> tuple[str, str]:
         return "", ""
     every = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     texts = ["".join(cell["source"]) for cell in every if cell["cell_type"] == "markdown"]
-    text = next((text for text in texts if TITLE.search(text)), "")
-    if not text:
+    title = next((found for text in texts if (found := TITLE.search(text))), None)
+    if title is None:
         return "", ""
-    below = text[TITLE.search(text).end() :].strip().split("\n\n")[0]
-    return plain_text(TITLE.search(text)[1]), "" if below.startswith("|") else plain_text(below)
+    below = title.string[title.end() :].strip().split("\n\n")[0]
+    return plain_text(title[1]), "" if below.startswith("|") else plain_text(below)
 
 
 def plain_text(markdown: str) -> str:
@@ -196,17 +196,10 @@ def read(folder: Path, name: str) -> dict:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Command line: ``python -m rtml.pipeline.report --run dev``."""
-    parser = argparse.ArgumentParser(prog="python -m rtml.pipeline.report", description=__doc__)
-    parser.add_argument("--run", default="latest", help="name or folder of the run")
-    folder = run_folder(parser.parse_args(arguments).run)
-    if not (folder / "status.json").exists():
-        print(f"{shown(folder)} holds no run: make one first (make run-all RUN={folder.name})", file=sys.stderr)
+def rewrite(run: Path) -> int:
+    """Write the report of a run again and print where it is; the exit code of ``rtml report RUN``."""
+    if not (run / "status.json").exists():
+        print(f"{shown(run)} holds no run: make one first (make run-all RUN={run.name})", file=sys.stderr)
         return 2
-    print(shown(write(folder)))
+    print(shown(write(run)))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import json
+import re
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +14,16 @@ from pathlib import Path
 import yaml
 
 from rtml.core.run_folder import claim, run_folder, shown
+from rtml.core.use_case import load_use_case, title
 from rtml.pipeline import interpreter, report
 from rtml.pipeline.parameters import chosen, declared
-from rtml.pipeline.status import Status, alone, begin
+from rtml.pipeline.status import Status, alone, begin, point
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = CHECKOUT / "notebooks"
+_VALUE = r"""(?:"(?:\\.|[^"\\])*"|'[^']*'|(?!\s+[A-Z][A-Z0-9_]*=)[\s\S])*"""  # quoted pieces, or up to the next KEY=
+_PARAMETER = re.compile(rf"\s*(\w+)\s*=({_VALUE})")
+_QUOTED = re.compile(r"""^(["'])([\s\S]*)\1$""")
 
 
 def profile(name: str, file: Path = CHECKOUT / "profiles.yml") -> dict:
@@ -39,27 +44,46 @@ def steps(notebooks: Path, only: str = "") -> list[Path]:
     return some
 
 
-def folder_of(notebooks: Path, run: str, given: dict, usual: dict, only: str = "") -> Path:
-    """Folder of a use case's notebooks: the one named, else that of the profile; for ``only`` one, what was begun.
+def folder_of(notebooks: Path, run: str | Path, given: dict, usual: dict, only: str = "") -> Path:
+    """Folder of a use case's notebooks: its own where it has some, else the notebooks at the top.
 
-    The notebooks of ``crypto`` stand at the top, those of any other in a folder of its name. Where that name chooses
-    the folder and no notebook asks for it, it is taken out of what is given.
+    Parameters
+    ----------
+    notebooks
+        Folder of the notebooks at the top, which take any use case; a folder in it is named after its use case.
+    run
+        Name or folder of the run, which remembers its use case.
+    given, usual
+        Parameters given, and those of the profile. ``USE_CASE`` is taken out where it chooses a folder.
+    only
+        One notebook alone goes on with the use case of the run.
+
+    Raises
+    ------
+    LookupError
+        Where there is no such use case.
     """
     config = run_folder(run) / "recipe.json"
     begun = json.loads(config.read_text(encoding="utf-8"))["use_case"] if only and config.exists() else ""
     name = given.get("USE_CASE") or usual.get("USE_CASE") or begun
-    if not (notebooks / name).is_dir() or not name:
+    if not name:
         return notebooks
-    for values in (given, usual):
-        values.pop("USE_CASE", None)
-    return notebooks / name
+    own = name if (notebooks / name).is_dir() else load_use_case(name).notebooks
+    if own:
+        for values in (given, usual):
+            values.pop("USE_CASE", None)
+    elif name.partition(":")[0].endswith(".py") and "USE_CASE" in given:
+        place, colon, attribute = name.partition(":")
+        given["USE_CASE"] = f"{Path(place).resolve()}{colon}{attribute}"  # a process elsewhere finds it too
+    return notebooks / own
 
 
 def perform(notebook: Path, status: Status, values: Mapping, manager: interpreter.ThisInterpreter) -> bool:
     """Run one notebook into the run's folder; True when it went through."""
     from rtml.pipeline import notebooks  # papermill takes seconds to import: the first kernel starts meanwhile
 
-    begun, name = status.clock.elapsed(), notebook.stem
+    begun = status.clock.elapsed()
+    name = notebook.stem
     copy = status.run.path(f"notebooks/{notebook.name}")
     status.step(name, "running")
     try:
@@ -82,7 +106,8 @@ def perform(notebook: Path, status: Status, values: Mapping, manager: interprete
 
 def in_sequence(plan: Plan, status: Status) -> bool:
     """Run the planned notebooks one after the other, each kernel started a notebook ahead; stop where one fails."""
-    todo, waiting = list(plan.values.items()), [interpreter.start()]
+    todo = list(plan.values.items())
+    waiting = [interpreter.start()]
     try:
         for place, (path, values) in enumerate(todo):
             manager = waiting.pop()
@@ -97,78 +122,150 @@ def in_sequence(plan: Plan, status: Status) -> bool:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be run: checked as a whole before anything is touched."""
+    """What is to be run: checked as a whole before anything is touched.
+
+    Parameters
+    ----------
+    folder
+        Of the run.
+    values
+        Parameters of each notebook to be run, in order.
+    every
+        Names of all notebooks of the run.
+    about
+        What the status says of it: profile and given parameters.
+    """
 
     folder: Path
     values: dict[Path, dict]
-    whole: bool
-    asked: dict
+    every: list[str]
+    about: dict
+
+    @property
+    def whole(self) -> bool:
+        """Whether it begins with the first notebook, in an empty folder."""
+        return next(iter(self.values)).stem == self.every[0]
 
     @classmethod
-    def of(cls, run: str, name: str, only: str, given: Mapping[str, str], notebooks: Path) -> Plan:
-        """Plan of a run: its folder, its notebooks and the values of their parameters."""
-        given, values = dict(given), dict(profile(name))
+    def of(cls, run: str | Path, name: str, only: str, given: Mapping[str, str], notebooks: Path) -> Plan:
+        """Plan of a run.
+
+        Parameters
+        ----------
+        run
+            Name or folder; if empty, the run is named after its use case.
+        name
+            Of the profile.
+        only
+            One notebook, by its number.
+        given
+            Parameters that were given, as text.
+        notebooks
+            Folder of the notebooks.
+        """
+        given = dict(given)
+        values = dict(profile(name))
+        run = run or title(given.get("USE_CASE") or values.get("USE_CASE") or "dev")
         notebooks = folder_of(notebooks, run, given, values, only)
-        every, some = steps(notebooks), steps(notebooks, only)
+        every = steps(notebooks)
+        some = steps(notebooks, only)
         if "RUN_DIR" in given:
-            raise ValueError(f"RUN_DIR follows from the run, got {given['RUN_DIR']!r}: write RUN=name (--run name)")
+            raise ValueError(f"RUN_DIR follows from the run, got {given['RUN_DIR']!r}: write RUN=name (rtml run name)")
         usual = chosen({path.stem: declared(path) for path in every}, values, {})
         asked = chosen({path.stem: declared(path) for path in some}, {}, given)
         folder = run_folder(run)
         values = {path: {**usual[path.stem], **asked[path.stem], "RUN_DIR": shown(folder)} for path in some}
         claim(folder)
-        return cls(folder, values, some[0] == every[0], {"profile": name, "given": dict(given)})
+        return cls(folder, values, [path.stem for path in every], {"profile": name, "given": given})
 
 
 def carry_out(plan: Plan) -> bool:
     """Run the planned notebooks one after the other and write the report; True when all went through."""
-    status = begin(plan.folder, [path.stem for path in plan.values], plan.whole, plan.asked)
+    status = begin(plan.folder, [path.stem for path in plan.values], plan.whole, plan.about)
     start = status.clock.elapsed()
     passed = in_sequence(plan, status)
     state = "done" if passed else status.values["state"]
     status.note(state, finished=status.now(), seconds=status.since(start))
+    if status.finished(plan.every):
+        point(plan.folder)
     page = report.write(plan.folder)
     print(f"\n{shown(page)}  {page.stat().st_size / 1e3:.0f} kB, {status.since(start):.0f} s", flush=True)
     return passed
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Command line: ``python -m rtml.pipeline run|store``."""
-    options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill leaves a status too
-    if options.command == "store":
-        from rtml.pipeline import notebooks
+def run_notebooks(
+    run: str | Path = "",
+    given: Iterable[str] = (),
+    params: str = "",
+    *,
+    use_case: str = "",
+    source: str = "",
+    symbols: str = "",
+    profile: str = "demo",
+    only: str = "",
+    notebooks: Path | None = None,
+) -> int:
+    """Run all notebooks, or one, into a run folder; the exit code of ``rtml run RUN``.
 
-        every = sorted(options.notebooks.rglob("[!.]*.ipynb"), key=lambda path: (len(path.parts), path))
-        return 0 if notebooks.store(p for p in every if not options.only or p.stem in options.only) else 1
+    Parameters
+    ----------
+    run
+        Name or folder of the run; if empty, it is named after its use case.
+    given
+        Parameters as ``KEY=VALUE``, each a text of its own.
+    params
+        More of them in one text, see :func:`split`.
+    use_case, source, symbols
+        The parameters of these names.
+    profile
+        A profile of profiles.yml.
+    only
+        One notebook, by its number such as 03.
+    notebooks
+        Folder of the notebooks.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill leaves a status too
+    named = {"USE_CASE": use_case, "SOURCE": source, "SYMBOLS": symbols}
     with ExitStack() as stack:
         try:
-            given = dict(split(text) for text in options.given)
-            plan = Plan.of(options.run, options.profile, options.only, given, options.notebooks)
+            values = {name: value for name, value in named.items() if value}
+            values |= dict([*split(params), *map(pair, given)])
+            plan = Plan.of(run, profile, only, values, notebooks or NOTEBOOKS)
             stack.enter_context(alone(plan.folder))
-        except (LookupError, ValueError, RuntimeError) as error:
+        except (LookupError, ValueError, RuntimeError, OSError, ImportError) as error:
             print(f"nothing was run: {error}", file=sys.stderr)
             return 2
         return 0 if carry_out(plan) else 1
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m rtml.pipeline", description=__doc__)
-    parser.add_argument("--notebooks", type=Path, default=CHECKOUT / "notebooks", help="folder of the notebooks")
-    commands = parser.add_subparsers(dest="command", required=True)
-    storer = commands.add_parser("store", help="run the notebooks in place with their defaults")
-    storer.add_argument("only", nargs="*", help="names of some notebooks; every notebook unless given")
-    runner = commands.add_parser("run", help="run all notebooks, or one, into a run folder")
-    runner.add_argument("--run", default="dev", help="name or folder of the run")
-    runner.add_argument("--profile", default="demo", help="a profile of profiles.yml")
-    runner.add_argument("--only", default="", help="one notebook, by its number such as 03")
-    runner.add_argument("-p", dest="given", action="append", default=[], metavar="KEY=VALUE", help="a parameter")
-    return parser
+def store_notebooks(names: Collection[str] = (), notebooks: Path | None = None) -> int:
+    """Run notebooks in place with their defaults, all unless some are named; the exit code of ``rtml notebooks``."""
+    from rtml.pipeline.notebooks import store
+
+    every = sorted((notebooks or NOTEBOOKS).rglob("[!.]*.ipynb"), key=lambda path: (len(path.parts), path))
+    return 0 if store(path for path in every if not names or path.stem in names) else 1
 
 
-def split(text: str) -> tuple[str, str]:
-    """Name and value of ``KEY=VALUE``."""
+def split(text: str) -> list[tuple[str, str]]:
+    """Names and values of ``KEY=VALUE KEY=VALUE ...``; a value may hold blanks, quotes and JSON.
+
+    A value ends where the next ``KEY=`` begins, outside of quotes. Quotes around a whole value are taken off.
+
+    Examples
+    --------
+    >>> split('HOURS=3 CHAMPION="rls: stateful every 1h"')
+    [('HOURS', '3'), ('CHAMPION', 'rls: stateful every 1h')]
+    >>> split('COLUMNS={"time": "Open time", "price": "p"} SEED=3')
+    [('COLUMNS', '{"time": "Open time", "price": "p"}'), ('SEED', '3')]
+    """
+    if text.strip():
+        pair(text)
+    return [(name, _QUOTED.sub(r"\2", value.strip())) for name, value in _PARAMETER.findall(text)]
+
+
+def pair(text: str) -> tuple[str, str]:
+    """Name and value of one ``KEY=VALUE``, the value as it stands."""
     name, equals, value = text.partition("=")
-    if not equals or not name.strip():
+    if not equals or not name.strip().isidentifier():
         raise ValueError(f"a parameter is given as KEY=VALUE, got {text!r}")
     return name.strip(), value

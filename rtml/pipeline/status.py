@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 from rtml.core import process, provenance
 from rtml.core.clock import Clock, utc
 from rtml.core.run_folder import MARK, Run, empty, home, shown
+from rtml.pipeline.runs import newest_finished
 
 
 @dataclass
@@ -31,6 +32,10 @@ class Status:
         self.values["notebooks"][name] = {"state": state, **values}
         self.note("running" if state in ("running", "done") else state)
 
+    def finished(self, names: Iterable[str]) -> bool:
+        """Whether each of these notebooks went through."""
+        return all(self.values["notebooks"].get(name, {}).get("state") == "done" for name in names)
+
     def now(self) -> str:
         """Wall clock as ISO text, to the second."""
         return utc(self.clock.now()).isoformat(timespec="seconds")
@@ -48,7 +53,19 @@ def alone(folder: Path) -> AbstractContextManager[None]:
 
 
 def begin(folder: Path, names: list[str], whole: bool, values: Mapping) -> Status:
-    """Status of a run that starts, in a folder emptied when the run starts from the first notebook."""
+    """Status of a run that starts.
+
+    Parameters
+    ----------
+    folder
+        Of the run; emptied when the run starts from the first notebook.
+    names
+        Of the notebooks to be run.
+    whole
+        Whether it starts from the first notebook.
+    values
+        Further values of the status.
+    """
     run = Run(folder, notebook="pipeline")
     if whole:
         empty(folder, kept={MARK})
@@ -57,7 +74,8 @@ def begin(folder: Path, names: list[str], whole: bool, values: Mapping) -> Statu
     waiting = {name: {"state": "waiting"} for name in names}
     status = Status(run, {"state": "running", "run": folder.name, "notebooks": before | waiting})
     status.note("running", started=status.now(), finished=None, **values, **made_by())
-    point(home() / "runs" / "latest", folder)
+    if latest().resolve() == folder.resolve():  # what it pointed to is gone
+        point(newest_finished())
     return status
 
 
@@ -66,9 +84,18 @@ def made_by() -> dict:
     return {"code": provenance.code(), "libraries": provenance.libraries()}
 
 
-def point(latest: Path, folder: Path) -> None:
-    """Let ``runs/latest`` point to a run."""
-    latest.parent.mkdir(parents=True, exist_ok=True)
-    partial = latest.with_name(f".latest.{os.getpid()}")
-    partial.symlink_to(folder.name if folder.parent == latest.parent else folder)
-    os.replace(partial, latest)
+def latest() -> Path:
+    """The link to the newest run that finished."""
+    return home() / "runs" / "latest"
+
+
+def point(folder: Path | None) -> None:
+    """Let ``runs/latest`` point to a run that finished; None: there is none, and no link."""
+    link = latest()
+    if folder is None:
+        link.unlink(missing_ok=True)
+        return
+    link.parent.mkdir(parents=True, exist_ok=True)
+    partial = link.with_name(f".latest.{os.getpid()}")
+    partial.symlink_to(folder.name if folder.parent == link.parent else folder)
+    os.replace(partial, link)

@@ -1,42 +1,47 @@
-"""The command that trains a run on its log, once or for as long as events come."""
+"""The command that trains a run on its log, once or for as long as events come: ``rtml train RUN``."""
 
 from __future__ import annotations
 
-import argparse
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 
 from rtml.core.clock import span
-from rtml.core.process import awaited, quitting, stopping
-from rtml.monitoring.alert_trigger import add_publish, monitoring_callbacks
+from rtml.core.process import awaited, stopping
+from rtml.monitoring.alert_trigger import monitoring_callbacks
 from rtml.registry.registry import Registry
 from rtml.store.event_log import EventLog
 from rtml.training.run_config import PART, RunConfig
 from rtml.training.trainer import Trainer
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Train a run on its log: ``python -m rtml.pipeline.train RUN_DIR``."""
-    parser = argparse.ArgumentParser(prog="python -m rtml.pipeline.train", description=__doc__.splitlines()[0])
-    parser.add_argument("run_dir", type=Path, help="folder of a run that holds recipe.json and events.db")
-    parser.add_argument("--every", default="10m", help="event time between two versions, such as 10m")
-    parser.add_argument("--model", default="champion", help="name of the model in the registry")
-    add_publish(parser)
-    parser.add_argument("--follow", action="store_true", help="go on with what arrives, until Ctrl-C or SIGTERM")
-    folder = (chosen := parser.parse_args(arguments)).run_dir
-    with stopping() as stop, quitting(parser.prog), ExitStack() as stack:
-        config = RunConfig.read(awaited(folder / "recipe.json", stop) if chosen.follow else folder / "recipe.json")
-        log = stack.enter_context(EventLog(folder / "events.db"))
-        registry = stack.enter_context(closing(Registry(folder / "registry")))
-        places = (log, PART, folder / "training.db", registry, chosen.model)
-        how = {"publish": chosen.publish, "callbacks": monitoring_callbacks(flow := config.flow())}
-        trainer = stack.enter_context(closing(Trainer(flow, *places, span(chosen.every), **how)))
-        say = partial(print, flush=True)  # whoever reads a pipe sees progress too
-        say(trainer.run(on_commit=say))
-        while chosen.follow and not stop.wait(0.05):
-            trainer.run(on_commit=say)
+def train(
+    run: Path, *, every: str = "10m", publish: str = "gate", model: str = "champion", follow: bool = False
+) -> None:
+    """Train a run on its log.
 
-
-if __name__ == "__main__":
-    main()
+    Parameters
+    ----------
+    run
+        Folder of a run that holds recipe.json and events.db.
+    every
+        Event time between two versions.
+    publish
+        Which versions serve, see :func:`rtml.registry.promotion.gate.gate`.
+    model
+        Name of the model in the registry.
+    follow
+        Whether to go on with events that arrive later, until Ctrl-C or SIGTERM.
+    """
+    with stopping() as stop, ExitStack() as stack:
+        config = RunConfig.read(awaited(run / "recipe.json", stop) if follow else run / "recipe.json")
+        log = stack.enter_context(EventLog(run / "events.db"))
+        registry = stack.enter_context(closing(Registry(run / "registry")))
+        places = (log, PART, run / "training.db", registry, model)
+        flow = config.flow()
+        how = {"publish": publish, "callbacks": monitoring_callbacks(flow)}
+        trainer = stack.enter_context(closing(Trainer(flow, *places, span(every), **how)))
+        report = partial(print, flush=True)  # a reader of a pipe sees progress too
+        report(trainer.run(on_commit=report))
+        while follow and not stop.wait(0.05):
+            trainer.run(on_commit=report)

@@ -42,7 +42,7 @@ def advice_front(frame: pd.DataFrame, recommended: str = ""):
         ax.set(xscale="log", xlabel=f"{label} (log scale)")
         _level(ax, frame)
     _name(axes[0], trained, recommended)
-    axes[0, 0].set_ylabel("loss a question")
+    axes[0, 0].set_ylabel("loss per question")
     axes[0, 0].set_title("filled: no other is better in one and as good in all; bars: 95 %")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
@@ -109,7 +109,7 @@ def firings(published: dict[str, np.ndarray], changes, end: int, start: int):
     published
         Name of a trigger -> moments (ns) of its trainings.
     changes
-        Moments (ns) of the true changes; empty where nobody knows them.
+        Moments (ns) of the true changes; empty where they are unknown.
     start, end
         First and last moment of the stream, ns.
     """
@@ -136,12 +136,12 @@ def firings(published: dict[str, np.ndarray], changes, end: int, start: int):
 
 @styled
 def cost_of_training(frame: pd.DataFrame):
-    """Samples, CPU seconds and loss of stateless and stateful training side by side, one group a model.
+    """Samples, CPU seconds and loss of stateless and stateful training side by side, one group per model.
 
     Parameters
     ----------
     frame
-        ``model``, ``training`` and ``samples``, ``cpu_seconds``, ``loss``; a row a model and way of training.
+        ``model``, ``training`` and ``samples``, ``cpu_seconds``, ``loss``; one row per model and way of training.
     """
     need(frame, ("model", "training", "samples", "cpu_seconds", "loss"), "cost_of_training")
     figure, axes = canvas("What does training from scratch cost, and what does it buy?", 1, 3, 3.8)
@@ -149,7 +149,7 @@ def cost_of_training(frame: pd.DataFrame):
         nothing(axes[0, 1], "no model was trained")
         return figure
     models, ways = list(dict.fromkeys(frame["model"])), list(dict.fromkeys(frame["training"]))
-    columns = {"samples": "samples learned", "cpu_seconds": "CPU seconds", "loss": "loss a question"}
+    columns = {"samples": "samples learned", "cpu_seconds": "CPU seconds", "loss": "loss per question"}
     for ax, (column, label) in zip(axes[0], columns.items(), strict=True):
         for place, (way, colour) in enumerate(zip(ways, (ORANGE, BLUE, GREEN, GREY), strict=False)):
             rows = frame[frame["training"] == way].set_index("model").reindex(models)

@@ -67,7 +67,7 @@ def arrivals(moments: dict[str, np.ndarray], parts: dict[str, np.ndarray] | None
     moments
         Name -> event times (int ns UTC, in any order), one panel a stream.
     parts
-        The same for parts of all events, with their share said.
+        The same for parts of all events, with their share in the title.
     """
     shown = {name: np.asarray(when, "i8") for name, when in (moments | (parts or {})).items()}
     everything = np.concatenate([shown[name] for name in moments])
@@ -96,7 +96,7 @@ def feature_panel(frame: pd.DataFrame, catalogue: pd.DataFrame, bins: int = 60):
     Parameters
     ----------
     frame
-        Indexed by moment (UTC), one column a feature; other columns are left out.
+        Indexed by moment (UTC), one column per feature; other columns are left out.
     catalogue
         Indexed by feature, with ``unit``: what is drawn, in this order.
     """

@@ -27,7 +27,7 @@ def what_detectors_see(
     Parameters
     ----------
     seen
-        Kind -> ``{"loss": a loss a row, "changes": rows at which changes begin, "alarms": detector -> rows}``.
+        Kind -> ``{"loss": a loss per row, "changes": rows at which changes begin, "alarms": detector -> rows}``.
     feeds
         Detector -> what it is fed with, which gives its colour.
     window
@@ -46,8 +46,8 @@ def what_detectors_see(
         _ticks(ax, found, detectors, feeds)
         ax.set(title=kind, xlim=(0, len(found["loss"])))
     _lowest(axes.ravel(), len(seen), columns)
-    said = "dashed: a change begins; grey: moving loss of the model, one scale for all; ticks: alarms, fed with"
-    figure.legend(handles=_handles(axes[0, 0], feeds), title=said, loc="outside lower center", ncols=4)
+    text = "dashed: a change begins; grey: moving loss of the model, one scale for all; ticks: alarms, fed with"
+    figure.legend(handles=_handles(axes[0, 0], feeds), title=text, loc="outside lower center", ncols=4)
     return figure
 
 
@@ -71,7 +71,7 @@ def harm_of_alerts(table: pd.DataFrame, most: int = 12, title: str = "Which aler
     shade = [_BASIS[basis] for basis in table["basis"]]
     for y, x, what, alpha in zip(place, harm, table["what"], shade, strict=True):
         ax.barh(y, x, color=_WHAT[what], alpha=alpha, height=0.62)
-    names = {"loss": "loss rose", "features": "features moved", "joint": "features left each other"}
+    names = {"loss": "loss rose", "features": "features moved", "joint": "correlation changed"}
     ax.set_yticks(place, [names.get(what, "predictions moved") for what in table["what"]])
     ax.axvline(0, color=INK, linewidth=0.8)
     _causes(ax, place, harm, table["features"])
@@ -88,7 +88,7 @@ def known_again(losses: Mapping[str, np.ndarray], changes: Sequence[int], window
     Parameters
     ----------
     losses
-        Model -> a loss a question.
+        Model -> a loss per question.
     changes
         Questions at which one concept gives way to the other.
     """
@@ -108,7 +108,7 @@ def known_again(losses: Mapping[str, np.ndarray], changes: Sequence[int], window
 
 
 def _lowest(axes: np.ndarray, used: int, columns: int) -> None:
-    """The lowest axes of each column say what they count; those that are not used are taken away."""
+    """The lowest axes of each column are labelled; those that are not used are taken away."""
     for ax in axes[used:]:
         ax.remove()
     for ax in axes[:used][-columns:]:
@@ -117,7 +117,7 @@ def _lowest(axes: np.ndarray, used: int, columns: int) -> None:
 
 
 def _ticks(ax, found: dict, detectors: Sequence[str], feeds: Mapping[str, str]) -> None:
-    """Where each detector raised an alarm, a line a detector, and where changes begin."""
+    """Where each detector raised an alarm, one line per detector, and where changes begin."""
     for row in found["changes"]:
         ax.axvline(row, color=INK, linewidth=1, linestyle=(0, (4, 3)))
     for place, detector in enumerate(reversed(detectors)):
@@ -134,11 +134,11 @@ def _causes(ax, place: np.ndarray, harm: np.ndarray, features: Sequence[dict]) -
     left = min(harm.min(), 0.0) * 1.1 - 0.02 * reach
     right = max(1.05 * ends.max(), 0.1 * reach)
     for y, x, causes in zip(place, ends, features, strict=True):
-        said = [f"{name} {100 * share:.0f} %" for name, share in list(causes.items())[:3]] or ["no single feature"]
-        while len(said) > 1 and len(", ".join(said)) > 0.7 * _LETTERS:
-            said.pop()
-        ax.annotate(", ".join(said), (x, y), xytext=(5, 0), **look)
-        right = max(right, left + (x - left) / max(1 - len(", ".join(said)) / _LETTERS, 0.2))
+        text = [f"{name} {100 * share:.0f} %" for name, share in list(causes.items())[:3]] or ["no single feature"]
+        while len(text) > 1 and len(", ".join(text)) > 0.7 * _LETTERS:
+            text.pop()
+        ax.annotate(", ".join(text), (x, y), xytext=(5, 0), **look)
+        right = max(right, left + (x - left) / max(1 - len(", ".join(text)) / _LETTERS, 0.2))
     ax.set_xlim(left, right)
 
 

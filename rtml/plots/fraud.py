@@ -1,4 +1,4 @@
-"""Figures of card fraud: when it comes, how late it is told, and what a feature sees."""
+"""Figures of card fraud: when it comes, how late its label is, and what a feature sees."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def rhythm(time: np.ndarray, known: np.ndarray):
         Moments of payments, and of labels as they became known (ns).
     """
     figure, axes = canvas(
-        "When do people pay, and when is the truth told?", 1, 2, 3.4, gridspec={"width_ratios": [3, 2]}
+        "When do people pay, and when is the label known?", 1, 2, 3.4, gridspec={"width_ratios": [3, 2]}
     )
     left, right = axes[0]
     if not len(time):
@@ -151,14 +151,14 @@ def spend_window(time: np.ndarray, amount: np.ndarray, inside: np.ndarray, width
 
 
 @styled
-def terminal_risk(time, risk, fraud, told, told_fraud, spell=None, name: str = "one terminal"):
+def terminal_risk(time, risk, fraud, known, known_fraud, spell=None, name: str = "one terminal"):
     """A terminal's payments, the labels of them as they arrive, and the share of fraud that is known at each payment.
 
     Parameters
     ----------
     time, risk, fraud
         Moment (ns), known share and truth of each payment at the terminal.
-    told, told_fraud
+    known, known_fraud
         Moment (ns) and verdict of each label of them.
     spell
         ``(begins, ends)`` of what was wrong with it (ns), where that is known.
@@ -169,7 +169,7 @@ def terminal_risk(time, risk, fraud, told, told_fraud, spell=None, name: str = "
     if not len(time):
         nothing(ax, "no payment at this terminal")
         return figure
-    for level, at, verdict in ((1, time, np.asarray(fraud, bool)), (0, told, np.asarray(told_fraud, bool))):
+    for level, at, verdict in ((1, time, np.asarray(fraud, bool)), (0, known, np.asarray(known_fraud, bool))):
         top.scatter(times(at[~verdict]), np.full((~verdict).sum(), level), color="#9db9cc", marker="|", s=90)
         top.scatter(times(at[verdict]), np.full(verdict.sum(), level), color=RED, marker="|", s=170, linewidth=2)
     top.set(yticks=[0, 1], yticklabels=["labels", "payments"], ylim=(-0.6, 1.6))

@@ -26,7 +26,7 @@ _LANES = (  # what the loop shows, from top to bottom: kind, words, colour
     ("alert", "alert", ORANGE),
     ("trigger", "trigger", RED),
     ("version", "version saved", GREY),
-    ("shadow", "contest begins", BLUE),
+    ("shadow", "comparison begins", BLUE),
     ("promoted", "promoted", GREEN),
     ("refused", "refused", PURPLE),
     ("given up", "given up", LIGHT),
@@ -70,34 +70,34 @@ def lineage(graph: dict, title: str = "Which version came from which, and which 
 
 
 @styled
-def loop(story: pd.DataFrame, title: str = "From drift to a better version, and back from a mistake: when?"):
+def loop(timeline: pd.DataFrame, title: str = "From drift to a better version, and back from a mistake: when?"):
     """What happened over event time, one lane a kind, and which version served.
 
     Parameters
     ----------
-    story
-        ``story.story(...)``: ``at``, ``kind``, ``version``, ``serving``.
+    timeline
+        ``rtml.pipeline.rehearsal.timeline(...)``: ``at``, ``kind``, ``version``, ``serving``.
     """
-    need(story, ("at", "kind", "version", "serving"), "loop")
+    need(timeline, ("at", "kind", "version", "serving"), "loop")
     figure, axes = canvas(title, height=4.6)
-    ax, lanes = axes[0, 0], [lane for lane in _LANES if (story["kind"] == lane[0]).any()]
+    ax, lanes = axes[0, 0], [lane for lane in _LANES if (timeline["kind"] == lane[0]).any()]
     if not lanes:
-        nothing(ax, "no happening yet")
+        nothing(ax, "no event yet")
         return figure
     for y, (kind, _, colour) in enumerate(lanes[::-1], start=1):
-        shown = story[story["kind"] == kind]
+        shown = timeline[timeline["kind"] == kind]
         ax.scatter(shown["at"], np.full(len(shown), y), color=colour, s=34, marker="|" if kind == "version" else "o")
         if kind in _NAMED:
-            _numbers(ax, shown, y, (story["at"].iloc[-1] - story["at"].iloc[0]) / 40)
-    turns = story[story["serving"].ne(story["serving"].shift())]
-    ends = [*turns["at"].iloc[1:], story["at"].iloc[-1]]
+            _numbers(ax, shown, y, (timeline["at"].iloc[-1] - timeline["at"].iloc[0]) / 40)
+    turns = timeline[timeline["serving"].ne(timeline["serving"].shift())]
+    ends = [*turns["at"].iloc[1:], timeline["at"].iloc[-1]]
     for i, (start, end, serving) in enumerate(zip(turns["at"], ends, turns["serving"], strict=True)):
         if serving != "nothing":
             ax.plot([start, end], [0, 0], color=GREEN if i % 2 else BLUE, lw=7, solid_capstyle="butt")
     ax.set_yticks(range(len(lanes) + 1), ["serving", *(words for _, words, _ in lanes[::-1])])
     ax.set_ylim(-0.7, len(lanes) + 0.9)
     ax.set_title("numbers: versions; the bar below changes its colour whenever another version serves")
-    time_axis(ax, times(pd.DatetimeIndex(story["at"].iloc[[0, -1]])))
+    time_axis(ax, times(pd.DatetimeIndex(timeline["at"].iloc[[0, -1]])))
     return figure
 
 

@@ -26,7 +26,7 @@ _DAY = 86_400 * 10**9
 
 @styled
 def precision_recall(curves: dict, base: float):
-    """Precision against recall for every threshold, one line a model.
+    """Precision against recall for every threshold, one line per model.
 
     Parameters
     ----------
@@ -88,15 +88,17 @@ def alerts(daily: pd.DataFrame, k: int):
 
 @styled
 def cost_curve(curves: dict, title: str = "What does a decision cost?"):
-    """Mean cost a payment at every threshold, one line a model; the best threshold is marked.
+    """Mean cost per payment at every threshold, one line per model; the best threshold is marked.
 
     Parameters
     ----------
     curves
-        Name -> (share of payments stopped, cost a payment).
+        Name -> (share of payments stopped, cost per payment).
     """
     figure, axes = canvas(title, height=4.0, width=8.4)
-    ax, paint, ends, worst = axes[0, 0], colours(list(curves)), [], 0.0
+    ax = axes[0, 0]
+    paint = colours(list(curves))
+    ends, worst = [], 0.0
     if not curves:
         nothing(ax, "no model was scored")
         return figure
@@ -105,17 +107,15 @@ def cost_curve(curves: dict, title: str = "What does a decision cost?"):
         if not shown.any():
             continue
         x, y = 100 * share[shown], cost[shown]
-        step = max(1, len(x) // 800)
-        ax.plot(x[::step], y[::step], color=paint[name])
-        best = int(np.argmin(y))
-        ax.scatter(x[best], y[best], color=paint[name], s=36, zorder=3)
+        some = slice(None, None, max(1, len(x) // 800))
+        ax.plot(x[some], y[some], color=paint[name])
+        ax.scatter(x[y.argmin()], y.min(), color=paint[name], s=36, zorder=3)
         ends.append((y[-1], name, paint[name]))
         worst = max(worst, float(np.quantile(y, 0.98)))
     nothing_done = next(iter(curves.values()))[1][0]
     ax.axhline(nothing_done, color=GREY, linewidth=1, linestyle=(0, (4, 3)))
-    ax.set(xlabel="% of the payments stopped (log scale)", ylabel="EUR a payment", xscale="log")
-    ax.set_ylim(0, 1.1 * max(worst, nothing_done))
+    ax.set(xlabel="% of the payments stopped (log scale)", ylabel="EUR per payment", xscale="log")
+    ax.set(ylim=(0, 1.1 * max(worst, nothing_done)), title="dashed: stop nothing; dots: the best threshold")
     ax.xaxis.set_major_formatter("{x:g}")
-    ax.set_title("dashed: stop nothing; dots: the best threshold")
     label_ends(ax, ends)
     return figure

@@ -20,7 +20,10 @@ def coverage_over_time(time, y, intervals: dict, coverage: float = 0.9, window: 
         Name -> (low, high), arrays like ``y``; not finite where there is no interval.
     """
     figure, axes = canvas(f"Do {coverage:.0%} of the truths lie within, all the time?", height=3.4)
-    ax, paint, ends, lows = axes[0, 0], colours(list(intervals)), [], [coverage]
+    ax = axes[0, 0]
+    paint = colours(list(intervals))
+    ends = []
+    lows = [coverage]
     for name, (low, high) in intervals.items():
         judged = np.flatnonzero(np.isfinite(y) & np.isfinite(high - low))
         within = pd.Series(((low <= y) & (y <= high))[judged].astype(float)).rolling(window).mean().to_numpy()
@@ -47,7 +50,7 @@ def help_of_features(frame: pd.DataFrame, loss: str = "loss"):
     Parameters
     ----------
     frame
-        One row a feature with the columns ``mean``, ``low``, ``high`` of
+        One row per feature with the columns ``mean``, ``low``, ``high`` of
         :func:`rtml.evaluation.ablation.features_that_help`.
     """
     shown = frame.iloc[::-1]

@@ -70,7 +70,7 @@ def weights_over_time(frame: pd.DataFrame, top: int = 8, unit: str = "bp per sta
     Parameters
     ----------
     frame
-        Indexed by moment (UTC), one column a feature, one row a version or an hour.
+        Indexed by moment (UTC), one column per feature, one row per version or hour.
     """
     figure, axes = canvas("What has the model learned, and does it change its mind?", height=4.2)
     ax, moments = axes[0, 0], times(frame.index)
@@ -164,7 +164,7 @@ def swaps(seconds, milliseconds, numbers):
     Parameters
     ----------
     seconds, milliseconds, numbers
-        One value a request: seconds since the first, duration, number of the version that answered.
+        One value per request: seconds since the first, duration, number of the version that answered.
     """
     seconds, milliseconds, numbers = (np.asarray(values, float) for values in (seconds, milliseconds, numbers))
     figure, axes = canvas("Does a request notice that the model is swapped?", height=3.4)

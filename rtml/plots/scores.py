@@ -28,7 +28,7 @@ from rtml.plots.style import (
 def score_over_time(
     curves: dict, baseline=None, ylabel: str = "R² against zero", title: str = "How good is each model so far?"
 ):
-    """A metric over time, one line a model, named at its end.
+    """A metric over time, one line per model, named at its end.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def score_over_time(
 
 @styled
 def windowed_r2(curves: dict, window: str = "1h", best=None):
-    """R2 against zero in a moving window, one line a model, with the best that is possible where that is known.
+    """R2 against zero in a moving window, one line per model, with the best that is possible where that is known.
 
     Parameters
     ----------
@@ -86,7 +86,8 @@ def paired_difference(time, mean, low, high, names: tuple[str, str] = ("a", "b")
     Parameters
     ----------
     time, mean, low, high
-        Moments, and the three arrays of ``confidence_sequence(loss_a - loss_b)``; infinite where nothing can be said.
+        Moments, and the three arrays of ``confidence_sequence(loss_a - loss_b)``; infinite where there is no interval
+        yet.
     names
         Names of the two models, in the order of the difference.
     """
@@ -113,7 +114,7 @@ def paired_difference(time, mean, low, high, names: tuple[str, str] = ("a", "b")
 
 @styled
 def calibration(table: pd.DataFrame, title: str = "Do predicted probabilities come true?"):
-    """Observed share against predicted probability, with 95 % intervals, one point a bin.
+    """Observed share against predicted probability, with 95 % intervals, one point per bin.
 
     Parameters
     ----------
@@ -141,12 +142,12 @@ def calibration(table: pd.DataFrame, title: str = "Do predicted probabilities co
 
 @styled
 def cost_quality(frame: pd.DataFrame, score: str = "r2_zero", label: str = "R² against zero"):
-    """Score against CPU time, one point a model: up is better, left is cheaper.
+    """Score against CPU time, one point per model: up is better, left is cheaper.
 
     Parameters
     ----------
     frame
-        Indexed by model, with ``cpu_seconds`` and the score; ``samples``, answers learned, is said where it differs.
+        Indexed by model, with ``cpu_seconds`` and the score; ``samples``, answers learned, is shown where it differs.
     """
     need(frame, ("cpu_seconds", score), "cost_quality")
     figure, axes = canvas("What does quality cost?", height=4.0, width=8.4)

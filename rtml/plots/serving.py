@@ -20,7 +20,7 @@ def stages(frame: pd.DataFrame, chance: float):
         Share of fraud: the average precision of guessing.
     """
     need(frame, ("average_precision", "low", "high", "computed", "used"), "stages")
-    figure, axes = canvas("What does each stage find, and what does it compute for nobody?", 1, 2, 3.6, sharey=True)
+    figure, axes = canvas("What does each stage find, and what does it compute without use?", 1, 2, 3.6, sharey=True)
     left, right = axes[0]
     if not len(frame):
         nothing(left, "no stage was run")

@@ -1,7 +1,8 @@
 """House style of every figure, and the only door to matplotlib, which is imported when the first figure is drawn.
 
 Figures are made without pyplot: nothing global is opened, a notebook shows a figure exactly once, as the value of its
-cell, and a saved SVG has the same bytes each time. Colours are those of Okabe and Ito, told apart by colour-blind eyes.
+cell, and a saved SVG has the same bytes each time. Colours are those of Okabe and Ito, distinct for colour-blind
+readers.
 """
 
 from __future__ import annotations
@@ -13,8 +14,15 @@ from io import BytesIO
 import numpy as np
 import pandas as pd
 
-BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
-INK, GREY, LIGHT = "#222222", "#6b6b6b", "#d9d9d9"
+BLUE = "#0072B2"
+ORANGE = "#E69F00"
+GREEN = "#009E73"
+RED = "#D55E00"
+PURPLE = "#CC79A7"
+SKY = "#56B4E9"
+INK = "#222222"
+GREY = "#6b6b6b"
+LIGHT = "#d9d9d9"
 PALETTE = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY, "#8c6d1f", "#44546a")
 WIDTH = 10.0  # inches: the width of a notebook's output
 DPI = 130
@@ -54,7 +62,7 @@ STYLE = {
 
 
 def styled(draw: Callable) -> Callable:
-    """Let a function draw in the house style, whatever style the notebook has set."""
+    """Let a function draw in the style of the package, also where the notebook has set another."""
 
     @wraps(draw)
     def drawn(*args, **kwargs):
@@ -118,7 +126,7 @@ def times(moments) -> np.ndarray:
 
 
 def time_axis(ax, span: np.ndarray | None = None, ticks: int = 10) -> str:
-    """Ticks at round UTC times over ``span`` (or what is drawn), with the date said once; returns the axis' label."""
+    """Ticks at round UTC times over ``span`` (or what is drawn), with the date once; returns the axis' label."""
     from matplotlib import dates
 
     if span is not None and len(span) > 1 and span[0] < span[-1]:

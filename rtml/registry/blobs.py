@@ -48,7 +48,7 @@ class Blobs:
         except FileNotFoundError as ex:
             raise FileNotFoundError(
                 f"{path} is missing: restore it from a backup, or serve another version, or build it again: "
-                "python -m rtml.training.rebuild"
+                "rtml rebuild"
             ) from ex
         if (found := digest(content)) != name:
             raise ValueError(
@@ -61,11 +61,11 @@ class Blobs:
         return (self.path / name).exists()
 
     def drop(self, name: str) -> None:
-        """Remove content that nobody needs any more; nothing happens where there is none."""
+        """Remove content that is no longer needed; nothing happens where there is none."""
         (self.path / name).unlink(missing_ok=True)
 
     def sweep(self) -> int:
-        """Remove what killed writers left half, and say how much; nobody may be writing meanwhile."""
+        """Remove the partial files of killed writers and return their size; no writer may be active."""
         parts = list(self.path.glob(f"*{_PART}"))
         for part in parts:
             part.unlink()

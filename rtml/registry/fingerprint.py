@@ -1,4 +1,4 @@
-"""The probe: a fixed set of questions whose predictions tell two states of a model apart."""
+"""The probe: a fixed set of questions whose predictions differ for two states of a model."""
 
 from __future__ import annotations
 

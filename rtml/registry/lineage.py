@@ -38,7 +38,7 @@ def compare(
     a, b : the versions.
     questions : with answers of the target, such as ``data.of("return")``.
     target : which model of the versions, the first one unless given.
-    loss : of answers and predictions, one a question.
+    loss : of answers and predictions, one per question.
     """
     versions = [registry.get(a), registry.get(b)]
     losses = []
@@ -52,7 +52,7 @@ def compare(
 def graph(registry: Registry, model: str) -> dict:
     """Versions and what leads to what, as JSON holds it: nodes, edges from parent to child, and the ledger's way.
 
-    A node says when it was complete, what it learned from, why it was saved, whether features or architecture changed
+    A node holds when it was complete, what it learned from, why it was saved, whether features or architecture changed
     ("model") or only data were added ("data"), from when to when it served, and whether its state is still kept.
     """
     acts = registry.acts.entries(model)

@@ -1,4 +1,4 @@
-"""What a version may say of itself: the schema of its data, metrics and description, enforced when it is saved."""
+"""The metadata of a version: the schema of its data, metrics and description, enforced when it is saved."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Data(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class Description(msgspec.Struct):
-    """What is described, besides whatever a user adds."""
+    """What is described, besides what a user adds."""
 
     models: dict[str, str] = {}
     fingerprint: str = ""

@@ -1,6 +1,6 @@
 """The registry's three tables on SQLite, and durable transactions on them.
 
-``version`` says what was saved, ``edge`` what it came from, ``promotion`` what served: a ledger that only grows.
+``version`` holds what was saved, ``edge`` what it came from, ``promotion`` what served: a ledger that only grows.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Tables:
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
-        """A consistent view that waits for nobody."""
+        """A consistent view that waits for no writer."""
         with self._engine.begin() as connection:
             yield connection
 

@@ -61,7 +61,7 @@ class Versions:
     def __init__(self, tables: Tables, blobs: Path):
         self._tables = tables
         self._blobs = Blobs(blobs)
-        with tables.write():  # nobody else writes meanwhile: what is half is a killed writer's
+        with tables.write():  # no other writer is active: a partial file is a killed writer's
             self._blobs.sweep()
 
     def add(self, state: bytes, beside: dict, **made) -> str:
@@ -79,7 +79,8 @@ class Versions:
         above = sa.and_(EDGE.c.child == VERSION.c.id, EDGE.c.kind == "parent")
         asked = sa.select(VERSION, EDGE.c.ref.label("parent")).outerjoin_from(VERSION, EDGE, above)
         with self._tables.read() as connection:
-            return [Version(**row) for row in connection.execute(asked.where(*where).order_by(order)).mappings()]
+            rows = connection.execute(asked.where(*where).order_by(order)).mappings()
+            return [Version(**{str(name): row[name] for name in row}) for row in rows]
 
     def lineage(self, id: str) -> list[Version]:
         """A version, its parent, and so on up to the root."""

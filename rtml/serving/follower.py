@@ -59,9 +59,7 @@ class Follower:
 
     def _changes(self) -> Promotions:
         if self._feed is None:
-            raise LookupError(
-                f"there is no training in {self.folder.name} yet: start python -m rtml.pipeline.train RUN"
-            )
+            raise LookupError(f"there is no training in {self.folder.name} yet: start rtml train RUN")
         return Promotions(self._registry, MODEL, self.service.clock, self._refresh)
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""The schema of market rows: turns what a source sends into events, and says of every other row why not.
+"""The schema of market rows: turns what a source sends into events, and gives the reason for every row it rejects.
 
 A broken row stops nothing: it goes to the quarantine with its reason, and the stream goes on.
 """
@@ -15,11 +15,12 @@ import numpy as np
 import pandas as pd
 
 from rtml.core.clock import NEVER, moment
-from rtml.sources.trades import GAP, QUOTE, TICK, TRADE, events
+from rtml.sources.trades import GAP, KIND_NAMES, QUOTE, TICK, TRADE, events
 
 KINDS = {"trade": TRADE, "quote": QUOTE, "gap": GAP, "tick": TICK}
 SIDES = {"buy": 1, "sell": -1, "b": 1, "s": -1, "1": 1, "-1": -1, "0": 0, "": 0}
 UNREADABLE = -(2**63)  # what no reader could make sense of
+LATEST = 7_258_118_400 * 10**9  # 2200-01-01: what is later is no time, and sums with it would overflow
 _DIGITS = re.compile(r"-?[0-9]{1,25}")
 _UNIT_NS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 
@@ -29,7 +30,7 @@ COLUMNS = {
     "kind": "trade (also when missing), quote, gap or tick",
     "time": "the exchange's own clock: ns UTC as an integer, or a date and time with its zone",
     "price": "trade: positive, quote currency",
-    "size": "trade: zero or more, base currency; zero says that only the price is known",
+    "size": "trade: zero or more, base currency; zero: only the price is known",
     "side": "trade: buy, sell (who took), or nothing when unknown",
     "id": "trade: integer, the same id counts once; gap: the moment it began, ns UTC",
     "bid": "quote: positive, not above ask",
@@ -52,15 +53,17 @@ class Schema:
     name: str
     columns: dict
     parse: Callable | None = None  #: what reads a raw frame, as ``_Raw.parse`` reads market rows
+    kinds: tuple[str, ...] = ()  #: names of the numbers in an event's field ``kind``
 
     def accept(self, frame: pd.DataFrame, symbols: tuple[str, ...] = ()) -> tuple[np.ndarray, pd.DataFrame]:
         """Events of the good rows and the ``reason`` and ``row`` (JSON) of the others, both in order of arrival.
 
-        The index of the rejected rows is their position in ``frame``. Nothing a row holds raises.
+        The index of the rejected rows is their position in ``frame``. Nothing a row holds raises. A column ``fault``
+        holds what the reader of a file found wrong with a row already, empty where nothing is.
         """
+        fault, reasons = _found(frame)
+        frame = frame.drop(columns="fault", errors="ignore")
         raw = (self.parse or _Raw.parse)(frame, symbols)
-        fault = np.zeros(len(frame), np.int8)
-        reasons = [""]
         for reason, mask in raw.faults():
             reasons.append(reason)
             fault[(fault == 0) & mask] = len(reasons) - 1
@@ -75,12 +78,20 @@ class Schema:
         return pd.DataFrame({"column": list(self.columns), "rule": list(self.columns.values())})
 
 
-TRADES = Schema("trades", COLUMNS)
+def _found(frame: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
+    """Place of each row's fault among the reasons, the first of which is none."""
+    if "fault" not in frame:
+        return np.zeros(len(frame), np.int64), [""]
+    place, reasons = pd.factorize(np.r_[[""], frame["fault"].fillna("").astype(str).to_numpy(object)])
+    return place[1:].copy(), list(reasons)
+
+
+TRADES = Schema("trades", COLUMNS, kinds=KIND_NAMES)
 
 
 @dataclass(frozen=True)
 class _Raw:
-    """The columns of a raw frame as arrays, whatever they held."""
+    """The columns of a raw frame as arrays, of any type."""
 
     key: np.ndarray
     kind: np.ndarray
@@ -107,12 +118,14 @@ class _Raw:
 
     def faults(self):
         """Reasons in the order in which they are looked for, each with the rows it holds for."""
-        trade, quote, gap = self.kind == TRADE, self.kind == QUOTE, self.kind == GAP
+        trade = self.kind == TRADE
+        quote = self.kind == QUOTE
+        gap = self.kind == GAP
         with np.errstate(invalid="ignore"):
             yield "symbol is not one of this run", self.key < 0
             yield "kind is not trade, quote, gap or tick", self.kind < 0
             yield "time is missing or not a moment", self.time == UNREADABLE
-            yield "time is out of range", (self.time <= 0) | (self.time == NEVER)
+            yield "time is out of range", (self.time <= 0) | (self.time >= LATEST)
             yield "price is not a positive number", trade & ~_positive(self.price)
             yield "size is not a number of zero or more", trade & ~((self.size >= 0) & np.isfinite(self.size))
             yield "side is neither buy nor sell", trade & (self.side == -9)
@@ -122,7 +135,9 @@ class _Raw:
             yield "gap does not end after its start", gap & ~((self.id > 0) & (self.id < self.time))
 
     def events(self) -> np.ndarray:
-        trade, quote, named = self.kind == TRADE, self.kind == QUOTE, (self.kind == TRADE) | (self.kind == GAP)
+        trade = self.kind == TRADE
+        quote = self.kind == QUOTE
+        named = (self.kind == TRADE) | (self.kind == GAP)
         return events(
             self.time,
             kind=self.kind,
@@ -226,7 +241,8 @@ def read_moment(value) -> int:
     """Nanoseconds UTC of a moment that knows its zone, otherwise ``UNREADABLE``."""
     if isinstance(value, str | datetime) and value is not pd.NaT:
         try:
-            return value.value if isinstance(value, pd.Timestamp) and value.tzinfo else moment(value)
+            at = value.value if isinstance(value, pd.Timestamp) and value.tzinfo else moment(value)
         except (ValueError, OverflowError):
             return UNREADABLE
+        return at if -NEVER < at <= NEVER else UNREADABLE
     return UNREADABLE if isinstance(value, float | str) else read_integer(value)

@@ -51,11 +51,17 @@ class Ingestor:
     speed
         How fast a recording is replayed, 1 as it happened; 0: as fast as possible.
     durable
-        Whether every append waits for the disk; without, whoever reads it in this process calls ``log.sync`` soon: no
-        prediction waits, and what a power cut takes of a second is asked for again.
+        Whether every append waits for the disk; otherwise the reader in this process calls ``log.sync`` soon: no
+        prediction waits, and what a power cut loses of the last second is requested again.
     say
-        Is told of everything that happens: a word and what belongs to it.
+        Gets every event of the ingest: a word and its details.
     """
+
+    source: Source | None = None
+    over = False
+    failure: BaseException | None = None
+    error = ""
+    restarts = 0
 
     def __init__(
         self,
@@ -68,13 +74,17 @@ class Ingestor:
         durable: bool = True,
         say: Callable[..., object] = lambda event, **about: None,
     ) -> None:
-        self._open, self.log, self._part, self._symbols, self._durable = open, log, part, symbols, durable
-        self._speed, self._say, self._clock = speed, say, Clock()
+        self._open = open
+        self.log = log
+        self._part = part
+        self._symbols = symbols
+        self._durable = durable
+        self._speed = speed
+        self._say = say
+        self._clock = Clock()
         self._stop, self._thread = threading.Event(), None
         self.news = threading.Event()  #: set when something was logged, or the state changed
         self.arrived: deque[tuple[int, int]] = deque(maxlen=10_000)  #: last offset, moment of arrival (elapsed, ns)
-        self.source: Source | None = None
-        self.over, self.failure, self.error, self.restarts = False, None, "", 0
         self._logged, self._held = 0, False
 
     @property
@@ -103,7 +113,7 @@ class Ingestor:
 
     def start(self) -> None:
         """Begin, on a thread of its own."""
-        self._thread = threading.Thread(target=self.run, name="rtml-intake", daemon=True)
+        self._thread = threading.Thread(target=self.run, name="rtml-ingest", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -173,7 +183,7 @@ class Ingestor:
             skipped = min(seen, len(rows))
             seen -= skipped
             for piece in paced.pieces(rows.iloc[skipped:]):
-                accepted, rejected = TRADES.accept(piece, source.symbols)
+                accepted, rejected = source.schema.accept(piece, source.symbols)
                 yield accepted, rejected, self._clock.elapsed()
 
 
@@ -213,6 +223,8 @@ def _tidy(row: tuple, symbols: tuple[str, ...]) -> tuple | None:
 def newest(log: EventLog, part: str, symbols: tuple[str, ...]) -> dict[str, tuple[int, int]]:
     """Id and time of the newest trade of each symbol in a part of the log; a symbol without trades is left out."""
     found: dict[str, tuple[int, int]] = {}
+    if not {"kind", "key", "id"} <= set(log.dtype(part).names):
+        return found
     last, n = log.last(part), 20_000
     while last > 0 and len(found) < len(symbols):
         start = max(0, last - n)

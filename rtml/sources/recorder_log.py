@@ -5,8 +5,7 @@ One message a line: the moment of its reception in ns, a space, and the exchange
 
 from __future__ import annotations
 
-import gzip
-from pathlib import Path
+from collections.abc import Iterable
 
 import msgspec
 import pandas as pd
@@ -29,18 +28,17 @@ class _Message(msgspec.Struct):
 _COLUMNS = ["recv_ts", "price", "size", "side", "trade_id", "bid", "ask"]
 
 
-def read(path: Path) -> pd.DataFrame:
+def read(lines: Iterable[bytes]) -> pd.DataFrame:
     """Trades and quotes of a log in order of arrival; other messages are left out, a torn last line too."""
-    decode, opened = msgspec.json.Decoder(_Message).decode, gzip.open if path.suffix == ".gz" else open
+    decode = msgspec.json.Decoder(_Message).decode
     rows = []
-    with opened(path, "rb") as lines:
-        for line in lines:
-            received, _, text = line.partition(b" ")
-            try:
-                row = _row(int(received), decode(text).data)
-            except (ValueError, msgspec.DecodeError):
-                continue
-            rows += [row] if row else []
+    for line in lines:
+        received, _, text = line.partition(b" ")
+        try:
+            row = _row(int(received), decode(text).data)
+        except (ValueError, msgspec.DecodeError):
+            continue
+        rows += [row] if row else []
     table = pd.DataFrame(rows, columns=_COLUMNS)
     numbers = ["price", "size", "bid", "ask"]
     return table.astype({name: "float64" for name in numbers} | {"recv_ts": "int64", "trade_id": "Int64"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import re
@@ -11,11 +12,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rtml.core.clock import span
+from rtml.core.clock import Clock, span
+from rtml.sources.columns import TRADES
+from rtml.sources.names import NAMES, found
 from rtml.sources.protocol import RAW, pieces
-from rtml.sources.recording import NAMES, Recording
+from rtml.sources.recording import OLDER, Recording
+from rtml.sources.tables import Unreadable
 
 _CHECKOUT = Path(__file__).parents[2]
+_LONGEST = span("29d")  # a hole is said in pieces: bars take a longer step at once for a broken clock
 
 
 class Replay:
@@ -25,12 +30,22 @@ class Replay:
     ----------
     source : str
         Files, comma separated; ``SYMBOL=path`` names a file's symbol, else a symbol column or the file's name does.
+        A path may be a pattern such as ``data/eth-*.csv.gz``, or a folder.
     symbols : sequence of str
         Only these, in this order; all by default.
-    columns : dict
-        Our names to the file's, such as ``{"price": "last"}``, where they are not well known.
+    columns : dict or list
+        Our names to the file's, such as ``{"price": "last"}``, where they are not well known; an empty name leaves a
+        column out. A position, or a list of names by position, for files without a header.
     gap : str
-        A silence of a symbol longer than this is a hole in the recording, such as ``"5m"``; empty: silence is silence.
+        A silence of a symbol longer than this is a hole in the recording, such as ``"5m"``; empty: silence is silence
+        up to 29 days, and longer a hole.
+    clock : Clock
+        Tells the year, for what is a plausible time.
+
+    Attributes
+    ----------
+    notes
+        What was done to read the files, such as that one has its newest row first.
 
     Examples
     --------
@@ -43,24 +58,32 @@ class Replay:
     (('ETH-USD',), [2500.5, 2500.7])
     """
 
+    schema = TRADES
+
     def __init__(
-        self, source: str, *, symbols: Sequence[str] = (), columns: dict[str, str] | None = None, gap: str = ""
+        self,
+        source: str,
+        *,
+        symbols: Sequence[str] = (),
+        columns: dict[str, str] | list[str] | None = None,
+        gap: str = "",
+        clock: Clock | None = None,
     ) -> None:
-        given = [place(part.strip()) for part in source.split(",") if part.strip()]
+        given = [one for part in source.split(",") if part.strip() for one in places(part.strip())]
         if not given:
-            raise ValueError("no recording given: set SOURCE to a Parquet or CSV file, or to synthetic")
-        files = [(symbol, Recording.open(path, columns or {})) for symbol, path in given]
-        _check_columns(columns or {}, [file for _, file in files])
+            raise Unreadable("no recording given: set SOURCE to a Parquet or CSV file, or to synthetic")
+        _check_names(columns or {})
+        self.files = tuple((symbol, Recording.open(path, columns or {}, clock)) for symbol, path in given)
+        _check_columns(columns or {}, [file for _, file in self.files])
         self.name = "file:" + ",".join(f"{path.name}@{_sha256(path)[:12]}" for _, path in given)
-        rows = _merged(files)
-        found = tuple(dict.fromkeys(symbol for symbol in rows["symbol"] if isinstance(symbol, str)))
-        self.symbols = _chosen(tuple(symbols), found)
-        if self.symbols != found:
-            rows = rows[rows["symbol"].isin(self.symbols) | ~rows["symbol"].isin(found)]
-        rows = _numbered(rows)
-        if gap:
-            rows = _with_gaps(rows, span(gap))
-        self._rows = rows[list(RAW)].reset_index(drop=True)
+        rows, notes = _merged(self.files)
+        self.notes = tuple(note for _, file in self.files for note in file.notes) + notes
+        held = tuple(dict.fromkeys(s for given, file in self.files for s in _symbols(given, file)))
+        self.symbols = _chosen(tuple(map(str, symbols)), held)
+        if self.symbols != held:
+            rows = rows[rows["symbol"].isin(self.symbols) | ~rows["symbol"].isin(held)]
+        rows = _with_gaps(_numbered(rows), span(gap) if gap else _LONGEST)
+        self._rows = rows[[*RAW, *(["fault"] if (rows["fault"] != "").any() else [])]].reset_index(drop=True)
 
     @property
     def rows(self) -> int:
@@ -74,39 +97,89 @@ class Replay:
 
 def place(text: str) -> tuple[str, Path]:
     """Symbol (empty when not given) and file of ``SYMBOL=path`` or ``path``, from here or from the checkout."""
+    found = places(text)
+    if len(found) != 1:
+        raise Unreadable(f"{text!r} is {len(found)} files: name one of them")
+    return found[0]
+
+
+def places(text: str) -> list[tuple[str, Path]]:
+    """The same for a pattern, or a folder: all files of it by name; a folder of Parquet files is one recording.
+
+    Without a match it is an error that says where was looked.
+    """
     named = re.fullmatch(r"([A-Za-z0-9:/_-]{2,24})=(.+)", text)
     roots = [Path.cwd(), Path(os.environ.get("RTML_HOME", _CHECKOUT))]
     for symbol, path in [("", text)] + ([(named[1], named[2])] if named else []):
         for root in roots:
-            if (root / Path(path).expanduser()).is_file():
-                return symbol, (root / Path(path).expanduser()).resolve()
+            if paths := _matching(root / Path(path).expanduser()):
+                return [(symbol, path.resolve()) for path in paths]
     raise FileNotFoundError(
         f"no recording {text!r} in {' or '.join(dict.fromkeys(map(str, roots)))}: "
         "set SOURCE to a Parquet or CSV file (several: comma separated), or to synthetic"
     )
 
 
-def _check_columns(columns: dict[str, str], files: list[Recording]) -> None:
-    unknown = columns.keys() - NAMES.keys()
+def _matching(path: Path) -> list[Path]:
+    """The file, the files of a pattern or of a folder, or a folder whose files are Parquet."""
+    try:
+        if path.is_file():
+            return [path]
+        if path.is_dir():
+            parquet = any(path.rglob("*.parquet"))
+            return [path] if parquet else sorted(p for p in path.iterdir() if p.is_file() and p.name[0] != ".")
+        names = glob.glob(str(path), recursive=True) if glob.has_magic(str(path)) else []
+        return sorted(Path(name) for name in names if Path(name).is_file())
+    except (OSError, ValueError):  # a name that no file can have
+        return []
+
+
+def _check_names(columns: dict | list) -> None:
+    unknown = columns.keys() - NAMES.keys() if isinstance(columns, dict) else ()
     if unknown:
-        raise ValueError(f"COLUMNS names {', '.join(sorted(unknown))}, which is not one of {', '.join(NAMES)}")
-    for ours, theirs in columns.items():
-        if not any(ours in file.names for file in files):
+        raise Unreadable(f"COLUMNS names {', '.join(sorted(unknown))}, which is not one of {', '.join(NAMES)}")
+
+
+def _check_columns(columns: dict | list, files: list[Recording]) -> None:
+    for ours, theirs in columns.items() if isinstance(columns, dict) else ():
+        if theirs != "" and ours != "date" and not any(ours in file.names for file in files):
             found = ", ".join(f"{file.path.name}: {', '.join(file.table.columns)}" for file in files)
-            raise ValueError(f"COLUMNS says that {ours} is {theirs!r}, but there is no such column; found {found}")
+            raise Unreadable(f"COLUMNS says that {ours} is {theirs!r}, but there is no such column; found {found}")
 
 
-def _merged(files: list[tuple[str, Recording]]) -> pd.DataFrame:
+def _symbols(given: str, file: Recording) -> list[str]:
+    return [given] if given else file.symbols() or [file.symbol]
+
+
+def _merged(files: Sequence[tuple[str, Recording]]) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Rows of all files by event time; a file's own order stays; at equal times the file given first comes first."""
     symbol = [given or file.symbol for given, file in files]
     priced = {s for s, (_, file) in zip(symbol, files, strict=True) if file.shape != "quotes"}
-    parts = []
+    parts, notes = [], []
     for s, time, (given, file) in zip(symbol, _times([file for _, file in files]), files, strict=True):
-        part = file.rows(time, mids=s not in priced)
-        part["symbol"] = s if given or "symbol" not in file.names else part["symbol"]
-        parts.append(part)
-    rows = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
-    return rows.iloc[np.argsort(rows["known"].to_numpy(), kind="stable")].reset_index(drop=True)
+        part, note = file.rows(time, mids=s not in priced)
+        part["symbol"] = s if given or not file.symbols() else part["symbol"]
+        parts.append(part.assign(candle=file.shape == "candles"))
+        notes += [f"{file.path.name}: {note}"] if note else []
+    rows = parts[0]
+    if len(parts) > 1:
+        rows = pd.concat(parts, ignore_index=True)
+        rows = rows.iloc[np.argsort(rows["known"].to_numpy(np.int64), kind="stable")].reset_index(drop=True)
+    return _newest_copies(rows), tuple(notes)
+
+
+def _newest_copies(rows: pd.DataFrame) -> pd.DataFrame:
+    """Candles that were downloaded twice: the older copy, which may have been taken before its end, is put aside."""
+    own = rows.loc[rows["candle"] & (rows["fault"] == ""), ["symbol", "time"]]
+    older = own.index[own.duplicated(["symbol", "time"], keep="last")]
+    if len(older) > 0.6 * len(own):
+        when = own.loc[older[0], "time"]
+        raise Unreadable(
+            f"{len(older):,} of {len(own):,} candles have the time of another one, such as {pd.Timestamp(when)}: "
+            'name a finer column, COLUMNS={"time": "<column>"}, or the column of symbols'
+        )
+    rows.loc[older, "fault"] = OLDER
+    return rows
 
 
 def _times(files: list[Recording]) -> list[str]:
@@ -115,10 +188,12 @@ def _times(files: list[Recording]) -> list[str]:
     Trades stamped by the exchange and quotes stamped by the recorder must not be merged by two clocks that differ: the
     quotes could come before they happened.
     """
-    shared = set.intersection(*({str(name).lower() for name in file.table.columns} for file in files))
-    common = next((name for name in NAMES["time"] if name in shared), None)
     own = [file.names["time"] for file in files]
-    if len({name.lower() for name in own}) == 1 or common is None:
+    shared = set.intersection(*({str(name).lower() for name in file.table.columns} for file in files))
+    common = next(
+        (name.lower() for name in found(map(str, files[0].table.columns), "time") if name.lower() in shared), ""
+    )
+    if len({name.lower() for name in own}) == 1 or not common:
         return own
     return [next(name for name in file.table.columns if str(name).lower() == common) for file in files]
 
@@ -131,27 +206,49 @@ def _chosen(wanted: tuple[str, ...], found: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _numbered(rows: pd.DataFrame) -> pd.DataFrame:
-    """Integer ids as given; the trades of a symbol that has none are numbered in order."""
+    """Integer ids as given; other ids by the order of their first row, and trades that have none in order.
+
+    What a symbol's ids mostly are decides: the few others of a symbol go to the quarantine as they were written.
+    """
     trade = (rows["kind"] == "trade").to_numpy()
-    ids = rows["id"].where(trade).astype("Int64")
-    for place in rows.assign(symbol=rows["symbol"].astype(str)).groupby("symbol").indices.values():
+    ids = rows["id"].where(trade).astype("Int64" if rows["id"].dtype != object else object)
+    for place in rows.groupby(rows["symbol"].astype(str), sort=False).indices.values():
         own = place[trade[place]]
-        if ids.iloc[own].isna().all():
+        given = ids.iloc[own].dropna()
+        if not len(given):
             ids.iloc[own] = np.arange(1, len(own) + 1)
-    return rows.assign(id=ids.fillna(-1).astype("int64"))
+        elif ids.dtype == object and 2 * given.map(lambda id: isinstance(id, int)).sum() < len(given):
+            numbers = pd.factorize(ids.iloc[own].map(str, na_action="ignore"))[0]
+            ids.iloc[own] = np.where(numbers < 0, -1, numbers + 1)
+    ids = ids.where(ids.notna(), -1)
+    texts = ids.dtype == object and any(isinstance(id, str) for id in ids)
+    return rows.assign(id=ids if texts else ids.astype("int64"))
 
 
 def _with_gaps(rows: pd.DataFrame, longest: int) -> pd.DataFrame:
     """Say before the row that ends a silence longer than ``longest`` that nothing is known of it."""
     holes = []
-    for symbol, at in rows.groupby("symbol").indices.items():
-        known = np.maximum.accumulate(rows["known"].to_numpy()[at])
-        ends = np.flatnonzero(np.diff(known) > longest) + 1
-        hole = {"symbol": symbol, "kind": "gap", "time": known[ends] - 1, "id": known[ends - 1], "known": known[ends]}
-        holes.append(pd.DataFrame(hole, index=at[ends] - 0.5))
-    return pd.concat([rows, *(hole for hole in holes if len(hole))]).sort_index(kind="stable").reset_index(drop=True)
+    for symbol, at in rows[rows["fault"] == ""].groupby("symbol").indices.items():
+        at = np.flatnonzero(rows["fault"] == "")[at]
+        known = np.maximum.accumulate(rows["known"].to_numpy(np.int64)[at])
+        for end in np.flatnonzero((np.diff(known) > longest) & (known[:-1] > 0)) + 1:
+            cuts = np.r_[np.arange(known[end - 1], known[end] - 1, _LONGEST), known[end] - 1]
+            hole = {
+                "symbol": symbol,
+                "kind": "gap",
+                "time": cuts[1:],
+                "id": cuts[:-1],
+                "known": known[end],
+                "fault": "",
+            }
+            holes.append(pd.DataFrame(hole, index=np.full(len(cuts) - 1, at[end] - 0.5)))
+    if not holes:
+        return rows
+    return pd.concat([rows, *holes]).sort_index(kind="stable").reset_index(drop=True)
 
 
 def _sha256(path: Path) -> str:
+    if path.is_dir():
+        return hashlib.sha256("".join(map(_sha256, sorted(path.rglob("*.parquet")))).encode()).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-TRADE, QUOTE, GAP, TICK = 0, 1, 2, 3
+TRADE = 0
+QUOTE = 1
+GAP = 2
+TICK = 3
 KIND_NAMES = ("trade", "quote", "gap", "tick")
 
 #: One event. ``time`` is the exchange's own clock, ns UTC; ``key`` indexes the run's symbols, target first.

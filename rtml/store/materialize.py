@@ -1,6 +1,6 @@
 """Materialise: from the event log through declared features into the offline and the online store, each row once.
 
-A feature pipeline of its own: ``python -m rtml.store.materialize RUN_DIR`` stores what the questions of a run are
+A feature pipeline of its own: ``rtml materialize RUN`` stores what the questions of a run are
 asked with.
 The offset of the log is committed with the rows, so a job that was killed goes on where its last commit ends, and
 backfilling a day gives what live would have stored: the same transition function runs over the same events.
@@ -156,8 +156,8 @@ def _last(facts: Facts) -> np.ndarray:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Store the features of a run: ``python -m rtml.store.materialize RUN_DIR``."""
-    parser = argparse.ArgumentParser(prog="python -m rtml.store.materialize", description=__doc__.splitlines()[0])
+    """Store the features of a run: ``rtml materialize RUN``."""
+    parser = argparse.ArgumentParser(prog="rtml materialize", description=__doc__.splitlines()[0])
     parser.add_argument("run_dir", type=Path, help="folder of a run that holds recipe.json and events.db")
     parser.add_argument("--follow", action="store_true", help="go on with what arrives, until Ctrl-C or SIGTERM")
     chosen = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""Build a version again from the log and its lineage: ``python -m rtml.training.rebuild RUN VERSION``."""
+"""Build a version again from the log and its lineage: ``rtml rebuild RUN VERSION``."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _check(chain: list[Version], flow: Flow) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Build a version again and say whether it is the same; a state that was collected is put back."""
-    parser = argparse.ArgumentParser(prog="python -m rtml.training.rebuild", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="rtml rebuild", description=__doc__.splitlines()[0])
     parser.add_argument("run", help="name or folder of a run")
     parser.add_argument("version", help="such as champion@3")
     chosen = parser.parse_args(arguments)

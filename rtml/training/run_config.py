@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rtml.core.operator import Operator
 from rtml.core.target import Target
-from rtml.core.use_case import UseCase, load_use_case
+from rtml.core.use_case import UseCase, load_use_case, whole_name
 from rtml.training.flow import Flow
 from rtml.training.learner import Learner
 from rtml.training.retraining.strategy import build
@@ -56,13 +56,18 @@ class RunConfig:
     models: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "use_case", whole_name(self.use_case))
         case = self.case
         unknown = set(self.options) - set(case.options)
         if unknown:
             listed = ", ".join(case.options) or "none"
             raise LookupError(f"{self.use_case} has no option {', '.join(sorted(unknown))}; there are: {listed}")
         object.__setattr__(self, "keys", tuple(self.keys) or case.keys)
-        object.__setattr__(self, "options", dict(case.options) | dict(self.options))
+        options = dict(case.options) | dict(self.options)
+        options = {
+            name: list(one) if isinstance(one, tuple) else one for name, one in options.items()
+        }  # as JSON has it
+        object.__setattr__(self, "options", options)
         models = dict(self.models) or case.models_for(self.options)
         if wrong := set(models) - {target.name for target in self.targets}:
             raise LookupError(f"{self.use_case} has no target {', '.join(sorted(wrong))}")
@@ -104,7 +109,8 @@ class RunConfig:
         operator = self.operator()
         names = operator.features.names
         chosen = self.models.items() if learning else ()
-        learners = {target: Learner(build(name, names), names) for target, name in chosen}
+        classes = {target.name: target.classes for target in self.targets}
+        learners = {name: Learner(build(model, names, classes=classes[name]), names) for name, model in chosen}
         return Flow(operator, learners, self.targets)
 
     def with_champion(self, name: str) -> RunConfig:

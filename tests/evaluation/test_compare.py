@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from rtml.core.questions import Questions
+from rtml.core.target import Target
 from rtml.evaluation.compare import evaluate, weights_over_time
 from rtml.metrics import metrics
 
@@ -31,13 +32,13 @@ def test_the_table_holds_what_the_metrics_give():
 
 
 def test_the_log_loss_of_a_sign_is_that_of_the_metrics():
-    e = evaluate(["majority", "logistic"], questions(target="sign"), target="sign")
+    e = evaluate(["majority", "logistic"], questions(target="sign"), Target("sign", "probability"))
     assert np.nanmean(e.loss("logistic")) == pytest.approx(metrics.log_loss(e.questions.y, e.predictions("logistic")))
     assert e.table().loc["logistic", "auc"] > 0.6
 
 
 def test_the_volatility_is_held_against_the_running_mean():
-    e = evaluate(["mean", "rls"], questions(target="volatility"), target="volatility")
+    e = evaluate(["mean", "rls"], questions(target="volatility"), "volatility")
     assert e.table().loc["mean", "r2_mean"] == 0
     assert e.table(since=600).loc["mean", "r2_mean"] == 0
 
@@ -60,14 +61,6 @@ def test_cutting_limits_what_one_huge_move_can_do():
 def test_overlapping_answers_are_counted_in_blocks():
     near, far = (evaluate(["zero", "rls"], questions(steps=k)) for k in (1, 6))
     assert near.questions.overlap == 1 and far.questions.overlap == 6
-
-
-def test_the_worth_is_the_mean_move_in_the_predicted_direction():
-    e = evaluate(["rls"], questions())
-    y, p = e.questions.y, e.predictions("rls")
-    gross = np.nanmean(np.sign(p) * y)
-    assert f"earns {gross:.2f} bp" in e.worth("rls", 10.0) and "not tradable" in e.worth("rls", 10.0)
-    assert "look for a leak" in e.worth("rls", 0.01)
 
 
 def test_weights_end_where_the_whole_run_ends():

@@ -8,6 +8,7 @@ from runs import market_run
 from rtml.core.clock import NEVER
 from rtml.evaluation.dataset import Dataset, build
 from rtml.sources.catalogue import open_source
+from rtml.sources.columns import TRADES
 from rtml.sources.ingest import ingest
 from rtml.store.event_log import EventLog
 from rtml.training.run_config import PART, RunConfig
@@ -27,7 +28,7 @@ def config(stream):
 
 @pytest.fixture(scope="module")
 def data(stream, config):
-    return build(stream[1], PART, config.flow(learning=False))
+    return build(stream[1], PART, config)
 
 
 def test_every_row_is_logged_or_in_quarantine(stream):
@@ -41,7 +42,7 @@ def test_every_row_is_logged_or_in_quarantine(stream):
 
 def test_a_source_without_a_usable_row_is_said(tmp_path):
     class Broken:
-        name, symbols, rows = "file:broken", ("ETH-USD",), 1
+        name, symbols, rows, schema = "file:broken", ("ETH-USD",), 1, TRADES
 
         def chunks(self, n):
             yield pd.DataFrame({"symbol": ["ETH-USD"], "time": [10], "price": [-1.0], "size": [1.0]})
@@ -51,14 +52,15 @@ def test_a_source_without_a_usable_row_is_said(tmp_path):
     assert len(EventLog(tmp_path / "log.db").rejected(PART)) == 1, "the rejected row must be kept all the same"
 
 
-def test_a_dataset_on_disk_is_the_same(data, tmp_path):
+def test_a_dataset_on_disk_is_the_same(data, config, tmp_path):
     data.write(tmp_path)
+    config.write(tmp_path / "recipe.json")
     again = Dataset.read(tmp_path)
     for name in ("id", "moment", "X", "y", "known"):
         assert getattr(again.questions, name).tobytes() == getattr(data.questions, name).tobytes(), name
     assert again.questions.names == data.questions.names
     assert np.array_equal(again.offset, data.offset)
-    assert again.bars.equals(data.bars)
+    assert again.closed.equals(data.closed)
 
 
 def test_the_last_question_is_still_open(data):

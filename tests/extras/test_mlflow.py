@@ -94,7 +94,7 @@ def test_promoted_versions_are_there_once_with_lineage_metrics_and_the_very_byte
 
 def test_the_alias_follows_a_rollback(server, registry, capsys):
     registry.rollback("champion", "errors doubled", at=4 * 10**18)
-    mirror.main([str(registry.path.parent), server])
+    mirror.mirror(registry.path.parent, server)
     champion = asked(server, "registered-models/alias?name=champion&alias=champion")["model_version"]
     assert {tag["key"]: tag["value"] for tag in champion["tags"]}["rtml.id"] == registry.get("champion@1").id
     assert "versions are new there" in capsys.readouterr().out

@@ -10,7 +10,6 @@ from statistics import median
 
 import httpx
 import pytest
-from runs import market_run
 
 from rtml.core.run_folder import MARK
 from rtml.registry.registry import Registry
@@ -18,6 +17,7 @@ from rtml.sources.ingest import ingest
 from rtml.sources.synthetic.market import Synthetic
 from rtml.store.event_log import EventLog
 from rtml.training.run_config import PART
+from runs import market_run
 
 REQUESTS = 150
 
@@ -34,7 +34,9 @@ def folder(tmp_path_factory):
 
 
 def started(*command):
-    return subprocess.Popen([sys.executable, "-m", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(
+        [sys.executable, "-m", "rtml", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
 
 
 def waited(what, seconds=90.0):
@@ -62,8 +64,8 @@ def asked(client):
 def test_a_training_that_is_killed_fails_no_request_and_slows_none(folder):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    serving = started("rtml.pipeline.serve", "--run", str(folder), "--follow", "--port", str(port))
-    training = started("rtml.pipeline.train", str(folder), "--follow", "--every", "1m")
+    serving = started("serve", str(folder), "--follow", "--port", str(port))
+    training = started("train", str(folder), "--follow", "--every", "1m")
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
             waited(lambda: client.get("/health").json()["ready"])

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import market_run
 
 from rtml.evaluation.dataset import build
 from rtml.metrics import metrics
@@ -18,6 +17,7 @@ from rtml.sources.ingest import ingest
 from rtml.store.event_log import EventLog
 from rtml.training.learner import Learner
 from rtml.training.run_config import PART
+from runs import market_run
 
 ROOT = Path(__file__).parents[2]
 CRYPTO = ROOT.parent / "shared" / "data" / "crypto"
@@ -63,7 +63,7 @@ def test_the_champion_predicts_eth_with_btc_beside_it(tmp_path):
 @recorded
 def test_the_main_job_runs_on_recorded_trades(tmp_path):
     source = str(CRYPTO / "coinbase_btcusd_trades_2023-09-05_h16.parquet")
-    command = [sys.executable, "-m", "rtml.pipeline", "run", "--run", "recorded", "-p", f"SOURCE={source}"]
+    command = [sys.executable, "-m", "rtml", "run", "recorded", "-p", f"SOURCE={source}"]
     more = ["-p", "SERVE_SECONDS=2", "-p", "REQUESTS=300"]
     home = os.environ | {"RTML_HOME": str(tmp_path)}
     done = subprocess.run(command + more, cwd=ROOT, env=home, capture_output=True, text=True, timeout=400)
@@ -80,7 +80,7 @@ def test_the_main_job_runs_on_recorded_trades(tmp_path):
 
 
 def test_the_five_notebooks_run_for_fraud_too(tmp_path):
-    command = [sys.executable, "-m", "rtml.pipeline", "run", "--run", "cards", "--profile", "fraud-small"]
+    command = [sys.executable, "-m", "rtml", "run", "cards", "--profile", "fraud-small"]
     home = os.environ | {"RTML_HOME": str(tmp_path)}
     done = subprocess.run(command, cwd=ROOT, env=home, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stdout + done.stderr

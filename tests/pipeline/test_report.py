@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
+from command_line import command
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -125,7 +126,7 @@ def test_a_number_keeps_its_first_digits(value):
 
 
 def test_the_command_line_writes_it_again_or_says_what_is_missing(folder, capsys):
-    assert report.main(["--run", "dev"]) == 0
+    assert command("report", "dev") == 0
     assert capsys.readouterr().out == "runs/dev/report.html\n"
-    assert report.main(["--run", "none"]) == 2
+    assert command("report", "none") == 2
     assert "runs/none holds no run: make one first (make run-all RUN=none)" in capsys.readouterr().err

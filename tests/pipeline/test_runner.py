@@ -12,6 +12,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from command_line import command
 
 from rtml.core.run_folder import MARK
 from rtml.pipeline import interpreter
@@ -62,7 +63,7 @@ def at_home(tmp_path, monkeypatch):
 
 
 def run(books, *arguments):
-    return pipeline.main(["--notebooks", str(books), "run", *arguments])
+    return command("run", *arguments, "--notebooks", books)
 
 
 def read(folder, name):
@@ -71,7 +72,7 @@ def read(folder, name):
 
 def test_a_run_goes_through_fails_with_a_sentence_and_starts_clean(books, at_home, capsys):
     folder = at_home / "runs/mine"
-    assert run(books, "--run", "mine", "-p", "SEED=3") == 0
+    assert run(books, "mine", "-p", "SEED=3") == 0
     assert read(folder, "metrics.json") == {
         "01_ingest": {"metrics": {"seed": 3}},
         "02_features": {"metrics": {"seed_of_01": 3}},
@@ -83,7 +84,7 @@ def test_a_run_goes_through_fails_with_a_sentence_and_starts_clean(books, at_hom
     for left in (folder / "left.bin", folder / "notebooks/06_older.ipynb"):
         left.write_bytes(b"over")
 
-    assert run(books, "--run", "mine", "-p", "FAIL=true") == 1
+    assert run(books, "mine", "-p", "FAIL=true") == 1
     sentence = "AssertionError: no feature was computed: run 01_ingest with a longer stream"
     assert (
         f"02_features failed: {sentence}\nsee cell [4] of runs/mine/notebooks/02_features.ipynb"
@@ -96,10 +97,11 @@ def test_a_run_goes_through_fails_with_a_sentence_and_starts_clean(books, at_hom
     }  # fmt: skip
     assert not (folder / "left.bin").exists() and not (folder / "notebooks/06_older.ipynb").exists()
     assert sentence in (folder / "report.html").read_text()
+    assert not (at_home / "runs/latest").is_symlink(), "the run it pointed to is no longer one that finished"
 
 
 def test_one_notebook_runs_by_its_number_and_says_what_it_lacks(books, at_home, capsys):
-    assert run(books, "--run", "dev", "--only", "02") == 1
+    assert run(books, "dev", "--only", "02") == 1
     assert "runs/dev/events.txt is missing: run 01_ingest first (make run-01)" in capsys.readouterr().err
     assert list(read(at_home / "runs/dev", "status.json")["notebooks"]) == ["02_features"]
 
@@ -112,8 +114,9 @@ def test_one_notebook_runs_by_its_number_and_says_what_it_lacks(books, at_home, 
         (["-p", "SEED"], "nothing was run: a parameter is given as KEY=VALUE, got 'SEED'"),
         (["-p", "RUN_DIR=x"], "nothing was run: RUN_DIR follows from the run, got 'x'"),
         (["--only", "07"], "nothing was run: no notebook '07' in"),
+        (["--use-case", "bike"], "nothing was run: no use_case 'bike'; known: crypto, fraud"),
+        (["--use-case", "my/bikes.py"], "nothing was run: there is no file 'bikes.py' in my/"),
         (["--profile", "huge"], "nothing was run: no profile 'huge' in profiles.yml; there are: demo"),
-        (["--run", "../up"], "nothing was run: a run is a name such as 'dev' or a folder"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_touched(books, at_home, capsys, arguments, sentence):
@@ -122,11 +125,16 @@ def test_what_is_wrong_is_said_before_anything_is_touched(books, at_home, capsys
     assert not (at_home / "runs").exists()
 
 
+def test_a_run_outside_of_the_home_folder_is_refused(books, at_home, capsys):
+    assert run(books, "../up") == 1
+    assert "rtml run: a run is a name such as 'dev' or a folder" in capsys.readouterr().err
+
+
 def test_a_second_pipeline_keeps_out_of_a_folder_at_work(books, at_home, capsys):
     (at_home / "runs/dev").mkdir(parents=True)
     (at_home / "runs/dev" / MARK).touch()
     with pipeline.alone(at_home / "runs/dev"):
-        assert run(books, "--run", "dev") == 2
+        assert run(books, "dev") == 2
     assert "another pipeline is at work in runs/dev" in capsys.readouterr().err
 
 
@@ -139,7 +147,7 @@ def test_a_dead_kernel_and_a_polite_kill_leave_a_status(tmp_path):
         books = tmp_path / name
         books.mkdir()
         write(books, name, parameters, cell)
-        command = [sys.executable, "-m", "rtml.pipeline", "--notebooks", str(books), "run", "--run", name]
+        command = [sys.executable, "-m", "rtml", "run", name, "--notebooks", str(books)]
         started = subprocess.Popen(
             command, env=os.environ | {"RTML_HOME": str(tmp_path)}, stderr=subprocess.PIPE, text=True
         )
@@ -163,7 +171,7 @@ def test_storing_in_place_keeps_outputs_and_nothing_of_the_machine(books, at_hom
     folder = tmp_path / "books"
     folder.mkdir()
     write(folder, "01_ingest", ['RUN_DIR: str = "runs/dev"  # where', "SEED: int = 7  # random seed"], FIRST)
-    assert pipeline.main(["--notebooks", str(folder), "store"]) == 0
+    assert command("notebooks", "--notebooks", folder) == 0
     first = (folder / "01_ingest.ipynb").read_text()
     assert [c["execution_count"] for c in json.loads(first)["cells"] if c["cell_type"] == "code"] == [1, 2, 3]
     assert "{'seed': 7}" in first
@@ -192,3 +200,31 @@ def test_a_use_case_has_notebooks_of_its_own_and_a_run_remembers_which(tmp_path)
     assert pipeline.folder_of(books, str(home), {}, {}) == books
     assert pipeline.folder_of(books, str(home), given := {"USE_CASE": "crypto"}, {}, only="03") == books
     assert given == {"USE_CASE": "crypto"}, "the notebooks at the top ask for it themselves"
+
+
+CASE = """
+import numpy as np
+from rtml.core.target import Target
+from rtml.core.use_case import UseCase
+
+def operator(config):
+    raise NotImplementedError
+
+targets = (Target("bikes", "number"),)
+use_case = UseCase("bikes", "How many?", np.dtype([("time", "i8")]), operator, targets, {"bikes": "rls"})
+"""
+
+
+def test_a_use_case_in_a_file_runs_the_notebooks_at_the_top_in_a_folder_of_its_name(tmp_path, at_home, monkeypatch):
+    (tmp_path / "my").mkdir()
+    (tmp_path / "my/bikes.py").write_text(CASE)
+    books = tmp_path / "notebooks"
+    books.mkdir()
+    parameters = ['RUN_DIR: str = "runs/dev"  # where', 'USE_CASE: str = "crypto"  # the problem']
+    write(books, "01_ingest", parameters, "open_run(RUN_DIR, notebook='01_ingest').record('case', use_case=USE_CASE)")
+    monkeypatch.chdir(tmp_path)
+    assert run(books, "--use-case", "my/bikes.py") == 0
+    found = read(at_home / "runs/bikes", "metrics.json")["01_ingest"]["case"]["use_case"]
+    assert found == str(tmp_path / "my/bikes.py"), "a process in another folder finds it too"
+    assert run(books, "other", "--params", "USE_CASE=my/bikes.py:use_case") == 0
+    assert (at_home / "runs/other/report.html").exists() and not (at_home / "runs/dev").exists()

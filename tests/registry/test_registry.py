@@ -313,7 +313,7 @@ def test_collecting_keeps_what_served_the_newest_and_every_row(registry):
     assert [registry.kept(version) for version in saved] == [False, True, True, False, False, True, True, True]
     assert len(registry.versions("eth")) == 8 and registry.lineage(saved[-1])[-1] == saved[0]
     assert registry.rollback("eth", "as ever", at=T0) == saved[1] and registry.load(saved[1]) == state(2)
-    with pytest.raises(FileNotFoundError, match=r"or build it again: python -m rtml\.training\.rebuild"):
+    with pytest.raises(FileNotFoundError, match=r"or build it again: rtml rebuild"):
         registry.load(saved[3])
     with pytest.raises(ValueError, match="this is not the state of eth@4"):
         registry.put_back("eth@4", state(5))

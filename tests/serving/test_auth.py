@@ -7,9 +7,9 @@ from contextlib import closing, contextmanager
 
 import httpx
 import pytest
+from command_line import command
 
 from rtml.core.clock import ManualClock
-from rtml.pipeline.serve import main as command_line
 from rtml.registry.registry import Registry
 from rtml.serving import auth as access
 from rtml.serving.app import make_app
@@ -200,9 +200,7 @@ def test_without_a_registry_there_is_nothing_to_promote():
 )
 def test_the_command_line_refuses_it_with_a_sentence(monkeypatch, capsys, token, says):
     monkeypatch.setenv("RTML_TOKEN", token)
-    with pytest.raises(SystemExit) as refused:
-        command_line(["--run", "nowhere", "--host", "0.0.0.0"])
-    assert refused.value.code == 2 and says in capsys.readouterr().err
+    assert command("serve", "nowhere", "--host", "0.0.0.0") == 1 and says in capsys.readouterr().err
 
 
 def test_the_ledger_tells_what_served_when_who_decided_and_why(registry):

@@ -8,7 +8,6 @@ import urllib.request
 import httpx
 import numpy as np
 import pytest
-from runs import market_run
 
 from rtml.core.clock import span
 from rtml.evaluation.dataset import build
@@ -21,6 +20,7 @@ from rtml.sources.ingest import ingest
 from rtml.store.event_log import EventLog
 from rtml.training.run_config import PART
 from rtml.training.trainer import Trainer
+from runs import market_run
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_the_lineage_leads_from_the_champion_to_its_root(world):
 
 def served(folder):
     """Start ``make serve``'s command on a free port; the process and its url."""
-    command = [sys.executable, "-m", "rtml.pipeline.serve", "--run", str(folder), "--port", "0"]
+    command = [sys.executable, "-m", "rtml", "serve", str(folder), "--port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     said = []
     for line in process.stdout:

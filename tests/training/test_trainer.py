@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from runs import market_run
 from workers import Workers, die_at_line
 
 from rtml.core.clock import span
@@ -29,6 +28,7 @@ from rtml.store.event_log import EventLog
 from rtml.training.flow import Flow
 from rtml.training.run_config import PART, RunConfig
 from rtml.training.trainer import Trainer
+from runs import market_run
 
 EVERY = span("3m")
 COMMITS = ("training", "store/checkpoint_store")  # where a step is put together; test_registry kills inside a save
@@ -141,9 +141,9 @@ def test_killed_at_any_moment_and_started_again_ends_the_same(workers, run, whol
 
 def test_the_command_goes_on_where_it_was_killed(run, market, tmp_path, capsys):
     other = copy(market, tmp_path / "other")
-    command.main([str(other), "--every", "4m", "--model", "eth"])
+    command.train(other, every="4m", model="eth")
     with subprocess.Popen(
-        [sys.executable, "-m", "rtml.pipeline.train", str(run), "--every", "4m", "--model", "eth"],
+        [sys.executable, "-m", "rtml", "train", str(run), "--every", "4m", "--model", "eth"],
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
@@ -151,7 +151,7 @@ def test_the_command_goes_on_where_it_was_killed(run, market, tmp_path, capsys):
         process.kill()
     assert process.returncode == -signal.SIGKILL and "events, newest version" in said[-1]
     assert "eth@9" not in said[-1]
-    command.main([str(run), "--every", "4m", "--model", "eth"])
+    command.train(run, every="4m", model="eth")
     assert "newest version eth@9, mse return" in capsys.readouterr().out.splitlines()[-1]
     check_same(result(run), result(other))
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rtml import usecases
 from rtml.core.clock import span
 from rtml.core.operator import Leak
 from rtml.core.state import dumps
@@ -22,14 +21,9 @@ DOCS = Path(__file__).parents[2] / "docs"
 MINUTE = 60 * 10**9
 
 
-@pytest.fixture(autouse=True)
-def found(monkeypatch):
-    monkeypatch.setattr(usecases, "__path__", [*usecases.__path__, str(DOCS)])
-
-
 @pytest.fixture
 def config():
-    return RunConfig("thermometers", ("kitchen",), source="a test", horizon="10m")
+    return RunConfig.of(str(DOCS / "thermometers.py"), ("kitchen",), source="a test", horizon="10m")
 
 
 @pytest.fixture
@@ -74,7 +68,7 @@ def test_it_is_evaluated_trained_and_kept_like_any_other(config, readings, tmp_p
     with EventLog(tmp_path / "events.db") as log:
         log.append(PART, readings)
         data = build(log, PART, config)
-        table = evaluate(["zero", "rls"], data.questions, target="warmer").table(since=1000)
+        table = evaluate(["zero", "rls"], data.of("warmer"), data.target("warmer")).table(since=1000)
         assert table.loc["rls", "r2_zero"] > 0.25, "it swings back to its mean, and that was learned"
         registry = Registry(tmp_path / "registry")
         trainer = Trainer(config.flow(), log, PART, tmp_path / "training.db", registry, "champion", span("6h"))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
+from rtml.core import plugin
 from rtml.monitoring.drift.change import Adwin, Detector, Fhddm, HddmA, PageHinkley
 from rtml.monitoring.drift.distance import JensenShannon, KolmogorovSmirnov, Psi
 from rtml.monitoring.drift.joint import Joint
@@ -31,7 +32,7 @@ DETECTORS = {
     "psi": Entry("features", Psi, "a feature left its reference: population stability index"),
     "jensen_shannon": Entry("features", JensenShannon, "the same by the Jensen-Shannon distance"),
     "ks": Entry("features", KolmogorovSmirnov, "the same by the two-sample Kolmogorov-Smirnov distance"),
-    "joint": Entry("features", Joint, "two features left each other: their rank correlation changed"),
+    "joint": Entry("features", Joint, "the rank correlation of two features changed"),
 }
 DEFAULT = (
     "adwin"  #: raises at most 0.5 false alarms per 100,000 answers where nothing drifts: benchmarks/bench_drift.py
@@ -39,16 +40,15 @@ DEFAULT = (
 
 
 def detector(name: str = DEFAULT) -> Detector:
-    """A fresh detector of the catalogue.
+    """A fresh detector: one of the catalogue, or your own by ``module:attribute`` or ``path/to/file.py:attribute``.
 
     Examples
     --------
     >>> detector().push([0.0] * 500 + [1.0] * 100)
     array([543])
     """
-    if name not in DETECTORS:
-        raise LookupError(f"no detector {name!r}; there are: {', '.join(DETECTORS)}")
-    return DETECTORS[name].build()
+    build: Any = DETECTORS[name].build if name in DETECTORS else plugin.load(name, "detector", known=DETECTORS)
+    return build()
 
 
 def catalogue() -> pd.DataFrame:

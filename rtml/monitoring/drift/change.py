@@ -6,11 +6,12 @@ from typing import Protocol
 
 import numpy as np
 
+from rtml.core.arrays import plain
 from rtml.kernels import change
 
 
 class Detector(Protocol):
-    """Takes values in order and says where it raises an alarm; any cutting of them gives the same alarms and state."""
+    """Takes values in order, returns where it raises an alarm; any cutting of them gives the same alarms and state."""
 
     def push(self, values: np.ndarray) -> np.ndarray:
         """Places in ``values`` (rows, where it takes several columns) at which an alarm is raised."""
@@ -27,11 +28,13 @@ class MeanDetector:
     """What the detectors of a mean share: a kernel, its numbers ``how`` and its state."""
 
     def __init__(self, kernel, how: list[float], size: int) -> None:
-        self._kernel, self._how, self._s = kernel, np.array(how, dtype=np.float64), np.zeros(size)
+        self._kernel = kernel
+        self._how = np.array(how, dtype=np.float64)
+        self._s = np.zeros(size)
 
     def push(self, values) -> np.ndarray:
         """Places in ``values`` at which an alarm is raised."""
-        values = np.ascontiguousarray(values, dtype=np.float64)
+        values = plain(values, np.float64)
         if values.ndim != 1 or not np.isfinite(values).all():
             raise ValueError(
                 f"{type(self).__name__} takes a row of finite numbers, got {values}: leave out what is not"

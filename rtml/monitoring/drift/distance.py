@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import special, stats
 
+from rtml.core.arrays import plain
 from rtml.kernels import distance
 from rtml.monitoring.drift.reference import Bins, persistence
 
@@ -49,9 +50,11 @@ class Reference:
         self.raised: list[tuple[int, int, float]] = []  #: of the last push: row, column and its distance
 
     def push(self, values) -> np.ndarray:
-        """Rows of ``values`` (one column or several) at which an alarm is raised; ``raised`` says for which column."""
-        X = np.ascontiguousarray(values, dtype=np.float64)
-        X, self.raised, start = X[:, None] if X.ndim == 1 else X, [], 0
+        """Rows of ``values`` (one column or several) at which an alarm is raised; ``raised`` holds the column."""
+        X = plain(values, np.float64)
+        X = X[:, None] if X.ndim == 1 else X
+        self.raised = []
+        start = 0
         if not len(X):
             return np.empty(0, dtype=np.int64)
         if not np.isfinite(X).all():
@@ -69,7 +72,9 @@ class Reference:
         """Take a reference, such as what a model was trained on, instead of the first rows; begin a new window."""
         reference = np.asarray(reference, dtype=np.float64)
         reference = reference.reshape(len(reference), -1)
-        d, bins, window = reference.shape[1], Bins.of(reference), self._how["window"]
+        d = reference.shape[1]
+        bins = Bins.of(reference)
+        window = self._how["window"]
         rare = self._how["false_alarms"] * self._how["every"] / 1e5
         limits = self._limits(bins, _doubt(bins.codes(reference)), 1 / window + 1 / len(reference), rare)
         self._kept = np.empty((0, d))

@@ -49,7 +49,10 @@ class Joint(Reference):
         self._s |= {"ring": ring, "head": np.zeros(1, dtype=np.int64), "score": np.full((d, d), np.nan)}
 
     def _slide(self, X: np.ndarray) -> list[tuple[int, int, float]]:
-        s, codes, found, start = self._s, Bins(self._s["edges"], self._s["shares"]).codes(X), [], 0
+        s = self._s
+        codes = Bins(self._s["edges"], self._s["shares"]).codes(X)
+        found = []
+        start = 0
         every, window = self._how["every"], self._how["window"]
         while start < len(codes):
             seen = int(s["head"][0])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special, stats
 
+from rtml.core.arrays import plain
 from rtml.kernels.distance import encode
 
 BLOCKS = 20  # stretches of the reference by which its dependence in time is judged
@@ -42,7 +43,7 @@ class Bins:
     def codes(self, X: np.ndarray) -> np.ndarray:
         """Bin of every value."""
         codes = np.empty(X.shape, dtype=np.uint8)
-        encode(np.ascontiguousarray(X, dtype=np.float64), self.edges, codes)
+        encode(plain(X, np.float64), self.edges, codes)
         return codes
 
     def counts(self, codes: np.ndarray) -> np.ndarray:
@@ -56,7 +57,7 @@ class Bins:
 
     @property
     def scores(self) -> np.ndarray:
-        """The normal score of every bin's middle by column: what a value says, whatever its unit."""
+        """The normal score of every bin's middle by column: values without their unit."""
         middle = np.cumsum(self.shares, axis=1) - 0.5 * self.shares
         return np.where(self.shares > 0, special.ndtri(np.clip(middle, 1e-9, 1 - 1e-9)), 0.0)
 
@@ -64,8 +65,8 @@ class Bins:
 def persistence(rows: np.ndarray) -> np.ndarray:
     """By how much more the mean of each column varies than that of independent rows would; 1 where it does not.
 
-    Features such as windows move slowly, so a thousand of their rows say less than a thousand of independent ones:
-    the design effect (Kish, Survey Sampling, 1965) of blocks in time. Counts only where it is beyond chance.
+    Features such as windows move slowly, so a thousand of their rows hold less information than a thousand independent
+    ones: the design effect (Kish, Survey Sampling, 1965) of blocks in time. Counts only where it is beyond chance.
     """
     size = len(rows) // BLOCKS
     blocks = rows[: size * BLOCKS].reshape(BLOCKS, size, -1)

@@ -1,4 +1,4 @@
-"""What REST knows and the websocket did not tell: the past before the start, and what was missed since."""
+"""Backfill by REST: the past before the start, and what the websocket missed since."""
 
 from __future__ import annotations
 
@@ -19,12 +19,15 @@ class GaveUp(Exception):
 
 
 class Backfill:
-    """Pages of trades, asked for until the stitch misses nothing; ``note`` takes each page, ``complain`` each error."""
+    """Pages of trades, until the gap filler misses nothing; ``note`` takes each page, ``complain`` each error."""
 
     def __init__(
         self, client, dialect, markets: dict[str, dict], gap_filler: GapFiller, clock: Clock, timeouts: Timeouts
     ):
-        self.client, self.dialect, self.markets, self.gap_filler = client, dialect, markets, gap_filler
+        self.client = client
+        self.dialect = dialect
+        self.markets = markets
+        self.gap_filler = gap_filler
         self.clock, self.timeouts = clock, timeouts
         self.note: Callable[[str, object], None] = lambda kind, data: None
         self.complain: Callable[[BaseException], None] = lambda error: None
@@ -59,15 +62,16 @@ class Backfill:
         return [trades[0].id - 1, start - 1] if trades else None
 
     async def fill(self, symbol: str) -> None:
-        """Ask for what follows the last trade in sequence until nothing is missing, or say that it cannot be had."""
-        thread, doubted, began, tries = self.gap_filler.threads[symbol], None, 0, 0
+        """Request what follows the last trade in sequence until nothing is missing, or note that it is lost."""
+        thread = self.gap_filler.threads[symbol]
+        doubted = None
+        began = tries = 0
+        limit = self.timeouts.fill
         while thread.last is not None:
             await self.room()
             last, slack = thread.last, _SLACK[min(tries, 4)] * _SECOND
             try:
-                answer, trades, _ = await self.page(
-                    symbol, "after", (last, thread.time), slack, limit=self.timeouts.fill
-                )
+                answer, trades, _ = await self.page(symbol, "after", (last, thread.time), slack, limit=limit)
             except GaveUp:
                 self.note("lost", symbol)
                 break
@@ -77,7 +81,8 @@ class Backfill:
             if thread.missing is None:
                 break
             if thread.missing != doubted:
-                doubted, began, tries = thread.missing, self.clock.elapsed(), 0
+                began, tries = self.clock.elapsed(), 0
+                doubted = thread.missing
             tries += 1
             self._doubt(symbol, trades, tries, began)
             await asyncio.sleep(min(1.0, self.timeouts.pause(tries)))
@@ -93,7 +98,9 @@ class Backfill:
 
     async def page(self, symbol: str, which: str, *arguments, limit: float) -> tuple:
         """A page as it was answered, its trades, and how many were unreadable; tries again for ``limit`` seconds."""
-        began, tries, market = self.clock.elapsed(), 0, self.markets[symbol]
+        began = self.clock.elapsed()
+        tries = 0
+        market = self.markets[symbol]
         while True:
             try:
                 answer = await getattr(self.dialect, which)(self.client, market, *arguments)

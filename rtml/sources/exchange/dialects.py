@@ -10,7 +10,9 @@ from rtml.sources.exchange.trade import NOTHING, Message, Trade, iso, read, rows
 class Kraken:
     """Kraken spot: one id space for REST and websocket; REST pages forward from a moment in nanoseconds."""
 
-    name, client, symbols = "kraken", "kraken", ("ETH/USD", "BTC/USD")
+    name = "kraken"
+    client = "kraken"
+    symbols = ("ETH/USD", "BTC/USD")
     options: ClassVar[dict] = {}
     subscription: ClassVar[dict] = {"snapshot": True}  # the last trades: an overlap that shows whether any was missed
 
@@ -21,7 +23,7 @@ class Kraken:
 
     @staticmethod
     def hear(message: dict) -> Message:
-        """What a websocket message says."""
+        """Content of a websocket message."""
         if message.get("channel") == "trade":
             trades, broken = read(message.get("data"), Kraken._told)
             return Message(trades, max(broken, int(not trades)))
@@ -70,9 +72,11 @@ class Kraken:
 
 
 class Coinbase:
-    """Coinbase Exchange: REST pages go backward from an id, heartbeats tell the newest id."""
+    """Coinbase Exchange: REST pages go backward from an id, heartbeats carry the newest id."""
 
-    name, client, symbols = "coinbase", "coinbaseexchange", ("ETH/USD", "BTC/USD")
+    name = "coinbase"
+    client = "coinbaseexchange"
+    symbols = ("ETH/USD", "BTC/USD")
     options: ClassVar[dict] = {"streaming": {"keepAlive": 1000}}
     subscription: ClassVar[dict] = {"channels": ["matches", "heartbeat"]}
 
@@ -83,7 +87,7 @@ class Coinbase:
 
     @staticmethod
     def hear(message: dict) -> Message:
-        """What a websocket message says."""
+        """Content of a websocket message."""
         kind = message.get("type")
         if kind in ("match", "last_match"):
             return Message(*read([message], lambda m: Coinbase._told(m, m["product_id"])))
@@ -138,7 +142,9 @@ class Coinbase:
 class Binance:
     """Binance spot, aggregated trades, whose ids REST and websocket share; refuses many places, so only when asked."""
 
-    name, client, symbols = "binance", "binance", ("ETH/USDT", "BTC/USDT")
+    name = "binance"
+    client = "binance"
+    symbols = ("ETH/USDT", "BTC/USDT")
     options: ClassVar[dict] = {
         "streaming": {"keepAlive": 1000},
         "options": {"defaultType": "spot", "fetchMarkets": {"types": ["spot"]}},
@@ -152,7 +158,7 @@ class Binance:
 
     @staticmethod
     def hear(message: dict) -> Message:
-        """What a websocket message says."""
+        """Content of a websocket message."""
         message = message.get("data", message) if isinstance(message.get("data", message), dict) else message
         if message.get("e") == "aggTrade":
             return Message(*read([message], lambda m: Binance._told(m, m["s"])))

@@ -11,7 +11,7 @@ _MARKET = re.compile(r"pair|symbol|product|market|stream", re.IGNORECASE)
 
 
 class Refused(RuntimeError):
-    """Trying again does not help; its text says what does."""
+    """Trying again does not help; its text states what does."""
 
 
 class Unreachable(Refused):
@@ -19,7 +19,7 @@ class Unreachable(Refused):
 
 
 class Slow(ConnectionError):
-    """Whoever takes the rows is slower than the market: the connection is let go, REST fills in what was missed."""
+    """The reader of the rows is slower than the market: the connection is closed, REST fills in what was missed."""
 
 
 class Rejected(ConnectionError):

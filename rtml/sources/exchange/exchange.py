@@ -1,7 +1,7 @@
 """A live exchange as a source, through ccxt, of which this is the only door.
 
-The client dials, subscribes, keeps its rate limits and says what broke; every message it receives is handed to a
-``Session`` before it would cache it, so nothing is parsed twice, dropped from a full cache or told again.
+The client dials, subscribes, keeps its rate limits and reports errors; every message it receives is handed to a
+``Session`` before it would cache it, so nothing is parsed twice, dropped from a full cache or delivered again.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from rtml.core.clock import Clock, span
+from rtml.sources.columns import TRADES
 from rtml.sources.exchange import errors as trouble
 from rtml.sources.exchange.backfill import GaveUp
 from rtml.sources.exchange.dialects import DIALECTS
@@ -42,7 +43,8 @@ class Exchange:
     """Trades of a live exchange: first the past over REST, then every new one as it comes.
 
     Every trade comes once, in the order of ids of its symbol; what a broken connection missed is filled in before
-    anything later is sent. A ``gap`` row says what could not be filled, ``tick`` rows move the clock of a quiet market.
+    anything later is sent. A ``gap`` row marks what could not be filled, ``tick`` rows move the clock of a quiet
+    market.
 
     Parameters
     ----------
@@ -69,7 +71,9 @@ class Exchange:
     ('exchange:kraken:ETH/USD', ('ETH/USD',), 'STARTING')
     """
 
-    rows = 0  # nobody knows how many will come
+    rows = 0  # how many will come is unknown
+
+    schema = TRADES
 
     def __init__(
         self,
@@ -91,7 +95,9 @@ class Exchange:
         self._plan = (span(backfill) if backfill else 0, seconds, after or {})
         self._record, self._options = record, client_options or {}
         self._clock, self._timeouts = clock or Clock(), timeouts or Timeouts()
-        self._queue, self._stopping, self._error = ArrivalQueue(self._clock), False, ""
+        self._queue = ArrivalQueue(self._clock)
+        self._stopping = False
+        self._error = ""
         self._thread = self._failure = self._session = self._loop = self._task = None
 
     def chunks(self, n: int = 50_000) -> Iterator[pd.DataFrame]:
@@ -123,7 +129,9 @@ class Exchange:
     def stop(self, timeout: float = 10.0) -> None:
         """End the stream; rows that came already are still delivered. May be called twice, and from any thread."""
         self._stopping = True
-        loop, task, thread = self._loop, self._task, self._thread
+        loop = self._loop
+        task = self._task
+        thread = self._thread
         if loop is not None and task is not None and not self._queue.ended:
             with suppress(RuntimeError):  # the loop has ended by itself
                 loop.call_soon_threadsafe(task.cancel)

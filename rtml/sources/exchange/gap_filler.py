@@ -1,6 +1,6 @@
 """Trades stitched from websocket and REST: each once, in the order of its ids, symbols merged by time.
 
-What the exchange said and what became of the connection are notes. The same notes give the same rows, so a recording of
+Messages of the exchange and events of the connection are notes. The same notes give the same rows, so a recording of
 them is replayed by this very code.
 """
 
@@ -26,12 +26,12 @@ class Thread:
     time: int = 0  # time up to which the sequence is known
     held: dict[int, Trade] = field(default_factory=dict)
     newest: int = -1  # newest id the exchange spoke of
-    behind: bool = True  # REST has to say what was missed
+    behind: bool = True  # REST has to fill in what was missed
     ready: deque = field(default_factory=deque)
 
     @property
     def level(self) -> bool:
-        """Whether everything the exchange has told so far is in sequence."""
+        """Whether everything the exchange has sent so far is in sequence."""
         return not (self.behind or self.held or (self.last is not None and self.newest > self.last))
 
     @property
@@ -58,8 +58,8 @@ class GapFiller:
     --------
     >>> gap_filler = GapFiller({"ETH/USD": "ETH/USD"})
     >>> _ = gap_filler.take("begin", {"from": 0, "ETH/USD": [6, 5]}), gap_filler.take("level", "ETH/USD")
-    >>> def told(id): return Message((Trade("ETH/USD", id, 10 * id, 9.5, 1.0, "buy"),))
-    >>> [[row[6] for row in gap_filler.take("ws", told(id))] for id in (7, 7, 9, 8)]
+    >>> def message(id): return Message((Trade("ETH/USD", id, 10 * id, 9.5, 1.0, "buy"),))
+    >>> [[row[6] for row in gap_filler.take("ws", message(id))] for id in (7, 7, 9, 8)]
     [[7], [], [], [8, 9]]
     """
 
@@ -86,11 +86,11 @@ class GapFiller:
     def take(self, kind: str, data) -> list[tuple]:
         """Rows (columns of ``RAW``) that a note sets free.
 
-        ``begin`` says behind which trade each symbol begins, and from when rows are wanted; ``ws`` is what a message
-        said (``Message``); ``rest`` is a symbol, the trades of a page and how many were unreadable; ``behind`` says
+        ``begin`` holds behind which trade each symbol begins, and from when rows are wanted; ``ws`` is the content of a
+        message (``Message``); ``rest`` is a symbol, the trades of a page and how many were unreadable; ``behind`` means
         that the connection was lost (``slow``: let go, and trades that wait for one before them too), ``level`` that a
-        symbol has caught up; ``lost`` gives up what is missing, ``false`` drops an id that does not exist; ``tick``
-        tells the time of a quiet market.
+        symbol has caught up; ``lost`` gives up what is missing, ``false`` drops an id that does not exist; ``tick`` is
+        the time of a quiet market.
         """
         self._out = []
         changed = getattr(self, "_" + kind)(data)
@@ -110,12 +110,12 @@ class GapFiller:
             thread.last, thread.time = data[symbol] or (None, data["from"])
         return list(self.threads.values())
 
-    def _ws(self, heard: Message) -> list[Thread]:
-        self.counts["broken"] += heard.broken
-        changed = self._offer(heard.trades)
-        if heard.newest and heard.newest[0] in self._by_market:
-            thread = self._by_market[heard.newest[0]]
-            thread.newest = max(thread.newest, heard.newest[1])
+    def _ws(self, message: Message) -> list[Thread]:
+        self.counts["broken"] += message.broken
+        changed = self._offer(message.trades)
+        if message.newest and message.newest[0] in self._by_market:
+            thread = self._by_market[message.newest[0]]
+            thread.newest = max(thread.newest, message.newest[1])
             changed.append(thread)
         return changed
 

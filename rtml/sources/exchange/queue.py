@@ -6,13 +6,13 @@ import threading
 
 from rtml.core.clock import Clock
 
-BACKLOG = 100_000  # rows that may wait: ten seconds of 10,000 trades a second
+BACKLOG = 100_000  # rows that may wait: ten seconds of 10,000 trades per second
 
 
 class ArrivalQueue:
     """Rows put in by one thread and taken out by another, all that wait at once.
 
-    Nobody waits to put rows in, since a socket that is not read dies. Once ``limit`` rows wait it is ``crowded``: a
+    Putting rows in never waits, since a socket that is not read dies. Once ``limit`` rows wait it is ``crowded``: a
     session then hangs up, asks for nothing until they were taken, and has REST fill in what it missed. So memory is
     bounded, by the limit, a page, and what came until it hung up, and no trade is lost.
 
@@ -29,7 +29,9 @@ class ArrivalQueue:
 
     def __init__(self, clock: Clock | None = None, limit: int = BACKLOG) -> None:
         self.limit = limit
-        self.ended, self.since, self._clock = False, 0, clock or Clock()
+        self.ended = False
+        self.since = 0
+        self._clock = clock or Clock()
         self._rows: list[tuple] = []
         self._first = 0
         self._news = threading.Condition()
@@ -61,5 +63,7 @@ class ArrivalQueue:
         with self._news:
             while not self._rows and not self.ended:
                 self._news.wait(0.5)  # not for ever: Ctrl-C must get through
-            rows, self._rows, self.since = self._rows, [], self._first
+            rows = self._rows
+            self._rows = []
+            self.since = self._first
         return rows

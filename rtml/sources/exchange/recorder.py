@@ -1,4 +1,4 @@
-"""A capture: everything that an exchange said and that became of the connection, one note a line, and its replay.
+"""A capture: every message of an exchange and event of its connection, one note per line, and its replay.
 
 A line is the moment of its reception in ns, a space, and JSON: ``[kind, data]`` of a note of ``GapFiller``, messages
 and pages as the exchange sent them. The first line says which exchange and symbols; a session that goes on after a stop
@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 import pandas as pd
 
+from rtml.sources.columns import TRADES
 from rtml.sources.exchange.dialects import DIALECTS
 from rtml.sources.exchange.gap_filler import GapFiller
 from rtml.sources.protocol import RAW, pieces
@@ -79,6 +80,8 @@ class Capture:
     symbols : sequence of str
         Which of its symbols, the target first; all by default.
     """
+
+    schema = TRADES
 
     def __init__(self, path: str | Path, symbols=()) -> None:
         path = Path(path)

@@ -12,7 +12,7 @@ from rtml.sources.exchange import errors as trouble
 from rtml.sources.exchange.backfill import Backfill
 from rtml.sources.exchange.errors import Refused, Silent, Slow
 from rtml.sources.exchange.gap_filler import GapFiller
-from rtml.sources.exchange.recorder import understand
+from rtml.sources.exchange.recorder import Recorder, understand
 from rtml.sources.exchange.timeouts import Timeouts
 
 _SECOND = 10**9
@@ -20,6 +20,14 @@ _SECOND = 10**9
 
 class Session:
     """One run against an exchange on the running event loop; rows go to ``deliver``, all notes to the recorder."""
+
+    state = "STARTING"
+    error = ""
+    recorder: Recorder | None = None
+    _broken: BaseException | None = None
+    _stamp: list[tuple[int, int]] | None = None
+    _since: int | None = None  # monotonic: live for the first time
+    _frame = _moved = _ticked = _flushed = 0  # monotonic: last frame, trade, tick, flush
 
     def __init__(
         self,
@@ -30,20 +38,21 @@ class Session:
         clock: Clock,
         timeouts: Timeouts,
     ) -> None:
-        self.client, self.dialect, self.markets = client, dialect, markets
+        self.client = client
+        self.dialect = dialect
+        self.markets = markets
         self.clock, self.timeouts = clock, timeouts
         self.names = {symbol: dialect.market(market) for symbol, market in markets.items()}
         self.gap_filler = GapFiller(self.names)
         self.counts: Counter[str] = Counter()
-        self.state, self.error, self.recorder = "STARTING", "", None
         self.crowded: Callable[[], bool] = lambda: False  #: whether as many rows wait to be taken as may
         self._deliver = deliver
         self._backfill = Backfill(client, dialect, markets, self.gap_filler, clock, timeouts)
-        self._backfill.note, self._backfill.complain, self._backfill.room = self.note, self.complain, self._room
-        self._hole, self._agreed, self._waiting = asyncio.Event(), asyncio.Event(), set()
-        self._broken: Exception | None = None
-        self._frame = self._moved = self._ticked = self._flushed = 0  # monotonic: last frame, trade, tick, flush
-        self._stamp, self._since = None, None  # since: monotonic, live for the first time
+        self._backfill.note = self.note
+        self._backfill.complain = self.complain
+        self._backfill.room = self._room
+        self._hole, self._agreed = asyncio.Event(), asyncio.Event()
+        self._waiting = set()
         self._farewells: set[asyncio.Task] = set()
 
     async def run(self, backfill: int, seconds: float, after: dict[str, tuple[int, int]]) -> None:
@@ -83,23 +92,23 @@ class Session:
         self._frame = self.clock.elapsed()
         if self.recorder:
             self.recorder.write(self.clock.now(), "ws", message)
-        heard = self.dialect.hear(message)
-        if heard.refused:
-            self.cut(trouble.subscription(self.dialect.name, self.names, heard.refused))
-        if heard.agreed:
-            self._waiting -= set(self._waiting if "*" in heard.agreed else heard.agreed)
+        message = self.dialect.hear(message)
+        if message.refused:
+            self.cut(trouble.subscription(self.dialect.name, self.names, message.refused))
+        if message.agreed:
+            self._waiting -= set(self._waiting if "*" in message.agreed else message.agreed)
             if not self._waiting:
                 self._agreed.set()
-        if heard.trades or heard.broken or heard.newest:
-            self._apply("ws", heard)
-        return heard.mine
+        if message.trades or message.broken or message.newest:
+            self._apply("ws", message)
+        return message.mine
 
     def cut(self, error: Exception) -> None:
         """This connection is of no use any more."""
         self._broken = self._broken or error
 
     def note(self, kind: str, data) -> None:
-        """Record a note, stitch it in, and send the rows that it frees."""
+        """Record a note, hand it to the gap filler, and send the rows that it frees."""
         if self.recorder:
             self.recorder.write(self.clock.now(), kind, data)
         self._apply(kind, understand(self.dialect, self.names, kind, data))
@@ -122,7 +131,9 @@ class Session:
     async def _connection(self, seconds: float) -> Exception | None:
         """One connection, until it breaks (the error) or the session is over (None)."""
         self._agreed.clear()
-        self._waiting, self._broken, self._stamp = set(self.names.values()), None, None
+        self._waiting = set(self.names.values())
+        self._broken = None
+        self._stamp = None
         self._frame = self.clock.elapsed()
         tasks = [asyncio.create_task(part) for part in (self._watch(), self._keep_level(), self._beat(seconds))]
         try:
@@ -143,7 +154,7 @@ class Session:
         raise Silent("the subscription ended")
 
     async def _keep_level(self) -> None:
-        """Fill whatever is missing, now and whenever a hole opens."""
+        """Fill what is missing, now and each time a gap opens."""
         async with asyncio.timeout(self.timeouts.answer):
             await self._agreed.wait()
         while True:
@@ -156,7 +167,7 @@ class Session:
             await self._hole.wait()
 
     async def _beat(self, seconds: float) -> None:
-        """Notice a dead socket, tell the time of a quiet market, and end when the time is over."""
+        """Notice a dead socket, send the time of a quiet market, and end when the time is over."""
         beaten = self.clock.elapsed()
         while True:
             await asyncio.sleep(self.timeouts.beat)
@@ -184,7 +195,7 @@ class Session:
             self._stamp, self._frame = stamp, now
 
     def tick(self, now: int) -> None:
-        """Tell the time of a market that was quiet for a while."""
+        """Send the time of a market that was quiet for a while."""
         quiet = now - max(self._moved, self._ticked)
         trusted = min(now, self._frame + int(self.timeouts.trust * _SECOND))
         if self.gap_filler.time and quiet >= self.timeouts.tick * _SECOND and trusted > max(self._moved, self._ticked):

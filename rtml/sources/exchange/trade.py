@@ -1,4 +1,4 @@
-"""One trade as an exchange tells it: what it must hold, and the ways in which its time is written."""
+"""One trade as an exchange sends it: what it must hold, and the ways in which its time is written."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Message(NamedTuple):
 
     trades: tuple[Trade, ...] = ()
     broken: int = 0
-    newest: tuple[str, int] | None = None  # market and id, where a heartbeat tells it
+    newest: tuple[str, int] | None = None  # market and id, where a heartbeat carries it
     agreed: tuple[str, ...] = ()  # markets whose subscription was accepted, ("*",) for all
     refused: str = ""  # why a subscription was rejected
     mine: bool = True  # False: nothing for us, let the client see it

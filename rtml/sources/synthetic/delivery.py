@@ -8,8 +8,8 @@ import pandas as pd
 from rtml.sources.protocol import RAW
 from rtml.sources.synthetic.price_process import Tape
 
-LATE = 0.0005  # share of orders told 3 s to 30 s after they happened
-SLOW = 0.03  # share told up to 0.8 s after, so out of order but within a lateness of 1 s
+LATE = 0.0005  # share of orders delivered 3 s to 30 s after they happened
+SLOW = 0.03  # share delivered up to 0.8 s after, so out of order but within a lateness of 1 s
 TWICE = 0.002  # share of trades sent again
 BROKEN = 0.0003  # share of trades sent once more with a broken field
 FIRST_ID = 1_000_001

@@ -31,14 +31,17 @@ KINDS = {
     "flip": "only the law turns round: a harm that no feature shows (halfway)",
 }
 _BEGIN = {"none": (), "gradual": (0.4,), "incremental": (0.4,), "recurring": (0.25, 0.5, 0.75)}
-_LASTS, _LAW, _TURN, _MOVE = 0.2, 4, np.deg2rad(100.0), 1.2  # of the stream; features of the law; angle; deviations
+_LASTS = 0.2  # of the stream; features of the law; angle; deviations
+_LAW = 4
+_TURN = np.deg2rad(100.0)
+_MOVE = 1.2
 
 
 @dataclass(frozen=True, eq=False)
 class Drifting:
     """A stream with its truth.
 
-    ``truth`` has a row a question: ``moment``, ``concept`` (its number; with ``gradual`` the one that was drawn),
+    ``truth`` has one row per question: ``moment``, ``concept`` (its number; with ``gradual`` the one that was drawn),
     ``share`` (how far the change from the concept before is done, 0 to 1) and ``best``, what a perfect model would
     predict: the probability of 1, or the expectation. ``changes`` are the moments at which a change begins.
     """
@@ -83,8 +86,8 @@ def drifting(
     """
     starts = _check(kind, n, task, changes)
     rng = np.random.default_rng(seed)
-    X, chance, coin = rng.standard_normal((n, len(NAMES))), rng.random(n), rng.random(n)
-    shock = rng.standard_normal(n)
+    X, chance = rng.standard_normal((n, len(NAMES))), rng.random(n)
+    coin, shock = rng.random(n), rng.standard_normal(n)
     truth = _shares(kind, n, starts, coin)
     weights, places = _concepts(kind, len(starts) + 1, rng)
     new, share = truth["concept"].to_numpy(), truth["share"].to_numpy()[:, None]

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from rtml.core.clock import moment
+from rtml.sources.columns import TRADES
 from rtml.sources.protocol import pieces
 from rtml.sources.synthetic import delivery as wire
 from rtml.sources.synthetic.price_process import (
@@ -59,12 +60,16 @@ class Synthetic:
 
     symbols = SYMBOLS
 
+    schema = TRADES
+
     def __init__(self, seed: int = 7, hours: float = 24.0, drift: str = "sudden") -> None:
         if drift not in DRIFTS:
             raise LookupError(f"no drift {drift!r}; known: {', '.join(DRIFTS)}")
         if not 0.1 <= hours <= 24 * 31:
             raise ValueError(f"hours must lie between 0.1 and 744, got {hours}")
-        self.seed, self.hours, self.drift = seed, hours, drift
+        self.seed = seed
+        self.hours = hours
+        self.drift = drift
         self.name = f"synthetic:{drift}:seed={seed}:hours={hours:g}"
         self._bars = round(hours * PER_HOUR)
 
@@ -116,7 +121,7 @@ class Synthetic:
 
 
 def _lone(weather: Weather, move: np.ndarray, rng: np.random.Generator) -> Tape:
-    """The tape of the symbol that follows nobody."""
+    """The tape of the symbol that follows no other."""
     orders = Orders.draw(weather.pace, 9.0, rng)
     return Tape.draw(orders, sizes(orders, 0.02, rng), move, weather, 62_000.0, rng)
 

@@ -153,7 +153,9 @@ def shocks(bars: int, rng: np.random.Generator) -> np.ndarray:
 
 def autoregression(noise: np.ndarray, phi: float) -> np.ndarray:
     """Stationary AR(1) with unit variance, driven by unit noise."""
-    out, value, scale = np.empty(len(noise)), noise[0], np.sqrt(1 - phi * phi)
+    out = np.empty(len(noise))
+    value = noise[0]
+    scale = np.sqrt(1 - phi * phi)
     for k, e in enumerate(noise.tolist()):
         out[k] = value = phi * value + scale * e
     return out

@@ -6,23 +6,20 @@ and is another one, with a time of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from rtml.core.clock import NEVER
-from rtml.sources.columns import UNREADABLE, Schema, codes, integers, numbers, read_integer, read_moment
-from rtml.sources.report import IngestReport
-from rtml.store.event_log import EventLog
+from rtml.sources.columns import LATEST, UNREADABLE, Schema, codes, integers, numbers, read_integer, read_moment
 
 PAYMENT, LABEL = 0, 1
 KIND_NAMES = ("payment", "label")
 
 #: One event. ``time`` is ns UTC: when the payment was made, or when the label became known. ``id`` is the payment's,
-#: ``card`` and ``terminal`` are numbers as the sender gives them, ``amount`` is in cents (money stays exact), ``label``
-#: is 1 for fraud, 0 for genuine and -1 where it says nothing, as on a payment.
+#: ``card`` and ``terminal`` are numbers as the sender gives them (of texts: see ``read_key``), ``amount`` is in cents
+#: (money stays exact), ``label`` is 1 for fraud, 0 for genuine and -1 where it says nothing, as on a payment.
 EVENT = np.dtype(
     [
         ("time", "<i8"),
@@ -40,14 +37,16 @@ COLUMNS = {
     "kind": "payment (also when missing) or label",
     "time": "ns UTC as an integer, or a date and time with its zone: of the payment, or when the label became known",
     "id": "of the payment: an integer of zero or more; its label carries the same",
-    "card": "an integer of zero or more",
-    "terminal": "an integer of zero or more: where it was paid",
+    "card": "an integer of zero or more, or a text: 7, 007 and 0007 are three cards",
+    "terminal": "an integer of zero or more, or a text: where it was paid",
     "amount": "zero or more, in currency units with at most two decimals, below 1e9",
-    "fraud": "label: true or false, 1 or 0; not looked at on a payment",
+    "fraud": "label: true or false, yes or no, 1 or 0, 1 or -1, fraud or genuine; not looked at on a payment",
 }
 
 KINDS = {name: kind for kind, name in enumerate(KIND_NAMES)}
-VERDICTS = {"true": 1, "false": 0, "1": 1, "0": 0, "fraud": 1, "genuine": 0}
+VERDICTS = dict.fromkeys(("true", "1", "yes", "y", "fraud", "fraudulent"), 1)
+VERDICTS |= dict.fromkeys(("false", "0", "-1", "no", "n", "genuine", "legit", "legitimate"), 0)
+_TEXT = 2**62  # ids of texts lie from here on
 _DEAREST = 1e9
 
 
@@ -66,6 +65,46 @@ def events(time, *, kind=PAYMENT, card=0, terminal=0, id=0, amount=0, label=-1) 
     return rows
 
 
+def read_key(value: object) -> int:
+    """Number of a card, terminal or payment: an integer is itself, another text the hash of itself, from 2^62 on.
+
+    Two texts are two keys, so leading zeros count; the number of a text is the same in every file and process.
+
+    Examples
+    --------
+    >>> read_key("7"), read_key(7.0), len({read_key("7"), read_key("007"), read_key("0007"), read_key("A-7")})
+    (7, 7, 4)
+    """
+    if not isinstance(value, str):
+        return read_integer(value)
+    text = value.strip()
+    plain = text.removesuffix(".0")
+    if plain.isascii() and plain.isdigit():
+        if plain == str(int(plain)) and int(plain) < _TEXT:
+            return int(plain)
+    elif not text or _number(text) is not None:
+        return read_integer(text)
+    return _TEXT + int.from_bytes(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest()) // 4
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def keys(column: pd.Series | None, n: int) -> np.ndarray:
+    """Numbers of a column of cards, terminals or payments; what is none is ``UNREADABLE``."""
+    if column is not None and column.dtype.kind not in "iu":
+        try:
+            place, found = pd.factorize(column)
+        except TypeError:  # a list or a dict where an id belongs
+            return integers(column, n, read_key, missing=UNREADABLE)
+        return np.array([*map(read_key, found), UNREADABLE], np.int64)[place]
+    return integers(column, n, read_integer, missing=UNREADABLE)
+
+
 @dataclass(frozen=True)
 class _Raw:
     """The columns of a raw frame as arrays, whatever they held."""
@@ -81,12 +120,11 @@ class _Raw:
     @classmethod
     def parse(cls, frame: pd.DataFrame, _) -> _Raw:
         n = len(frame)
-        whole = {
-            name: integers(frame.get(name), n, read_integer, missing=UNREADABLE) for name in ("id", "card", "terminal")
-        }
+        whole = {name: keys(frame.get(name), n) for name in ("card", "terminal")}
         return cls(
             kind=codes(frame.get("kind"), KINDS, n, missing=PAYMENT),
             time=integers(frame.get("time"), n, read_moment, missing=UNREADABLE),
+            id=integers(frame.get("id"), n, read_integer, missing=UNREADABLE),
             amount=numbers(frame.get("amount"), n),
             fraud=codes(frame.get("fraud"), VERDICTS, n, missing=-1),
             **whole,
@@ -97,7 +135,7 @@ class _Raw:
         with np.errstate(invalid="ignore", over="ignore"):
             yield "kind is neither payment nor label", self.kind < 0
             yield "time is missing or not a moment", self.time == UNREADABLE
-            yield "time is out of range", (self.time <= 0) | (self.time == NEVER)
+            yield "time is out of range", (self.time <= 0) | (self.time >= LATEST)
             yield "id is not an integer of zero or more", self.id < 0
             yield "card is not an integer of zero or more", self.card < 0
             yield "terminal is not an integer of zero or more", self.terminal < 0
@@ -112,32 +150,4 @@ class _Raw:
         return events(self.time, kind=self.kind, amount=cents, label=label, **where)
 
 
-PAYMENTS = Schema("payments", COLUMNS, _Raw.parse)
-
-
-def ingest(source, log: EventLog, part: str, done: Callable[[int], object] = int, n: int = 50_000) -> IngestReport:
-    """Write everything a source sends into one part of the log, chunk by chunk, each chunk in one transaction.
-
-    ``done`` is told the number of rows of each chunk, for a progress bar.
-    """
-    received, by_kind = 0, {name: {"events": 0, "amount": 0.0} for name in KIND_NAMES}
-    first, last = NEVER, 0
-    for frame in source.chunks(n):
-        accepted, rejected = PAYMENTS.accept(frame)
-        log.append(part, accepted, rejected)
-        received += len(frame)
-        for kind, name in enumerate(KIND_NAMES):
-            own = accepted[accepted["kind"] == kind]
-            by_kind[name]["events"] += len(own)
-            by_kind[name]["amount"] += own["amount"].sum() / 100
-        if len(accepted):
-            first, last = min(first, int(accepted["time"].min())), max(last, int(accepted["time"].max()))
-        done(len(frame))
-    if not log.count(part):
-        reasons = log.rejected(part)["reason"].value_counts().to_dict() or "it sent no row"
-        raise ValueError(f"nothing of {source.name} could be used: {reasons}; the columns are {', '.join(COLUMNS)}")
-    rejected = log.rejected(part)
-    by_reason = rejected.groupby("reason").agg(rows=("row", "size"), example=("row", "first"))
-    frame = pd.DataFrame.from_dict(by_kind, orient="index").rename_axis("kind").astype({"events": int})
-    counts = (received, log.count(part), len(rejected), first, last)
-    return IngestReport(source.name, *counts, frame, by_reason.sort_values("rows", ascending=False))
+PAYMENTS = Schema("payments", COLUMNS, _Raw.parse, KIND_NAMES)

@@ -8,16 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
-from rtml.core.clock import span, span_text
+from rtml.core.clock import Clock, span, span_text
 from rtml.core.state import digest
+from rtml.sources.columns import UNREADABLE, nanoseconds, numbers
+from rtml.sources.moments import exact_numbers, read_moments, texts
+from rtml.sources.tables import Unreadable, read
+from rtml.usecases.fraud.schema import PAYMENTS, VERDICTS, read_key
 from rtml.usecases.fraud.synthetic_cards import Cards
 
 #: What SOURCE may say.
 SOURCES = {
     "cards": "a seeded town of cards and terminals; fraud of four patterns is known and changes; runs anywhere",
-    "<file>": "recorded payments in Parquet: ts, transaction_id, customer_id, terminal_id, amount, is_fraud",
+    "<file>": "recorded payments, Parquet or CSV: ts, transaction_id, customer_id, terminal_id, amount, is_fraud",
 }
 
 #: Names of ours, and of a recorded table. Nothing else is read: a column that explains the label cannot leak.
@@ -31,80 +34,164 @@ COLUMNS = {
 }
 
 
+_UNTOLD = ("unknown", "pending", "open", "?", "-")  # words that say as little as a blank cell
+_ZONED = r".*(Z|UTC|GMT|[-+]\d{2}:?\d{2})\)?"
+
+
 class Recorded:
     """Recorded payments, each followed by its label as an event of its own, ``delay`` later.
+
+    A payment whose label is blank has none yet: it is never labelled.
 
     Parameters
     ----------
     path
-        A Parquet file, as a table in order of time.
+        A Parquet, CSV, feather or JSON file, as a table in order of time.
     delay
         How long after its payment a label becomes known.
     days
         Only the first days of it, 0 for all.
     columns
-        Names of the table's columns where they are not the usual ones of :data:`COLUMNS`.
+        Names of the table's columns where they are not the usual ones of :data:`COLUMNS`; ``zone`` is the time zone
+        of times without one, such as ``UTC``.
     """
+
+    schema = PAYMENTS
+    symbols = ("payment",)
 
     def __init__(self, path: str | Path, delay: str = "7d", days: float = 0.0, columns: dict | None = None) -> None:
         self.path, self.delay, self.days = Path(path), span(delay), days
         if not self.path.exists():
-            raise FileNotFoundError(f"no file {path}: SOURCE is 'cards' or a Parquet file of payments")
+            raise FileNotFoundError(f"no file {path}: SOURCE is 'cards' or a Parquet file of payments, or CSV")
         self._columns = COLUMNS | (columns or {})
-        has = pq.read_schema(self.path).names
-        if missing := [name for name in self._columns.values() if name not in has]:
-            raise LookupError(f"{self.path.name} has no column {', '.join(missing)}; it has: {', '.join(has)}")
+        self._zone = self._columns.pop("zone", "")
+        held = read(self.path)
+        if held.ragged:
+            raise Unreadable(f"{self.path.name}: {held.ragged[0][0]} ({held.ragged[0][1]!r}): repair that line")
+        self._held, has = held.frame, list(held.frame.columns)
+        if missing := [str(name) for name in self._columns.values() if name not in has]:
+            raise LookupError(
+                f"{self.path.name} has no column {', '.join(missing)}; it has: {', '.join(has)}: name those that are "
+                'meant, such as COLUMNS={"card": "<column>"}'
+            )
         part = f":days={days:g}" if days else ""
         hashed = digest(self.path.read_bytes())[:12]
         self.name = f"file:{self.path.name}@{hashed}{part}:delay={span_text(self.delay)}"
 
     @property
     def rows(self) -> int:
-        """Number of raw rows: a payment and a label for each line of the table."""
-        return 2 * len(self._table)
+        """Number of raw rows: a payment for each line of the table, and a label where it is known."""
+        return len(self._table) + len(self._told)
 
     def chunks(self, n: int = 50_000) -> Iterator[pd.DataFrame]:
         """Raw rows in order of arrival, at most ``n`` at a time; at equal times payments before labels."""
-        table = self._table
-        when = np.concatenate([table["time"], table["time"] + self.delay])
+        table, told = self._table, self._told
+        rows = np.concatenate([np.arange(len(table)), told])
+        known = table["known"].to_numpy()
+        when = np.concatenate([known, known[told] + self.delay])
         order = np.argsort(when, kind="stable")
         for start in range(0, len(order), n):
             places = order[start : start + n]
-            frame = table.iloc[places % len(table)].reset_index(drop=True)
+            frame = table.iloc[rows[places]].reset_index(drop=True)
             label = places >= len(table)
-            frame["time"] = when[places]
+            frame["time"] = frame["time"].where(~label, when[places])
             frame.insert(0, "kind", np.where(label, "label", "payment"))
-            frame["fraud"] = np.where(label, frame["fraud"].astype(float), np.nan)
-            yield frame
+            frame["fraud"] = frame["fraud"].where(label, None)
+            yield frame.drop(columns="known")
 
     def truth(self) -> pd.DataFrame:
         """One row a payment: its label and when it becomes known, and how the fraud was made where the file says it.
 
         For reports of what was found, never for features.
         """
-        table = self._table.assign(known=self._table["time"] + self.delay, pattern="")
-        if "fraud_scenario" in pq.read_schema(self.path).names:
+        table = self._table.assign(known=self._table["known"] + self.delay, pattern="")
+        if "fraud_scenario" in self._held.columns:
             names = np.array(["", "dear", "terminal", "leak"])
-            made = pq.read_table(self.path, columns=["fraud_scenario"])["fraud_scenario"].to_numpy()
+            made = self._held["fraud_scenario"].to_numpy(np.int64)
             table["pattern"] = names[made[: len(table)]]
-        return table.assign(amount=np.rint(table["amount"] * 100).astype(np.int64))
+        fraud = np.array([VERDICTS.get(word, 0) == 1 for word in table["fraud"]], bool)
+        amount = np.nan_to_num(np.rint(numbers(table["amount"], len(table)) * 100)).astype(np.int64)
+        return table.assign(amount=amount, fraud=fraud)
+
+    @cached_property
+    def _told(self) -> np.ndarray:
+        """Places of the payments whose label is known."""
+        return np.flatnonzero(self._table["fraud"].notna() & (self._table["known"] > 0))
 
     @cached_property
     def _table(self) -> pd.DataFrame:
-        frame = pq.read_table(self.path, columns=list(self._columns.values())).to_pandas()
-        frame = frame.rename(columns={theirs: ours for ours, theirs in self._columns.items()})[list(self._columns)]
-        if getattr(frame["time"].dtype, "tz", None) is None:
-            raise ValueError(f"{self._columns['time']} of {self.path.name} holds times without a zone: say which it is")
-        frame["time"] = frame["time"].dt.as_unit("ns").astype("int64")
-        frame["fraud"] = frame["fraud"].astype(bool)
-        if (frame["time"].diff() < 0).any():
-            raise ValueError(f"{self.path.name} is not in order of time: sort it by {self._columns['time']} first")
+        frame = self._held.rename(columns={theirs: ours for ours, theirs in self._columns.items()})[list(self._columns)]
+        exact = self._moments(frame["time"])
+        back = np.flatnonzero(np.diff(exact[exact > 0]) < 0)
+        if len(back):
+            row = int(np.flatnonzero(exact > 0)[back[0] + 1])
+            raise Unreadable(
+                f"{self.path.name} is not in order of time: {self._columns['time']} of row {row + 1} is "
+                f"{frame['time'].iloc[row]}, before that of the row above: sort it by {self._columns['time']} first"
+            )
+        bad = exact <= 0
+        written = texts(frame["time"][bad]).astype(object)
+        frame["time"] = exact
+        if bad.any():
+            frame["time"] = frame["time"].astype(object).mask(bad, written)
+        frame["known"] = np.maximum.accumulate(np.where(exact > 0, exact, 0))
+        frame["fraud"], frame["id"] = self._verdicts(frame["fraud"]), _ids(frame["id"])
         if self.days:
-            frame = frame[frame["time"] < frame["time"].iloc[0] + self.days * 86_400e9]
+            frame = frame[frame["known"] < exact[exact > 0].min() + self.days * 86_400e9]
         return frame
 
+    def _moments(self, column: pd.Series) -> np.ndarray:
+        """Times as ns UTC; those without a zone are of the zone that COLUMNS names, and otherwise refused."""
+        where = f"{self._columns['time']} of {self.path.name}"
+        text = texts(column.head(10_000)) if column.dtype.kind != "M" else pd.Series([], dtype="str")
+        said = text[pd.to_numeric(text, errors="coerce").isna() & text.notna()]
+        naive = column.dtype.kind == "M" and getattr(column.dtype, "tz", None) is None
+        if not self._zone and (naive or 2 * said.str.fullmatch(_ZONED, case=False).sum() < len(said)):
+            raise Unreadable(f'{where} holds times without a zone: say which it is, such as COLUMNS={{"zone": "UTC"}}')
+        typed = column.dtype.kind == "M"  # as exact as any: also long ago
+        exact = nanoseconds(column.dt.tz_localize("UTC") if naive else column) if typed else None
+        exact = read_moments(column, Clock().now(), where) if exact is None else exact
+        if self._zone and (naive or len(said)):
+            local = pd.DatetimeIndex(np.where(exact > 0, exact, 0)).tz_localize(
+                self._zone, ambiguous="NaT", nonexistent="NaT"
+            )
+            utc = local.as_unit("ns").asi8
+            exact = np.where((exact > 0) & (utc > 0), utc, UNREADABLE)
+        return exact
 
-def open_payments(source: str = "cards", *, seed: int = 7, days: float = 0.0, delay: str = "", columns=None):
+    def _verdicts(self, column: pd.Series) -> pd.Series:
+        """Labels as the file has them, in lower case, missing where none is known yet; refused where half is read."""
+        where = f"{self._columns['fraud']} of {self.path.name}"
+        place, found = pd.factorize(texts(column) if column.dtype == object else column)
+        known = texts(pd.Series(found)).str.lower().str.replace(r"\.0$", "", regex=True).astype(object)
+        words = [None if pd.isna(word) or word in _UNTOLD else word for word in known]
+        said = pd.Series(np.array([*words, None], object)[place], index=column.index)
+        words = {word for word in words if word}
+        if {"-1", "0"} <= words:
+            raise Unreadable(f"{where} holds -1, 0 and 1: which one is unknown? leave the unknown ones blank")
+        other = said.notna() & ~said.isin(VERDICTS)
+        read = {VERDICTS[word] for word in words & VERDICTS.keys()}
+        if other.any() and (other.mean() > 0.05 or len(read) < 2):
+            row = int(np.flatnonzero(other)[0])
+            raise Unreadable(
+                f"{where} holds {said.iloc[row]!r} in row {row + 1}: a label is yes or no, true or false, 1 or 0, "
+                "1 or -1, fraud or genuine, and blank where it is not known yet; write it so"
+            )
+        return said
+
+
+def _ids(column: pd.Series) -> pd.Series:
+    """Ids of payments; where most are texts, the number of each text."""
+    if column.dtype.kind in "iu":
+        return column
+    text = texts(column)
+    number = exact_numbers(column, text)[1]
+    if 2 * (np.isfinite(number) & ~text.str.match(r"0\d", na=False)).sum() >= text.notna().sum():
+        return text.str.replace(r"\.0$", "", regex=True).astype(object)
+    return text.map(read_key, na_action="ignore").astype(object)
+
+
+def open_payments(source: str = "cards", *, seed: int = 7, days: float = 0.0, delay: str = "", columns=None, **_):
     """Open a source by the text of the parameter SOURCE; ``days`` 0 and ``delay`` "" stand for its usual ones.
 
     Examples

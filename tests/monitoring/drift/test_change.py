@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from river import drift
 
 from rtml.core.state import dumps, loads
+from rtml.monitoring.drift.catalogue import detector
 from rtml.monitoring.drift.change import Adwin, Fhddm, HddmA, PageHinkley
 
 DETECTORS = {
@@ -99,3 +100,12 @@ def test_what_cannot_be_is_said():
         Adwin(delta=2)
     with pytest.raises(ValueError, match=r"the state is of HddmA with \[0.001\], not of Adwin"):
         Adwin().load(HddmA().state)
+
+
+def test_a_detector_of_ones_own_is_named_by_its_file_or_module(tmp_path):
+    (tmp_path / "mine.py").write_text("from rtml.monitoring.drift.change import PageHinkley as Mine\n")
+    found = detector(f"{tmp_path / 'mine.py'}:Mine")
+    assert type(found) is PageHinkley
+    assert type(detector("rtml.monitoring.drift.change:HddmA")) is HddmA
+    with pytest.raises(LookupError, match="no detector 'mine'; known: adwin, "):
+        detector("mine")

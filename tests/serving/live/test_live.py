@@ -1,6 +1,5 @@
 """The live loop: goes on where it was however it ended, says what fails, stops when told, in one process or three."""
 
-import importlib
 import json
 import os
 import random
@@ -16,12 +15,12 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from command_line import carry_out
 from following import SYMBOLS, market, wait_for
 from hypothesis import given
 from hypothesis import strategies as st
 from workers import Workers, die_at_line
 
-from rtml.pipeline.live import main
 from rtml.pipeline.options import SourceOptions
 from rtml.registry.registry import Registry
 from rtml.serving.live.session import Live
@@ -46,7 +45,7 @@ def live(folder: str, line: int = 0, *parts: str) -> None:
     if line:
         die_at_line(line, *parts)
         threading.settrace(sys.gettrace())  # the intake's thread too
-    main(["--run", folder, *REPLAY])
+    carry_out("live", folder, *REPLAY)
 
 
 def result(folder: Path) -> dict:
@@ -208,14 +207,14 @@ def test_a_second_process_is_kept_out_until_the_first_is_done(tmp_path):
 
 def test_a_source_that_cannot_be_had_ends_with_its_sentence(tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
-        main(["--run", str(tmp_path / "run"), "--source", "nowhere.csv", "--port", "-1"])
+        carry_out("live", tmp_path / "run", "--source", "nowhere.csv", "--port", "-1")
     assert ended.value.code == 1 and "no recording 'nowhere.csv'" in capsys.readouterr().err
 
 
 def test_a_folder_that_follows_something_else_is_refused(tmp_path, capsys):
     live(str(tmp_path / "run"))
     with pytest.raises(SystemExit):
-        main(["--run", str(tmp_path / "run"), "--source", "synthetic", "--hours", "2", "--port", "-1"])
+        carry_out("live", tmp_path / "run", "--source", "synthetic", "--hours", "2", "--port", "-1")
     assert "follows synthetic:sudden:seed=7:hours=1, not synthetic:sudden:seed=7:hours=2" in capsys.readouterr().err
 
 
@@ -301,16 +300,14 @@ def test_a_recording_keeps_its_pace_and_its_arrivals_are_measured(tmp_path):
     assert count == sum(bar["prediction_bp"] is not None for bar in bars)
 
 
-def start(module: str, *arguments: str, home: Path) -> subprocess.Popen:
-    command = [sys.executable, "-m", module, *arguments]
+def start(*arguments: str, home: Path) -> subprocess.Popen:
+    command = [sys.executable, "-m", "rtml", *arguments]
     environment = os.environ | {"RTML_HOME": str(home)}
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def test_it_stops_cleanly_when_told(tmp_path):
-    process = start(
-        "rtml.pipeline.live", "--source", "synthetic", "--hours", "1", "--speed", "60", "--port", "0", home=tmp_path
-    )
+    process = start("live", "--source", "synthetic", "--hours", "1", "--speed", "60", "--port", "0", home=tmp_path)
     lines = [process.stdout.readline() for _ in range(3)]
     process.send_signal(signal.SIGTERM)
     rest, _ = process.communicate(timeout=60)
@@ -320,9 +317,9 @@ def test_it_stops_cleanly_when_told(tmp_path):
     assert json.loads(log[-1])["event"] == "stopped"
 
 
-def apart(module: str, *arguments: str) -> None:
+def apart(*arguments: str) -> None:
     """Run another command of the package, in a worker."""
-    importlib.import_module(module).main(list(arguments))
+    carry_out(*arguments)
 
 
 def test_three_processes_with_only_stores_between_them(workers, whole, tmp_path):
@@ -331,9 +328,9 @@ def test_three_processes_with_only_stores_between_them(workers, whole, tmp_path)
         port = free.getsockname()[1]
     url, market_of = f"http://127.0.0.1:{port}", ("--source", "synthetic", "--hours", str(HOURS), "--speed")
     commands = {
-        "serving": ("rtml.pipeline.serve", "--run", str(folder), "--follow", "--port", str(port)),
-        "training": ("rtml.pipeline.train", str(folder), "--follow", "--every", "3m"),
-        "ingest": ("rtml.sources.ingest", str(folder), *market_of, "600"),
+        "serving": ("serve", str(folder), "--follow", "--port", str(port)),
+        "training": ("train", str(folder), "--follow", "--every", "3m"),
+        "ingest": ("ingest", str(folder), *market_of, "600"),
     }
     running = {name: workers.start("apart", *command) for name, command in commands.items()}
     wait_for(lambda: ready(url), "a first version serves")
@@ -393,7 +390,7 @@ def test_a_live_exchange_end_to_end_with_a_restart_and_its_recording_gives_the_s
 
 def test_only_what_an_exchange_sends_is_recorded(tmp_path, capsys):
     with pytest.raises(SystemExit):
-        main(["--run", str(tmp_path / "run"), "--source", "synthetic", "--record", "x.log", "--port", "-1"])
+        carry_out("live", tmp_path / "run", "--source", "synthetic", "--record", "x.log", "--port", "-1")
     assert "only what an exchange sends is recorded, and synthetic" in capsys.readouterr().err
 
 
@@ -438,9 +435,9 @@ def test_a_restart_while_the_network_is_down_tries_again_and_a_wrong_source_stil
 
 def test_another_host_than_this_machine_needs_the_token_and_so_do_changes(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("RTML_TOKEN", raising=False)
-    where = ["--run", str(tmp_path / "run"), *REPLAY[:6], "--port", "0", "--host", "0.0.0.0"]
+    where = [tmp_path / "run", *REPLAY[:6], "--port", "0", "--host", "0.0.0.0"]
     with pytest.raises(SystemExit):
-        main(where)
+        carry_out("live", *where)
     assert "host '0.0.0.0' can be reached from other machines" in capsys.readouterr().err
     assert not (tmp_path / "run").exists(), "nothing is begun"
     monkeypatch.setenv("RTML_TOKEN", "a-secret-of-the-house")

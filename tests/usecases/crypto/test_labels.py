@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtml.core.state import dumps
-from rtml.usecases.crypto.labels import TARGETS, Labels
+from rtml.usecases.crypto.labels import Labels, targets
 
 S = 10**9
 
@@ -49,8 +49,10 @@ def test_any_cutting_gives_the_same_answers_each_when_its_bar_closes(seed, cuts,
 
 def test_targets_of_a_return():
     y = np.array([-2.0, 0.0, 3.0, np.nan])
-    assert np.array_equal(TARGETS["sign"](y), [0.0, np.nan, 1.0, np.nan], equal_nan=True)
-    assert np.array_equal(TARGETS["volatility"](y), [2.0, 0.0, 3.0, np.nan], equal_nan=True)
+    of_return, of_sign, of_size = targets({"horizon": "10s"})
+    assert np.array_equal(of_return.learned(y), y, equal_nan=True)
+    assert np.array_equal(of_sign.learned(y), [0.0, np.nan, 1.0, np.nan], equal_nan=True)
+    assert np.array_equal(of_size.learned(y), [2.0, 0.0, 3.0, np.nan], equal_nan=True)
 
 
 def test_a_horizon_between_two_bars_is_refused():

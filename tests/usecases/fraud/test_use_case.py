@@ -13,7 +13,7 @@ from rtml.evaluation.progressive import progressive
 from rtml.metrics import metrics
 from rtml.metrics.rare_class import average_precision, recall_at
 from rtml.training.retraining.strategy import build
-from rtml.training.run_config import RunConfig, use_case
+from rtml.training.run_config import RunConfig
 from rtml.usecases.fraud import use_case as fraud
 from rtml.usecases.fraud.schema import PAYMENTS
 from rtml.usecases.fraud.sources import Recorded
@@ -46,8 +46,8 @@ def town():
 
 def test_it_is_found_by_its_name_and_asks_one_question():
     config = RunConfig("fraud", ("payment",), "cards")
-    assert use_case("fraud").NAME == "fraud" and config.question == "Is this card payment fraud?"
-    assert config.served == "fraud"
+    assert config.case.name == "fraud" and config.question == "Is this card payment fraud?"
+    assert config.target.name == "fraud" and config.target.kind == "probability"
     assert config.flow().learners["fraud"].model.classifier
 
 
@@ -63,8 +63,8 @@ def test_every_feature_has_a_unit_and_a_meaning_and_the_hash_says_what_they_are(
 def test_the_windows_find_what_one_payment_cannot_show(town):
     since = int(town.moment[0] + 20 * span("1d"))
     own = [name for name in town.names if not name.startswith(("card_", "terminal_", "since_"))]
-    all_of_it, alone = (screen([fraud.MODELS["fraud"]], q, since) for q in (town, only(town, own)))
-    with_them, without = (s.table().loc[fraud.MODELS["fraud"]] for s in (all_of_it, alone))
+    all_of_it, alone = (screen([fraud.use_case.models["fraud"]], q, since) for q in (town, only(town, own)))
+    with_them, without = (s.table().loc[fraud.use_case.models["fraud"]] for s in (all_of_it, alone))
     assert with_them["average_precision"] > 3 * without["average_precision"]
     assert with_them["auc"] > without["auc"] + 0.1
 
@@ -86,7 +86,7 @@ def quality(questions, model, learn_days):
 @recorded
 def test_the_first_weeks_of_the_recorded_payments():
     """Learn 12 days, score 8, labels 7 days late: the fraud of terminals is only beginning to be known."""
-    auc, precision, recall = quality(asked(Recorded(RECORDED, days=20)), fraud.MODELS["fraud"], 12)
+    auc, precision, recall = quality(asked(Recorded(RECORDED, days=20)), fraud.use_case.models["fraud"], 12)
     assert auc > 0.72 and precision > 0.25 and recall > 0.3, (auc, precision, recall)
 
 
@@ -95,7 +95,7 @@ def test_the_first_weeks_of_the_recorded_payments():
 def test_may_and_june_after_learning_april_are_as_good_as_was_asked_for():
     """AUC 0.895, average precision 0.63, recall 0.71 at 1 % false positives: the online model reaches all three."""
     questions = asked(Recorded(RECORDED, delay="7d"))
-    auc, precision, recall = quality(questions, fraud.MODELS["fraud"], 30)
+    auc, precision, recall = quality(questions, fraud.use_case.models["fraud"], 30)
     assert auc >= 0.895 and precision >= 0.63 and recall >= 0.71, (auc, precision, recall)
     own = [name for name in questions.names if not name.startswith(("card_", "terminal_", "since_"))]
-    assert quality(only(questions, own), fraud.MODELS["fraud"], 30)[1] < 0.3
+    assert quality(only(questions, own), fraud.use_case.models["fraud"], 30)[1] < 0.3

@@ -1,0 +1,267 @@
+"""The command line ``rtml VERB RUN``: every verb with its options and the function that carries it out.
+
+The table holds functions by name and imports them when they are called, so that ``rtml --help`` and
+``rtml VERB --help`` answer at once. It is written with click, which the lock holds for uvicorn and papermill anyway:
+it completes verbs, options and names of runs in bash, zsh and fish.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+
+class Text(click.ParamType):
+    """Text of which an empty one stands for the default, so that make can pass on a variable as it is."""
+
+    name = "text"
+
+    def __init__(self, default: str = "") -> None:
+        self._default = default
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text that was given, or the default."""
+        return value or self._default
+
+
+class RunName(Text):
+    """Name or folder of a run."""
+
+    name = "run"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The runs whose names begin with what has been typed."""
+        from rtml.pipeline.runs import folders
+
+        return [CompletionItem(folder.name) for folder in folders() if folder.name.startswith(incomplete)]
+
+
+class Verb(click.Command):
+    """A command that is carried out by a function named ``module:function``.
+
+    An error ends it with its sentence instead of a trace, and the function's result is the exit code. A function
+    called ``main`` parses a list of words itself; any other takes the values of the parameters by name.
+
+    Parameters
+    ----------
+    name
+        The word a user types.
+    function
+        Where it is done.
+    does
+        The text of its help.
+    parameters
+        Arguments and options; an argument ``run`` is handed on as the folder of the run.
+    """
+
+    def __init__(self, name: str, function: str, does: str, *parameters: click.Parameter) -> None:
+        raw = any(parameter.type is click.UNPROCESSED for parameter in parameters)
+        super().__init__(name, {"ignore_unknown_options": raw}, params=list(parameters), help=does)
+        self.module, _, self.function = function.partition(":")
+
+    def invoke(self, ctx: click.Context) -> None:
+        """Import the function and call it."""
+        from rtml.core.process import quitting
+        from rtml.core.run_folder import run_folder
+
+        with quitting(ctx.command_path):
+            if ctx.params.get("run"):
+                ctx.params["run"] = run_folder(ctx.params["run"])
+            function = getattr(import_module(self.module), self.function)
+            code = function(self._words(ctx.params)) if self.function == "main" else function(**ctx.params)
+        if code:
+            sys.exit(code)
+
+    def _words(self, values: dict[str, Any]) -> list[str]:
+        """Values of the parameters as the words of a command line."""
+        words: list[str] = []
+        for parameter in self.params:
+            value = values[parameter.name or ""]
+            if isinstance(parameter, click.Argument):
+                words += map(str, value) if isinstance(value, tuple) else [str(value)]
+            elif isinstance(value, bool):
+                words += [parameter.opts[0]] if value else []
+            else:
+                words += [parameter.opts[0], str(value)]
+        return words
+
+
+def _run(default: str | None = "latest") -> click.Argument:
+    """The argument RUN with its default; None: it has to be given."""
+    return click.Argument(["run"], type=RunName(default or ""), default=default, required=default is None)
+
+
+def _option(*names: str, says: str, **how: Any) -> click.Option:
+    shown = {"show_default": True} if how.get("default") else {}
+    return click.Option(list(names), help=says, **shown, **how)
+
+
+_FOLLOW = _option("--follow", is_flag=True, says="Go on with what arrives, until Ctrl-C or SIGTERM.")
+_EVERY = _option("--every", default="10m", says="Event time between two versions.")
+_MODEL = _option("--model", default="champion", says="Name of the model in the registry.")
+_HOST = _option("--host", default="127.0.0.1", says="Address to listen on; any but this machine needs RTML_TOKEN.")
+_PORT = _option("--port", default=8000, says="Port; 0: a free one.")
+_BOOKS = _option("--notebooks", type=click.Path(path_type=Path), says="Folder of the notebooks.")
+_PUBLISH = _option(
+    "--publish",
+    type=click.Choice(["gate", "recommend", "always", "never"]),
+    default="gate",
+    says="Versions that serve: those better in shadow, the same once approved, all, or none.",
+)
+_SOURCE = (
+    _option("--source", default="kraken", type=Text("kraken"), says="kraken, coinbase, a recording, synthetic ..."),
+    _option("--symbols", default="", says="Comma separated, the predicted one first; the source's own if empty."),
+    _option("--backfill", default="1h", says="How much of an exchange's past comes first."),
+    _option("--speed", default=1.0, says="Speed of a recording; 0: as fast as possible."),
+    _option("--hours", default=24.0, says="Length of a synthetic stream."),
+    _option("--record", default="", says="File for everything an exchange sends; a source itself later."),
+    _option("--client-options", default="{}", says="JSON, laid over the options of an exchange's client."),
+)
+
+VERBS = (
+    Verb(
+        "run",
+        "rtml.pipeline.runner:run_notebooks",
+        "Run the notebooks and write the report. RUN is named after the use case unless given; dev for the demo.",
+        _run(""),
+        _option("-p", "given", multiple=True, metavar="KEY=VALUE", says="A parameter of a notebook; repeatable."),
+        _option("--params", default="", says="Several parameters in one text: KEY=VALUE KEY='a b'."),
+        _option("--use-case", default="", says="A built-in use case, module:attribute or file.py:attribute."),
+        _option("--source", default="", says="The parameter SOURCE."),
+        _option("--symbols", default="", says="The parameter SYMBOLS."),
+        _option("--profile", default="demo", type=Text("demo"), says="A profile of profiles.yml."),
+        _option("--only", default="", says="One notebook, by its number such as 03."),
+        _BOOKS,
+    ),
+    Verb(
+        "train",
+        "rtml.pipeline.train:train",
+        "Train a run on its event log.",
+        _run(),
+        *(_FOLLOW, _EVERY, _PUBLISH, _MODEL),
+    ),
+    Verb(
+        "serve",
+        "rtml.pipeline.serve:serve",
+        "Serve the champion of a run over HTTP.",
+        _run(),
+        _option("--follow", is_flag=True, says="Follow what ingest and training processes write there."),
+        *(_PORT, _HOST),
+    ),
+    Verb(
+        "live",
+        "rtml.pipeline.live:live",
+        "Follow a source, learn and serve. One process; the same command goes on where it stopped. RUN is live unless "
+        "given.",
+        _run("live"),
+        *(*_SOURCE, _EVERY, _PUBLISH, _HOST),
+        _option("--port", default=8000, says="Port; 0: a free one, -1: none."),
+        _option("--seconds", default=0.0, says="How long to follow the stream; 0: until stopped."),
+        _option("--once", is_flag=True, says="End when a recording is over instead of serving on."),
+    ),
+    Verb(
+        "ingest",
+        "rtml.sources.ingest:follow",
+        "Write a source into the log of a run.",
+        *(_run(None), *_SOURCE),
+    ),
+    Verb(
+        "inspect",
+        "rtml.sources.profile:main",
+        "Show what is in a file before it is used.",
+        click.Argument(["source"]),
+    ),
+    Verb(
+        "materialize",
+        "rtml.store.materialize:main",
+        "Store the features of a run as a table.",
+        *(_run(), _FOLLOW),
+    ),
+    Verb(
+        "check",
+        "rtml.evaluation.skew:main",
+        "Check a run for training-serving skew. Every served prediction's features are compared with those the event "
+        "log gives; exit code 1 where they differ.",
+        _run(),
+        _option("--strict", is_flag=True, says="Features that no question of the log has count as differing."),
+    ),
+    Verb(
+        "advise",
+        "rtml.evaluation.advisor:main",
+        "Compare ways to train on a run. For each: loss, samples, CPU, staleness.",
+        _run(),
+        _option("--target", default="", says="Target to learn; the served one unless given."),
+        _option("--model", default="", says="Model of the catalogue; the run's own unless given."),
+        _option("--jobs", default=0, says="Processes; 0: one per core where that pays."),
+        _option("--backend", default="loky", says="Backend of joblib."),
+        _option("--few", is_flag=True, says="The few settings that differ most, instead of some thirty."),
+    ),
+    Verb(
+        "rebuild",
+        "rtml.training.rebuild:main",
+        "Build a version again from the log. VERSION is such as champion@3; the bytes are compared.",
+        *(_run(None), click.Argument(["version"])),
+    ),
+    Verb(
+        "explain",
+        "rtml.serving.explain:main",
+        "Explain a served prediction.",
+        *(_run(None), click.Argument(["prediction"])),
+    ),
+    Verb(
+        "mirror",
+        "rtml.integrations.mlflow:mirror",
+        "Copy promoted versions to MLflow, whose server is at URL.",
+        *(_run(None), click.Argument(["url"]), _MODEL),
+    ),
+    Verb("report", "rtml.pipeline.report:rewrite", "Write the report of a run again.", _run()),
+    Verb(
+        "runs",
+        "rtml.pipeline.runs:show",
+        "List runs, or compare those named. The list has the headline metrics; NAMES are shown side by side.",
+        click.Argument(["names"], nargs=-1, type=RunName()),
+        _option("--where", default="", says="Condition on the columns, such as 'auc > 0.6'."),
+        _option("--sort", default="", says="Column to sort by, largest first; -NAME: smallest first."),
+    ),
+    Verb(
+        "notebooks",
+        "rtml.pipeline.runner:store_notebooks",
+        "Run notebooks in place. With their defaults; the outputs are stored. All unless NAMES are given.",
+        *(click.Argument(["names"], nargs=-1), _BOOKS),
+    ),
+    Verb(
+        "lab",
+        "rtml.pipeline.lab:lab",
+        "Open JupyterLab on copies of the notebooks. They are in lab/; the tracked ones stay clean.",
+        click.Argument(["options"], nargs=-1, type=click.UNPROCESSED),
+    ),
+)
+
+
+class Verbs(click.Group):
+    """The verbs, listed in the order of a run's life."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of the table."""
+        return list(self.commands)
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(package_name="rtml")
+def rtml() -> None:
+    """Real-time machine learning in notebooks: a model that keeps learning while it serves.
+
+    RUN is the name of a run or its folder; latest is the newest one that finished. Completion in bash: eval
+    "$(_RTML_COMPLETE=bash_source rtml)", likewise in zsh and fish.
+    """
+
+
+for _verb in VERBS:
+    if find_spec(_verb.module):
+        rtml.add_command(_verb)

@@ -1,0 +1,284 @@
+"""Times as files write them, read to nanoseconds UTC; the unit is judged row by row, and nothing is guessed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from rtml.sources.columns import UNREADABLE, nanoseconds
+from rtml.sources.tables import Unreadable
+
+DAY = 86_400 * 10**9
+EARLIEST = 946_684_800 * 10**9  # 2000-01-01
+YEAR = 366 * DAY
+
+#: The forms that are read, for the sentence about one that is not.
+FORMS = (
+    "seconds, ms, us or ns since 1970; ISO 8601 such as 2025-01-31T09:30:00Z; 20250131 or 20250131093000; "
+    "31.01.2025 09:30:00; 01/31/2025 or 31/01/2025 where a day above 12 says which; 31 Jan 2025; an Excel day number; "
+    'a date and a time of day in two columns; a time of day with COLUMNS={"date": "2025-01-31"}'
+)
+_UNITS = (10**9, 10**6, 10**3, 1)  # ns of a second, ms, us, ns
+_DIGITS = {8: "D", 12: "m", 14: "s", 17: "ms"}  # digits of a date as one number, and what the last ones are
+_EXCEL_1970 = 25_569
+_DATES = ("%d.%m.%Y", "%Y.%m.%d", "%Y/%m/%d", "%Y-%m-%d", "%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y", "%Y%m%d")
+_DATES += ("%b %d, %Y", "%B %d, %Y", "%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%a, %d %b %Y", "%b %d %Y")
+_TIMES = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", " %I-%p", " %H%M%S", " %H%M%S%f")
+_TIMES += (" %I:%M:%S.%f %p", "T%H:%M:%S", "T%H:%M:%S.%f", ", %H:%M:%S", " %H%M")
+_ZONES = ("", "%z", " %z", " GMT%z", " UTC%z")
+_TWINS = {"%m/%d/%Y": "%d/%m/%Y", "%m-%d-%Y": "%d-%m-%Y"}
+_FORMATS = tuple(d + t + z for d in _DATES for t in _TIMES for z in (_ZONES if t else ("",)))
+_MOST_FORMS = 12
+
+
+def read_moments(column: pd.Series, now: int, where: str) -> np.ndarray:
+    """Nanoseconds UTC of a column, ``UNREADABLE`` where a row holds no moment from 2000 to a year after ``now``.
+
+    A date without a zone is taken as UTC. ``where`` names the column and file for the error that is raised when most
+    rows cannot be read.
+
+    Examples
+    --------
+    >>> column = pd.Series(["1735689600000", "1735689600000000", "0", "2025-01-01T00:00:00Z"])
+    >>> (read_moments(column, 1_735_689_600 * 10**9, "time of x.csv") // 10**9).tolist()
+    [1735689600, 1735689600, -9223372037, 1735689600]
+    """
+    latest = now + YEAR
+    if column.dtype.kind == "M" or isinstance(column.dtype, pd.DatetimeTZDtype):
+        return _plausible(_aware(column), latest)
+    text = column if column.dtype.kind in "iuf" else texts(column)
+    given = text.notna().to_numpy()
+    whole, number = exact_numbers(column, text)
+    isnumber = np.isfinite(number)
+    moment = np.full(len(column), UNREADABLE)
+    if isnumber.any():
+        moment[isnumber] = _of_numbers(whole[isnumber], number[isnumber], latest)
+    words = np.flatnonzero(~isnumber & given) if text is not column else ()
+    if len(words):
+        moment[words] = _of_texts(text.iloc[words], where)
+    moment = _plausible(moment, latest)
+    if given.any() and 2 * (moment[given] != UNREADABLE).sum() < given.sum():
+        row = int(np.flatnonzero(given & (moment == UNREADABLE))[0])
+        raise Unreadable(
+            f"{where} holds {str(text.iloc[row])!r} in row {row + 1}, which is no moment from 2000 to a year ahead in "
+            f"a form that is read, and so do most rows; the forms: {FORMS}"
+        )
+    return moment
+
+
+def form_of(column: pd.Series, now: int) -> str:
+    """How a column of times is written, for people.
+
+    Examples
+    --------
+    >>> form_of(pd.Series(["1735689600000", "1735689600000000"]), 1_735_689_600 * 10**9)
+    'ms, us since 1970'
+    """
+    if column.dtype.kind == "M":
+        return str(column.dtype)
+    text = texts(column).dropna()
+    number = floats(text)
+    names = zip(_UNITS, ("s", "ms", "us", "ns"), strict=True)
+    units = [n for u, n in names if ((number >= EARLIEST / u) & (number <= (now + YEAR) / u)).any()]
+    if units:
+        return f"{', '.join(units)} since 1970"
+    if np.isfinite(number).any():
+        return "number of a date or of a time of day"
+    form = next((f for one in text.head(20) if (f := _form(one))), "")
+    return f"text, {form}" if form else "text, ISO 8601"
+
+
+def texts(column: pd.Series) -> pd.Series:
+    """Cells as stripped texts; a blank one is missing."""
+    if column.dtype.kind in "iufb":
+        return column.astype(object).where(column.notna()).map(str, na_action="ignore")
+    if not isinstance(column.dtype, pd.StringDtype):
+        column = column.map(str, na_action="ignore").astype("str")
+    column = column.str.strip()
+    blank = column == ""
+    return column.mask(blank) if blank.any() else column
+
+
+def exact_numbers(column: pd.Series, text: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Whole part (exact int64) and value of what is a number; the value is NaN for everything else."""
+    if column.dtype.kind in "iu":
+        number = column.to_numpy(np.float64)
+        fits = np.abs(number) < 2**62
+        return np.where(fits, column.to_numpy(), 0).astype(np.int64), np.where(fits, number, np.nan)
+    if column.dtype.kind == "f":
+        number = column.to_numpy(np.float64)
+    elif (exact := _cast(text, pa.int64())) is not None:
+        number = _in_range(exact.to_numpy(zero_copy_only=False).astype(np.float64))
+        return np.where(np.isfinite(number), exact.fill_null(0).to_numpy(), 0), number
+    else:
+        number = floats(text)
+    number = _in_range(number)
+    whole = np.floor(np.where(np.isfinite(number), number, 0.0)).astype(np.int64)
+    large = np.flatnonzero(np.abs(whole) >= 2**53) if column.dtype.kind != "f" else ()
+    for row in large:  # a float has lost their last digits
+        digits = text.iloc[row].split(".")[0]
+        whole[row] = int(digits) if digits.lstrip("+-").isdigit() else whole[row]
+    return whole, number
+
+
+def _in_range(number: np.ndarray) -> np.ndarray:
+    return np.where(np.abs(number) < 2.0**62, number, np.nan)
+
+
+def _cast(text: pd.Series, kind: pa.DataType) -> pa.Array | None:
+    """Texts as numbers, all at once; None where any is no such number."""
+    try:
+        held = pa.array(text, from_pandas=True).cast(kind)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+        return None
+    return held.combine_chunks() if isinstance(held, pa.ChunkedArray) else held
+
+
+def floats(text: pd.Series) -> np.ndarray:
+    """Floats of texts; NaN for what is no number."""
+    if (held := _cast(text, pa.float64())) is not None:
+        return held.to_numpy(zero_copy_only=False)
+    return pd.to_numeric(text, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+
+
+def _plausible(moment: np.ndarray, latest: int) -> np.ndarray:
+    return np.where((moment >= EARLIEST) & (moment <= latest), moment, UNREADABLE)
+
+
+def _aware(column: pd.Series) -> np.ndarray:
+    return nanoseconds(column if getattr(column.dtype, "tz", None) else column.dt.tz_localize("UTC"))
+
+
+def _of_numbers(whole: np.ndarray, number: np.ndarray, latest: int) -> np.ndarray:
+    """Moments of numbers: since 1970 by the unit that makes each plausible, else dates or Excel days where most are."""
+    moment = np.full(len(whole), UNREADABLE)
+    for unit in _UNITS:
+        own = (number >= EARLIEST / unit) & (number <= latest / unit) & (moment == UNREADABLE)
+        part = np.round((number[own] - whole[own]).clip(0, 1) * unit / 1000).astype(np.int64) * 1000
+        moment[own] = whole[own] * unit + (part if unit > 1 else 0)  # a float is good to a microsecond
+    if 2 * (moment != UNREADABLE).sum() >= len(moment):
+        return moment
+    dated = _plausible(_of_digits(whole, number), latest)
+    if 2 * (dated != UNREADABLE).sum() >= len(moment):
+        return dated
+    days = (number >= 36_526) & (number <= latest / DAY + _EXCEL_1970)
+    if days.all():
+        return np.round((number - _EXCEL_1970) * 86_400_000).astype(np.int64) * 10**6
+    return moment
+
+
+def _of_digits(whole: np.ndarray, number: np.ndarray) -> np.ndarray:
+    """Moments of numbers such as 20250131 or 20250131093000."""
+    moment = np.full(len(whole), UNREADABLE)
+    for digits, last in _DIGITS.items():
+        own = (number >= 10 ** (digits - 1)) & (number < 10**digits) & (number == whole)
+        rest = {"D": 1, "m": 10**4, "s": 10**6, "ms": 10**9}[last]
+        day, clock = np.divmod(whole[own], rest)
+        clock = clock * {"D": 1, "m": 10**5, "s": 10**3, "ms": 1}[last]  # as hhmmssSSS
+        moment[own] = _calendar(day // 10_000, day // 100 % 100, day % 100, clock_of(clock))
+    return moment
+
+
+def clock_of(hhmmssmmm: np.ndarray) -> np.ndarray:
+    """Nanoseconds since midnight of numbers such as 93000123 (9:30:00.123); negative where there is no such time."""
+    ms, s = hhmmssmmm % 1000, hhmmssmmm // 1000 % 100
+    m, h = hhmmssmmm // 10**5 % 100, hhmmssmmm // 10**7
+    right = (s < 60) & (m < 60) & (h < 24) & (hhmmssmmm >= 0)
+    return np.where(right, ((h * 60 + m) * 60 + s) * 10**9 + ms * 10**6, -1)
+
+
+def _calendar(year: np.ndarray, month: np.ndarray, day: np.ndarray, clock: np.ndarray) -> np.ndarray:
+    right = (year >= 2000) & (year < 2200) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31) & (clock >= 0)
+    months = (np.where(right, year, 2000) - 1970) * 12 + np.where(right, month, 1) - 1
+    days = months.astype("M8[M]").astype("M8[D]").astype(np.int64) + np.where(right, day, 1) - 1
+    right &= days.astype("M8[D]").astype("M8[M]").astype(np.int64) == months  # no 31st of a shorter month
+    return np.where(right, days * DAY + clock, UNREADABLE)
+
+
+# -- texts -----------------------------------------------------------------------------------------------------------
+
+
+def _of_texts(text: pd.Series, where: str) -> np.ndarray:
+    """Moments of texts: ISO 8601 first, then every form that a row not read yet shows."""
+    text = text.str.replace(r"\s*\(?(UTC|GMT|Z)\)?$", "", regex=True, case=False)
+    moment = _parsed(text, "ISO8601")
+    for _ in range(_MOST_FORMS):
+        left = np.flatnonzero(moment == UNREADABLE)
+        form = next((f for row in left[:50] if (f := _form(text.iloc[row]))), None)
+        if form is None:
+            break
+        form = _day_first(text.iloc[left], form, where)
+        moment[left] = _parsed(text.iloc[left], form)
+    return moment
+
+
+def _parsed(text: pd.Series, form: str) -> np.ndarray:
+    return nanoseconds(pd.to_datetime(text, utc=True, errors="coerce", format=form))
+
+
+def _form(text: str) -> str | None:
+    """The format of one text, where one is known."""
+    if not 8 <= len(text) <= 40:
+        return None
+    for form in _FORMATS:
+        try:
+            datetime.strptime(text, form)
+        except ValueError:
+            continue
+        return form
+    return None
+
+
+def _day_first(text: pd.Series, form: str, where: str) -> str:
+    """The format itself, or with day and month the other way round where the file says so; else an error."""
+    month = next((m for m, d in _TWINS.items() if form.startswith((m, d))), None)
+    if month is None:
+        return form
+    month_form, day_form = (first + form[len(month) :] for first in (month, _TWINS[month]))
+    by_month, by_day = (_parsed(text, f) != UNREADABLE for f in (month_form, day_form))
+    only_month, only_day = (by_month & ~by_day).any(), (by_day & ~by_month).any()
+    if only_month == only_day:
+        why = "some rows can only be one and some only the other" if only_month else "no row has a day above 12"
+        raise Unreadable(f"{where} holds {text.iloc[0]!r}: month or day first? {why}: write the dates as 2025-01-31")
+    return month_form if only_month else day_form
+
+
+# -- times of day ----------------------------------------------------------------------------------------------------
+
+
+def read_clock(column: pd.Series, where: str) -> np.ndarray | None:
+    """Nanoseconds since midnight of a column of times of day, -1 where a row holds none; None for anything else.
+
+    Read are 9:30, 09:30:00.123, 9:30:00 AM, seconds of the day (34200.5), and 93000 for 9:30:00.
+    """
+    text = texts(column)
+    whole, number = exact_numbers(column, text)
+    isnumber = np.isfinite(number)
+    given = text.notna().to_numpy()
+    if 2 * isnumber.sum() > given.sum():
+        clock = _clock_numbers(whole, number, text, where)
+    else:
+        clock = np.full(len(column), -1)
+        for form in ("%H:%M:%S", "%H:%M:%S.%f", "%H:%M", "%I:%M:%S %p", "%I:%M %p"):
+            left = np.flatnonzero(given & (clock < 0))
+            day = pd.to_datetime(text.iloc[left], errors="coerce", format=form)
+            seen = day.notna().to_numpy()
+            clock[left[seen]] = ((day - day.dt.normalize()).dt.as_unit("ns").to_numpy().view(np.int64))[seen]
+    return clock if 2 * (clock >= 0).sum() > given.sum() else None
+
+
+def _clock_numbers(whole: np.ndarray, number: np.ndarray, text: pd.Series, where: str) -> np.ndarray:
+    seconds = np.where((number >= 0) & (number < 86_400), np.floor(number) * 1e9 + number % 1 * 1e9, -1)
+    digits = np.where(number == whole, clock_of(np.where(np.abs(number) < 1e9, whole, -1) * 1000), -1)
+    isnumber = np.isfinite(number)
+    as_seconds, as_digits = ((those[isnumber] >= 0).all() for those in (seconds, digits))
+    padded = text.str.fullmatch(r"\d{6}", na=False)[isnumber].all()
+    if as_seconds and as_digits and not padded and (number[isnumber] >= 60).any():
+        raise Unreadable(
+            f"{where} holds {text[isnumber].iloc[-1]!r}: seconds of the day, or hours, minutes and seconds? "
+            "write the times as 09:30:00"
+        )
+    return digits if as_digits and (padded or not as_seconds) else np.round(seconds / 1000).astype(np.int64) * 1000

@@ -1,0 +1,75 @@
+"""The command line: every verb is carried out by a function that exists, and help imports nothing heavy."""
+
+import inspect
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import click
+import pytest
+from click.shell_completion import ShellComplete
+from command_line import command
+
+from rtml.pipeline.commands import VERBS, Verb, rtml
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("numpy", "pandas", "numba", "river", "matplotlib", "tqdm")
+verbs = pytest.mark.parametrize("verb", list(rtml.commands.values()), ids=lambda verb: verb.name)
+
+
+@verbs
+def test_every_verb_leads_to_a_function_that_takes_its_parameters(verb):
+    function = getattr(import_module(verb.module), verb.function)
+    if verb.function != "main":
+        inspect.signature(function).bind(**{parameter.name: None for parameter in verb.params})
+
+
+@verbs
+def test_help_fits_on_one_screen_and_says_what_each_option_is_for(verb):
+    context = click.Context(verb, info_name=f"rtml {verb.name}")
+    assert len(verb.get_help(context).splitlines()) <= 45
+    assert all(parameter.help for parameter in verb.params if isinstance(parameter, click.Option))
+    assert not verb.get_short_help_str(60).endswith("..."), "the first sentence is short enough for the list"
+
+
+def test_help_imports_none_of_the_rooms():
+    program = (
+        "import sys; from click.testing import CliRunner; from rtml.pipeline.commands import VERBS, rtml\n"
+        "for words in [[], *([verb] for verb in rtml.commands)]:\n"
+        "    assert CliRunner().invoke(rtml, [*words, '--help']).exit_code == 0, words\n"
+        f"print([name for name in {HEAVY} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_words_for_a_function_that_parses_them_are_those_that_were_given():
+    kept = [click.Argument(["run"]), click.Option(["--strict"], is_flag=True), click.Option(["--jobs"], default=0)]
+    verb = Verb("x", "rtml.evaluation.skew:main", "X.", *kept)
+    assert verb._words({"run": Path("runs/a b"), "strict": True, "jobs": 2}) == ["runs/a b", "--strict", "--jobs", "2"]
+    assert verb._words({"run": "a", "strict": False, "jobs": 0}) == ["a", "--jobs", "0"]
+
+
+def test_an_empty_run_is_the_default_and_an_error_ends_with_its_sentence(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("RTML_HOME", str(tmp_path))
+    assert command("report", "") == command("report") == 2
+    assert capsys.readouterr().err.count("runs/latest holds no run") == 2
+    assert command("train", "../up") == 1
+    assert "rtml train: a run is a name such as 'dev' or a folder" in capsys.readouterr().err
+
+
+def test_the_shell_completes_verbs_and_names_of_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("RTML_HOME", str(tmp_path))
+    for name in ("eth", "eth-2", "fraud"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "status.json").write_text("{}")
+    shell = ShellComplete(rtml, {}, "rtml", "_RTML_COMPLETE")
+    assert [item.value for item in shell.get_completions(["serve"], "eth")] == ["eth", "eth-2"]
+    assert [item.value for item in shell.get_completions([], "ma")] == ["materialize"]
+
+
+def test_a_verb_whose_module_is_missing_is_not_offered():
+    from importlib.util import find_spec
+
+    assert {verb.name for verb in VERBS if find_spec(verb.module)} == set(rtml.commands)
