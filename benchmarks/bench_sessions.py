@@ -1,9 +1,9 @@
 """Next click: every session model on recorded shops, beside V-S-KNN in plain Python over the same clicks, CPU time.
 
 ``python benchmarks/bench_sessions.py [folder of the recordings]`` prints recall@20 and MRR@20 of the second half of
-each recording with 95 % intervals over sessions, learning goes on throughout; microseconds are of every click of the file,
-each asked and learned. Then, by day, the model beside its own state of half time, which learns no more. Of Diginetica
-and Nowplaying the first 100,000 clicks, so that plain Python is done in a minute.
+each recording with 95 % intervals over sessions, learning goes on throughout; microseconds are of every click of the
+file, each asked and learned. Then, by day, the model beside its own state of half time, which learns no more. Of
+Diginetica and Nowplaying the first 100,000 clicks, so that plain Python is done in a minute.
 """
 
 import math
