@@ -10,6 +10,7 @@ import pandas as pd
 
 from rtml.core.clock import moment
 from rtml.sources.protocol import pieces
+from rtml.usecases.sessions.events import CLICKS
 
 START = moment("2025-03-03T00:00:00+00:00")
 TOPICS, ITEMS = 24, 600
@@ -41,6 +42,9 @@ class Shop:
     >>> next(shop.chunks(2)).columns.tolist()
     ['time', 'visitor', 'item', 'category', 'price', 'action']
     """
+
+    symbols: tuple[str, ...] = ()
+    schema = CLICKS
 
     def __init__(self, seed: int = 7, days: float = 6.0, visits: int = 1000) -> None:
         if not 0.5 <= days <= 366 or not 10 <= visits <= 1_000_000:

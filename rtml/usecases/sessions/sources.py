@@ -14,7 +14,7 @@ from rtml.core.clock import moment
 from rtml.core.state import digest
 from rtml.sources.columns import UNREADABLE, integers, nanoseconds, read_moment
 from rtml.sources.protocol import pieces
-from rtml.usecases.sessions.events import COLUMNS, number_of
+from rtml.usecases.sessions.events import CLICKS, COLUMNS, number_of
 from rtml.usecases.sessions.shop import Shop
 
 #: What SOURCE may say.
@@ -50,6 +50,9 @@ class Recorded:
     columns
         Ours to the file's, where its names are not found.
     """
+
+    symbols: tuple[str, ...] = ()
+    schema = CLICKS
 
     def __init__(self, path: str | Path, days: float = 0.0, columns: dict[str, str] | None = None) -> None:
         self.path, self.days = Path(path), days
