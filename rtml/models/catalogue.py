@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -16,6 +17,7 @@ from rtml.models.calibrated import Calibrate
 from rtml.models.clip import Clip
 from rtml.models.compiled import compile
 from rtml.models.forest import AdaptiveRandomForest
+from rtml.models.ranking import RANKINGS, Ranking
 from rtml.models.recursive_logistic import RecursiveLogistic
 from rtml.models.rls import RecursiveLeastSquares
 
@@ -125,7 +127,9 @@ def build(name: Any, names: Sequence[str] | None = None, classes: Sequence[str |
     >>> build(naive_bayes.GaussianNB(), ["a"], classes=["x", "y", "z"]).kind
     'river'
     """
-    made = load(name, {name: entry.build for name, entry in ZOO.items()}, "models") if isinstance(name, str) else name
+    known = {name: entry.build for name, entry in ZOO.items()}
+    known |= {name: partial(Ranking.clone, ranking) for name, ranking in RANKINGS.items()}
+    made = load(name, known, "models") if isinstance(name, str) else name
     if isinstance(made, type) or not (hasattr(made, "predict") or hasattr(made, "learn_one")):
         made = _called(made, name)
     return made if names is None else compile(made, names, classes)

@@ -19,6 +19,7 @@ from rtml.models.forest import CompiledForest, forest_twin
 from rtml.models.half_space_trees import HalfSpace, half_space_twin
 from rtml.models.hoeffding import CompiledTree, tree_twin
 from rtml.models.per_key import PerKey, Pooled
+from rtml.models.ranking import Ranking
 from rtml.models.refit import Refit
 from rtml.models.river_model import RiverModel
 from rtml.models.rows import RowModel, check_classes, check_names, check_row, check_state
@@ -125,6 +126,8 @@ def compile(model, names: Sequence[str], classes: Sequence[str | int] = ()) -> R
         model = type(model)(classes)
     if hasattr(model, "replay"):
         return _as_declared(model, names, classes)
+    if type(model) is Ranking:
+        return model.row_model(names)
     if not hasattr(model, "learn_one"):
         return adapted(model, names, classes)
     if type(model) is Calibrate and not classes and not model._map.line[calibration.ANSWERS]:
@@ -178,6 +181,10 @@ def restore(state: dict) -> RowModel:
         return model
     if state.get("twin") == CompiledBlend.twin:
         return CompiledBlend.of(state, restore)
+    if state.get("twin") == "sessions":
+        from rtml.models.session_model import SessionModel
+
+        return SessionModel.of(state)
     if state.get("twin") in _TWINS:
         return _TWINS[state["twin"]].of(state)
     how = np.array(state["how"])
