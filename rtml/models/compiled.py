@@ -10,6 +10,7 @@ from rtml.kernels import calibration, linear
 from rtml.models import flat
 from rtml.models.boosted import CompiledBoosted, boosted_twin
 from rtml.models.calibrated import Calibrate, Calibrated
+from rtml.models.constant import Constant
 from rtml.models.forest import CompiledForest, forest_twin
 from rtml.models.hoeffding import CompiledTree, tree_twin
 from rtml.models.river_model import RiverModel
@@ -107,7 +108,7 @@ def compile(model, names: Sequence[str]) -> Twin | RiverModel:
     return Compiled(names, how, flat.from_named(how, named))
 
 
-def restore(state: dict) -> Twin | RiverModel:
+def restore(state: dict) -> Twin | RiverModel | Constant:
     """Model of a state, from the state alone: what a server needs to answer from a snapshot.
 
     Examples
@@ -120,6 +121,8 @@ def restore(state: dict) -> Twin | RiverModel:
     """
     if "served" in state:  # of a wrapper, such as a strategy: the model it answers from
         return restore(state["served"])
+    if state.get("kind") == Constant.kind:
+        return Constant.of(state)
     if state.get("kind") != Compiled.kind:
         return RiverModel.of(state)
     if state.get("twin") == Calibrated.twin:

@@ -80,7 +80,8 @@ def test_a_champion_that_went_stale_is_replaced_and_every_decision_is_explained(
     assert (
         won["why"]
         .str.fullmatch(
-            r"eth@\d+ loses [\d.]+% less than eth@\d+ on the same [\d,]+ questions \(evidence .* : 1, .* : 1 needed\); "
+            r"mean squared error of eth@\d+ is [\d.]+% lower than of eth@\d+ on the same [\d,]+ questions "
+            r"\(evidence .* : 1, .* : 1 needed\); "
             r"all guards hold"
         )
         .all()
@@ -180,7 +181,7 @@ def test_what_a_person_promotes_is_watched_and_taken_back_when_it_is_worse(marke
     said, ledger = result(tmp_path)
     act = ledger[(ledger["action"] == "rollback")].iloc[0]
     assert act["by"] == "gate" and act["number"] == good.number
-    assert act["why"].startswith(f"the mirror saw a regression: {good.name} loses ")
+    assert act["why"].startswith(f"the version before is better: mean squared error of {good.name} is ")
     assert "rolled back" in set(said["kind"]) and "promote by a person" in set(said["kind"])
 
 
@@ -214,9 +215,9 @@ def test_a_candidate_that_fails_in_shadow_is_refused_and_nobody_notices(market, 
     registry = Registry(whole / "registry")
     callback, _, outcomes = stood(market, registry)
     said = list(callback.saved(registry.get("eth@3"), "every 15m"))
-    sequential_test = callback._comparison.sequential_test
-    first, (second, sign) = sequential_test._sides
-    sequential_test._sides = first, (Broken(second, 5, with_), sign)
+    comparison = callback._comparison
+    first, (second, sign) = comparison.models
+    comparison.models = first, [Broken(second, 5, with_), sign]
     for outcome in outcomes[:2]:
         said += callback.push(outcome)
     refused = [event for event in said if event.kind == "refused"]
@@ -264,12 +265,12 @@ def test_what_is_predicted_in_shadow_is_what_the_version_would_serve(market, who
     registry = Registry(whole / "registry")
     callback, _, outcomes = stood(market, registry)
     callback.saved(registry.get("eth@3"), "every 15m")
-    sequential_test, outcome = callback._comparison.sequential_test, outcomes[10]
+    comparison, outcome = callback._comparison, outcomes[10]
     models = [restore(loads(registry.load(f"eth@{n}"))["models"]["return"]) for n in (1, 3)]
     for id, moment, x in zip(outcome.id.tolist(), outcome.moment.tolist(), outcome.X, strict=True):
-        sequential_test.ask(id, moment, x)
-    for (*_, p), x in zip(sequential_test._open.values(), outcome.X, strict=True):
-        assert p[:, 0].tolist() == [model.predict(x) for model in models]
+        comparison.ask(id, moment, x)
+    for asked, x in zip(comparison.sequential_test._open.values(), outcome.X, strict=True):
+        assert asked.p[:, 0].tolist() == [model.predict(x) for model in models]
 
 
 def test_words_and_rules_are_checked():
@@ -280,5 +281,5 @@ def test_words_and_rules_are_checked():
         gate("now", None, "eth", flow, 1)
     with pytest.raises(ValueError, match="alpha is a chance between 0 and 1, got 5"):
         Rules(alpha=5)
-    with pytest.raises(ValueError, match="patience and watch must be more than 40 answers, got 30 and 1000"):
+    with pytest.raises(ValueError, match="timeouts and watch must be more than 40 answers, got 30 and 1000"):
         Rules(timeouts=30)
