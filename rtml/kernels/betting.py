@@ -35,13 +35,11 @@ def log_capital(state, first):
     return highest + math.log(total)
 
 
-@njit("void(float64[::1], float64, float64)", cache=True, nogil=True)
-def stake(state, standard, most):
-    """Bet on a difference in units of the noise, for the second model and against it, with stakes up to ``most``."""
+@njit("void(float64[::1], int64, float64, float64)", cache=True, nogil=True)
+def stake(state, first, gain, most):
+    """Bet with one side's capital on a gain in units of the noise, with stakes up to ``most``."""
     for k in range(len(STAKES)):
-        x = min(STAKES[k], most) * standard
-        state[BETTER + k] += math.log(min(max(1.0 + x, LEAST), MOST))
-        state[WORSE + k] += math.log(min(max(1.0 - x, LEAST), MOST))
+        state[first + k] += math.log(min(max(1.0 + min(STAKES[k], most) * gain, LEAST), MOST))
 
 
 @njit("void(float64[::1], float64)", cache=True, nogil=True)
@@ -63,7 +61,9 @@ def bet(state, difference, reach):
     if state[N] >= BURN_IN and state[LEVEL] > 0.0 and reach > 0.0:
         unit = 4.0 * state[LEVEL]
         margin = max(MARGIN, EARLY / math.sqrt(state[N]))
-        stake(state, difference / unit, unit / (margin * reach * state[FARTHEST]))
+        most = unit / (margin * reach * state[FARTHEST])
+        stake(state, BETTER, difference / unit, most)
+        stake(state, WORSE, -difference / unit, most)
     count(state, difference)
     if reach > 0.0:
         error = abs(difference) / reach
@@ -78,7 +78,8 @@ def bet_bounded(state, difference, standard):
     The unit is ``4 q (1 - q)`` with the mean ``q`` of both probabilities (see :func:`standardised`). No bet can cost
     more than everything, so that nothing is clipped and the guarantee is exact.
     """
-    stake(state, standard, 1.0 - LEAST)
+    stake(state, BETTER, standard, 1.0 - LEAST)
+    stake(state, WORSE, -standard, 1.0 - LEAST)
     count(state, difference)
 
 

@@ -46,11 +46,10 @@ def ask(state, kept):
     row of several.
     """
     kept[BASELINE] = baseline(state)
-    for who in (CHECKPOINT, 3):
-        if not abs(kept[who]) < HUGE:
-            kept[who] = np.nan
+    if not abs(kept[3]) < HUGE:
+        kept[3] = np.nan
     learner, checkpoint = kept[3], kept[CHECKPOINT]
-    far = np.inf if state[ANSWERS] < WARM or state[PROBABILITY] else WILD * state[FARTHEST]
+    far = HUGE if state[ANSWERS] < WARM or state[PROBABILITY] else WILD * state[FARTHEST]
     serves = state[SERVES]
     if serves == LEARNER and not abs(learner) <= far:
         serves = CHECKPOINT
@@ -58,7 +57,7 @@ def ask(state, kept):
         serves = BASELINE
     kept[0] = learner if serves == LEARNER else kept[int(serves)]
     broke = math.isnan(checkpoint) and not state[BROKEN]
-    state[BROKEN] = float(math.isnan(checkpoint))
+    state[BROKEN] = 1.0 if math.isnan(checkpoint) else 0.0
     return BROKE if broke else QUIET
 
 
@@ -82,36 +81,34 @@ def admit(state, y):
     return True
 
 
+@njit("int64(float64, int64)", cache=True, nogil=True)
+def _side(serves, pair):
+    """Which side of a pair matters: that its second is better, that the learner is better than what serves, or none."""
+    if serves == LEARNER:
+        return betting.BETTER if pair < 2 else -1
+    if pair == serves - 1:
+        return betting.WORSE
+    return betting.BETTER if serves == CHECKPOINT and pair == 2 else -1
+
+
 @njit("void(float64[::1], float64[::1], float64)", cache=True, nogil=True)
 def _bet(state, kept, y):
-    """Bet on every pair, with the noise as the best of the three knows it so far."""
+    """Bet on every pair that matters, with the noise as the best of the three knows it so far."""
     noise = min(state[MEAN_ERRORS + 1], state[MEAN_ERRORS + 2], state[MEAN_ERRORS + 3])
     for pair in range(3):
-        lane = state[LANES + pair * betting.SIZE : LANES + (pair + 1) * betting.SIZE]
+        side = _side(state[SERVES], pair)
         first, second = kept[FIRST[pair]], kept[SECOND[pair]]
-        difference = (first - second) * (first + second - 2.0 * y)
+        if side < 0 or first == second:
+            continue
+        lane = state[LANES + pair * betting.SIZE : LANES + (pair + 1) * betting.SIZE]
+        difference, sign = (first - second) * (first + second - 2.0 * y), 1.0 if side == betting.BETTER else -1.0
         if state[PROBABILITY]:
-            betting.bet_bounded(lane, difference, betting.standardised(first, second, y))
-        elif noise > 0.0 and first != second:
+            betting.stake(lane, side, sign * betting.standardised(first, second, y), 1.0 - betting.LEAST)
+        elif noise > 0.0:
             unit = 4.0 * noise
             most = unit / (2.0 * abs(first - second) * WIDE * math.sqrt(noise))
-            betting.stake(lane, difference / unit, most)
-            betting.count(lane, difference)
-
-
-@njit("int64(float64[::1], float64[::1], float64)", cache=True, nogil=True)
-def answer(state, kept, y):
-    """Take the answer of a question, and decide what answers from the next question on."""
-    if not admit(state, y):
-        return QUIET
-    finite = math.isfinite(kept[1] + kept[2] + kept[3])
-    if finite and state[ANSWERS] > WARM:
-        _bet(state, kept, y)
-    for who in range(1, 4):
-        if math.isfinite(kept[who]):
-            error = (kept[who] - y) ** 2
-            state[MEAN_ERRORS + who] += (error - state[MEAN_ERRORS + who]) / min(state[ANSWERS], MEMORY)
-    return _decide(state) if finite else QUIET
+            betting.stake(lane, side, sign * difference / unit, most)
+        betting.count(lane, sign * difference)
 
 
 @njit("float64(float64[::1], int64)", cache=True, nogil=True)
@@ -127,17 +124,25 @@ def restart(state, pair):
     state[NUMBERS + pair] += 1.0
 
 
+@njit("void(float64[::1])", cache=True, nogil=True)
+def _turn(state):
+    """Begin the evidence on all pairs anew, that on what serves now as if for the first time."""
+    for pair in range(3):
+        restart(state, pair)
+    if state[SERVES] != LEARNER:
+        state[NUMBERS + int(state[SERVES]) - 1] = state[NUMBERS + 2] = 1.0
+
+
 @njit("int64(float64[::1])", cache=True, nogil=True)
 def _decide(state):
     """Change what answers where the evidence on a pair suffices; evidence for the first of a pair is put aside."""
-    serves = int(state[SERVES])
     for pair in range(3):
         lane = state[LANES + pair * betting.SIZE : LANES + (pair + 1) * betting.SIZE]
-        back = serves != LEARNER and pair == serves - 1  # the learner has to win against what answers now
-        idle = pair == 2 if serves == LEARNER else pair != 1 if serves == BASELINE else pair == 1
-        ahead = betting.log_capital(lane, betting.WORSE if back else betting.BETTER)
-        gained = -lane[betting.SUM] if back else lane[betting.SUM]
-        if not idle and ahead >= needed(state, pair) and gained > 0.0:
+        side = _side(state[SERVES], pair)
+        if side < 0:
+            continue
+        ahead, back = betting.log_capital(lane, side), side == betting.WORSE
+        if ahead > 0.0 and lane[betting.SUM] > 0.0 and ahead >= needed(state, pair):
             state[EVIDENCE], state[NEEDED] = ahead, needed(state, pair)
             best = BASELINE if state[MEAN_ERRORS + BASELINE] < state[MEAN_ERRORS + CHECKPOINT] else CHECKPOINT
             state[SERVES] = LEARNER if back else BASELINE if pair == 2 else best
@@ -148,13 +153,19 @@ def _decide(state):
     return QUIET
 
 
-@njit("void(float64[::1])", cache=True, nogil=True)
-def _turn(state):
-    """Begin the evidence on all pairs anew, that on what serves now as if for the first time."""
-    for pair in range(3):
-        restart(state, pair)
-    if state[SERVES] != LEARNER:
-        state[NUMBERS + int(state[SERVES]) - 1] = state[NUMBERS + 2] = 1.0
+@njit("int64(float64[::1], float64[::1], float64)", cache=True, nogil=True)
+def answer(state, kept, y):
+    """Take the answer of a question, and decide what answers from the next question on."""
+    if not admit(state, y):
+        return QUIET
+    finite = math.isfinite(kept[1] + kept[2] + kept[3])
+    if finite and state[ANSWERS] > WARM:
+        _bet(state, kept, y)
+    for who in range(1, 4):
+        if math.isfinite(kept[who]):
+            error = (kept[who] - y) ** 2
+            state[MEAN_ERRORS + who] += (error - state[MEAN_ERRORS + who]) / min(state[ANSWERS], MEMORY)
+    return _decide(state) if finite else QUIET
 
 
 @njit("boolean(float64[::1])", cache=True, nogil=True)

@@ -8,8 +8,8 @@ compares the learner, question by question, with a checkpoint of itself and with
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -101,14 +101,14 @@ class Guarded:
     kind = "guarded"
     outputs = 1
 
-    def __init__(self, model, names: Sequence[str], every: int = 500) -> None:
+    def __init__(self, model, names: Sequence[str], every: int = 1000) -> None:
         if every < 1:
             raise ValueError(f"every must be at least 1 answer between two checkpoints, got {every}")
         self.model = model if hasattr(model, "replay") else compile(model, names)
         self.names, self.classifier, self.every = self.model.names, self.model.classifier, int(every)
         self._inner = 1 + getattr(self.model, "memory", 0)  # columns that the learner keeps
         self.memory = kernels.HEAD - 2 + self._inner
-        self._timed = hasattr(self.model, "learn_at")
+        self._timed, self._blank = hasattr(self.model, "learn_at"), np.full(1 + self.memory, np.nan)
         self._state, self._events = np.zeros(kernels.SIZE), []
         self._state[kernels.PROBABILITY] = float(self.classifier)
         self._state[kernels.NUMBERS : kernels.NUMBERS + 3] = 1.0
@@ -121,8 +121,8 @@ class Guarded:
 
     def predict(self, x: np.ndarray) -> float:
         """Served prediction for a row, outside of the stream: nothing is kept, nothing changes."""
-        kept, x = np.full(1 + self.memory, np.nan), np.ascontiguousarray(x, dtype=np.float64)
-        if np.isfinite(x).all():
+        kept, x = self._blank.copy(), np.ascontiguousarray(x, dtype=np.float64)
+        with suppress(ValueError):  # a number of the row is missing
             kept[kernels.HEAD - 1] = self.model.predict(x)
             kept[kernels.CHECKPOINT] = self._checkpoint.predict(x)
         kernels.ask(self._state.copy(), kept)
@@ -130,20 +130,24 @@ class Guarded:
 
     def predict_at(self, x: np.ndarray, moment: int) -> np.ndarray:
         """What is served for a question, followed by what is kept with it until its answer comes, (1 + memory,)."""
-        kept, x = np.full(1 + self.memory, np.nan), np.ascontiguousarray(x, dtype=np.float64)
-        if math.isfinite(x.sum()) or np.isfinite(x).all():
-            kept[kernels.CHECKPOINT] = self._checkpoint.predict(x)
-            kept[_OWN] = self._own(x, moment)
-            if _failed(kept):
+        kept, x = self._blank.copy(), np.ascontiguousarray(x, dtype=np.float64)
+        try:
+            checkpoint = kept[kernels.CHECKPOINT] = self._checkpoint.predict(x)
+        except ValueError:  # a number of the row is missing
+            pass
+        else:
+            own = self._own(x, moment)
+            if abs(checkpoint) < kernels.HUGE and not abs(_first(own)) < kernels.HUGE:
                 self._reset(moment)
-                kept[_OWN] = self._own(x, moment)
+                own = self._own(x, moment)
+            kept[_OWN] = own
         if kernels.ask(self._state, kept):
             self._say(moment, kernels.BROKE)
         return kept
 
     def learn_at(self, x: np.ndarray, y: float, kept: np.ndarray, moment: int, known: int) -> None:
         """Compare the predictions of a question with its answer, and let the learner learn it."""
-        if not np.isfinite(x).all():
+        if kept[kernels.CHECKPOINT] != kept[kernels.CHECKPOINT]:  # the row could not be predicted
             return
         before = self._state[kernels.ANSWERS]
         if said := kernels.answer(self._state, kept, float(y)):
@@ -252,9 +256,9 @@ class Guarded:
             a_end = a + int(learned[left - 1]) + 1
             q_end = int(np.searchsorted(asked, stream.known[stream.rows[a_end - 1]], side="right"))
         before = self.model.state
-        wrong = self._predict(stream, q, q_end, a, a_end)
-        if wrong < q_end:
-            q_end = wrong
+        failed = self._predict(stream, q, q_end, a, a_end)
+        if failed is not None:
+            q_end = failed
             a_end = a + int(np.searchsorted(stream.known[stream.rows[a:a_end]], asked[q_end], side="left"))
             self.model.load(before)
             self._predict(stream, q, q_end, a, a_end)
@@ -267,24 +271,25 @@ class Guarded:
             if said:
                 self._say(int(at), said)
         self._count(learned)
-        if wrong == q_end and wrong < len(asked):
+        if failed is not None:
             self._reset(int(asked[q_end]))
         return place
 
-    def _predict(self, stream: _Stream, q: int, q_end: int, a: int, a_end: int) -> int:
-        """Predictions of learner and checkpoint for a part of the stream; the first at which the learner failed."""
+    def _predict(self, stream: _Stream, q: int, q_end: int, a: int, a_end: int) -> int | None:
+        """Predictions of learner and checkpoint for a part of the stream; the first that failed, if any."""
         new = slice(stream.waits + q, stream.waits + q_end)
-        fine, part = stream.fine[: new.stop], stream.kept[new]
         X, y, moment, known = (column[: new.stop] for column in stream[:4])
-        learned = stream.rows[a:a_end][stream.admitted[a:a_end]]
-        earlier = stream.kept[: new.start, _OWN][fine[: new.start]]
-        if not fine.all():
-            X, y, moment, known = (column[fine] for column in (X, y, moment, known))
-            learned = (np.cumsum(fine) - 1)[learned]
-        part[fine[new], _OWN] = self._replayed(X, y, earlier, moment, known, learned)
-        part[fine[new], kernels.CHECKPOINT] = _frozen(self._checkpoint, X[len(earlier) :])
-        failed = _failed(part.T)
-        return q + int(np.argmax(failed)) if failed.any() else q_end
+        learned, earlier = stream.rows[a:a_end][stream.admitted[a:a_end]], stream.kept[: new.start, _OWN]
+        part, fine = stream.kept[new], slice(None)
+        if not stream.fine[: new.stop].all():  # the learner never sees a row with a missing number
+            kept, fine = stream.fine[: new.stop], stream.fine[new]
+            X, y, moment, known = (column[kept] for column in (X, y, moment, known))
+            learned, earlier = (np.cumsum(kept) - 1)[learned], earlier[kept[: new.start]]
+        part[fine, _OWN] = self._replayed(X, y, earlier, moment, known, learned)
+        part[fine, kernels.CHECKPOINT] = _frozen(self._checkpoint, X[len(earlier) :])
+        learner, checkpoint = np.abs(part[:, kernels.HEAD - 1]), np.abs(part[:, kernels.CHECKPOINT])
+        failed = ~(learner < kernels.HUGE) & (checkpoint < kernels.HUGE)
+        return q + int(np.argmax(failed)) if failed.any() else None
 
     def _replayed(self, X, y, earlier, moment, known, learned) -> np.ndarray:
         """What the learner predicts, and keeps, for the last rows, (m, columns); it learns."""
@@ -323,9 +328,9 @@ class _Stream(NamedTuple):
     waits: int
 
 
-def _failed(kept: np.ndarray) -> np.ndarray:
-    """Whether the learner failed where its checkpoint did not; columns first."""
-    return (np.abs(kept[kernels.CHECKPOINT]) < kernels.HUGE) & ~(np.abs(kept[kernels.HEAD - 1]) < kernels.HUGE)
+def _first(own) -> float:
+    """The prediction of what a learner keeps."""
+    return own if isinstance(own, float) else float(own[0])
 
 
 def _frozen(model, X: np.ndarray) -> np.ndarray:
