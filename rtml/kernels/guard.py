@@ -8,19 +8,20 @@ from numba import njit
 from rtml.kernels import betting
 
 LEARNER, CHECKPOINT, BASELINE = 0, 1, 2  # what answers
-#: What a question or an answer led to: nothing, an alarm of the first, second or third pair, the learner's return,
-#: features that are not finite.
-QUIET, WORSE_THAN_CHECKPOINT, WORSE_THAN_BASELINE, CHECKPOINT_WORSE, RETURNED, BROKE = range(6)
+#: What a question or an answer led to: nothing, an alarm of the first, second or third pair, a checkpoint better than
+#: the baseline that serves, the learner's return, features that are not finite.
+QUIET, WORSE_THAN_CHECKPOINT, WORSE_THAN_BASELINE, CHECKPOINT_WORSE, CHECKPOINT_BETTER, RETURNED, BROKE = range(7)
 #: Pairs that are compared, the first against the second: the columns of a kept row in which they stand.
 FIRST, SECOND = np.array([3, 3, 1]), np.array([1, 2, 2])
 HEAD = 4  # columns of a kept row: served, checkpoint, baseline, learner; behind them what the learner keeps
 WARM = 30  # answers that only say how large errors are
-RESTART = 250.0  # answers after which evidence that speaks for the first of a pair is put aside
+RESTART = 100.0  # answers after which evidence that speaks for the first of a pair is put aside
 MEMORY = 200.0  # answers over which squared errors are averaged
 WIDE = 8.0  # a bet survives an error of so many standard deviations
 FAR = 10.0  # an answer so many times as far out as any before is kept from the learner
 WILD = 3.0  # a prediction so many times as far out as any answer is not served
-PERSIST = 100.0  # more answers far out than others by so many are a change of the law, and are learned
+DOUBT = 10.0  # more answers far out than others by so many: none larger than before is learned any more
+PERSIST = 1000.0  # more answers far out than others by so many are a change of the law, and are learned
 HUGE = 1e100  # a prediction as large as this is a failure
 ALPHA = 0.05  # chance that a stream whose learner is never worse ever falls back; and of a false return
 ZETA = 2.6123753486854883  # sum of n ** -1.5
@@ -49,7 +50,7 @@ def ask(state, kept):
     if not abs(kept[3]) < HUGE:
         kept[3] = np.nan
     learner, checkpoint = kept[3], kept[CHECKPOINT]
-    far = HUGE if state[ANSWERS] < WARM or state[PROBABILITY] else WILD * state[FARTHEST]
+    far = WILD * state[FARTHEST] if state[ANSWERS] and not state[PROBABILITY] else HUGE
     serves = state[SERVES]
     if serves == LEARNER and not abs(learner) <= far:
         serves = CHECKPOINT
@@ -67,7 +68,8 @@ def admit(state, y):
     if not math.isfinite(y):
         return False
     size, farthest, warm = abs(y), state[FARTHEST], state[ANSWERS] < WARM
-    outside = not state[PROBABILITY] and not warm and 0.0 < FAR * farthest < size
+    limit = farthest if state[OUTSIDE] >= DOUBT else FAR * farthest
+    outside = not state[PROBABILITY] and not warm and 0.0 < limit < size
     if outside and state[OUTSIDE] < PERSIST:
         state[OUTSIDE] += 1.0
         return False
@@ -83,12 +85,14 @@ def admit(state, y):
 
 @njit("int64(float64, int64)", cache=True, nogil=True)
 def _side(serves, pair):
-    """Which side of a pair matters: that its second is better, that the learner is better than what serves, or none."""
+    """Which side of a pair matters: that its second is better, or its first, which does not serve now; or none."""
     if serves == LEARNER:
         return betting.BETTER if pair < 2 else -1
     if pair == serves - 1:
         return betting.WORSE
-    return betting.BETTER if serves == CHECKPOINT and pair == 2 else -1
+    if pair < 2:
+        return -1
+    return betting.BETTER if serves == CHECKPOINT else betting.WORSE
 
 
 @njit("void(float64[::1], float64[::1], float64)", cache=True, nogil=True)
@@ -141,13 +145,17 @@ def _decide(state):
         side = _side(state[SERVES], pair)
         if side < 0:
             continue
-        ahead, back = betting.log_capital(lane, side), side == betting.WORSE
+        ahead = betting.log_capital(lane, side)
         if ahead > 0.0 and lane[betting.SUM] > 0.0 and ahead >= needed(state, pair):
             state[EVIDENCE], state[NEEDED] = ahead, needed(state, pair)
             best = BASELINE if state[MEAN_ERRORS + BASELINE] < state[MEAN_ERRORS + CHECKPOINT] else CHECKPOINT
-            state[SERVES] = LEARNER if back else BASELINE if pair == 2 else best
+            if side == betting.WORSE:
+                said, best = (RETURNED, LEARNER) if pair < 2 else (CHECKPOINT_BETTER, CHECKPOINT)
+            else:
+                said, best = WORSE_THAN_CHECKPOINT + pair, best if pair < 2 else BASELINE
+            state[SERVES] = best
             _turn(state)
-            return RETURNED if back else WORSE_THAN_CHECKPOINT + pair
+            return said
         if lane[betting.N] >= RESTART and ahead < betting.BEHIND:
             restart(state, pair)
     return QUIET

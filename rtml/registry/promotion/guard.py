@@ -29,6 +29,7 @@ _SENTENCES = {
     kernels.WORSE_THAN_CHECKPOINT: "the learner's {loss} is higher than its checkpoint's: the {serves} serves",
     kernels.WORSE_THAN_BASELINE: "the learner's {loss} is higher than the baseline's: the {serves} serves",
     kernels.CHECKPOINT_WORSE: "the checkpoint's {loss} is higher than the baseline's: the {serves} serves",
+    kernels.CHECKPOINT_BETTER: "the checkpoint's {loss} is lower than the baseline's: the {serves} serves",
     kernels.RETURNED: "the learner's {loss} is lower again than of what served: the {serves} serves",
     kernels.BROKE: "features are not finite: the baseline answers, and nothing is learned, as long as they are not",
     _RESET: "the learner's prediction is not finite: it begins again from its checkpoint",
@@ -61,7 +62,7 @@ class Guarded:
 
     * a prediction that is not finite, or ``WILD`` times as far out as any answer yet, is not served;
     * a row with a missing number never reaches the learner: the baseline answers, and nothing is learned from it;
-    * an answer ``FAR`` times as far out as any before is not learned, unless 100 of them come;
+    * an answer ``FAR`` times as far out as any before is not learned, unless 1,000 of them come;
     * a learner that is no longer finite begins again from the checkpoint.
 
     False alarms: where the learner is never worse, at most 5 % of streams ever fall back. It is exact for
