@@ -4,6 +4,7 @@ import random
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -283,3 +284,92 @@ def test_words_and_rules_are_checked():
         Rules(alpha=5)
     with pytest.raises(ValueError, match="timeouts and watch must be more than 40 answers, got 30 and 1000"):
         Rules(timeouts=30)
+
+
+class Lineages:
+    """Outcomes of a flow in which learners of two lineages were asked: the champion is off, the challenger is not."""
+
+    def __init__(self, registry):
+        flow = RunConfig("crypto", ("A", "B"), source="synthetic", models={"return": "rls"}).flow()
+        self.gate = gate(Rules(), registry, "eth", flow, span("15m"))
+        self.rng, self.next = np.random.default_rng(7), 0
+
+    def push(self, n, served, challengers):
+        """Ask and answer questions whose answers are noise; predictions are what is added to it."""
+        ids = np.arange(self.next, self.next + n)
+        self.next += n
+        moment = (ids + 1) * 10**10
+        answers = self.rng.normal(size=n)
+        outcome = SimpleNamespace(id=ids, moment=moment, X=np.zeros((n, 1)), answered=ids, y=answers, known=moment + 1)
+        outcome.predictions = {"return": np.full(n, served)}
+        outcome.challengers = {name: {"return": np.full(n, p)} for name, p in challengers.items()}
+        return self.gate.push(outcome)
+
+
+def versions(registry, n):
+    saved = [registry.save("eth", bytes([i]), at=i, features="f", describe={}) for i in range(n)]
+    registry.promote("eth", saved[0], "to begin with", 0, {"who": "ada"})
+    return saved
+
+
+def test_a_lineage_is_compared_by_its_predictions_promoted_and_taken_back(tmp_path):
+    registry = Registry(tmp_path)
+    saved, lineages = versions(registry, 3), Lineages(registry)
+    said = lineages.gate.enter("forest", saved[1], "another model")
+    said += lineages.gate.enter("forest", saved[2], "its newest version")
+    for _ in range(20):
+        said += lineages.push(20, 0.5, {"forest": 0.0})
+    assert [event.kind for event in said] == ["promote by a person", "shadow", "promoted"]
+    assert registry.champion("eth") == saved[2] and registry.ledger("eth")["by"].tolist() == ["ada", "gate"]
+    assert said[-1].detail["why"].endswith("all guards hold") and said[-1].detail["answers"] <= 200
+    for _ in range(20):  # the former champion, asked on in shadow, is now the better one
+        said += lineages.push(20, 0.5, {"former": 0.0})
+    assert registry.champion("eth") == saved[0] and said[-1].kind == "rolled back"
+
+
+def test_a_lineage_that_is_no_better_is_not_promoted_and_one_that_predicts_nothing_is_not_asked(tmp_path):
+    registry = Registry(tmp_path)
+    saved, lineages = versions(registry, 2), Lineages(registry)
+    lineages.gate.enter("forest", saved[1], "another model")
+    said = lineages.push(50, 0.1, {})
+    assert lineages.gate.state["comparison"]["test"]["counts"]["asked"] == 0
+    for _ in range(30):
+        said += lineages.push(50, 0.1, {"forest": -0.1})
+    assert registry.champion("eth") == saved[0] and "promoted" not in {event.kind for event in said}
+
+
+def test_a_lineage_goes_on_being_compared_from_a_state(tmp_path):
+    registry = Registry(tmp_path)
+    saved = versions(registry, 2)
+    whole, halves = Lineages(registry), Lineages(registry)
+    for lineages in (whole, halves):
+        lineages.gate.enter("forest", saved[1], "another model")
+        lineages.push(30, 0.2, {"forest": 0.0})
+    again = Lineages(registry)
+    again.gate.load(loads(dumps(halves.gate.state)))
+    again.rng, again.next = halves.rng, halves.next
+    for lineages in (whole, again):
+        lineages.push(30, 0.2, {"forest": 0.0})
+    assert dumps(whole.gate.state) == dumps(again.gate.state)
+
+
+def test_a_lineage_whose_prediction_is_no_number_is_refused(tmp_path):
+    registry = Registry(tmp_path)
+    saved, lineages = versions(registry, 2), Lineages(registry)
+    lineages.gate.enter("forest", saved[1], "another model")
+    said = lineages.push(5, 0.1, {"forest": np.nan})
+    assert said[-1].kind == "refused" and said[-1].detail["why"] == "eth@2 fails in shadow: it predicts nan"
+
+
+@pytest.mark.parametrize("name", ["gate", "Guard", " always"])
+def test_no_person_decides_in_the_name_of_the_program(tmp_path, name):
+    registry = Registry(tmp_path)
+    saved = versions(registry, 2)
+    with pytest.raises(ValueError, match="who decided must be a person, got '.*': this name stands for a decision by"):
+        registry.promote("eth", saved[1], "mine", 1, {"who": name})
+    assert registry.champion("eth") == saved[0]
+
+
+def test_the_ledger_says_who_really_decided(market, tmp_path):
+    train(market, tmp_path, until=6000, rules="always")
+    assert set(result(tmp_path)[1]["by"]) == {"always"}
