@@ -106,7 +106,7 @@ def false_promotions() -> float:
 
 
 def late_labels() -> float:
-    """The same where fraud is known after 300 questions and its absence after 20,000; the candidate says twice as much."""
+    """The same where fraud is known after 300 questions, its absence after 20,000; the candidate says twice the truth."""
     won = 0
     for seed in range(8):
         rng, n = np.random.default_rng(seed), 24_000
@@ -158,16 +158,14 @@ def found_more(strength: float) -> float:
 def promotions() -> None:
     """Answers until a better candidate serves, by its gain."""
     print("gain | promoted | median of answers | nine in ten within")
-    rows = [
-        (f"{gain:.1%} of the noise's variance", number(gain, 20_000), 200) for gain in (0.005, 0.01, 0.02, 0.05, 0.1)
-    ]
+    gains = (0.005, 0.01, 0.02, 0.05, 0.1)
+    rows = [(f"{gain:.1%} of the noise's variance", number(gain, 20_000), 200) for gain in gains]
     rows += [(f"{found_more(s):.0%} more frauds found", payments(s, 60_000), 50) for s in (0.5, 0.7, 1.0)]
     for name, draw, streams in rows:
         won = np.array([first_win(*draw(np.random.default_rng(seed))) for seed in range(streams)])
         after = np.where(won < 0, np.inf, won + 1.0)
-        print(
-            f"{name} | {(won >= 0).mean():.0%} | {np.median(after):,.0f} | {np.quantile(after, 0.9, method='higher'):,.0f}"
-        )
+        slow = np.quantile(after, 0.9, method="higher")
+        print(f"{name} | {(won >= 0).mean():.0%} | {np.median(after):,.0f} | {slow:,.0f}")
 
 
 if __name__ == "__main__":

@@ -365,7 +365,7 @@ def test_a_lineage_whose_prediction_is_no_number_is_refused(tmp_path):
 def test_no_person_decides_in_the_name_of_the_program(tmp_path, name):
     registry = Registry(tmp_path)
     saved = versions(registry, 2)
-    with pytest.raises(ValueError, match="who decided must be a person, got '.*': this name stands for a decision by"):
+    with pytest.raises(ValueError, match=r"who decided must be a person, got '.*': this name stands for a decision by"):
         registry.promote("eth", saved[1], "mine", 1, {"who": name})
     assert registry.champion("eth") == saved[0]
 
