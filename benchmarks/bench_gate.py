@@ -106,7 +106,7 @@ def false_promotions() -> float:
 
 
 def late_labels() -> float:
-    """The same where fraud is known after 300 questions, its absence after 20,000; the candidate says twice the truth."""
+    """The same where fraud is known after 300 questions, its absence after 20,000; a candidate says twice the truth."""
     won = 0
     for seed in range(8):
         rng, n = np.random.default_rng(seed), 24_000
