@@ -226,9 +226,11 @@ class Guarded:
         self._events = [GuardEvent(*values) for values in state["events"]]
 
     def _save(self) -> None:
-        """Make the learner as it is now the checkpoint."""
-        self._saved = loads(dumps(self.model.state))
-        self._checkpoint = restore(self._saved)
+        """Make the learner as it is now the checkpoint, unless its weights are no numbers any more."""
+        saved = loads(dumps(self.model.state))
+        checkpoint = restore(saved)
+        if abs(checkpoint.predict(np.zeros(len(self.names)))) < kernels.HUGE:
+            self._saved, self._checkpoint = saved, checkpoint
 
     def _reset(self, moment: int) -> None:
         """Let the learner begin again from the checkpoint."""
@@ -263,18 +265,20 @@ class Guarded:
             a_end = a + int(np.searchsorted(stream.known[stream.rows[a:a_end]], asked[q_end], side="left"))
             self.model.load(before)
             self._predict(stream, q, q_end, a, a_end)
-        columns = (stream.kept, stream.y, np.ascontiguousarray(asked[:q_end]), stream.known, stream.rows[:a_end])
-        learned, place = int(stream.admitted[a:a_end].sum()), (q, a)
-        while place[0] < q_end or place[1] < a_end:
-            q, a, said = kernels.replay(*columns, *place, stream.waits, self._state)
-            at = asked[q - 1] if said == kernels.BROKE else stream.known[stream.rows[a - 1]] if said else 0
-            place = (q, a)
-            if said:
-                self._say(int(at), said)
-        self._count(learned)
+        self._compare(stream, q, q_end, a, a_end)
+        self._count(int(stream.admitted[a:a_end].sum()))
         if failed is not None:
             self._reset(int(asked[q_end]))
-        return place
+        return q_end, a_end
+
+    def _compare(self, stream: _Stream, q: int, q_end: int, a: int, a_end: int) -> None:
+        """Choose what serves, question by question, and compare when answers come."""
+        asked = np.ascontiguousarray(stream.moment[stream.waits :][:q_end])
+        columns = (stream.kept, stream.y, asked, stream.known, stream.rows[:a_end])
+        while q < q_end or a < a_end:
+            q, a, said = kernels.replay(*columns, q, a, stream.waits, self._state)
+            if said:
+                self._say(int(asked[q - 1] if said == kernels.BROKE else stream.known[stream.rows[a - 1]]), said)
 
     def _predict(self, stream: _Stream, q: int, q_end: int, a: int, a_end: int) -> int | None:
         """Predictions of learner and checkpoint for a part of the stream; the first that failed, if any."""

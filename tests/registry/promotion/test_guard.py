@@ -180,6 +180,17 @@ def test_a_learner_that_is_not_finite_begins_again_from_its_checkpoint():
     assert [event.kind for event in guard.events()] == ["reset"]
 
 
+def test_a_learner_that_is_not_finite_never_becomes_the_checkpoint():
+    clean, guard = stream(1), Guarded(learner(), NAMES, 100)
+    replayed(guard, clean.X[:250], clean.y[:250])
+    before = guard._checkpoint.predict(clean.X[0])
+    guard._state[kernels.SINCE] = 99
+    kept = guard.predict_at(clean.X[250], 10**6)
+    guard.model.load(guard.model.state | {"weights": np.full(WIDTH, np.nan)})
+    guard.learn_at(clean.X[250], 0.1, kept, 10**6, 10**6 + 5)
+    assert guard._state[kernels.SINCE] == 0 and guard._checkpoint.predict(clean.X[0]) == before
+
+
 def test_no_prediction_far_outside_of_all_answers_is_served():
     clean, guard = stream(2), Guarded(learner(), NAMES)
     replayed(guard, clean.X[:500], clean.y[:500])
