@@ -15,6 +15,7 @@ from rtml.models.blend import CompiledBlend, blend_twin
 from rtml.models.boosted import boosted_twin
 from rtml.models.calibrated import Calibrate, Calibrated
 from rtml.models.compiled_baselines import CompiledBaseline, baseline_twin
+from rtml.models.constant import Constant
 from rtml.models.forest import CompiledForest, forest_twin
 from rtml.models.half_space_trees import HalfSpace, half_space_twin
 from rtml.models.hoeffding import CompiledTree, tree_twin
@@ -85,7 +86,7 @@ class Compiled(RowModel):
 
 
 _TWINS = {twin.twin: twin for twin in (CompiledTree, CompiledForest, Refit, Softmax, HalfSpace, CompiledBaseline)}
-_KINDS = {kind.kind: kind for kind in (RiverModel, PlainModel)}
+_KINDS = {kind.kind: kind for kind in (RiverModel, PlainModel, Constant)}
 _OTHERS = (tree_twin, forest_twin, boosted_twin, ridge_twin, half_space_twin, blend_twin, baseline_twin)
 
 

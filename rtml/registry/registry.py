@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from rtml.core.clock import utc
-from rtml.registry.ledger import CHAMPION, GATE, Ledger, decided_by
+from rtml.registry.ledger import AUTOMATIC, CHAMPION, Ledger, decided_by
 from rtml.registry.metadata import checked
 from rtml.registry.tables import VERSION, Tables
 from rtml.registry.versions import Version, Versions, plain
@@ -130,7 +130,7 @@ class Registry:
     def held(self, model: str) -> str:
         """Why only a person may promote: a person took back what served. Empty where nothing is held."""
         last = (self.acts.entries(model) or [None])[-1]
-        if last is None or last.action != "rollback" or decided_by(last) == GATE:
+        if last is None or last.action != "rollback" or decided_by(last) in AUTOMATIC:
             return ""
         return f"{decided_by(last)} rolled back ({last.why}): until a person promotes, nothing is promoted"
 
