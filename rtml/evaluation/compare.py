@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -62,13 +62,13 @@ class Evaluation:
         Predictions of each model, (m,) or (m, outputs).
     cost
         ``samples`` (answers gone through, those of a refit each time) and ``cpu_seconds`` of each model, for all
-        questions that were asked.
+        questions that were asked; nothing where predictions come from elsewhere.
     """
 
     target: Target
     questions: Questions
     by_model: dict[str, np.ndarray]
-    cost: pd.DataFrame
+    cost: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def part(self, rows) -> Evaluation:
         """The same models on some of the questions: a slice, a mask or places; the cost stays that of all.
@@ -103,7 +103,8 @@ class Evaluation:
         frame = pd.DataFrame({name: self._quality(name) for name in self.by_model}).T
         frame["answered"] = int(self.known.sum())
         frame["coverage"] = metrics.coverage(self.questions.y)
-        return frame.join(self.cost).astype({"answered": int, "samples": int}).rename_axis("model")
+        frame = frame.join(self.cost).rename_axis("model")
+        return frame.astype({name: int for name in ("answered", "samples") if name in frame})
 
     def loss(self, name: str, cut: float = np.inf) -> np.ndarray:
         """Loss of each question, shape (m,), NaN without an answer; which one is a matter of the target's kind.

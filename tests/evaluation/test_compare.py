@@ -133,9 +133,7 @@ def test_only_answered_questions_of_the_part_are_scored(rare):
     assert row["average_precision"] == average_precision(y, p)
     assert row["auc"] == pytest.approx(metrics.auc(y, p), rel=1e-12)
     assert row["brier"] == pytest.approx(metrics.brier(y, p))
-    assert row["log_loss"] == pytest.approx(
-        metrics.log_loss(y, p)
-    )
+    assert row["log_loss"] == pytest.approx(metrics.log_loss(y, p))
     assert row["samples"] == np.isfinite(asked.y).sum()
 
 

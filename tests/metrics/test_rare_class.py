@@ -142,9 +142,7 @@ def test_what_cannot_be_scored_is_said():
         imbalance.recall_at([1.0], [0.1], 1.5)
     with pytest.raises(ValueError, match="alerts a day must be at least one, got 0"):
         imbalance.alerts_by_day([1.0], [0.1], [0], 0)
-    with pytest.raises(
-        LookupError, match="no metric 'f1' of rare labels; there are: auc, average_precision, recall"
-    ):
+    with pytest.raises(LookupError, match="no metric 'f1' of rare labels; there are: auc, average_precision, recall"):
         imbalance.interval("f1", [1.0], [0.1], [0])
     with pytest.raises(ValueError, match="a cost curve needs labels, and costs that are not negative, got 1 and -1"):
         imbalance.cost_curve([1.0], [0.1], 5.0, -1.0)

@@ -96,7 +96,17 @@ def helping(n=12):
     return pd.DataFrame(columns, index=[f"feature_with_a_name_{i}" for i in range(n)])
 
 
+def pairs(n=7):
+    mean = np.linspace(-0.4, 0.2, n)
+    better = ["rls" if value < -0.1 else "sgd" if value > 0.1 else "" for value in mean]
+    columns = {"mean": mean, "low": mean - 0.1, "high": mean + 0.1, "better": better}
+    names = pd.Index([f"model {i}" for i in range(n)], name="rls against")
+    diverged = pd.DataFrame({"mean": -4e4, "low": -np.inf, "high": np.inf, "better": ""}, index=["diverged"])
+    return pd.concat([pd.DataFrame(columns, index=names), diverged[: n - 1]]).rename_axis("rls against")
+
+
 DRAWN = {
+    "forest": lambda: figures.forest({"": pairs(), "(cut)": pairs(3)}),
     "advice_front": lambda: figures.advice_front(advice(), "on-demand stateful every 21h"),
     "benefit_of_frequency": lambda: figures.benefit_of_frequency(frequency(), 4000),
     "firings": lambda: figures.firings(fired(), [T0 + 20 * QUARTER], T0 + 40 * QUARTER, T0),
@@ -110,6 +120,7 @@ DRAWN = {
     "help_of_features": lambda: figures.help_of_features(helping(), "squared error"),
 }
 NOTHING = {
+    "forest": lambda: figures.forest(pairs(0)),
     "advice_front": lambda: figures.advice_front(advice(0)),
     "benefit_of_frequency": lambda: figures.benefit_of_frequency(frequency(0)),
     "firings": lambda: figures.firings({}, [], T0 + QUARTER, T0),
@@ -123,6 +134,7 @@ NOTHING = {
     "help_of_features": lambda: figures.help_of_features(helping(0)),
 }
 LITTLE = {
+    "forest": lambda: figures.forest(pairs(1)),
     "advice_front": lambda: figures.advice_front(advice(1), "continual every 1h"),
     "benefit_of_frequency": lambda: figures.benefit_of_frequency(frequency(1)),
     "firings": lambda: figures.firings(fired(1, 1), [], T0, T0),
