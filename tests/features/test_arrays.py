@@ -1,4 +1,4 @@
-"""Arrays as pandas 3 and Arrow hand them out, read-only or with strides, and integers are taken wherever rows come in."""
+"""Arrays as pandas 3 and Arrow hand them out (read-only, strided) and integers are taken wherever rows come in."""
 
 import numpy as np
 import pandas as pd
