@@ -36,7 +36,7 @@ def open_source(
     seed: int = 7,
     hours: float = 24.0,
     drift: str = "sudden",
-    columns: dict[str, str] | None = None,
+    columns: dict[str, str] | list[str] | None = None,
     gap: str = "",
     seconds: float = 0.0,
     backfill: str = "1h",
@@ -86,7 +86,7 @@ def captured(source: str) -> Path | None:
         path = place(source.strip())[1]
     except (FileNotFoundError, ValueError, OSError):
         return None
-    return path if header(path) else None
+    return path if path.is_file() and header(path) else None
 
 
 def catalogue() -> pd.DataFrame:

@@ -57,17 +57,8 @@ class Profile:
         return fitting_bar(self.times)
 
     def advice(self, bar: str) -> str:
-        """What is wrong with a BAR that is far finer than the data, and the one that fits; empty when it is right."""
-        if len(self.times) < 2:
-            return ""
-        number = int(self.times[-1] - self.times[0]) // span(bar) + 1
-        empty = 1 - len(np.unique(self.times // span(bar))) / number
-        if empty < _MOST_EMPTY or span(bar) >= span(self.bar):
-            return ""
-        return (
-            f"BAR={bar} is far finer than the data: {len(self.times):,} trades in {number:,} bars, {empty:.2%} of them "
-            f"empty; BAR={self.bar} fits"
-        )
+        """What is wrong with a BAR for these times (see :func:`bar_advice`); empty when it is right."""
+        return bar_advice(self.times, bar)
 
     def _parts(self) -> list[tuple[str, pd.DataFrame]]:
         facts = pd.DataFrame(self.facts.items(), columns=["what", "value"]).set_index("what")
@@ -95,6 +86,31 @@ def fitting_bar(times: np.ndarray) -> str:
     """
     apart = np.diff(np.unique(times))
     return round_span(int(np.quantile(apart, 0.9, method="lower")) if len(apart) else 1)
+
+
+def bar_advice(times: np.ndarray, bar: str) -> str:
+    """What is wrong with a BAR that is far finer than the data, and the one that fits; empty when it is right.
+
+    ``times`` are the moments of the target's trades, ns: to be asked before the bars are made.
+
+    Examples
+    --------
+    >>> bar_advice(np.arange(1500) * span("1d"), "10s")
+    'BAR=10s is far finer than the data: 1,500 trades in 12,951,361 bars, 99.99% of them empty; BAR=1d fits'
+    >>> bar_advice(np.arange(1500) * span("3s"), "10s")
+    ''
+    """
+    if len(times) < 2:
+        return ""
+    number = (int(times.max()) - int(times.min())) // span(bar) + 1
+    empty = 1 - len(np.unique(times // span(bar))) / number
+    fits = fitting_bar(times)
+    if empty < _MOST_EMPTY or span(bar) >= span(fits):
+        return ""
+    return (
+        f"BAR={bar} is far finer than the data: {len(times):,} trades in {number:,} bars, {empty:.2%} of them empty; "
+        f"BAR={fits} fits"
+    )
 
 
 def profile(

@@ -122,6 +122,21 @@ def test_sides_are_words_in_any_case_or_signs():
     assert numeric["side"].tolist() == [1, -1, 0]
 
 
+def test_what_the_reader_of_a_file_found_wrong_is_the_reason():
+    frame = pd.DataFrame([GOOD, GOOD | {"price": -1.0}, GOOD, GOOD | {"price": -1.0}])
+    accepted, rejected = TRADES.accept(frame.assign(fault=["", "", "line 4 is torn", "line 5 is torn"]), SYMBOLS)
+    assert len(accepted) == 1
+    assert rejected["reason"].tolist() == ["price is not a positive number", "line 4 is torn", "line 5 is torn"]
+    assert [json.loads(row).keys() for row in rejected["row"]] == [GOOD.keys()] * 3
+
+
+@pytest.mark.parametrize("time", [2**62 * 2 - 1, 7_258_118_400 * 10**9, "9999-12-31T00:00:00+00:00", 2**64, np.inf])
+def test_a_time_of_any_size_is_refused_and_nothing_raises(time):
+    frame = pd.DataFrame([GOOD, GOOD]).assign(time=pd.Series([10**18, time], dtype=object))
+    _, rejected = TRADES.accept(frame, SYMBOLS)
+    assert rejected["reason"].str.startswith("time is ").all() and len(rejected) == 1
+
+
 def test_an_empty_frame_gives_nothing():
     accepted, rejected = TRADES.accept(pd.DataFrame(), SYMBOLS)
     assert accepted.dtype == EVENT and len(accepted) == len(rejected) == 0

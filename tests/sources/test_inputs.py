@@ -13,15 +13,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rtml.core.clock import ManualClock, span
-from rtml.sources.columns import TRADES
+from rtml.core.columns import TRADES
+from rtml.sources.catalogue import open_source
+from rtml.sources.ingest import ingest
 from rtml.sources.order import arrival
 from rtml.sources.pacing import moments
 from rtml.sources.recording import AHEAD, NO_MOMENT, OLDER
 from rtml.sources.replay import Replay
-from rtml.sources.report import check_in_bars
+from rtml.sources.report import IngestReport, check_in_bars, share_in_bars
 from rtml.sources.tables import Unreadable
-from rtml.sources.trades import GAP, TICK, TRADE
+from rtml.store.event_log import EventLog
 from rtml.usecases.crypto.bars import Bars
+from rtml.usecases.crypto.events import GAP, TICK, TRADE
 
 HANDED = Path(os.environ.get("RTML_SHARED_DATA", Path(__file__).parents[3] / "shared/data")) / "inputs"
 S = 10**9
@@ -411,7 +414,7 @@ def test_every_usual_packing_is_opened(opened, tmp_path):
     for name, path in paths.items():
         source = Replay(str(path))
         assert received(source)[0].tobytes() == wanted.tobytes(), name
-        assert source.symbols == ("ETH-USD",), name
+        assert source.symbols == open_source(str(path)).symbols == ("ETH-USD",), name
 
 
 def test_an_archive_of_several_files_and_a_workbook_are_said(tmp_path):
@@ -459,13 +462,26 @@ def test_a_decimal_comma_is_read_and_an_ambiguous_one_refused(opened):
 # -- what is in bars -------------------------------------------------------------------------------------------------
 
 
+def logged(rows):
+    kinds = pd.DataFrame({"trade": [rows - rows // 2], "quote": [rows // 2], "tick": [10_000]}, index=["ETH-USD"])
+    return IngestReport("file:x", rows + 10_000, rows + 10_000, 0, 1, 2, kinds, pd.DataFrame())
+
+
 def test_a_run_on_a_part_of_its_data_does_not_end_well():
-    assert check_in_bars(100, {"late": 5, "duplicate": 0, "ahead": 0}) == 0.95
-    with pytest.raises(ValueError, match=r"only 94.0% of 100 logged .* \(not in bars: 5 late, 1 duplicate, 0 ahead\)"):
-        check_in_bars(100, {"late": 5, "duplicate": 1, "ahead": 0})
-    assert check_in_bars(100, {"late": 60, "duplicate": 0, "ahead": 0}, least=0.4) == 0.4
+    assert check_in_bars(logged(100), {"late": 5, "duplicate": 0, "ahead": 0}) == 0.95
+    with pytest.raises(ValueError, match=r"only 94\.0% of 100 logged .* \(not in bars: 5 late, 1 duplicate, 0 ahead\)"):
+        check_in_bars(logged(100), {"late": 5, "duplicate": 1, "ahead": 0})
+    assert check_in_bars(logged(100), {"late": 60, "duplicate": 0, "ahead": 0}, least=0.4) == 0.4
     with pytest.raises(ValueError, match=r"only 0\.0% of 0"):
-        check_in_bars(0, {"late": 0})
+        check_in_bars(logged(0), {"late": 0})
+
+
+def test_what_was_done_to_read_a_file_is_said_with_what_came_in(opened, tmp_path):
+    with EventLog(tmp_path / "events.db") as log:
+        source = opened(table({name: cells[::-1] for name, cells in trades().items()}))
+        report = ingest(source, log, "events")
+    assert str(report).endswith("\nmine__ETH-USD.csv: the newest row comes first: read from the end")
+    assert share_in_bars(report, {"late": 9}) == 0.9
 
 
 # -- fuzzing ---------------------------------------------------------------------------------------------------------
@@ -576,7 +592,7 @@ def test_a_handed_input_is_read_right(name):
     assert (len(events), len(rejected)) == RIGHT[name]
     bars = Bars("1d" if "date" in name or "yfinance" in name else "10s", "1s")
     bars.push(events)
-    assert check_in_bars(len(events), bars.counts()) == 1.0
+    assert check_in_bars(logged(len(events)), bars.counts()) == 1.0
 
 
 @pytest.mark.skipif(not HANDED.is_dir(), reason="the handed inputs are not on this machine")

@@ -97,7 +97,7 @@ class Recorded:
             frame["time"] = frame["time"].where(~label, when[places])
             frame.insert(0, "kind", np.where(label, "label", "payment"))
             frame["fraud"] = frame["fraud"].where(label, None)
-            yield frame.drop(columns="known")
+            yield frame.drop(columns=["known", "timed"])
 
     def truth(self) -> pd.DataFrame:
         """One row a payment: its label and when it becomes known, and how the fraud was made where the file says it.
@@ -111,12 +111,12 @@ class Recorded:
             table["pattern"] = names[made[: len(table)]]
         fraud = np.array([VERDICTS.get(word, 0) == 1 for word in table["fraud"]], bool)
         amount = np.nan_to_num(np.rint(numbers(table["amount"], len(table)) * 100)).astype(np.int64)
-        return table.assign(amount=amount, fraud=fraud)
+        return table.assign(amount=amount, fraud=fraud).drop(columns="timed")
 
     @cached_property
     def _told(self) -> np.ndarray:
         """Places of the payments whose label is known."""
-        return np.flatnonzero(self._table["fraud"].notna() & (self._table["known"] > 0))
+        return np.flatnonzero(self._table["fraud"].notna() & self._table["timed"])
 
     @cached_property
     def _table(self) -> pd.DataFrame:
@@ -134,6 +134,7 @@ class Recorded:
         frame["time"] = exact
         if bad.any():
             frame["time"] = frame["time"].astype(object).mask(bad, written)
+        frame["timed"] = ~bad
         frame["known"] = np.maximum.accumulate(np.where(exact > 0, exact, 0))
         frame["fraud"], frame["id"] = self._verdicts(frame["fraud"]), _ids(frame["id"])
         if self.days:

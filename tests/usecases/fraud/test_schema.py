@@ -125,6 +125,94 @@ def test_a_recording_says_what_it_lacks(recording, tmp_path):
         next(Recorded(turned).chunks())
 
 
+def recorded(recording, end="csv", **columns):
+    """The recording with other columns, written as another kind of file."""
+    path = recording.with_name(f"other.{end}")
+    table = pd.read_parquet(recording)
+    table = table.assign(**({"ts": table["ts"] + pd.Timedelta(days=20_000)} | columns))
+    table.to_csv(path, index=False) if end == "csv" else table.to_parquet(path)
+    return path
+
+
+def labels(path, **options):
+    accepted, rejected = PAYMENTS.accept(pd.concat(Recorded(path, **options).chunks()).reset_index(drop=True))
+    assert not len(rejected) and (accepted["kind"] == PAYMENT).sum() == 3
+    told = accepted[accepted["kind"] == LABEL]
+    return dict(zip(told["id"].tolist(), told["label"].tolist(), strict=True))
+
+
+@pytest.mark.parametrize("end", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (["No", "Yes", "No"], {5: 0, 6: 1, 7: 0}),
+        (["false", "TRUE", " n "], {5: 0, 6: 1, 7: 0}),
+        ([-1, 1, -1], {5: 0, 6: 1, 7: 0}),
+        ([0.0, 1.0, np.nan], {5: 0, 6: 1}),
+        (pd.array([None, True, False], "boolean"), {6: 1, 7: 0}),
+        (pd.array([0, None, 1], "Int64"), {5: 0, 7: 1}),
+        (["genuine", "", "fraud"], {5: 0, 7: 1}),
+        (["0", "unknown", "1"], {5: 0, 7: 1}),
+    ],
+)
+def test_a_label_is_judged_as_it_is_written_and_a_blank_one_is_not_known_yet(recording, end, written, read):
+    path = recorded(recording, end, is_fraud=written)
+    assert labels(path) == read
+    assert Recorded(path).rows == 3 + len(read)
+    assert Recorded(path).truth()["fraud"].tolist() == [read.get(id, 0) == 1 for id in (5, 6, 7)]
+
+
+@pytest.mark.parametrize(
+    ("written", "sentence"),
+    [
+        (["fraud", "ok", "ok"], "holds 'ok' in row 2: a label is yes or no"),
+        ([-1, 0, 1], "holds -1, 0 and 1: which one is unknown"),
+        ([2, 1, 0], "holds '2' in row 1"),
+    ],
+)
+def test_labels_that_would_be_half_read_are_refused_whole(recording, written, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        labels(recorded(recording, is_fraud=written))
+
+
+def test_one_strange_label_among_many_goes_to_the_quarantine(tmp_path):
+    when = pd.date_range("2024-01-01", periods=60, freq="h", tz="UTC")
+    table = pd.DataFrame({"ts": when, "transaction_id": range(60), "customer_id": 1, "terminal_id": 2, "amount": 1.0})
+    table.assign(is_fraud=["perhaps", *(["no", "yes"] * 30)[:59]]).to_csv(tmp_path / "p.csv", index=False)
+    _, rejected = PAYMENTS.accept(pd.concat(Recorded(tmp_path / "p.csv").chunks()).reset_index(drop=True))
+    assert rejected["reason"].tolist() == ["label is neither fraud nor genuine"]
+
+
+@pytest.mark.parametrize("end", ["csv", "parquet"])
+def test_leading_zeros_of_cards_are_kept_and_a_text_is_the_same_card_everywhere(recording, end):
+    path = recorded(recording, end, customer_id=["007", "7", "0007"], terminal_id=["T-1", "T-2", "T-1"])
+    accepted, rejected = PAYMENTS.accept(pd.concat(Recorded(path).chunks()).reset_index(drop=True))
+    paid = accepted[accepted["kind"] == PAYMENT]
+    assert not len(rejected) and len(set(paid["card"])) == 3 and 7 in paid["card"]
+    assert paid["terminal"][0] == paid["terminal"][2] != paid["terminal"][1]
+    again, _ = judge(GOOD | {"card": "007"}, GOOD | {"card": 7}, GOOD | {"card": "7"}, GOOD | {"card": 7.0})
+    assert again["card"].tolist() == [paid["card"][0], 7, 7, 7]
+
+
+def test_ids_of_payments_that_are_texts_join_their_labels(recording):
+    path = recorded(recording, transaction_id=["a-1", "b-2", "c-3"])
+    assert sorted(labels(path).values()) == [0, 1, 1]
+
+
+def test_payments_without_a_zone_are_read_when_it_is_named(recording):
+    naive = recorded(recording, ts=["2024-01-01 01:00:00", "2024-01-02 01:00:00", "2024-01-03 01:00:00"])
+    with pytest.raises(ValueError, match=r'without a zone: say which it is, such as COLUMNS=\{"zone": "UTC"\}'):
+        labels(naive)
+    rows = next(Recorded(naive, columns={"zone": "Europe/Brussels"}).chunks())
+    assert rows["time"].iloc[0] == pd.Timestamp("2024-01-01T00:00:00Z").value
+
+
+def test_a_payment_at_no_moment_goes_to_the_quarantine_alone(recording):
+    path = recorded(recording, ts=["2024-01-01T00:00:00Z", "9999-12-31T00:00:00Z", "2024-01-03T00:00:00Z"])
+    accepted, rejected = PAYMENTS.accept(pd.concat(Recorded(path).chunks()).reset_index(drop=True))
+    assert accepted["id"].tolist() == [5, 7, 5, 7] and rejected["reason"].str.startswith("time is ").tolist() == [True]
+
+
 def test_ingest_counts_what_came_in(tmp_path):
     source = open_payments("cards", days=5)
     with EventLog(tmp_path / "events.db") as log:
