@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rtml.core.arrays import plain
 from rtml.core.clock import NEVER, utc
 
 
@@ -46,7 +47,7 @@ class Questions:
         for name in ("id", "moment", "known"):
             object.__setattr__(self, name, _whole(getattr(self, name), name))
         for name in ("X", "y"):
-            object.__setattr__(self, name, np.ascontiguousarray(getattr(self, name), dtype=np.float64))
+            object.__setattr__(self, name, plain(getattr(self, name), np.float64))
         object.__setattr__(self, "names", tuple(self.names))
         self._check_shapes()
         self._check_numbers()
@@ -125,4 +126,4 @@ def _whole(values, name: str) -> np.ndarray:
     array = np.asarray(values)
     if array.size and array.dtype.kind not in "iu":
         raise ValueError(f"{name} must be whole numbers (ns UTC for times), got {array.dtype}")
-    return np.ascontiguousarray(array, dtype=np.int64)
+    return plain(array, np.int64)

@@ -103,12 +103,22 @@ def load_use_case(name: str) -> UseCase:
     >>> load_use_case("crypto").target().name
     'return'
     """
+    if name.endswith(".py"):
+        name = f"{name}:use_case"
     if name in SHIPPED and find_spec(f"rtml.usecases.{name}") is not None:
         name = f"rtml.usecases.{name}.use_case:use_case"
-    found = plugin.load(name, "use_case", attribute="use_case", known=SHIPPED)
+    found = plugin.load(name, dict.fromkeys(SHIPPED), "use_cases")
     if not isinstance(found, UseCase):
         raise TypeError(f"{name} is a {type(found).__name__}, not a rtml.core.use_case.UseCase")
     return found
+
+
+def whole_name(name: str) -> str:
+    """The same name, with the whole path of its file: another process finds it from any folder."""
+    place, _, attribute = name.partition(":")
+    if not place.endswith(".py"):
+        return name
+    return f"{plugin.located(Path(place))}" + (f":{attribute}" if attribute else "")
 
 
 def title(name: str) -> str:

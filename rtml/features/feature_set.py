@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from rtml.core.arrays import plain
 from rtml.core.clock import span, utc
 from rtml.core.state import digest
 from rtml.features.compiler import Program, resolve
@@ -154,10 +155,10 @@ class FeatureSet:
     def _numbers(self, rows, n: int) -> np.ndarray:
         if not isinstance(rows, np.ndarray) and isinstance(rows, Mapping | pd.DataFrame):
             rows = self.rows(rows)
-        return np.ascontiguousarray(rows, np.float64).reshape(n, len(self.columns))
+        return plain(rows, np.float64).reshape(n, len(self.columns))
 
     def _take(self, time, rows, key, mode: np.ndarray) -> np.ndarray:
-        time = np.ascontiguousarray(time, np.int64).reshape(-1)
+        time = plain(time, np.int64).reshape(-1)
         rows, out = self._numbers(rows, time.size), np.empty((time.size, len(self.features)))
         key = np.zeros(time.size, np.int64) if key is None else np.asarray(key).reshape(-1)
         if key.size != time.size:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rtml.core.arrays import plain
 from rtml.kernels import interning
 
 _TEXT_BYTES = 150  # of a dict's entry, a text and its reference: for the estimate of its memory
@@ -66,7 +67,7 @@ class Keys:
 
     def release(self, rows: np.ndarray) -> None:
         """Forget the ids of these rows; new ids are given them, the last freed first."""
-        rows = np.ascontiguousarray(rows, np.int64)
+        rows = plain(rows, np.int64)
         if not self.texts:
             interning.release(rows, self.table, self.ids, self.free, self.header)
             return
@@ -153,4 +154,4 @@ class Keys:
             )
         if ids.size:
             self.texts = texts
-        return ids if texts else np.ascontiguousarray(ids, np.int64)
+        return ids if texts else plain(ids, np.int64)

@@ -1,4 +1,4 @@
-"""An adaptive random forest of two classes as compiled transitions over flat arrays.
+"""An adaptive random forest as compiled transitions over flat arrays.
 
 All trees live in one ``table`` and one ``split`` (see :mod:`rtml.kernels.hoeffding`), whose row 0 also holds the
 numbers named below. ``slots`` has a row a tree: its root, the root of the tree grown behind it (0 for none), how many
@@ -23,16 +23,18 @@ from rtml.kernels.hoeffding import (
     PRESENT,
     RIGHT,
     ROW,
-    finite,
+    answer,
+    fits,
     full,
     grow,
     plant,
-    probability,
+    probabilities,
     walk,
 )
+from rtml.kernels.splitting import STEP
 
-PARTS = "70699d1d4126"  # of hoeffding, splitting and adwin: a new fingerprint makes numba compile anew what is here
-NOT_FINITE, DONE, FULL = range(3)
+PARTS = "ed048f3bceb5"  # of hoeffding, splitting and adwin: a new fingerprint makes numba compile anew what is here
+NO_ROW, DONE, FULL = range(3)
 RATE, WARN_DELTA, DRIFT_DELTA, SEED, DRAWN, COLUMNS = FOREST = range(13, 19)  # of row 0 of table
 ROOT, BEHIND, ASKED, RIGHTLY, WARNINGS, DRIFTS = range(6)  # of slots
 
@@ -91,7 +93,7 @@ def _choose(table, split, node):
 @_part
 def _seed(table, split):
     """Plant a tree of one empty leaf."""
-    root = plant(table, split, 0.0, 0.0, 0, -1.0, 0.0, -1)
+    root = plant(table, split, 0.0, -1)
     _choose(table, split, root)
     return float(root)
 
@@ -116,25 +118,30 @@ def _fell(table, split, root):
 
 
 @_part
-def _teach(x, y, w, table, split, node):
-    grow(x, y, w, table, split, node)
+def _teach(x, y, w, table, split, node, p):
+    grow(x, y, w, table, split, node, p)
     if table[node, FEATURE] >= 0.0:  # it has split
         _choose(table, split, int(table[node, LEFT]))
         _choose(table, split, int(table[node, RIGHT]))
 
 
 @_part
-def _vote(x, table, split, slots):
-    """Probability of class 1: the trees' probabilities, weighted by how often each was right."""
-    zero = one = 0.0
+def _vote(x, table, split, slots, p, votes):
+    """Fill ``votes`` with the trees' probabilities, weighted by how often each was right; ``p`` is room to work in."""
+    votes[:] = 0.0
     for k in range(slots.shape[0]):
-        leaf = walk(x, table, int(slots[k, ROOT]))
+        leaf = walk(x, table, split, int(slots[k, ROOT]))
         if table[leaf, PRESENT] > 0.0:
-            p = probability(x, table, split, leaf)
+            probabilities(x, table, split, leaf, p)
             weight = slots[k, RIGHTLY] / slots[k, ASKED] if slots[k, RIGHTLY] > 0.0 else 1.0
-            zero += weight * (1.0 - p)
-            one += weight * p
-    return one / (zero + one) if zero + one > 0.0 else 0.5
+            for y in range(p.shape[0]):
+                votes[y] += weight * p[y]
+    total = votes.sum()
+    if total > 0.0:
+        for y in range(p.shape[0]):
+            votes[y] = votes[y] / total
+    else:
+        votes[:] = 1.0 / p.shape[0]
 
 
 @_part
@@ -153,20 +160,21 @@ def _replace(k, table, split, slots, heads, buckets):
 
 
 @_part
-def _learn(x, y, table, split, slots, heads, buckets):
+def _learn(x, y, table, split, slots, heads, buckets, p):
     """Every tree is scored, learns the answer a random number of times, and is watched by two windows."""
     for k in range(slots.shape[0]):
         slot = slots[k]
-        leaf = walk(x, table, int(slot[ROOT]))
-        right = table[leaf, PRESENT] > 0.0 and int(probability(x, table, split, leaf) > 0.5) == y
+        leaf = walk(x, table, split, int(slot[ROOT]))
+        probabilities(x, table, split, leaf, p)
+        right = table[leaf, PRESENT] > 0.0 and p.argmax() == y
         slot[ASKED] += 1.0
         slot[RIGHTLY] += 1.0 if right else 0.0
         times = _poisson(table[0])
         if times == 0.0:
             continue
         if slot[BEHIND] > 0.0:
-            _teach(x, y, times, table, split, walk(x, table, int(slot[BEHIND])))
-        _teach(x, y, times, table, split, leaf)
+            _teach(x, y, times, table, split, walk(x, table, split, int(slot[BEHIND])), p)
+        _teach(x, y, times, table, split, leaf, p)
         error = 0.0 if right else 1.0
         if risen(heads, buckets, k, error, table[0, WARN_DELTA]):
             slot[WARNINGS] += 1.0
@@ -187,30 +195,45 @@ def sow(table, split, slots, heads, buckets):
         restart(heads, buckets, slots.shape[0] + k)
 
 
+@njit(types.boolean(_row, _vector, *_forest), **_options)
+def predict(x, votes, table, split, slots):
+    """Fill ``votes`` with the probabilities of the classes for a row; False where it is no row."""
+    if not fits(x, int(table[0, COLUMNS])):
+        return False
+    _vote(x, table, split, slots, np.empty(votes.shape[0]), votes)
+    return True
+
+
 @njit(types.float64(_row, *_forest), **_options)
-def predict(x, table, split, slots):
-    """Probability of class 1 for a row; NaN where a number of the row is missing."""
-    return _vote(x, table, split, slots) if finite(x, int(table[0, COLUMNS])) else np.nan
+def probability(x, table, split, slots):
+    """Probability of class 1 for a row; NaN where it is no row."""
+    if not fits(x, int(table[0, COLUMNS])):
+        return np.nan
+    votes = np.empty((split.shape[1] - 1) // STEP)
+    _vote(x, table, split, slots, np.empty(votes.shape[0]), votes)
+    return votes[1]
 
 
 @njit(types.int64(_row, types.float64, *_forest, *_windows), **_options)
 def learn(x, y, table, split, slots, heads, buckets):
-    """Learn a row: DONE, or nothing because a number of it is missing or there is no room for more nodes."""
-    if not (finite(x, int(table[0, COLUMNS])) and math.isfinite(y)):
-        return NOT_FINITE
+    """Learn a row: DONE, or nothing because it is no row or there is no room for more nodes."""
+    if not (fits(x, int(table[0, COLUMNS])) and math.isfinite(y)):
+        return NO_ROW
     if full(table, split, 2 * slots.shape[0]):
         return FULL
-    _learn(x, int(y), table, split, slots, heads, buckets)
+    _learn(x, int(y), table, split, slots, heads, buckets, np.empty((split.shape[1] - 1) // STEP))
     return DONE
 
 
-_chunk = (_table, _row, _whole, _whole, _whole, types.int64, _vector, _places)
+_chunk = (_table, _row, _whole, _whole, _whole, types.int64, _matrix, _places)
 
 
 @njit(types.boolean(*_chunk, *_forest, *_windows), **_options)
 def replay(X, y, moment, known, order, until, predictions, at, table, split, slots, heads, buckets):
     """Ask and learn as :func:`rtml.kernels.tree.replay` does; False where it ran out of room for nodes."""
     n, before = len(moment), X.shape[0] - len(moment)
+    p = np.empty((split.shape[1] - 1) // STEP)
+    votes = np.empty(p.shape[0])
     for t in range(at[0], n + 1):
         limit = moment[t] - 1 if t < n else until
         while at[1] < len(order) and known[order[at[1]]] <= limit:
@@ -220,7 +243,8 @@ def replay(X, y, moment, known, order, until, predictions, at, table, split, slo
                 return False
             at[1] += 1
             if not math.isnan(y[i]):
-                _learn(X[i], int(y[i]), table, split, slots, heads, buckets)
+                _learn(X[i], int(y[i]), table, split, slots, heads, buckets, p)
         if t < n:
-            predictions[t] = _vote(X[before + t], table, split, slots)
+            _vote(X[before + t], table, split, slots, p, votes)
+            answer(votes, predictions, t)
     return True

@@ -5,6 +5,9 @@ A model of ``d`` features is three arrays. ``how``, which does not change, holds
 beside the weights and the count of answers beside the means. A deviation is the root of a variance, infinite where
 nothing varied, so that ``x / inf = 0``; it is one where no scaler is. ``cov`` is the covariance of the weights for
 the recursive models, and empty for the others.
+
+NaN is a missing value: it counts as zero after scaling, so it adds nothing to a prediction, and does not move the
+scaler. ``MISSED`` counts how often each feature was missing when an answer was learned.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ KIND, SCALE, CLIP, RATE, INTERCEPT_RATE, L2, GRADIENT_LIMIT, WEIGHT_POS, WEIGHT_
 FORGETTING, RIDGE, INTERCEPT_PRECISION, RENEWAL = range(3, 7)  # the same places, for the recursive models
 SIZE = 9  # of how
 LEAST_WEIGHT = 1e-9  # of a logistic answer that was thought certain
-WEIGHTS, MEANS, VARIANCES, DEVIATIONS = range(4)  # rows of table
+WEIGHTS, MEANS, VARIANCES, DEVIATIONS, MISSED = range(5)  # rows of table
 
 _row = types.Array(types.float64, 1, "C", readonly=True)
 _table = types.Array(types.float64, 2, "C", readonly=True)
@@ -33,20 +36,21 @@ _part = njit(inline="always", error_model="numpy")  # of a kernel: a call would 
 
 
 @_part
-def _finite(x, d):
-    """Whether a row has ``d`` finite numbers."""
-    bad = 0.0
+def fits(x, d):
+    """Whether a row has ``d`` numbers, none infinite (NaN is missing)."""
+    infinite = 0
     for j in range(x.shape[0]):
-        bad += x[j] - x[j]
-    return x.shape[0] == d and bad == 0.0
+        infinite += abs(x[j]) == np.inf
+    return x.shape[0] == d and infinite == 0
 
 
 @_part
-def _dot(X, i, limit, w, mean, sd, z):
+def project(X, i, limit, w, mean, sd, z):
     """Fill ``z`` with row ``i`` as the model sees it; return what the weights make of it."""
     d, dot = X.shape[1], 0.0
     for j in range(d):
-        z[j] = (X[i, j] - mean[j]) / sd[j]
+        value = (X[i, j] - mean[j]) / sd[j]
+        z[j] = value if value == value else 0.0
     if limit < np.inf:
         for j in range(d):
             z[j] = max(min(z[j], limit), -limit)
@@ -81,7 +85,7 @@ def _gradient(dot, y, how):
 
 
 @_part
-def _condition(w, cov, gain, error, spread, fade):
+def condition(w, cov, gain, error, spread, fade):
     """Move coefficients by gain and error; shrink the covariance, which stays symmetric bit by bit."""
     inverse = 1.0 / spread
     for j in range(w.shape[0]):
@@ -92,84 +96,95 @@ def _condition(w, cov, gain, error, spread, fade):
 
 
 @_part
-def _scale(X, i, how, mean, var, sd):
-    """Count, and let the scaler see row ``i``."""
-    d = X.shape[1]
-    mean[d] += 1.0
-    count = mean[d]
-    if how[SCALE] != 0.0:
-        for j in range(d):
-            old = mean[j]
-            new = old + (X[i, j] - old) / count
-            spread = var[j] + ((X[i, j] - old) * (X[i, j] - new) - var[j]) / count
-            root = math.sqrt(spread)
-            mean[j] = new
-            var[j] = spread
-            sd[j] = root if root != 0.0 else np.inf
+def update(w, cov, z, gain, error, weight, count, how):
+    """Second-order step of one set of weights: condition on an answer, fade, renew one coefficient's faded ridge.
 
-
-@_part
-def _descend(X, i, y, how, w, mean, var, sd, z):
-    """Learn row ``i`` by one step of stochastic gradient descent, as river takes it: the scaler first."""
-    d = X.shape[1]
-    _scale(X, i, how, mean, var, sd)
-    gradient = _gradient(_dot(X, i, how[CLIP], w, mean, sd, z), y, how)
-    w[d] -= how[INTERCEPT_RATE] * gradient
-    rate, l2 = how[RATE], how[L2]
-    for j in range(d):
-        w[j] -= rate * (z[j] * gradient + l2 * w[j])
-
-
-@_part
-def _solve(X, i, y, how, w, mean, var, sd, cov, z):
-    """Learn row ``i`` exactly, fade what was known by ``forgetting``, renew the faded ridge of one coefficient.
-
-    A logistic answer weighs what it says of the weights: ``p (1 - p)``, where a least squares answer weighs one.
+    ``error`` is that of an answer of this ``weight``, ``z`` its row with a last one, ``count`` answers so far.
     """
-    size, forgetting, spread, weight = w.shape[0], how[FORGETTING], 0.0, 1.0
-    _scale(X, i, how, mean, var, sd)
-    guess = _answer(_dot(X, i, how[CLIP], w, mean, sd, z), how[KIND])
-    if how[KIND] == RECURSIVE_LOG:
-        weight = max(guess * (1.0 - guess), LEAST_WEIGHT)
-    error = (y - guess) / weight
-    gain = np.zeros(size)
-    z[size - 1] = 1.0
+    size, forgetting, spread = w.shape[0], how[FORGETTING], 0.0
+    gain[:] = 0.0
     for i in range(size):
         for j in range(size):
             gain[j] += cov[i, j] * z[i]
     for j in range(size):
         spread += z[j] * gain[j]
-    _condition(w, cov, gain, error, max(spread, 0.0) + forgetting / weight, 1.0 / forgetting)
+    condition(w, cov, gain, error, max(spread, 0.0) + forgetting / weight, 1.0 / forgetting)
     if forgetting < 1.0:
-        i = int(mean[size - 1]) % size
+        i = int(count) % size
         for j in range(size):
             gain[j] = cov[i, j]
         precision = how[RENEWAL] * (how[RIDGE] if i < size - 1 else how[INTERCEPT_PRECISION])
-        _condition(w, cov, gain, -w[i], gain[i] + 1.0 / precision, 1.0)
+        condition(w, cov, gain, -w[i], gain[i] + 1.0 / precision, 1.0)
+
+
+@_part
+def scale(X, i, how, mean, var, sd, missed):
+    """Count, and let the scaler see row ``i``."""
+    d = X.shape[1]
+    mean[d] += 1.0
+    if how[SCALE] != 0.0:
+        for j in range(d):
+            old, there = mean[j], X[i, j] == X[i, j]
+            missed[j] += 0.0 if there else 1.0
+            count = mean[d] - missed[j]
+            new = old + (X[i, j] - old) / count
+            spread = var[j] + ((X[i, j] - old) * (X[i, j] - new) - var[j]) / count
+            root = math.sqrt(spread)
+            mean[j] = new if there else old
+            var[j] = spread if there else var[j]
+            sd[j] = (root if root != 0.0 else np.inf) if there else sd[j]
+
+
+@_part
+def _descend(X, i, y, how, w, mean, var, sd, missed, z):
+    """Learn row ``i`` by one step of stochastic gradient descent, as river takes it: the scaler first."""
+    d = X.shape[1]
+    scale(X, i, how, mean, var, sd, missed)
+    gradient = _gradient(project(X, i, how[CLIP], w, mean, sd, z), y, how)
+    w[d] -= how[INTERCEPT_RATE] * gradient
+    rate, l2 = how[RATE], how[L2]
+    for j in range(d):
+        w[j] -= rate * (z[j] * gradient + (l2 * w[j] if X[i, j] == X[i, j] else 0.0))  # river decays what is there
+
+
+@_part
+def _solve(X, i, y, how, w, mean, var, sd, missed, cov, z):
+    """Learn row ``i`` exactly, fade what was known by ``forgetting``, renew the faded ridge of one coefficient.
+
+    A logistic answer weighs what it says of the weights: ``p (1 - p)``, where a least squares answer weighs one.
+    """
+    size, weight = w.shape[0], 1.0
+    scale(X, i, how, mean, var, sd, missed)
+    guess = _answer(project(X, i, how[CLIP], w, mean, sd, z), how[KIND])
+    if how[KIND] == RECURSIVE_LOG:
+        weight = max(guess * (1.0 - guess), LEAST_WEIGHT)
+    z[size - 1] = 1.0
+    update(w, cov, z, np.empty(size), (y - guess) / weight, weight, mean[size - 1], how)
 
 
 @njit(types.float64(_row, _row, _matrix), **_options)
 def predict(x, how, table):
-    """Prediction for a row: a number, or the probability of True; NaN where a number of the row is missing."""
+    """Prediction for a row: a number, or the probability of True; NaN where it is no row."""
     d = table.shape[1] - 1
-    if not _finite(x, d):
+    if not fits(x, d):
         return np.nan
     w, mean, sd, z = table[WEIGHTS], table[MEANS], table[DEVIATIONS], np.empty(d)
-    return _answer(_dot(x.reshape((1, d)), 0, how[CLIP], w, mean, sd, z), how[KIND])
+    return _answer(project(x.reshape((1, d)), 0, how[CLIP], w, mean, sd, z), how[KIND])
 
 
 @njit(types.boolean(_row, types.float64, *_model), **_options)
 def learn(x, y, how, table, cov):
-    """Learn a row; False, and nothing learned, where a number of it is missing."""
+    """Learn a row; False, and nothing learned, where it is no row."""
     d = table.shape[1] - 1
-    if not (_finite(x, d) and math.isfinite(y)):
+    if not (fits(x, d) and math.isfinite(y)):
         return False
     w, mean, var, sd = table[WEIGHTS], table[MEANS], table[VARIANCES], table[DEVIATIONS]
+    missed = table[MISSED]
     X, z = x.reshape((1, d)), np.empty(d + 1)
     if how[KIND] >= RECURSIVE:
-        _solve(X, 0, y, how, w, mean, var, sd, cov, z)
+        _solve(X, 0, y, how, w, mean, var, sd, missed, cov, z)
     else:
-        _descend(X, 0, y, how, w, mean, var, sd, z)
+        _descend(X, 0, y, how, w, mean, var, sd, missed, z)
     return True
 
 
@@ -181,6 +196,7 @@ def replay_descent(X, y, moment, known, order, until, predictions, how, table, c
     An answer known at the very moment of a question comes after it. A NaN closes its question unlearned.
     """
     w, mean, var, sd = table[WEIGHTS], table[MEANS], table[VARIANCES], table[DEVIATIONS]
+    missed = table[MISSED]
     n, told, z = len(moment), 0, np.empty(w.shape[0])
     before = X.shape[0] - n
     for t in range(n + 1):
@@ -189,9 +205,9 @@ def replay_descent(X, y, moment, known, order, until, predictions, how, table, c
             i = order[told]
             told += 1
             if not math.isnan(y[i]):
-                _descend(X, i, y[i], how, w, mean, var, sd, z)
+                _descend(X, i, y[i], how, w, mean, var, sd, missed, z)
         if t < n:
-            predictions[t] = _answer(_dot(X, before + t, how[CLIP], w, mean, sd, z), how[KIND])
+            predictions[t] = _answer(project(X, before + t, how[CLIP], w, mean, sd, z), how[KIND])
     return told
 
 
@@ -199,6 +215,7 @@ def replay_descent(X, y, moment, known, order, until, predictions, how, table, c
 def replay_recursive(X, y, moment, known, order, until, predictions, how, table, cov):
     """The same for the recursive models: a kernel of its own, since one that could do both would be slower."""
     w, mean, var, sd = table[WEIGHTS], table[MEANS], table[VARIANCES], table[DEVIATIONS]
+    missed = table[MISSED]
     n, told, z = len(moment), 0, np.empty(w.shape[0])
     before = X.shape[0] - n
     for t in range(n + 1):
@@ -207,7 +224,7 @@ def replay_recursive(X, y, moment, known, order, until, predictions, how, table,
             i = order[told]
             told += 1
             if not math.isnan(y[i]):
-                _solve(X, i, y[i], how, w, mean, var, sd, cov, z)
+                _solve(X, i, y[i], how, w, mean, var, sd, missed, cov, z)
         if t < n:
-            predictions[t] = _answer(_dot(X, before + t, how[CLIP], w, mean, sd, z), how[KIND])
+            predictions[t] = _answer(project(X, before + t, how[CLIP], w, mean, sd, z), how[KIND])
     return told

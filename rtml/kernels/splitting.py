@@ -1,7 +1,8 @@
-"""Where a leaf of a Hoeffding tree could split: Gaussians a class, cut at equal steps, by the information gained.
+"""Where a leaf of a Hoeffding tree could split: Gaussians per class, cut at equal steps, by the information gained.
 
 ``cells`` is the row of ``split`` of a leaf, see :mod:`rtml.kernels.hoeffding`: the place a constant names is that of
-class 0, the one five further that of class 1.
+class 0, the one ``STEP`` further that of class 1, and so on. A value that is missing moves no Gaussian: its weight is
+counted in ``GAPS``, so that a class of ``count`` answers has ``count - GAPS`` values of a feature.
 """
 
 from __future__ import annotations
@@ -11,27 +12,27 @@ import math
 import numpy as np
 from numba import njit
 
-MEAN, SQUARES, LOW, HIGH, SCALE = range(1, 6)  # of class 0 in split; of class 1 they follow; row 0 are the columns
-CELL = 11  # numbers a feature
+MEAN, SQUARES, LOW, HIGH, SCALE, GAPS = range(1, 7)  # of class 0 in split; row 0 are the columns
+STEP = 6  # numbers per class and feature
 
 _part = njit(error_model="numpy", nogil=True)
 
 
 @_part
-def entropy(a, b):
-    """Entropy of two weights, in bits."""
-    total, entropy = a + b, 0.0
-    if a > 0.0:
-        entropy -= a * math.log2(a)
-    if b > 0.0:
-        entropy -= b * math.log2(b)
+def entropy(weights):
+    """Entropy of weights, in bits."""
+    total, entropy = 0.0, 0.0
+    for weight in weights:
+        total += weight
+        if weight > 0.0:
+            entropy -= weight * math.log2(weight)
     return (entropy + total * math.log2(total)) / total if total > 0.0 else 0.0
 
 
 @_part
-def _left(cells, k, y, count, at):
-    """How much of a class lies left of a threshold, by its Gaussian."""
-    base = 5 * y
+def left_of(cells, k, y, count, at):
+    """How much of a class lies left of a threshold, by its Gaussian; ``count`` are its values."""
+    base = STEP * y
     if count == 0.0 or at < cells[base + LOW, k]:
         return 0.0
     if at >= cells[base + HIGH, k]:
@@ -43,35 +44,36 @@ def _left(cells, k, y, count, at):
 
 
 @_part
-def best(cells, k, n0, n1, before, splits, fraction, found):
-    """Fill ``found`` with merit, threshold and the weights of both sides of the best place to split a feature."""
-    found[0], low, high = -np.inf, np.inf, -np.inf
-    if n0 > 0.0:
-        low, high = cells[LOW, k], cells[HIGH, k]
-    if n1 > 0.0:
-        low, high = min(low, cells[5 + LOW, k]), max(high, cells[5 + HIGH, k])
+def cut(cells, k, counts, at, left, right):
+    """Fill ``left`` and ``right`` with the weights of the classes on both sides of a threshold; return their sums."""
+    on_left = on_right = 0.0
+    for y in range(counts.shape[0]):
+        count = counts[y] - cells[STEP * y + GAPS, k]
+        left[y] = left_of(cells, k, y, count, at)
+        right[y] = count - left[y]
+        on_left += left[y]
+        on_right += right[y]
+    return on_left, on_right
+
+
+@_part
+def best(cells, k, counts, before, splits, fraction, left, right):
+    """Merit and threshold of the best place to split a feature; ``left`` and ``right`` are room to work in."""
+    merit, threshold, low, high = -np.inf, 0.0, np.inf, -np.inf
+    for y in range(counts.shape[0]):
+        if counts[y] - cells[STEP * y + GAPS, k] > 0.0:
+            low = min(low, cells[STEP * y + LOW, k])
+            high = max(high, cells[STEP * y + HIGH, k])
     step = (high - low) / (splits + 1.0)
     for q in range(int(splits)):
         at = low + step * (q + 1)
         if not low < at < high:
             continue
-        l0, l1 = _left(cells, k, 0, n0, at), _left(cells, k, 1, n1, at)
-        r0, r1 = n0 - l0, n1 - l1
-        left, right = l0 + l1, r0 + r1
-        total = left + right
-        if not (left / total > fraction and right / total > fraction):
+        on_left, on_right = cut(cells, k, counts, at, left, right)
+        total = on_left + on_right
+        if not (on_left / total > fraction and on_right / total > fraction):
             continue
-        merit = before - (left * entropy(l0, l1) + right * entropy(r0, r1)) / total
-        if merit > found[0]:
-            found[0], found[1], found[2], found[3], found[4], found[5] = merit, at, l0, l1, r0, r1
-
-
-@_part
-def sides(cells, k, n0, n1, at):
-    """Which classes were seen left and right of a threshold, as bits: a class may be there with no weight."""
-    left = right = 0
-    for y in range(2):
-        if (n1 if y else n0) > 0.0:
-            left += 0 if at < cells[5 * y + LOW, k] else 1 + y
-            right += 0 if at >= cells[5 * y + HIGH, k] else 1 + y
-    return left, right
+        gained = before - (on_left * entropy(left) + on_right * entropy(right)) / total
+        if gained > merit:
+            merit, threshold = gained, at
+    return merit, threshold

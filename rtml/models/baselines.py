@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from river import base
 
+from rtml.models.face import Face
+from rtml.models.refit import Refit, column_means
+
 
 class Zero(base.Regressor):
     """No change: predicts zero for ever.
@@ -52,6 +55,8 @@ class RunningMean(base.Regressor):
 class AR1(base.Regressor):
     """The least squares line through the last known return and the next, exact after every answer.
 
+    Where the feature is missing the prediction is the mean, and nothing is learned.
+
     Parameters
     ----------
     feature
@@ -72,8 +77,10 @@ class AR1(base.Regressor):
         self.mean_x = self.mean_y = self.spread = self.product = 0.0
 
     def learn_one(self, x: dict, y: float) -> None:
-        """Move means, spread and product."""
+        """Move means, spread and product; nothing where the feature is missing."""
         value = self._value(x)
+        if value is None:
+            return
         self.n += 1
         off_x, off_y = value - self.mean_x, y - self.mean_y
         self.mean_x += off_x / self.n
@@ -82,19 +89,25 @@ class AR1(base.Regressor):
         self.product += off_y * (value - self.mean_x)
 
     def predict_one(self, x: dict) -> float:
-        """The line at the last known return."""
+        """The line at the last known return; the mean where that is missing."""
         value = self._value(x)
-        slope = self.product / self.spread if self.spread > 0.0 else 0.0
-        return self.mean_y + slope * (value - self.mean_x)
+        if value is None or self.spread == 0.0:
+            return self.mean_y
+        return self.mean_y + self.product / self.spread * (value - self.mean_x)
 
-    def _value(self, x: dict) -> float:
-        if self.feature not in x:
-            raise LookupError(f"AR1 needs the feature {self.feature!r}, got {', '.join(x)}: name the last known return")
-        return x[self.feature]
+    def _value(self, x: dict) -> float | None:
+        """The last known return; None where it is missing."""
+        value = x.get(self.feature)
+        return None if value is None or value != value else value
 
 
 class Majority(base.Classifier):
-    """The share of True so far, whatever the features; a half before the first answer (Laplace's rule).
+    """The shares of the classes so far, whatever the features; equal ones before the first answer (Laplace's rule).
+
+    Parameters
+    ----------
+    classes
+        Labels, two or more; one that is not among them is added when it is seen.
 
     Examples
     --------
@@ -105,29 +118,83 @@ class Majority(base.Classifier):
     0.6
     """
 
-    def __init__(self) -> None:
-        self.n = self.true = 0
+    def __init__(self, classes: tuple = (False, True)) -> None:
+        self.classes = classes
+        self.counts = dict.fromkeys(classes, 0)
 
     @property
     def _multiclass(self) -> bool:
-        return False
+        return len(self.classes) > 2
 
-    def learn_one(self, x: dict, y: bool) -> None:
+    def learn_one(self, x: dict, y: bool | str | int) -> None:
         """Count."""
-        self.n += 1
-        self.true += bool(y)
+        self.counts[y] = self.counts.get(y, 0) + 1
 
-    def predict_proba_one(self, x: dict) -> dict[bool, float]:
+    def predict_proba_one(self, x: dict) -> dict:
         """The shares so far."""
-        share = (self.true + 1) / (self.n + 2)
-        return {False: 1.0 - share, True: share}
+        total = sum(self.counts.values()) + len(self.counts)
+        return {label: (count + 1) / total for label, count in self.counts.items()}
+
+    def predict_one(self, x: dict) -> bool | str | int:
+        """The class seen most often."""
+        return max(self.counts, key=self.counts.get)
 
 
-class RidgeRefit(base.Regressor):
+class NoChange(base.Classifier):
+    """The class of the last answer, with the probability that an answer was that of the one before; else the shares.
+
+    Parameters
+    ----------
+    classes
+        Labels, two or more; one that is not among them is added when it is seen.
+
+    Examples
+    --------
+    >>> model = NoChange()
+    >>> for y in (True, True, True, False):
+    ...     model.learn_one({}, y)
+    >>> model.predict_one({}), round(model.predict_proba_one({})[False], 2)
+    (False, 0.6)
+    """
+
+    def __init__(self, classes: tuple = (False, True)) -> None:
+        self.classes = classes
+        self.counts = dict.fromkeys(classes, 0)
+        self.last = None
+        self.pairs = self.kept = 0
+
+    @property
+    def _multiclass(self) -> bool:
+        return len(self.classes) > 2
+
+    def learn_one(self, x: dict, y: bool | str | int) -> None:
+        """Count, and whether the class stayed."""
+        self.counts[y] = self.counts.get(y, 0) + 1
+        self.pairs += self.last is not None
+        self.kept += y == self.last
+        self.last = y
+
+    def predict_proba_one(self, x: dict) -> dict:
+        """The share of answers that were the class of the answer before, and the shares of the other classes."""
+        total = sum(self.counts.values()) + len(self.counts)
+        shares = {label: (count + 1) / total for label, count in self.counts.items()}
+        if self.last is None:
+            return shares
+        stay, others = (self.kept + 1) / (self.pairs + 2), 1.0 - shares[self.last]
+        p = {label: (1.0 - stay) * share / others for label, share in shares.items()}
+        return p | {self.last: stay}
+
+    def predict_one(self, x: dict) -> bool | str | int:
+        """The class of the last answer."""
+        return max(self.counts, key=self.counts.get) if self.last is None else self.last
+
+
+class RidgeRefit(Face, base.Regressor):
     """A ridge regression fitted again from scratch, every so many answers, on all answers so far.
 
     What most teams run: stateless retraining on a schedule. Features are standardised by what was known at the fit and
-    clipped; between two fits nothing is learned. Its cost grows with the square of the stream.
+    clipped, a missing one counts as its mean; between two fits nothing is learned. Its cost grows with the square of
+    the stream.
 
     Parameters
     ----------
@@ -150,52 +217,64 @@ class RidgeRefit(base.Regressor):
     """
 
     def __init__(self, every: int = 360, ridge: float = 100.0, clip: float = 8.0, fits: int = 0) -> None:
-        self.fits = fits
-        self.every = every
-        self.ridge = ridge
-        self.clip = clip
-        self._rows = np.empty((0, 0))
-        self._y: list[float] = []
-        self._names: list = []
-        self._fit: tuple | None = None
+        self.every, self.ridge, self.clip, self.fits = every, ridge, clip, fits
+        self._model: Refit | None = None
 
     @property
     def samples(self) -> int:
         """Rows read by all fits so far: the price of starting from scratch."""
-        fits = min(len(self._y) // self.every, self.fits or len(self._y))
-        return self.every * fits * (fits + 1) // 2
-
-    def learn_one(self, x: dict, y: float) -> None:
-        """Keep the answer; fit again when enough are new."""
-        if self.fits and len(self._y) >= self.fits * self.every:
-            return
-        self._names = self._names or list(x)
-        if len(self._y) == len(self._rows):  # full: twice the room
-            grown = np.zeros(
-                (max(2 * len(self._rows), 256), len(self._names))
-            )  # zeros: the same bits in every snapshot
-            if self._y:
-                grown[: len(self._y)] = self._rows
-            self._rows = grown
-        self._rows[len(self._y)] = [x[name] for name in self._names]
-        self._y.append(y)
-        if len(self._y) % self.every == 0:
-            self._fit = self._fitted()
+        return 0 if self._model is None else self._model.samples
 
     def predict_one(self, x: dict) -> float:
         """Prediction of the last fit; zero before the first."""
-        if self._fit is None:
-            return 0.0
-        mean, deviation, weights, intercept = self._fit
-        row = np.array([x[name] for name in self._names])
-        z = np.clip((row - mean) / deviation, -self.clip, self.clip)
-        return float(z @ weights + intercept)
+        return 0.0 if self._model is None else self._model.predict(self._row(x))
 
-    def _fitted(self) -> tuple:
-        X, y = self._rows[: len(self._y)], np.array(self._y)
-        mean, deviation = X.mean(axis=0), X.std(axis=0)
-        deviation[deviation == 0.0] = np.inf
-        Z = np.clip((X - mean) / deviation, -self.clip, self.clip)
+    def _made(self, names: tuple[str, ...]) -> Refit:
+        return Refit(names, Ridge(self.ridge, self.clip), every=self.every, fits=self.fits)
+
+
+class Ridge:
+    """Ridge regression on standardised, clipped features behind ``fit`` and ``predict``; NaN counts as the mean.
+
+    Parameters
+    ----------
+    ridge
+        Penalty on squared weights.
+    clip
+        Limit of a standardised feature.
+    """
+
+    accepts_missing = True
+
+    def __init__(self, ridge: float, clip: float) -> None:
+        self.ridge, self.clip = ridge, clip
+
+    def fit(self, X: np.ndarray, y: np.ndarray) -> Ridge:
+        """Fit on rows (n, d) and labels (n,)."""
+        self._mean = column_means(X)
+        deviation = np.sqrt(column_means((X - self._mean) ** 2))
+        self._deviation = np.where(deviation == 0.0, np.inf, deviation)
+        Z = self._standard(X)
         off = Z - Z.mean(axis=0)
-        weights = np.linalg.solve(off.T @ off + self.ridge * np.eye(len(mean)), off.T @ (y - y.mean()))
-        return mean, deviation, weights, float(y.mean() - Z.mean(axis=0) @ weights)
+        self.weights_ = np.linalg.solve(off.T @ off + self.ridge * np.eye(X.shape[1]), off.T @ (y - y.mean()))
+        self._intercept = float(y.mean() - Z.mean(axis=0) @ self.weights_)
+        return self
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Predictions, shape (n,)."""
+        return self._standard(X) @ self.weights_ + self._intercept
+
+    def describe(self) -> str:
+        """Its penalty."""
+        return f"Ridge({self.ridge:g})"
+
+    def _standard(self, X: np.ndarray) -> np.ndarray:
+        Z = np.clip((X - self._mean) / self._deviation, -self.clip, self.clip)
+        return np.where(np.isnan(Z), 0.0, Z)
+
+
+def ridge_twin(model, names: tuple[str, ...], classes: tuple = ()) -> Refit | None:
+    """The model behind a :class:`RidgeRefit`, with what that has learned, or None for other models."""
+    if type(model) is not RidgeRefit or classes or not model._known_by(names):
+        return None
+    return model._made(names) if model._model is None else Refit.of(model._model.state)

@@ -7,7 +7,8 @@ from river import base
 
 from rtml.core.clock import span
 from rtml.kernels import calibration as kernels
-from rtml.models.rows import check_label, check_state
+from rtml.models.baselines import Majority
+from rtml.models.rows import RowModel, check_label, check_state
 
 _BEFORE_ALL = -(2**63) + 1
 
@@ -72,8 +73,13 @@ class Calibrate(base.Classifier):
     def __init__(
         self, model: base.Classifier, every: str = "1h", forgetting: float = 0.99995, after: int = 1000
     ) -> None:
-        self.model, self.every, self.forgetting, self.after = model, every, forgetting, after
+        self.model, self.every = model, every
+        self.forgetting, self.after = forgetting, after
         self._map = _Map(every, forgetting, after)
+
+    @classmethod
+    def _unit_test_params(cls):
+        yield {"model": Majority()}
 
     @property
     def _multiclass(self) -> bool:
@@ -94,7 +100,7 @@ class Calibrate(base.Classifier):
         return float(odds.get(True, 0.0)) if odds else 0.5
 
 
-class Calibrated:
+class Calibrated(RowModel):
     """A compiled model with calibration behind it: what :func:`rtml.models.compiled.compile` makes of ``Calibrate``."""
 
     kind = "compiled"
@@ -102,13 +108,11 @@ class Calibrated:
     classifier = True
 
     def __init__(self, model, every: str = "1h", forgetting: float = 0.99995, after: int = 1000) -> None:
-        if not model.classifier or hasattr(model, "learn_at"):
+        if not model.classifier or model.classes or hasattr(model, "learn_at"):
             raise ValueError(f"only the probabilities of a plain classifier are calibrated, got {model.describe()}")
         self.model, self.names = model, model.names
-        self._how, self._map = (
-            {"every": every, "forgetting": forgetting, "after": after},
-            _Map(every, forgetting, after),
-        )
+        self._how = {"every": every, "forgetting": forgetting, "after": after}
+        self._map = _Map(every, forgetting, after)
 
     def predict(self, x: np.ndarray) -> float:
         """Corrected probability of True."""

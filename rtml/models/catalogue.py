@@ -1,24 +1,26 @@
-"""Models by name: baselines, linear models and a tree, ready to learn."""
+"""Models by name, ready to learn: those of the package, and any of your own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import pandas as pd
-from river import base, linear_model, optim, preprocessing, tree
+from river import anomaly, base, linear_model, optim, preprocessing, tree
 
-from rtml.models.baselines import AR1, Majority, RidgeRefit, RunningMean, Zero
+from rtml.core.plugin import load
+from rtml.models.baselines import AR1, Majority, NoChange, RidgeRefit, RunningMean, Zero
 from rtml.models.boosted import BoostedRefit
 from rtml.models.calibrated import Calibrate
 from rtml.models.clip import Clip
+from rtml.models.compiled import compile
 from rtml.models.forest import AdaptiveRandomForest
 from rtml.models.recursive_logistic import RecursiveLogistic
 from rtml.models.rls import RecursiveLeastSquares
 
 
 class Entry(NamedTuple):
-    """A model of the zoo."""
+    """A model of the catalogue."""
 
     kind: str
     build: Callable[[], base.Estimator]
@@ -53,23 +55,30 @@ def _hoeffding() -> base.Estimator:
     return tree.HoeffdingTreeClassifier(max_share_to_split=1.0)  # river's 0.99 never splits on a rare class
 
 
+def _half_space_trees() -> base.Estimator:
+    return preprocessing.MinMaxScaler() | anomaly.HalfSpaceTrees(n_trees=25, seed=7)
+
+
 ZOO = {
     "zero": Entry("baseline", Zero, "no change: the next return is zero"),
     "mean": Entry("baseline", RunningMean, "the mean of all answers so far"),
     "ar1": Entry("baseline", AR1, "a line through the last known return, exact after every answer"),
-    "majority": Entry("baseline", Majority, "the share of true answers so far, the same for every question"),
+    "majority": Entry("baseline", Majority, "the shares of the classes so far, the same for every question"),
+    "no_change": Entry("baseline", NoChange, "the class of the last answer, with the probability that it stays"),
     "rls": Entry("linear", _recursive, "recursive least squares, ridge 100, forgetting 0.999: old answers fade"),
     "rls_all": Entry("linear", lambda: _recursive(1.0), "the same without forgetting: the exact ridge of all answers"),
     "sgd": Entry("linear", _descent, "river's linear regression, stochastic gradient descent at rate 0.0003"),
     "logistic": Entry("linear", _logistic, "river's logistic regression, stochastic gradient descent at rate 0.005"),
     "recursive_logistic": Entry(
-        "linear", _recursive_logistic, "logistic regression of second order, forgetting 0.99999: rare classes from few"
+        "linear",
+        _recursive_logistic,
+        "logistic (softmax) regression of second order, forgetting 0.99999: rare classes from few",
     ),
     "calibrated_logistic": Entry(
         "linear", lambda: Calibrate(_recursive_logistic()), "the same, its probabilities corrected by the answers"
     ),
     "tree": Entry("tree", _tree, "river's Hoeffding tree regressor"),
-    "hoeffding": Entry("tree", _hoeffding, "river's Hoeffding tree for two classes, which splits on rare ones too"),
+    "hoeffding": Entry("tree", _hoeffding, "river's Hoeffding tree, which splits on rare classes too"),
     "forest": Entry("tree", AdaptiveRandomForest, "ten Hoeffding trees, each replaced when it becomes worse"),
     "boosted_weekly": Entry(
         "refit",
@@ -81,24 +90,51 @@ ZOO = {
     ),
     "ridge_hourly": Entry("refit", RidgeRefit, "a ridge fitted again from scratch every 360 answers on all so far"),
     "ridge_once": Entry("refit", lambda: RidgeRefit(every=720, fits=1), "a ridge fitted once, after 720 answers"),
+    "half_space_trees": Entry(
+        "anomaly", _half_space_trees, "25 half-space trees: how few of the last 250 rows are near; needs no labels"
+    ),
 }
 
 
-def build(name: str) -> base.Estimator:
-    """A fresh model of the zoo.
+def build(name: Any, names: Sequence[str] | None = None, classes: Sequence[str | int] = ()) -> Any:
+    """A fresh model, by its name in the catalogue, by where your own is defined, or from an object.
+
+    Parameters
+    ----------
+    name
+        A name of the catalogue; ``module:attribute`` or ``path/to/file.py:attribute``; an entry point of the group
+        ``rtml.models``; or a model itself: of river, with ``partial_fit``, with ``fit`` and ``predict``, or with
+        ``learn`` and ``predict`` (see :func:`rtml.models.compiled.compile`). A class or function is called.
+    names
+        Names of the features, in the order of their columns: the result is a row model. Without, it is the model as
+        it was made.
+    classes
+        Names of the classes of which each is to have a probability, in the order of their numbers.
 
     Examples
     --------
     >>> build("rls")["RecursiveLeastSquares"].ridge
     100.0
+    >>> build("forest", ["a", "b"], classes=["low", "middle", "high"]).predict([0.0, 1.0]).round(2)
+    array([0.33, 0.33, 0.33])
+    >>> from river import naive_bayes
+    >>> build(naive_bayes.GaussianNB(), ["a"], classes=["x", "y", "z"]).kind
+    'river'
     """
-    if name not in ZOO:
-        raise LookupError(f"no model {name!r} in the zoo; there are: {', '.join(ZOO)}")
-    return ZOO[name].build()
+    made = load(name, {name: entry.build for name, entry in ZOO.items()}, "models") if isinstance(name, str) else name
+    if isinstance(made, type) or not (hasattr(made, "predict") or hasattr(made, "learn_one")):
+        made = _called(made, name)
+    return made if names is None else compile(made, names, classes)
+
+
+def _called(make: Any, name: Any) -> Any:
+    if not callable(make):
+        raise TypeError(f"{name!r} is no model and makes none, got {type(make).__name__}: give a class or a function")
+    return make()
 
 
 def catalogue() -> pd.DataFrame:
-    """The zoo as a table: name, kind, meaning.
+    """The models of the package as a table: name, kind, meaning.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Compile a river model: its twin over flat arrays where one exists, else river itself behind the same face."""
+"""Row model of any model: the twin over flat arrays where one exists, else the model itself behind the same face."""
 
 from __future__ import annotations
 
@@ -6,19 +6,25 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rtml.core.arrays import plain
 from rtml.kernels import calibration, linear
 from rtml.models import flat
-from rtml.models.boosted import CompiledBoosted, boosted_twin
+from rtml.models.adapters import PlainModel, adapted
+from rtml.models.baselines import Majority, NoChange, ridge_twin
+from rtml.models.boosted import boosted_twin
 from rtml.models.calibrated import Calibrate, Calibrated
 from rtml.models.forest import CompiledForest, forest_twin
+from rtml.models.half_space_trees import HalfSpace, half_space_twin
 from rtml.models.hoeffding import CompiledTree, tree_twin
 from rtml.models.per_key import PerKey, Pooled
+from rtml.models.refit import Refit
 from rtml.models.river_model import RiverModel
-from rtml.models.rows import check_label, check_names, check_row, check_state
+from rtml.models.rows import RowModel, check_classes, check_names, check_row, check_state
+from rtml.models.softmax import Softmax, softmax_twin
 from rtml.models.twins import translate
 
 
-class Compiled:
+class Compiled(RowModel):
     """The compiled twin of a linear river model: the same numbers from flat arrays.
 
     One writer: a learner learns; whoever else predicts does so from a model of their own, restored from a snapshot.
@@ -42,7 +48,7 @@ class Compiled:
 
     def learn(self, x: np.ndarray, y: float) -> None:
         """Learn one answer, or refuse it and stay as it was."""
-        x, y = np.ascontiguousarray(x, dtype=np.float64), check_label(y, self.classifier)
+        x, y = plain(x, np.float64), self._label(y)
         if x.ndim != 1 or not linear.learn(x, y, self._how, *self._learned):
             check_row(x, self.names)
 
@@ -75,19 +81,31 @@ class Compiled:
         return flat.describe(self._how)
 
 
-Twin = Compiled | CompiledTree | CompiledForest | CompiledBoosted | Calibrated
-_TWINS = {twin.twin: twin for twin in (CompiledTree, CompiledForest, CompiledBoosted)}
-_OTHERS = (tree_twin, forest_twin, boosted_twin)
+_TWINS = {twin.twin: twin for twin in (CompiledTree, CompiledForest, Refit, Softmax, HalfSpace)}
+_KINDS = {kind.kind: kind for kind in (RiverModel, PlainModel)}
+_OTHERS = (tree_twin, forest_twin, boosted_twin, ridge_twin, half_space_twin)
 
 
-def compile(model, names: Sequence[str]) -> Twin | RiverModel:
-    """Twin of a river model for rows whose columns are ``names``; the model given is left alone.
+def compile(model, names: Sequence[str], classes: Sequence[str | int] = ()) -> RowModel:
+    """Row model of a model of any kind, for rows whose columns are ``names``; the model given is left alone.
 
-    A twin exists for ``[StandardScaler |] [Clip |]`` and one of ``LinearRegression``, ``LogisticRegression`` (plain
-    stochastic gradient descent at constant rates), ``RecursiveLeastSquares`` and ``RecursiveLogistic``. Whatever such a
-    model has learned goes with it. A ``HoeffdingTreeClassifier`` on numeric features has one while it has learned
-    nothing, an ``AdaptiveRandomForest`` and a ``BoostedRefit`` of ours always, and so has ``Calibrate`` around a model.
-    Any other model runs as it is, one event at a time.
+    A river model gets its compiled twin where there is one: ``[StandardScaler |] [Clip |]`` and one of
+    ``LinearRegression``, ``LogisticRegression`` (plain stochastic gradient descent at constant rates),
+    ``RecursiveLeastSquares`` and ``RecursiveLogistic``. Whatever such a model has learned goes with it. A
+    ``HoeffdingTreeClassifier`` on numeric features has one while it has learned nothing, so have
+    ``[MinMaxScaler |] HalfSpaceTrees``; an ``AdaptiveRandomForest``, a ``BoostedRefit`` and a ``RidgeRefit`` of ours
+    always, and so has ``Calibrate`` around a model. Any other river model runs as it is, one event at a time. What is
+    not of river is adapted by the methods it has (see :func:`rtml.models.adapters.adapted`).
+
+    Parameters
+    ----------
+    model
+        A river model, a scikit-learn estimator, an object with ``predict`` and ``learn``, or a row model.
+    names
+        Names of the features, in the order of their columns.
+    classes
+        Names of the classes of which each is to have a probability, in the order of their numbers (labels are 0 to
+        C - 1). Empty for a number, a score, or the probability of True.
 
     Examples
     --------
@@ -97,18 +115,41 @@ def compile(model, names: Sequence[str]) -> Twin | RiverModel:
     ('compiled', 'StandardScaler | LinearRegression(rate=0.01, intercept_rate=0.01)')
     >>> compile(tree.HoeffdingTreeRegressor(), ["a", "b"]).kind
     'river'
+    >>> compile(tree.HoeffdingTreeClassifier(), ["a"], classes=["low", "middle", "high"]).outputs
+    3
     """
-    names = check_names(names)
-    if type(model) is Calibrate and not model._map.line[calibration.ANSWERS]:
+    names, classes = check_names(names), check_classes(classes)
+    if classes and type(model) in (Majority, NoChange):
+        model = type(model)(classes)
+    if hasattr(model, "replay"):
+        return _as_declared(model, names, classes)
+    if not hasattr(model, "learn_one"):
+        return adapted(model, names, classes)
+    if type(model) is Calibrate and not classes and not model._map.line[calibration.ANSWERS]:
         return Calibrated(compile(model.model, names), model.every, model.forgetting, model.after)
-    translated = translate(model, names)
-    if translated is None:
-        return next((twin for build in _OTHERS if (twin := build(model, names))), None) or RiverModel(model, names)
-    how, named = translated
+    if translated := translate(model, names):
+        how, named = translated
+        linear_twin = softmax_twin(how, named, names, classes) if classes else _linear_twin(how, named, names)
+        return linear_twin or RiverModel(model, names, classes)
+    return next((twin for build in _OTHERS if (twin := build(model, names, classes))), None) or RiverModel(
+        model, names, classes
+    )
+
+
+def _linear_twin(how: np.ndarray, named: dict, names: tuple[str, ...]) -> Compiled:
     return Compiled(names, how, flat.from_named(how, named))
 
 
-def restore(state: dict) -> Twin | RiverModel:
+def _as_declared(model: RowModel, names: tuple[str, ...], classes: tuple[str | int, ...]) -> RowModel:
+    """A row model as it is, where it takes these columns and tells these classes apart."""
+    if model.names != names or classes not in ((), model.classes):
+        raise ValueError(
+            f"the model takes the columns {model.names} and classes {model.classes}, asked for {names} and {classes}"
+        )
+    return model
+
+
+def restore(state: dict) -> RowModel:
     """Model of a state, from the state alone: what a server needs to answer from a snapshot.
 
     Examples
@@ -121,8 +162,10 @@ def restore(state: dict) -> Twin | RiverModel:
     """
     if "served" in state:  # of a wrapper, such as a strategy: the model it answers from
         return restore(state["served"])
+    if state.get("kind") in _KINDS:
+        return _KINDS[state["kind"]].of(state)
     if state.get("kind") != Compiled.kind:
-        return RiverModel.of(state)
+        raise LookupError(f"no model of the kind {state.get('kind')!r}; there are: compiled, {', '.join(_KINDS)}")
     if state.get("twin") == PerKey.twin:
         return PerKey.of(state, restore)
     if state.get("twin") == Pooled.twin:

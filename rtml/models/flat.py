@@ -15,9 +15,9 @@ INTERCEPT_PRECISION = 1e-4  # so small that the intercept is hardly shrunk, so l
 class Flat(NamedTuple):
     """Everything a linear model has learned.
 
-    ``table`` has the rows weights, means, variances and deviations (roots of variances, infinite where nothing varied)
-    and a column a feature; a last column holds the intercept and the count of answers. ``covariance`` is empty but for
-    the recursive models.
+    ``table`` has the rows weights, means, variances, deviations (roots of variances, infinite where nothing varied) and
+    how often each feature was missing, and a column a feature; a last column holds the intercept and the count of
+    answers. ``covariance`` is empty but for the recursive models.
     """
 
     table: np.ndarray
@@ -26,7 +26,7 @@ class Flat(NamedTuple):
 
 def fresh(how: np.ndarray, d: int) -> Flat:
     """What a model of ``d`` features knows before the first answer."""
-    table, covariance = np.zeros((4, d + 1)), np.empty((0, 0))
+    table, covariance = np.zeros((5, d + 1)), np.empty((0, 0))
     table[linear.DEVIATIONS] = np.inf if how[linear.SCALE] else 1.0
     if how[linear.KIND] >= linear.RECURSIVE:
         covariance = np.diag(np.r_[np.full(d, 1.0 / how[linear.RIDGE]), 1.0 / how[linear.INTERCEPT_PRECISION]])
@@ -52,10 +52,11 @@ def replay(X, y, moment, known, order, until, predictions, how: np.ndarray, flat
 
 def to_named(how: np.ndarray, flat: Flat) -> dict:
     """Copy of everything learned, by name; what can be computed from it again is left out."""
-    weights, means, variances, _ = flat.table
+    weights, means, variances, _, missed = flat.table
     named = {"count": float(means[-1]), "intercept": float(weights[-1]), "weights": weights[:-1].copy()}
     if how[linear.SCALE]:
         named |= {"means": means[:-1].copy(), "variances": variances[:-1].copy()}
+        named["missed"] = missed[:-1].copy()
     if how[linear.KIND] >= linear.RECURSIVE:
         named["covariance"] = flat.covariance.copy()
     return named
@@ -64,11 +65,11 @@ def to_named(how: np.ndarray, flat: Flat) -> dict:
 def from_named(how: np.ndarray, named: dict) -> Flat:
     """What :func:`to_named` took apart."""
     flat = fresh(how, len(named["weights"]))
-    weights, means, variances, deviations = flat.table
+    weights, means, variances, deviations, missed = flat.table
     weights[:] = np.append(named["weights"], named["intercept"])
     means[-1] = named["count"]
     if how[linear.SCALE]:
-        means[:-1], variances[:-1] = named["means"], named["variances"]
+        means[:-1], variances[:-1], missed[:-1] = named["means"], named["variances"], named["missed"]
         roots = np.sqrt(variances)
         deviations[:] = np.where(roots == 0.0, np.inf, roots)
     if how[linear.KIND] >= linear.RECURSIVE:

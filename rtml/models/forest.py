@@ -1,4 +1,4 @@
-"""An adaptive random forest for two classes: trees that see other samples and features, and are replaced when worse."""
+"""An adaptive random forest: trees that see other samples and features, and are replaced when worse."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 from river import base, tree
 
-from rtml.kernels import adwin
+from rtml.kernels import adwin, splitting
 from rtml.kernels import forest as kernels
-from rtml.models.hoeffding import CompiledTree, in_use, planted, roomier, tree_how
-from rtml.models.rows import check_label, check_names, check_row
+from rtml.kernels import hoeffding as parts
+from rtml.models.face import Face
+from rtml.models.hoeffding import CompiledTree, planted, tree_how
+from rtml.models.rows import check_classes, check_names
 
-_FLAT = ("table", "split", "slots", "heads", "buckets")
 
-
-class AdaptiveRandomForest(base.Classifier):
+class AdaptiveRandomForest(Face, base.Classifier):
     """Adaptive random forest of Hoeffding trees, compiled: river's model with MOA's share of features.
 
     Every tree learns each answer a Poisson number of times and watches at every leaf a random share of the features.
@@ -71,25 +71,21 @@ class AdaptiveRandomForest(base.Classifier):
         self.warning_delta, self.drift_delta, self.seed = warning_delta, drift_delta, seed
         self.grace_period, self.delta, self.tau = grace_period, delta, tau
         self.max_share_to_split = max_share_to_split
-        self._grown: CompiledForest | None = None
+        self._model: CompiledForest | None = None
 
     @property
     def _multiclass(self) -> bool:
         return False
 
-    def learn_one(self, x: dict, y: bool) -> None:
-        """Learn one answer; every row must have the features of the first."""
-        if self._grown is None:
-            self._grown = forest_twin(self, check_names(list(x)))
-        self._grown.learn(self._row(x), float(y))
-
     def predict_proba_one(self, x: dict) -> dict[bool, float]:
         """Probabilities; a half before the first answer."""
-        p = 0.5 if self._grown is None else self._grown.predict(self._row(x))
-        return {False: 1.0 - p, True: p}
+        return self._probabilities(x)
 
-    def _row(self, x: dict) -> np.ndarray:
-        return check_row([x.get(name, np.nan) for name in self._grown.names], self._grown.names)
+    def _made(self, names: tuple[str, ...], classes: tuple[str | int, ...] = ()) -> CompiledForest:
+        settings = {name: getattr(self, name) for name in ("grace_period", "delta", "tau", "max_share_to_split")}
+        how = tree_how(tree.HoeffdingTreeClassifier(**settings))
+        numbers = (self.lambda_value, self.warning_delta, self.drift_delta, self.seed)
+        return CompiledForest(names, how, numbers, self.n_models, self.max_features, classes)
 
 
 class CompiledForest(CompiledTree):
@@ -98,11 +94,11 @@ class CompiledForest(CompiledTree):
     twin = "forest"
 
     def __init__(
-        self, names: Sequence[str], how: np.ndarray, forest: Sequence[float], trees: int, share: float
+        self, names: Sequence[str], how: np.ndarray, forest: Sequence[float], trees: int, share: float, classes=()
     ) -> None:
-        self.names = check_names(names)
-        watched = max(1, round(share * len(self.names)))
-        table, split = planted(how, 16 * trees, 8 * trees, watched)
+        self.names, self.classes = check_names(names), check_classes(classes)
+        watched, self._share = max(1, round(share * len(self.names))), float(share)
+        table, split = planted(how, 16 * trees, 8 * trees, watched, len(self.classes) or 2)
         table[0, list(kernels.FOREST)] = (*forest, 0.0, len(self.names))
         table[0, :2], table[1] = (1.0, 0.0), 0.0
         table[0, 2] = 0.0
@@ -111,29 +107,27 @@ class CompiledForest(CompiledTree):
         self._buckets = np.zeros((2 * trees, adwin.MOST_ROWS, adwin.MOST + 1, 2))
         kernels.sow(*self._arrays)
 
-    def predict(self, x: np.ndarray) -> float:
-        """Probability of True for a row in the order of ``names``."""
-        try:
-            p = kernels.predict(x, self._table, self._split, self._slots)
-        except TypeError:  # not a row of float64, which is what a learner hands over
-            return self.predict(check_row(x, self.names))
-        if p != p:
-            check_row(x, self.names)
-        return p
+    _kernels, _to_predict = kernels, 3
 
-    def learn(self, x: np.ndarray, y: float) -> None:
-        """Learn one answer, or refuse it and stay as it was."""
-        x, y = check_row(x, self.names), check_label(y, classifier=True)
-        while kernels.learn(x, y, *self._arrays) == kernels.FULL:
-            self._table, self._split = roomier(self._table, self._split)
+    def widen(self, names: Sequence[str]) -> None:
+        """Take more columns, behind those there are; they were missing so far.
 
-    def replay(self, X, y, moment, known, order, until) -> tuple[np.ndarray, int]:
-        """Ask and learn a chunk in a kernel (see :func:`rtml.kernels.forest.replay`)."""
-        predictions, at = np.empty(len(moment)), np.zeros(2, np.int64)
-        chunk = (X, y, moment, known, order, until, predictions, at)
-        while not kernels.replay(*chunk, *self._arrays):
-            self._table, self._split = roomier(self._table, self._split)
-        return predictions, int(at[1])
+        Leaves watch as many features as their share of all comes to: those there are watch new ones beside the old.
+        """
+        watched = self._split.shape[2]
+        self._table[0, kernels.COLUMNS] = len(names)
+        new = max(1, round(self._share * len(names))) - watched
+        added = np.zeros((*self._split.shape[:2], new))
+        added[:, 0] = len(self.names) + np.arange(new)
+        waiting = [int(root) for root in self._slots[:, : kernels.BEHIND + 1].ravel() if root]
+        while waiting:
+            node = self._table[waiting.pop()]
+            if node[parts.FEATURE] >= 0.0:
+                waiting += [int(node[parts.LEFT]), int(node[parts.RIGHT])]
+            else:
+                seen = node[parts.CLASS + parts.COUNT :: parts.SHARE]
+                added[int(node[parts.ROW]), splitting.GAPS :: splitting.STEP] = seen[:, None]
+        self.names, self._split = check_names(names), np.concatenate([self._split, added], axis=2)
 
     @property
     def warnings(self) -> int:
@@ -148,9 +142,8 @@ class CompiledForest(CompiledTree):
     @property
     def state(self) -> dict:
         """Everything learned, and all that is needed to go on from it, as flat arrays."""
-        head = {"kind": self.kind, "twin": self.twin, "names": list(self.names)}
         copies = {"slots": self._slots.copy(), "heads": self._heads.copy(), "buckets": self._buckets.copy()}
-        return head | in_use(self._table, self._split) | copies
+        return super().state | copies | {"share": self._share}
 
     def describe(self) -> str:
         """Its trees, and the share of features that each of their leaves watches."""
@@ -159,7 +152,8 @@ class CompiledForest(CompiledTree):
 
     def _take(self, state: dict) -> None:
         super()._take(state)
-        self._slots, self._heads, self._buckets = (np.array(state[name]) for name in _FLAT[2:])
+        self._slots, self._heads, self._buckets = (np.array(state[name]) for name in ("slots", "heads", "buckets"))
+        self._share = state["share"]
 
     def _same(self, state: dict) -> bool:
         same = super()._same(state) and state["slots"].shape == self._slots.shape
@@ -170,14 +164,8 @@ class CompiledForest(CompiledTree):
         return self._table, self._split, self._slots, self._heads, self._buckets
 
 
-def forest_twin(model, names: tuple[str, ...]) -> CompiledForest | None:
+def forest_twin(model, names: tuple[str, ...], classes: tuple = ()) -> CompiledForest | None:
     """The compiled model of an :class:`AdaptiveRandomForest`, with what that has learned, or None for other models."""
-    if type(model) is not AdaptiveRandomForest or (model._grown is not None and model._grown.names != names):
+    if type(model) is not AdaptiveRandomForest or not model._known_by(names) or (classes and model._model is not None):
         return None
-    settings = {name: getattr(model, name) for name in ("grace_period", "delta", "tau", "max_share_to_split")}
-    how = tree_how(tree.HoeffdingTreeClassifier(**settings))
-    numbers = (model.lambda_value, model.warning_delta, model.drift_delta, model.seed)
-    twin = CompiledForest(names, how, numbers, model.n_models, model.max_features)
-    if model._grown is not None:
-        twin.load(model._grown.state)
-    return twin
+    return model._made(names, classes) if model._model is None else CompiledForest.of(model._model.state)

@@ -1,4 +1,4 @@
-"""The compiled twin of river's Hoeffding tree for two classes: the same splits from flat arrays."""
+"""The compiled twin of river's Hoeffding tree: the same splits from flat arrays, for two classes or more."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from river import tree
 from rtml.kernels import hoeffding as parts
 from rtml.kernels import splitting
 from rtml.kernels import tree as kernels
-from rtml.models.rows import check_label, check_names, check_row, check_state
+from rtml.models.rows import RowModel, check_classes, check_names, check_row, check_state
 
 _PREDICTIONS = {"mc": parts.MAJORITY, "nb": parts.BAYES, "nba": parts.ADAPTIVE}
 _HOW = {  # river's parameters, and the place of each in what a kernel is told
@@ -24,51 +24,66 @@ _HOW = {  # river's parameters, and the place of each in what a kernel is told
 }
 
 
-class CompiledTree:
+class CompiledTree(RowModel):
     """A Hoeffding tree that learns and answers from flat arrays.
 
-    The nodes, thresholds and probabilities are those of ``river.tree.HoeffdingTreeClassifier`` for numeric features and
-    labels 0 and 1. Only river's limit of 100 MiB a tree is not kept: this one needs a thirtieth of that.
+    The nodes, thresholds and probabilities are those of ``river.tree.HoeffdingTreeClassifier`` for numeric features.
+    Only river's limit of 100 MiB a tree is not kept: this one needs a thirtieth of that. A missing value (NaN) moves
+    no Gaussian and goes where more weight went.
+
+    Parameters
+    ----------
+    names
+        Names of the features, in the order of their columns.
+    how
+        What the kernels are told (see :func:`tree_how`).
+    classes
+        Names of the classes: it answers with the probability of each. Empty: with the probability of True.
     """
 
     kind = "compiled"
     twin = "tree"
     classifier = True
 
-    def __init__(self, names: Sequence[str], how: np.ndarray) -> None:
-        self.names = check_names(names)
-        self._table, self._split = planted(how, 64, 32, len(self.names))
+    def __init__(self, names: Sequence[str], how: np.ndarray, classes: Sequence[str | int] = ()) -> None:
+        self.names, self.classes = check_names(names), check_classes(classes)
+        self._table, self._split = planted(how, 64, 32, len(self.names), len(self.classes) or 2)
 
-    def predict(self, x: np.ndarray) -> float:
-        """Probability of True for a row in the order of ``names``."""
+    def predict(self, x: np.ndarray) -> float | np.ndarray:
+        """Probability of True for a row in the order of ``names``, or of every class, shape (C,)."""
         try:
-            p = kernels.predict(x, self._table, self._split)
+            if not self.classes:
+                p = self._kernels.probability(x, *self._arrays[: self._to_predict])
+                done = p == p
+            else:
+                p = np.empty(len(self.classes))
+                done = self._kernels.predict(x, p, *self._arrays[: self._to_predict])
         except TypeError:  # not a row of float64, which is what a learner hands over
             return self.predict(check_row(x, self.names))
-        if p != p:
+        if not done:
             check_row(x, self.names)
         return p
 
     def learn(self, x: np.ndarray, y: float) -> None:
         """Learn one answer, or refuse it and stay as it was."""
         if y != 0.0 and y != 1.0:
-            check_label(y, classifier=True)
+            self._label(y)
         try:
-            done = kernels.learn(x, y, self._table, self._split)
+            done = self._kernels.learn(x, y, *self._arrays)
         except TypeError:
-            done = kernels.learn(check_row(x, self.names), float(y), self._table, self._split)
+            done = self._kernels.learn(check_row(x, self.names), float(y), *self._arrays)
         if done != kernels.DONE:
             check_row(x, self.names)  # the row is to blame, or there is no room
             self._table, self._split = roomier(self._table, self._split)
             self.learn(x, y)
 
     def replay(self, X, y, moment, known, order, until) -> tuple[np.ndarray, int]:
-        """Ask and learn a chunk in a kernel (see :func:`rtml.kernels.tree.replay`)."""
-        predictions, at = np.empty(len(moment)), np.zeros(2, np.int64)
+        """Ask and learn a chunk in a kernel (see :func:`rtml.kernels.tree.replay`); shape (m,), or (m, C)."""
+        predictions, at = np.empty((len(moment), self.outputs)), np.zeros(2, np.int64)
         chunk = (X, y, moment, known, order, until, predictions, at)
-        while not kernels.replay(*chunk, self._table, self._split):
+        while not self._kernels.replay(*chunk, *self._arrays):
             self._table, self._split = roomier(self._table, self._split)
-        return predictions, int(at[1])
+        return predictions if self.classes else predictions[:, 0], int(at[1])
 
     @property
     def nodes(self) -> int:
@@ -84,12 +99,12 @@ class CompiledTree:
     @property
     def state(self) -> dict:
         """Everything learned, and all that is needed to go on from it, as flat arrays."""
-        head = {"kind": self.kind, "twin": self.twin, "names": list(self.names)}
+        head = {"kind": self.kind, "twin": self.twin, "names": list(self.names), "classes": list(self.classes)}
         return head | in_use(self._table, self._split)
 
     def load(self, state: dict) -> None:
         """Go on from a state of this very model."""
-        check_state(state, self.kind, self.names)
+        check_state(state, self.kind, self.names, self.classes)
         if not self._same(state):
             raise ValueError(
                 f"the state is of another model than this {self.describe()}: restore(state) builds its own"
@@ -100,7 +115,7 @@ class CompiledTree:
     def of(cls, state: dict) -> CompiledTree:
         """Model of a state."""
         self = cls.__new__(cls)
-        self.names = check_names(state["names"])
+        self.names, self.classes = check_names(state["names"]), check_classes(state["classes"])
         self._take(state)
         return self
 
@@ -117,11 +132,17 @@ class CompiledTree:
         how = state["table"][0, parts.HOW] if state.get("twin") == self.twin else None
         return how is not None and np.array_equal(how, self._table[0, parts.HOW])
 
+    _kernels, _to_predict = kernels, 2
 
-def tree_twin(model, names: tuple[str, ...]) -> CompiledTree | None:
+    @property
+    def _arrays(self) -> tuple[np.ndarray, ...]:
+        return self._table, self._split
+
+
+def tree_twin(model, names: tuple[str, ...], classes: tuple = ()) -> CompiledTree | None:
     """Twin of a river tree that has learned nothing yet, or None where the kernels do something else than river."""
     plain = type(model) is tree.HoeffdingTreeClassifier and model._root is None and splits_alike(model)
-    return CompiledTree(names, tree_how(model)) if plain else None
+    return CompiledTree(names, tree_how(model), classes) if plain else None
 
 
 def splits_alike(model) -> bool:
@@ -138,7 +159,7 @@ def splits_alike(model) -> bool:
 
 def tree_how(model) -> np.ndarray:
     """What a kernel must be told of a tree."""
-    head = np.zeros(parts.WIDTH)
+    head = np.zeros(parts.HOW[-1] + 1)
     for name, place in _HOW.items():
         head[place] = getattr(model, name)
     head[parts.LOG_DELTA], head[parts.PREDICTION] = math.log(1.0 / model.delta), _PREDICTIONS[model.leaf_prediction]
@@ -146,12 +167,13 @@ def tree_how(model) -> np.ndarray:
     return head[parts.HOW]
 
 
-def planted(how: np.ndarray, nodes: int, rows: int, features: int) -> tuple[np.ndarray, np.ndarray]:
+def planted(how: np.ndarray, nodes: int, rows: int, features: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Room for nodes and leaves, with one empty leaf as the root of a lone tree."""
-    table, split = np.zeros((nodes, parts.WIDTH)), np.zeros((rows, splitting.CELL, features))
+    table = np.zeros((nodes, parts.CLASS + parts.SHARE * classes))
+    split = np.zeros((rows, 1 + splitting.STEP * classes, features))
     table[0, [parts.USED, parts.ROWS]] = 2.0, 1.0
     table[0, parts.HOW] = how
-    table[1, [parts.FEATURE, parts.SEEN, parts.ACTIVE]] = -1.0, -1.0, 1.0
+    table[1, [parts.FEATURE, parts.ACTIVE]] = -1.0, 1.0
     split[0, 0] = np.arange(features)
     return table, split
 

@@ -49,8 +49,9 @@ class PerKey:
         self.models: dict[int, object] = {}
 
     def predict(self, x: np.ndarray) -> float | np.ndarray:
-        """Prediction of the key's model."""
-        return self._of(x).predict(x[:-1])
+        """Prediction of the key's model, or of a fresh one for a key that has not come: asking changes nothing."""
+        key = int(x[-1]) if np.isfinite(x[-1]) else -1
+        return self.models.get(key, self._fresh).predict(x[:-1])
 
     def predict_at(self, x: np.ndarray, moment: int) -> float | np.ndarray:
         """Prediction of the key's model for a question of this moment, and what it wants back with the answer."""

@@ -56,12 +56,14 @@ class Recursion:
         return other._flat.covariance[np.ix_(places, places)]
 
     def learn_one(self, x: dict, y) -> None:
-        """Learn one answer; a feature that is absent counts as zero."""
-        if not np.isfinite([*x.values(), y]).all():
-            raise ValueError(f"features and label must be finite numbers, got {x} and {y}")
-        if not x.keys() <= self._places.keys():
-            self.__dict__.update(self._grown([name for name in x if name not in self._places]).__dict__)
-        linear.learn(self._row(x), y, self._how, *self._flat)
+        """Learn one answer; a feature that is absent or NaN counts as zero."""
+        there = {name: value for name, value in x.items() if value == value}
+        if not np.isfinite([*there.values(), y]).all():
+            raise ValueError(f"features must be finite or NaN and the label finite, got {x} and {y}")
+        if not there.keys() <= self._places.keys():
+            new = sorted(there.keys() - self._places.keys(), key=str)  # the same bits whatever the order in the dict
+            self.__dict__.update(self._grown(new).__dict__)
+        linear.learn(self._row(there), y, self._how, *self._flat)
 
     def _predict(self, x: dict) -> float:
         return linear.predict(self._row(x), self._how, self._flat.table)

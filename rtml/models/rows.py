@@ -1,4 +1,4 @@
-"""What every model accepts: a row of finite numbers in a fixed order of named columns, and a finite label."""
+"""What every model accepts: a row of numbers in a fixed order of named columns, NaN where one is missing; a label."""
 
 from __future__ import annotations
 
@@ -7,6 +7,43 @@ import sys
 from collections.abc import Sequence
 
 import numpy as np
+
+from rtml.core.arrays import plain
+
+
+class RowModel:
+    """What a learner drives: ``predict(x)``, ``learn(x, y)`` and ``replay`` of a chunk, on rows in the order of names.
+
+    Attributes
+    ----------
+    names
+        Names of the features, in the order of the columns of a row. NaN in a row is a missing value.
+    classifier
+        Labels are numbers of classes and predictions are probabilities.
+    classes
+        Names of the classes of which each has a probability, in the order of their numbers; empty for all other models.
+    outputs
+        Numbers in a prediction: with classes their number, and ``predict`` gives an array of shape (C,) that sums to 1
+        and ``replay`` (m, C). 1 for all other models: a float and (m,).
+    unsupervised
+        It learns without labels, from a row right after it was asked about: ``learn(x, nan)`` is allowed.
+    """
+
+    names: tuple[str, ...]
+    classifier: bool = False
+    classes: tuple[str | int, ...] = ()
+    unsupervised: bool = False
+
+    @property
+    def outputs(self) -> int:
+        """Numbers in a prediction: the number of classes, or 1."""
+        return len(self.classes) or 1
+
+    def _label(self, y: float) -> float:
+        """Label as a float, or why it cannot be one."""
+        if self.unsupervised:
+            return float(y)
+        return check_label(y, self.classifier, len(self.classes) or 2)
 
 
 def check_names(names: Sequence[str]) -> tuple[str, ...]:
@@ -25,39 +62,63 @@ def check_names(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def check_row(x, names: tuple[str, ...]) -> np.ndarray:
-    """Row as float64, one finite number a name."""
-    x = np.ascontiguousarray(x, dtype=np.float64)
+    """Row as float64, one number per name; NaN is a missing value, an infinite one is refused.
+
+    Examples
+    --------
+    >>> check_row([0.5, float("nan")], ("return_1", "spread"))
+    array([0.5, nan])
+    """
+    x = plain(x, np.float64)
     if x.shape != (len(names),):
         raise ValueError(f"a row must have {len(names)} numbers ({', '.join(names)}), got shape {x.shape}")
-    fine = np.isfinite(x)
-    if not fine.all():
-        column = int(np.argmin(fine))
+    infinite = np.isinf(x)
+    if infinite.any():
+        column = int(np.argmax(infinite))
         raise ValueError(
-            f"feature {names[column]!r} must be a finite number, got {x[column]}: say what missing means upstream"
+            f"feature {names[column]!r} must be a finite number, got {x[column]}: NaN says that it is missing"
         )
     return x
 
 
-def check_label(y: float, classifier: bool) -> float:
-    """Label as a float: finite, and 0 or 1 for a classifier.
+def check_label(y: float, classifier: bool, classes: int = 2) -> float:
+    """Label as a float: finite, and the number of a class, 0 to ``classes - 1``, for a classifier.
 
     Examples
     --------
     >>> check_label(True, classifier=True)
     1.0
+    >>> check_label(4, classifier=True, classes=5)
+    4.0
     """
     y = float(y)
     if not math.isfinite(y):
         raise ValueError(
             f"label must be a finite number, got {y}: an answer that never comes is told to the learner as NaN"
         )
-    if classifier and y not in (0.0, 1.0):
-        raise ValueError(f"label of a classifier must be 0 or 1, got {y}: give it the sign, not the return")
+    if classifier and not (y.is_integer() and 0.0 <= y < classes):
+        known = "0 or 1" if classes == 2 else f"one of 0 to {classes - 1}"
+        hint = "give it the sign, not the return" if classes == 2 else "the number of the class, in the order declared"
+        raise ValueError(f"label of a classifier must be {known}, got {y}: {hint}")
     return y
 
 
-def check_state(state: dict, kind: str, names: tuple[str, ...]) -> None:
-    """Refuse a state of another kind of model or of other columns."""
+def check_classes(classes: Sequence[str | int]) -> tuple[str | int, ...]:
+    """Names of the classes of a classifier, in the order of their numbers; empty for a probability or a number.
+
+    Examples
+    --------
+    >>> check_classes(["low", "middle", "high"])
+    ('low', 'middle', 'high')
+    """
+    classes = tuple(c.item() if isinstance(c, np.generic) else c for c in classes)
+    if len(classes) == 1 or len(set(classes)) < len(classes):
+        raise ValueError(f"classes must list two or more different names, got {classes}")
+    return classes
+
+
+def check_state(state: dict, kind: str, names: tuple[str, ...], classes: tuple[str | int, ...] = ()) -> None:
+    """Refuse a state of another kind of model, of other columns or of other classes."""
     if state.get("kind") != kind:
         raise ValueError(
             f"the state is of a {state.get('kind')!r} model, this one is {kind!r}: restore(state) builds it"
@@ -65,3 +126,8 @@ def check_state(state: dict, kind: str, names: tuple[str, ...]) -> None:
     if tuple(state["names"]) != names:
         other = sorted(set(state["names"]) ^ set(names)) or "the same names in another order"
         raise ValueError(f"the state has other columns than this model: {other}; restore(state) builds its own model")
+    if (given := tuple(state.get("classes", ()))) != classes:
+        texts = [", ".join(map(str, each)) or "none" for each in (given, classes)]
+        raise ValueError(
+            f"the state is of the classes {texts[0]}, this model is of {texts[1]}: restore(state) builds it"
+        )

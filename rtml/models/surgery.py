@@ -72,7 +72,7 @@ def _taken(state: dict, names: Sequence[str], kept: Sequence[str]) -> dict:
         k = left.index(gone)
         if "covariance" in state:
             state = _conditioned(state, k)
-        for column in ("weights", "means", "variances"):
+        for column in ("weights", "means", "variances", "missed"):
             if column in state:
                 state[column] = np.delete(state[column], k)
         left.pop(k)
@@ -96,7 +96,8 @@ def _added(state: dict, kept: Sequence[str], names: tuple[str, ...], seen: Quest
     wide = state | {"weights": np.where(old >= 0, state["weights"][old], 0.0)}
     if "means" in state:
         means, variances = _scales(names, old, seen, state)
-        wide |= {"means": means, "variances": variances}
+        missed = np.where(old >= 0, state["missed"][old], 0.0) if len(state["missed"]) else np.zeros(d)
+        wide |= {"means": means, "variances": variances, "missed": missed}
     if "covariance" in state:
         P = np.zeros((d + 1, d + 1))
         P[np.arange(d), np.arange(d)] = 1.0 / state["how"][linear.RIDGE]

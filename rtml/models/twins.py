@@ -49,9 +49,7 @@ def _is_plain_descent(step) -> bool:
 
 
 def _knows_only(names: tuple[str, ...], scaler, final) -> bool:
-    """Whether a model has learned nothing, or every one of these columns equally often and no other."""
-    if scaler and len(set(scaler.counts.values())) > 1:
-        return False
+    """Whether a model has learned nothing, or of these columns and no other, one of them with every answer."""
     columns = [final.weights, scaler.counts] if scaler else [final.weights]
     return all(not column or set(column) == set(names) for column in columns)
 
@@ -79,7 +77,9 @@ def _learned(scaler, final, names: tuple[str, ...]) -> dict:
     if type(final) in _RECURSIVE:
         named |= {"count": final.answers, "covariance": final.covariance(names)}
     if scaler:
-        named["count"] = float(next(iter(scaler.counts.values()), 0))
+        counts = np.array([float(scaler.counts.get(name, 0)) for name in names])
+        named["count"] = max(named["count"], counts.max())
+        named["missed"] = named["count"] - counts
         named["means"] = np.array([scaler.means.get(name, 0.0) for name in names])
         named["variances"] = np.array([scaler.vars.get(name, 0.0) for name in names])
     return named

@@ -175,7 +175,10 @@ VERBS = (
         "inspect",
         "rtml.sources.profile:main",
         "Show what is in a file before it is used.",
-        click.Argument(["source"]),
+        click.Argument(["file"]),
+        _option("--columns", default="{}", says="JSON: our names to those of the file."),
+        _option("--symbols", default="", says="Comma separated; all if empty."),
+        _option("--bar", default="10s", says="Length of the bars that are to be made of it."),
     ),
     Verb(
         "materialize",

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from rtml.core.use_case import UseCase
 from rtml.sources.exchange.dialects import DIALECTS
 from rtml.sources.exchange.exchange import Exchange
 from rtml.sources.exchange.recorder import Capture, header
 from rtml.sources.protocol import Source
+from rtml.sources.records import Records
 from rtml.sources.replay import Replay, place
 from rtml.sources.synthetic.market import Synthetic
 from rtml.sources.synthetic.price_process import DRIFTS
@@ -59,6 +61,23 @@ def open_source(
     if (path := captured(source)) is not None:
         return Capture(path, symbols)
     return Replay(source, symbols=symbols, columns=columns, gap=gap)
+
+
+def open_for(case: UseCase, source: str, **how) -> Source:
+    """Open a source of a use case: by its own function, or as a recording of its own events.
+
+    Parameters
+    ----------
+    case
+        Whose source it is.
+    source
+        What the parameter SOURCE says.
+    how
+        What the use case's function takes; of a recording ``symbols`` (the keys) and ``columns``.
+    """
+    if case.source is not None:
+        return case.source(source, **how)
+    return Records(source, case.event, how.get("symbols", ()), how.get("columns"))
 
 
 def captured(source: str) -> Path | None:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from rtml.core.clock import NEVER, moment
-from rtml.sources.trades import GAP, QUOTE, TICK, TRADE, events
+from rtml.sources.trades import GAP, KIND_NAMES, QUOTE, TICK, TRADE, events
 
 KINDS = {"trade": TRADE, "quote": QUOTE, "gap": GAP, "tick": TICK}
 SIDES = {"buy": 1, "sell": -1, "b": 1, "s": -1, "1": 1, "-1": -1, "0": 0, "": 0}
@@ -53,6 +53,7 @@ class Schema:
     name: str
     columns: dict
     parse: Callable | None = None  #: what reads a raw frame, as ``_Raw.parse`` reads market rows
+    kinds: tuple[str, ...] = ()  #: names of the numbers in an event's field ``kind``
 
     def accept(self, frame: pd.DataFrame, symbols: tuple[str, ...] = ()) -> tuple[np.ndarray, pd.DataFrame]:
         """Events of the good rows and the ``reason`` and ``row`` (JSON) of the others, both in order of arrival.
@@ -85,7 +86,7 @@ def _found(frame: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
     return place[1:].copy(), list(reasons)
 
 
-TRADES = Schema("trades", COLUMNS)
+TRADES = Schema("trades", COLUMNS, kinds=KIND_NAMES)
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,9 @@ import pandas as pd
 
 from rtml.core.process import Logbook, stopping
 from rtml.pipeline.options import opened, source_options
-from rtml.sources.columns import TRADES
 from rtml.sources.ingestor import Ingestor, alone
 from rtml.sources.protocol import Source
 from rtml.sources.report import IngestReport
-from rtml.sources.trades import KIND_NAMES
 from rtml.store.event_log import EventLog
 from rtml.training.run_config import PART
 
@@ -30,31 +28,37 @@ def ingest(
     """
     received = 0
     for frame in source.chunks(n):
-        accepted, rejected = TRADES.accept(frame, source.symbols)
+        accepted, rejected = source.schema.accept(frame, source.symbols)
         log.append(part, accepted, rejected)
         received += len(frame)
         done(len(frame))
     if not log.count(part):
         reasons = log.rejected(part)["reason"].value_counts().to_dict() or "it sent no row"
-        raise ValueError(f"nothing of {source.name} could be used: {reasons}; see COLUMNS and SOURCE in the README")
+        raise ValueError(
+            f"nothing of {source.name} could be used: {reasons}; the columns are {', '.join(source.schema.columns)}"
+        )
     return _summary(source, log, part, received)
 
 
 def _summary(source: Source, log: EventLog, part: str, received: int) -> IngestReport:
+    """Count what is in the log by key and kind, where its events have such fields, and what is in quarantine."""
     rows = log.read(part, 0, log.count(part))[1]
-    frame = pd.DataFrame({"symbol": np.array(source.symbols)[rows["key"]], "kind": np.array(KIND_NAMES)[rows["kind"]]})
-    by_kind = frame.value_counts().unstack(fill_value=0).reindex(list(source.symbols))
+    columns = {}
+    if "key" in rows.dtype.names:
+        columns["key"] = np.array(source.symbols)[rows["key"]]
+    if source.schema.kinds:
+        columns["kind"] = np.array(source.schema.kinds)[rows["kind"]]
+    if columns:
+        counted = pd.DataFrame(columns).value_counts()
+        by_kind = counted.unstack(fill_value=0) if len(columns) > 1 else counted.to_frame("events")
+    else:
+        by_kind = pd.DataFrame({"events": [len(rows)]}, index=[source.schema.name])
     rejected = log.rejected(part)
     by_reason = rejected.groupby("reason").agg(rows=("row", "size"), example=("row", "first"))
     moments = int(rows["time"].min()), int(rows["time"].max())
+    counts = (received, len(rows), len(rejected), *moments)
     return IngestReport(
-        source.name,
-        received,
-        len(rows),
-        len(rejected),
-        *moments,
-        by_kind,
-        by_reason.sort_values("rows", ascending=False),
+        source.name, *counts, by_kind, by_reason.sort_values("rows", ascending=False), getattr(source, "notes", ())
     )
 
 

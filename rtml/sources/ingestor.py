@@ -183,7 +183,7 @@ class Ingestor:
             skipped = min(seen, len(rows))
             seen -= skipped
             for piece in paced.pieces(rows.iloc[skipped:]):
-                accepted, rejected = TRADES.accept(piece, source.symbols)
+                accepted, rejected = source.schema.accept(piece, source.symbols)
                 yield accepted, rejected, self._clock.elapsed()
 
 
@@ -223,6 +223,8 @@ def _tidy(row: tuple, symbols: tuple[str, ...]) -> tuple | None:
 def newest(log: EventLog, part: str, symbols: tuple[str, ...]) -> dict[str, tuple[int, int]]:
     """Id and time of the newest trade of each symbol in a part of the log; a symbol without trades is left out."""
     found: dict[str, tuple[int, int]] = {}
+    if not {"kind", "key", "id"} <= set(log.dtype(part).names):
+        return found
     last, n = log.last(part), 20_000
     while last > 0 and len(found) < len(symbols):
         start = max(0, last - n)

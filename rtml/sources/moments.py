@@ -69,6 +69,28 @@ def read_moments(column: pd.Series, now: int, where: str) -> np.ndarray:
     return moment
 
 
+def form_of(column: pd.Series, now: int) -> str:
+    """How a column of times is written, for people.
+
+    Examples
+    --------
+    >>> form_of(pd.Series(["1735689600000", "1735689600000000"]), 1_735_689_600 * 10**9)
+    'ms, us since 1970'
+    """
+    if column.dtype.kind == "M":
+        return str(column.dtype)
+    text = texts(column).dropna()
+    number = floats(text)
+    names = zip(_UNITS, ("s", "ms", "us", "ns"), strict=True)
+    units = [n for u, n in names if ((number >= EARLIEST / u) & (number <= (now + YEAR) / u)).any()]
+    if units:
+        return f"{', '.join(units)} since 1970"
+    if np.isfinite(number).any():
+        return "number of a date or of a time of day"
+    form = next((f for one in text.head(20) if (f := _form(one))), "")
+    return f"text, {form}" if form else "text, ISO 8601"
+
+
 def texts(column: pd.Series) -> pd.Series:
     """Cells as stripped texts; a blank one is missing."""
     if column.dtype.kind in "iufb":

@@ -7,6 +7,7 @@ import numpy as np
 from rtml.core.clock import span
 
 _WIDE = span("60s")  # a jump that is worth a look
+_WIDEST = span("366d")
 _LATE = span("1s")
 _SEVERAL = 3  # rows that confirm a jump
 _EVIDENCE = 20  # rows before the last of a file can be told to have jumped
@@ -65,7 +66,8 @@ def _jumped(time: np.ndarray) -> np.ndarray:
     if n < 2:
         return marked
     step = np.diff(time)
-    wide = max(_WIDE, 5 * int(np.median(step[step > 0])) if (step > 0).any() else 0)
+    usual = int(np.median(step[step > 0])) if (step > 0).any() else 0
+    wide = min(max(_WIDE, 5 * usual), _WIDEST)
     before = np.r_[-(2**62), np.maximum.accumulate(time)[:-1]]
     up = time - before > wide
     for length in range(1, min(_SEVERAL, n)):
@@ -74,7 +76,7 @@ def _jumped(time: np.ndarray) -> np.ndarray:
         for k in range(length):
             marked[falls + k] = True
     for length in range(1, _SEVERAL if n > _EVIDENCE else 0):  # nothing behind the end confirms a jump
-        usual = int(np.delete(step, n - 1 - length).max())
-        if up[-length] and step[-length] > max(wide, 3 * usual):
+        largest = int(np.delete(step, n - 1 - length).max())
+        if up[-length] and step[-length] > max(wide, 3 * largest):
             marked[-length:] = True
     return marked

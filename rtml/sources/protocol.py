@@ -11,17 +11,20 @@ from typing import Protocol, runtime_checkable
 
 import pandas as pd
 
+from rtml.sources.columns import Schema
+
 #: The columns of a raw row; their rules are in ``rtml.sources.columns.COLUMNS``.
 RAW = ("symbol", "kind", "time", "price", "size", "side", "id", "bid", "ask")
 
 
 @runtime_checkable
 class Source(Protocol):
-    """A stream of raw market rows."""
+    """A stream of raw rows."""
 
     name: str  #: lineage: what was read, such as ``synthetic:sudden:seed=7`` or ``file:<name>@<sha256, 12 digits>``
-    symbols: tuple[str, ...]  #: the target first
-    rows: int  #: how many rows will come, 0 when unknown
+    symbols: tuple[str, ...]  #: keys of the events, in the order of their numbers
+    rows: int  #: how many rows will come, 0 where that is unknown
+    schema: Schema  #: judges the rows
 
     def chunks(self, n: int = 50_000) -> Iterator[pd.DataFrame]:
         """Frames of at most ``n`` raw rows, in order of arrival."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,17 +12,17 @@ import pandas as pd
 from rtml.core.clock import Clock, moment
 from rtml.sources import layouts
 from rtml.sources.columns import UNREADABLE
+from rtml.sources.meaning import by_position, columns_of, excel_days, of_a_day, plain_numbers, position
 from rtml.sources.moments import DAY, exact_numbers, floats, read_clock, read_moments, texts
-from rtml.sources.names import NAMES, date_of, found, squeezed, symbol_of
+from rtml.sources.names import NAMES, date_of, squeezed, symbol_of
 from rtml.sources.order import arrival
 from rtml.sources.protocol import RAW
 from rtml.sources.sides import read_flags, read_sides, signed
-from rtml.sources.tables import Table, Unreadable, read
+from rtml.sources.tables import Unreadable, read
 
 __all__ = ["NAMES", "Recording", "symbol_of"]
 
 _MINUTE = 60 * 10**9
-_MONEY = re.compile(r"^[$€£¥]\s*|\s*%$")
 
 #: Why a row that its reader could not place goes to the quarantine.
 NO_MOMENT = "time is no moment from 2000 to a year ahead"
@@ -54,18 +53,17 @@ class Recording:
         without a header by position.
         """
         held = read(path)
-        frame, notes = held.frame, []
+        frame, notes = held.frame, ()
         if isinstance(columns, list):
-            frame, columns = _by_position(path, held, columns), {}
-        elif held.headless and not any(_position(name, frame) for name in columns.values()):
+            frame, columns = by_position(path, held, columns), {}
+        elif held.headless and not any(position(name, frame) for name in columns.values()):
             frame, layout = layouts.laid_out(path, frame)
-            notes = [f"no header; read as {layout}"]
+            notes = (f"{path.name}: no header, read as {layout}",)
         frame = layouts.messages(frame)
-        names = _names(frame, columns)
+        names = columns_of(frame, columns)
         day = str(columns.get("date", "")) if columns.get("date") not in frame.columns else ""
-        recording = cls(
-            path, frame, names, (clock or Clock()).now(), tuple(held.ragged), held.ticker, tuple(notes), day
-        )
+        now = (clock or Clock()).now()
+        recording = cls(path, frame, names, now, tuple(held.ragged), held.ticker, notes, day)
         if "time" not in names or recording.shape == "unknown":
             raise Unreadable(
                 f"{path.name} has no columns that make a market: a time and a price, a bid and ask, or a close are "
@@ -100,44 +98,51 @@ class Recording:
         ``time`` is the file's column, ``mids`` adds a price where the middle moves. Two columns stand beside the raw
         ones: ``known``, the time that never goes back, and ``fault``, why a row goes to the quarantine, else empty.
         """
+        file, exact, faults, note = self._ordered(time)
+        make = {"pushes": _pushes, "trades": _trades, "candles": _candles, "quotes": _quotes}
+        parts = [part.assign(row=part.index) for part in make[self.shape](file, exact, mids)]
+        rows = parts[0] if len(parts) == 1 else pd.concat(parts).sort_values("row", kind="stable")
+        place = rows["row"].to_numpy()
+        at = rows["time"].to_numpy() if "time" in rows else exact[place]
+        bad = np.flatnonzero(at <= 0)
+        rows["fault"] = pd.Categorical.from_codes(faults[place], FAULTS)
+        rows["known"] = np.maximum.accumulate(np.maximum(at, 0))
+        rows["time"] = at
+        if len(bad):
+            rows["time"] = at.astype(object)
+            rows.iloc[bad, rows.columns.get_loc("time")] = texts(file.table[time].iloc[place[bad]]).to_numpy(object)
+        if "symbol" in self.names:
+            rows["symbol"] = texts(file.table[self.names["symbol"]]).to_numpy(object)[place]
+        rows = rows.reindex(columns=[*RAW, "fault", "known"])
+        return pd.concat([rows, *self._torn(rows)]).reset_index(drop=True), note
+
+    def _ordered(self, time: str) -> tuple[Recording, np.ndarray, np.ndarray, str]:
+        """This file in order of arrival, its moments, places among FAULTS, and what is to be said of the order."""
         exact = self.moments(time)
         order, ahead, note = arrival(exact)
         table = self.table
         if note:
             self.side()  # an error names the row of the file
             table, exact = table.iloc[order].reset_index(drop=True), exact[order]
-        bad = np.flatnonzero(ahead | (exact <= 0))
-        written, fault = np.full(len(table), None, object), np.zeros(len(table), np.int8)
-        written[bad] = texts(table[time].iloc[bad]).to_numpy(object)
-        fault[bad] = np.where(ahead[bad], FAULTS.index(AHEAD), ~pd.isna(written[bad]) * FAULTS.index(NO_MOMENT))
-        exact[bad] = UNREADABLE
-        make = {"pushes": _pushes, "trades": _trades, "candles": _candles, "quotes": _quotes}
-        parts = make[self.shape](replace(self, table=table), exact, mids)
-        rows = parts[0].assign(row=parts[0].index)
-        if len(parts) > 1:
-            rows = pd.concat([part.assign(row=part.index) for part in parts]).sort_values("row", kind="stable")
-        place = rows["row"].to_numpy()
-        at = rows["time"].to_numpy() if "time" in rows else exact[place]
-        rows["time"], rows["fault"] = _shown(at, written[place]), pd.Categorical.from_codes(fault[place], FAULTS)
-        rows["known"] = np.maximum.accumulate(np.maximum(at, 0))
-        if "symbol" in self.names:
-            rows["symbol"] = texts(table[self.names["symbol"]]).to_numpy(object)[place]
-        rows = rows.reindex(columns=[*RAW, "fault", "known"])
-        if self.ragged:
-            rows = pd.concat([rows, self._torn(rows)])
-        return rows.reset_index(drop=True), note
+        faults = np.zeros(len(table), np.int8)
+        unread = np.flatnonzero(exact <= 0)
+        faults[unread] = texts(table[time].iloc[unread]).notna() * FAULTS.index(NO_MOMENT)
+        faults[ahead] = FAULTS.index(AHEAD)
+        return replace(self, table=table), np.where(ahead, UNREADABLE, exact), faults, note
 
-    def _torn(self, rows: pd.DataFrame) -> pd.DataFrame:
+    def _torn(self, rows: pd.DataFrame) -> list[pd.DataFrame]:
         """Rows with another number of fields, at the end: as they were written, with the reason."""
+        if not self.ragged:
+            return []
         reasons, lines = zip(*self.ragged, strict=True)
-        return pd.DataFrame({"time": lines, "fault": reasons, "known": rows["known"].iloc[-1]}, dtype=object)
+        return [pd.DataFrame({"time": lines, "fault": reasons, "known": rows["known"].iloc[-1]}, dtype=object)]
 
     def moments(self, time: str) -> np.ndarray:
         """Moments of a time column, ns, ``UNREADABLE`` where there is none; a time of day gets its date."""
         column, where = self.table[time], self.where(time)
         dated = self.names.get("date")
         day = self.day or date_of(self.path.name)
-        if dated in (None, time) and not (day and _of_a_day(column) and not _excel(column, day)):
+        if dated in (None, time) and not (day and of_a_day(column) and not excel_days(column, day)):
             return read_moments(column, self.now, where)
         clock = read_clock(column, where)
         if clock is None:
@@ -169,7 +174,7 @@ class Recording:
         number = pd.Series(floats(text), index=text.index)
         unread = number.isna() & text.notna()
         if 2 * unread.sum() > text.notna().sum():
-            number = pd.Series(floats(_plain_numbers(text, self.where(self.names[ours]))), index=text.index)
+            number = pd.Series(floats(plain_numbers(text, self.where(self.names[ours]))), index=text.index)
             unread = number.isna() & text.notna()
         return number.astype(object).where(~unread, text) if unread.any() else number
 
@@ -191,7 +196,7 @@ class Recording:
         """Ids as exact integers, or as texts where most are none; missing where there is none that can be trusted."""
         column = self._column("id")
         if column.dtype.kind == "i":
-            return column
+            return column.astype("Int64")
         if column.dtype.kind == "f" and (column.abs() >= 2**53).any():  # neighbours share one
             return pd.Series(None, index=column.index, dtype=object)
         text = texts(column).str.replace(r"\.0$", "", regex=True)
@@ -203,64 +208,6 @@ class Recording:
         if 2 * exact.sum() >= text.notna().sum():
             ids[exact] = whole[exact]
         return ids
-
-
-def _names(frame: pd.DataFrame, columns: dict) -> dict[str, str]:
-    """Ours to the file's: as told, else by well-known names; a column is found as one thing only."""
-    lower = {str(name).lower(): name for name in reversed(frame.columns)}
-    names = {}
-    for ours, theirs in columns.items():
-        name = _position(theirs, frame) or lower.get(str(theirs).strip().lower())
-        names.update({ours: name} if name is not None and theirs != "" else {})
-    for ours in NAMES:
-        those = [name for name in found(frame.columns, ours) if ours not in columns and name not in names.values()]
-        if ours == "date":
-            those = [name for name in those if names.get("time") and _of_a_day(frame[names["time"]])]
-        names.update({ours: those[0]} if those else {})
-    candle = {"open", "high", "low"} <= set(map(squeezed, frame.columns)) and not {"price", "quote_volume"} & set(
-        columns
-    )
-    if candle and {"close", "price"} & names.keys() and "quote_volume" not in names:
-        names = {"close": names.get("close", names.get("price"))} | {k: v for k, v in names.items() if k != "price"}
-    if "time" not in names and (blank := next((n for n in frame.columns if n in ("", "Unnamed: 0")), None)) is not None:
-        names["time"] = blank
-    return names
-
-
-def _position(theirs: object, frame: pd.DataFrame) -> str | None:
-    """Name of the column at a position, where ``theirs`` is one."""
-    number = str(theirs).strip() if isinstance(theirs, int | str) and not isinstance(theirs, bool) else ""
-    if number.isascii() and number.isdigit() and number not in frame.columns and int(number) < frame.shape[1]:
-        return frame.columns[int(number)]
-    return number if number.isdigit() and number in frame.columns else None
-
-
-def _by_position(path: Path, held: Table, columns: list) -> pd.DataFrame:
-    frame = held.frame
-    if len(columns) > frame.shape[1]:
-        raise Unreadable(
-            f"COLUMNS names {len(columns)} columns by position, but {path.name} has {frame.shape[1]}: "
-            f"its first row is {', '.join(map(str, frame.iloc[0]))!r}"
-        )
-    kept = {str(name): frame.iloc[:, k] for k, name in enumerate(columns) if name}
-    return pd.DataFrame(kept)
-
-
-def _of_a_day(column: pd.Series) -> bool:
-    """Whether most cells are times of day: 09:30, or a number below a day's seconds or of hhmmss."""
-    if column.dtype.kind == "M" or isinstance(column.dtype, pd.DatetimeTZDtype):
-        return False
-    text = texts(column.head(1000)).dropna()
-    number = pd.to_numeric(text, errors="coerce")
-    clock = text.str.fullmatch(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp][Mm])?") | ((number >= 0) & (number < 240_000))
-    return len(text) > 0 and bool(2 * clock.sum() > len(text))
-
-
-def _excel(column: pd.Series, day: str) -> bool:
-    """Whether numbers that might be seconds of the day are Excel's numbers of days around the day itself."""
-    number = pd.to_numeric(texts(column.head(1000)), errors="coerce").dropna()
-    days = pd.Timestamp(day[:10]).toordinal() - 693_594 if date_of(day) else 0
-    return len(number) > 0 and bool(number.min() - 1 <= days <= number.max() + 1)
 
 
 def _midnight(day: str, where: str) -> int:
@@ -278,34 +225,6 @@ def _check_one_day(clock: np.ndarray, where: str) -> None:
     if len(back):
         row = int(seen[back[0] + 1]) + 1
         raise Unreadable(f"{where} goes back by more than half a day in row {row}: several days need a column of dates")
-
-
-def _plain_numbers(text: pd.Series, where: str) -> pd.Series:
-    """Numbers without currency signs and thousands separators, with a decimal point."""
-    text = text.str.replace(_MONEY, "", regex=True)
-    said = text.dropna()
-    if (
-        said.str.fullmatch(r"[-+]?(\d{1,3}(\.\d{3})+|\d+),\d+").all()
-        and not said.str.fullmatch(r"[-+]?\d{1,3},\d{3}").all()
-    ):
-        return text.str.replace(".", "", regex=False).str.replace(",", ".", regex=False)
-    if said.str.fullmatch(r"[-+]?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?").all():
-        if said.str.fullmatch(r"[-+]?\d{1,3},\d{3}").all():
-            raise Unreadable(
-                f"{where} holds {said.iloc[0]!r}: thousands or decimals? write it with a decimal point only"
-            )
-        return text.str.replace(",", "", regex=False)
-    return text
-
-
-def _shown(at: np.ndarray, written: np.ndarray) -> np.ndarray:
-    """Moments, and what was written where there is none."""
-    bad = np.flatnonzero(at <= 0)
-    if not len(bad):
-        return at
-    shown = at.astype(object)
-    shown[bad] = written[bad]
-    return shown
 
 
 # -- shapes ----------------------------------------------------------------------------------------------------------

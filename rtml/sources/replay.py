@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from rtml.core.clock import Clock, span
+from rtml.sources.columns import TRADES
 from rtml.sources.names import NAMES, found
 from rtml.sources.protocol import RAW, pieces
 from rtml.sources.recording import OLDER, Recording
@@ -56,6 +57,8 @@ class Replay:
     >>> source.symbols, next(source.chunks())["price"].tolist()
     (('ETH-USD',), [2500.5, 2500.7])
     """
+
+    schema = TRADES
 
     def __init__(
         self,

@@ -234,39 +234,33 @@ def _csv(path: Path) -> Table:
     if not text.strip():
         raise Unreadable(f"{path.name} cannot be read as csv: it is empty")
     lines = text.splitlines(keepends=True)[: -1 if len(head) == _HEAD else None] or [text]
-    delimiter = _delimiter(lines[:50])
-    form = _Form.judged(path, lines, delimiter)
-    ragged: list[tuple[str, str]] = []
+    form = _Form.judged(path, lines, _delimiter(lines[:50]))
+    try:
+        frame, ragged = _cells(path, form, encoding)
+    except pa.ArrowInvalid as wrong:
+        if "UTF8" not in str(wrong):
+            raise
+        frame, ragged = _cells(path, form, "latin-1")
+    if "" in frame.columns and frame[""].isna().all():
+        frame = frame.drop(columns="")
+    return Table(frame, form.headless, _few(path, ragged, len(frame)), form.ticker)
+
+
+def _cells(path: Path, form: _Form, encoding: str) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
+    """All fields as texts, and the rows that have another number of them."""
+    names, ragged = _unique(form.names), []
 
     def put_aside(row: arrow_csv.InvalidRow) -> str:
         reason = f"line {row.number} has {row.actual_columns} fields, the header names {row.expected_columns}"
         ragged.append((reason, row.text))
         return "skip"
 
-    try:
-        frame = _cells(path, form, delimiter, encoding, put_aside)
-    except pa.ArrowInvalid as wrong:
-        if "UTF8" not in str(wrong):
-            raise
-        ragged.clear()
-        frame = _cells(path, form, delimiter, "latin-1", put_aside)
-    if "" in frame.columns and frame[""].isna().all():
-        frame = frame.drop(columns="")
-    return Table(frame, form.headless, _few(path, ragged, len(frame)), form.ticker)
-
-
-def _cells(path: Path, form: _Form, delimiter: str, encoding: str, put_aside) -> pd.DataFrame:
-    names = _unique(form.names)
     how = arrow_csv.ReadOptions(use_threads=False, column_names=names, skip_rows=form.skip, encoding=encoding)
-    convert = arrow_csv.ConvertOptions(
-        column_types={name: pa.string() for name in names},
-        strings_can_be_null=True,
-        null_values=_EMPTY,
-        check_utf8=True,
-    )
-    parse = arrow_csv.ParseOptions(delimiter=delimiter, invalid_row_handler=put_aside)
+    texts = {name: pa.string() for name in names}
+    convert = arrow_csv.ConvertOptions(column_types=texts, strings_can_be_null=True, null_values=_EMPTY)
+    parse = arrow_csv.ParseOptions(delimiter=form.delimiter, invalid_row_handler=put_aside)
     with opened(path) as file:
-        return arrow_csv.read_csv(file, how, parse, convert).to_pandas()
+        return arrow_csv.read_csv(file, how, parse, convert).to_pandas(), ragged
 
 
 def _encoding(head: bytes) -> str:
@@ -296,6 +290,7 @@ class _Form:
 
     names: list[str]
     skip: int
+    delimiter: str
     headless: bool = False
     ticker: str = ""
 
@@ -309,19 +304,25 @@ class _Form:
         (line, first), rest = rows[0], rows[1:]
         first = [first[0].lstrip("\ufeff#"), *first[1:]]
         if not any(map(known, first)) and any(map(_is_data, first)):
-            return cls([str(k) for k in range(width)], line - 1, headless=True)
+            return cls([str(k) for k in range(width)], line - 1, delimiter, headless=True)
         first, line, ticker, rest = _second_header(path, first, line, rest)
-        if rest and width == len(first) + 1 and all(not row[-1].strip() for _, row in rest if len(row) == width):
-            first = [*first, ""]
-        if rest and width == len(first) - 1 and not first[-1].strip():
-            first = first[:-1]
-        if rest and width != len(first):
-            at, row = next((at, row) for at, row in rest if len(row) == width)
-            raise Unreadable(
-                f"{path.name}: line {at} has {width} fields, but the header names {len(first)} ({', '.join(first)}): "
-                f"{delimiter.join(row)!r}; name every column, or take the field out"
-            )
-        return cls(first, line, ticker=ticker)
+        first = _as_wide(path, first, rest, width, delimiter) if rest else first
+        return cls(first, line, delimiter, ticker=ticker)
+
+
+def _as_wide(path: Path, first: list[str], rest: list, width: int, delimiter: str) -> list[str]:
+    """Names for each field of a row: a comma at the end of all rows, or of the header alone, means nothing."""
+    if width == len(first) + 1 and all(not row[-1].strip() for _, row in rest if len(row) == width):
+        return [*first, ""]
+    if width == len(first) - 1 and not first[-1].strip():
+        return first[:-1]
+    if width != len(first):
+        at, row = next((at, row) for at, row in rest if len(row) == width)
+        raise Unreadable(
+            f"{path.name}: line {at} has {width} fields, but the header names {len(first)} ({', '.join(first)}): "
+            f"{delimiter.join(row)!r}; name every column, or take the field out"
+        )
+    return first
 
 
 def _second_header(path: Path, first: list[str], line: int, rest: list) -> tuple[list[str], int, str, list]:

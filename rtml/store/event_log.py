@@ -180,6 +180,11 @@ class EventLog:
                 self._db.execute("rollback")
                 raise
 
+    def dtype(self, part: str) -> np.dtype:
+        """Record type of a part; of one that was never written a time and nothing else."""
+        with self._lock:
+            return self._part(part)[1]
+
     def _number(self, query: str, part: str) -> int:
         with self._lock:
             return self._db.execute(query, (self._part(part)[0],)).fetchone()[0]

@@ -32,6 +32,14 @@ class Outcome:
     known: np.ndarray
     label: np.ndarray
 
+    def keys(self) -> np.ndarray:
+        """Key of every question, as :class:`rtml.core.operator.Asked` has it."""
+        return self.key
+
+    def labels(self) -> np.ndarray:
+        """Label of every answer, likewise."""
+        return self.label
+
     def answers(self, label: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Ids, ``y`` and ``known`` of the answers of one label."""
         part = self.label == label

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rtml.core.operator import Operator
 from rtml.core.target import Target
-from rtml.core.use_case import UseCase, load_use_case
+from rtml.core.use_case import UseCase, load_use_case, whole_name
 from rtml.training.flow import Flow
 from rtml.training.learner import Learner
 from rtml.training.retraining.strategy import build
@@ -56,6 +56,7 @@ class RunConfig:
     models: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "use_case", whole_name(self.use_case))
         case = self.case
         unknown = set(self.options) - set(case.options)
         if unknown:

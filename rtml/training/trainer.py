@@ -123,6 +123,10 @@ class Trainer:
         """Every question of a target, the first unless named: moment and known in ns UTC, prediction, y."""
         return self._store.predictions(target or next(iter(self._flow.targets)))
 
+    def by_key(self, target: str = "") -> dict[int, dict[str, float]]:
+        """Scores of a target, the first unless named, for each key by its place in the run's keys."""
+        return self._scoreboard.by_key()[target or next(iter(self._flow.targets))]
+
     def history(self) -> pd.DataFrame:
         """What happened, in order of event time: at, who said it, kind, and a column a detail."""
         return frame(self._store.history())

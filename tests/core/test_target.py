@@ -61,7 +61,7 @@ def test_a_use_case_of_ones_own_is_loaded_from_its_file(tmp_path):
     assert load_use_case(str(file)).name == "bikes"
     with pytest.raises(TypeError, match=r"is a int, not a rtml\.core\.use_case\.UseCase"):
         load_use_case(f"{file}:not_one")
-    with pytest.raises(LookupError, match="has no attribute 'nothing'"):
+    with pytest.raises(LookupError, match="has no 'nothing'"):
         load_use_case(f"{file}:nothing")
     with pytest.raises(LookupError, match=r"there is no file 'none\.py'"):
         load_use_case(str(tmp_path / "none.py"))

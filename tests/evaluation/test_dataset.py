@@ -8,6 +8,7 @@ from runs import market_run
 from rtml.core.clock import NEVER
 from rtml.evaluation.dataset import Dataset, build
 from rtml.sources.catalogue import open_source
+from rtml.sources.columns import TRADES
 from rtml.sources.ingest import ingest
 from rtml.store.event_log import EventLog
 from rtml.training.run_config import PART, RunConfig
@@ -41,7 +42,7 @@ def test_every_row_is_logged_or_in_quarantine(stream):
 
 def test_a_source_without_a_usable_row_is_said(tmp_path):
     class Broken:
-        name, symbols, rows = "file:broken", ("ETH-USD",), 1
+        name, symbols, rows, schema = "file:broken", ("ETH-USD",), 1, TRADES
 
         def chunks(self, n):
             yield pd.DataFrame({"symbol": ["ETH-USD"], "time": [10], "price": [-1.0], "size": [1.0]})

@@ -13,8 +13,9 @@ from streams import NAMES, cut_and_by_hand, cuts, stream, streams
 from rtml.core import state as checkpoint
 from rtml.models import boosted
 from rtml.models import catalogue as zoo
-from rtml.models.boosted import BoostedRefit, CompiledBoosted
+from rtml.models.boosted import BoostedRefit
 from rtml.models.compiled import compile, restore
+from rtml.models.refit import Refit
 from rtml.training.learner import Learner
 
 
@@ -36,7 +37,7 @@ def test_it_is_lightgbm_fitted_on_everything_known_at_its_schedule_and_waits_in_
         asked = slice(rows + 3, upto + 2)  # answers come 25 after the question, questions every 10
         assert got[asked] == pytest.approx(fresh.predict(questions.X[asked]), rel=1e-12)
     assert got[:3].tolist() == [0.5, 0.5, 0.5] and len(np.unique(got[:80])) > 10  # the share of ones so far
-    assert compile(model, NAMES).describe() == "BoostedRefit(10 trees from all answers, every 200)"
+    assert compile(model, NAMES).describe() == "Boosted(10 trees) from all answers, every 200"
 
 
 @settings(max_examples=25)
@@ -60,9 +61,9 @@ def test_a_window_keeps_what_a_fit_reads_and_counts_the_rows():
         twin.learn(x, y)
     assert twin.samples == 50 + 100 + 4 * 150 and len(twin.state["y"]) == 150  # at 50, 100, 200, 300, 400, 500
     again = restore(checkpoint.loads(checkpoint.dumps(twin.state)))
-    assert isinstance(again, CompiledBoosted) and again.predict(questions.X[3]) == twin.predict(questions.X[3])
+    assert isinstance(again, Refit) and again.predict(questions.X[3]) == twin.predict(questions.X[3])
     assert sum(twin.weights.values()) > 0
-    with pytest.raises(ValueError, match="the state is of another model than this BoostedRefit"):
+    with pytest.raises(ValueError, match="the state is of another model than this Boosted"):
         compile(small(), NAMES).load(twin.state)
 
 
@@ -78,9 +79,10 @@ def test_it_is_a_river_classifier():
     assert model.predict_proba_one({"a": 1.0})[True] == 0.5 and model.samples == 0
     for x, y in zip(questions.X.tolist(), questions.y, strict=True):
         model.learn_one(dict(zip(NAMES, x, strict=True)), bool(y))
-    row = dict(zip(NAMES, questions.X[0].tolist(), strict=True))
-    assert compile(model, NAMES).predict(questions.X[0]) == model.predict_proba_one(row)[True]
-    assert compile(model, NAMES[::-1]).kind == "river" and model.clone().every == 40 and zoo.build("boosted_weekly")
+    row, columns = dict(zip(NAMES, questions.X[0].tolist(), strict=True)), sorted(NAMES)
+    taken = compile(model, columns)
+    assert taken.predict([row[name] for name in columns]) == model.predict_proba_one(row)[True]
+    assert compile(model, columns[::-1]).kind == "river" and model.clone().every == 40 and zoo.build("boosted_weekly")
     with pytest.raises(ValueError, match="every counts answers between two fits"):
         BoostedRefit(every=0)
 

@@ -80,7 +80,7 @@ def test_a_window_sees_what_rivers_adwin_sees_when_errors_become_more(turn):
 def test_every_answer_is_seen_six_times_on_average_and_leaves_watch_a_share_of_the_features():
     questions = concept(2000)
     model = progressive(AdaptiveRandomForest(grace_period=10**9), questions).learner.model
-    seen = model._table[1:11, hoeffding.WEIGHT : hoeffding.WEIGHT + 2].sum(axis=1)
+    seen = model._table[1:11, hoeffding.CLASS + hoeffding.WEIGHT :: hoeffding.SHARE].sum(axis=1)
     assert seen.mean() / 2000 == pytest.approx(6.0, abs=0.1) and np.ptp(seen) > 0
     grown = progressive(AdaptiveRandomForest(), questions).learner.model
     rows = int(grown._table[0, hoeffding.ROWS])
@@ -144,18 +144,20 @@ def test_it_is_a_river_classifier_and_takes_what_it_learned_along():
     questions = stream(300, sign=True)
     model = AdaptiveRandomForest(3, seed=5)
     assert model.predict_proba_one({"a": 1.0}) == {True: 0.5, False: 0.5}
-    twin = compile(model, NAMES)
-    for x, y in zip(questions.X, questions.y, strict=True):
-        model.learn_one(dict(zip(NAMES, x.tolist(), strict=True)), bool(y))
+    columns = sorted(NAMES)  # dicts have no order: features are taken in that of their names
+    X = questions.X[:, [NAMES.index(name) for name in columns]]
+    twin = compile(model, columns)
+    for x, y in zip(X, questions.y, strict=True):
+        model.learn_one(dict(zip(columns, x.tolist(), strict=True)), bool(y))
         twin.learn(x, y)
     row = dict(zip(NAMES, questions.X[0].tolist(), strict=True))
     for each in (model, pickle.loads(pickle.dumps(model))):
-        assert each.predict_proba_one(row)[True] == twin.predict(questions.X[0])
-    taken = compile(model, NAMES)
+        assert each.predict_proba_one(row)[True] == twin.predict(X[0])
+    taken = compile(model, columns)
     assert checkpoint.dumps(taken.state) == checkpoint.dumps(twin.state)
-    assert compile(model, NAMES[::-1]).kind == "river" and model.clone()._grown is None
+    assert compile(model, columns[::-1]).kind == "river" and model.clone()._model is None
     with pytest.raises(ValueError, match="feature 'flow' must be a finite number"):
-        model.learn_one({"return_1": 1.0}, True)
+        model.learn_one({"flow": np.inf}, True)
 
 
 def test_what_cannot_be_is_said():

@@ -69,7 +69,9 @@ def test_a_restored_model_answers_the_same_and_knows_new_keys():
     trained.replay(q)
     again = restore(loads(dumps(trained.model.state)))
     assert all(again.predict(x) == trained.model.predict(x) for x in q.X[:20])
-    assert again.predict(np.array([1.0, 1.0, 77.0])) == 0.0
+    before = dumps(again.state)
+    assert again.predict(np.array([1.0, 1.0, 77.0])) == again.predict(np.array([1.0, 1.0, np.nan])) == 0.0
+    assert dumps(again.state) == before, "asking changes nothing"
 
 
 def test_a_pooled_model_does_not_see_the_key():

@@ -58,7 +58,8 @@ def test_it_is_still_exact_after_a_long_stream(forgetting):
     X = rng.normal(0, 1, (20_000, 35)) * np.geomspace(0.01, 100, 35)
     y = X @ rng.normal(0, 1, 35) + rng.normal(0, 5, 20_000)
     model, weights = learned(X, y, ridge=100.0, forgetting=forgetting)
-    assert np.abs(weights - closed_form(X, y, 100.0, forgetting)).max() < 1e-8
+    order = np.argsort([f"f{j}" for j in range(35)])  # the ridge is renewed in the order of the names
+    assert np.abs(weights[np.r_[order, 35]] - closed_form(X[:, order], y, 100.0, forgetting)).max() < 1e-8
     covariance = model.covariance([f"f{j}" for j in range(35)])
     assert (covariance == covariance.T).all()
     assert np.linalg.eigvalsh(covariance).min() > 0.0
@@ -109,13 +110,13 @@ def test_an_absent_feature_counts_as_zero():
 
 
 @pytest.mark.parametrize(
-    "x, y", [({"a": float("nan")}, 1.0), ({"a": 1.0}, float("inf")), ({"a": 1.0, "new": -1e999}, 0)]
+    "x, y", [({"a": float("-inf")}, 1.0), ({"a": 1.0}, float("inf")), ({"a": 1.0, "new": -1e999}, 0)]
 )
 def test_what_is_not_finite_is_refused_and_changes_nothing(x, y):
     model = RecursiveLeastSquares()
     model.learn_one({"a": 1.0}, 2.0)
     before = pickle.dumps(model)
-    with pytest.raises(ValueError, match="must be finite numbers, got"):
+    with pytest.raises(ValueError, match="must be finite or NaN and the label finite, got"):
         model.learn_one(x, y)
     assert pickle.dumps(model) == before
 

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+from rtml.core.arrays import plain
 from rtml.kernels import change
 
 
@@ -33,7 +34,7 @@ class MeanDetector:
 
     def push(self, values) -> np.ndarray:
         """Places in ``values`` at which an alarm is raised."""
-        values = np.ascontiguousarray(values, dtype=np.float64)
+        values = plain(values, np.float64)
         if values.ndim != 1 or not np.isfinite(values).all():
             raise ValueError(
                 f"{type(self).__name__} takes a row of finite numbers, got {values}: leave out what is not"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import special, stats
 
+from rtml.core.arrays import plain
 from rtml.kernels import distance
 from rtml.monitoring.drift.reference import Bins, persistence
 
@@ -50,7 +51,7 @@ class Reference:
 
     def push(self, values) -> np.ndarray:
         """Rows of ``values`` (one column or several) at which an alarm is raised; ``raised`` holds the column."""
-        X = np.ascontiguousarray(values, dtype=np.float64)
+        X = plain(values, np.float64)
         X = X[:, None] if X.ndim == 1 else X
         self.raised = []
         start = 0

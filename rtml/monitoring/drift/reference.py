@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special, stats
 
+from rtml.core.arrays import plain
 from rtml.kernels.distance import encode
 
 BLOCKS = 20  # stretches of the reference by which its dependence in time is judged
@@ -42,7 +43,7 @@ class Bins:
     def codes(self, X: np.ndarray) -> np.ndarray:
         """Bin of every value."""
         codes = np.empty(X.shape, dtype=np.uint8)
-        encode(np.ascontiguousarray(X, dtype=np.float64), self.edges, codes)
+        encode(plain(X, np.float64), self.edges, codes)
         return codes
 
     def counts(self, codes: np.ndarray) -> np.ndarray:

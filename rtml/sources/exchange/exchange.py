@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from rtml.core.clock import Clock, span
+from rtml.sources.columns import TRADES
 from rtml.sources.exchange import errors as trouble
 from rtml.sources.exchange.backfill import GaveUp
 from rtml.sources.exchange.dialects import DIALECTS
@@ -71,6 +72,8 @@ class Exchange:
     """
 
     rows = 0  # how many will come is unknown
+
+    schema = TRADES
 
     def __init__(
         self,

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 import pandas as pd
 
+from rtml.sources.columns import TRADES
 from rtml.sources.exchange.dialects import DIALECTS
 from rtml.sources.exchange.gap_filler import GapFiller
 from rtml.sources.protocol import RAW, pieces
@@ -79,6 +80,8 @@ class Capture:
     symbols : sequence of str
         Which of its symbols, the target first; all by default.
     """
+
+    schema = TRADES
 
     def __init__(self, path: str | Path, symbols=()) -> None:
         path = Path(path)

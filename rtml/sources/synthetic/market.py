@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from rtml.core.clock import moment
+from rtml.sources.columns import TRADES
 from rtml.sources.protocol import pieces
 from rtml.sources.synthetic import delivery as wire
 from rtml.sources.synthetic.price_process import (
@@ -58,6 +59,8 @@ class Synthetic:
     """
 
     symbols = SYMBOLS
+
+    schema = TRADES
 
     def __init__(self, seed: int = 7, hours: float = 24.0, drift: str = "sudden") -> None:
         if drift not in DRIFTS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from rtml.core.arrays import plain
 from rtml.core.clock import span, span_text
 from rtml.sources.trades import EVENT
 from rtml.usecases.crypto import bar_kernel as kernel
@@ -57,7 +58,7 @@ class Bars:
 
     def push(self, events: np.ndarray) -> np.ndarray:
         """Take events in order of arrival; return the bars they close, shape (intervals, symbols), dtype ``BAR``."""
-        events = np.ascontiguousarray(events, EVENT)
+        events = plain(events, EVENT)
         closed, taken = [], 0
         while taken < events.size:
             last, rows = self._reach(events, taken)

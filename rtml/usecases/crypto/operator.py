@@ -97,8 +97,7 @@ class Market:
         ends = asked.closed["end"][:, 0]
         place = {at: i for i, at in enumerate(ends.tolist())}
         closes = np.where(asked.closed["complete"], asked.closed["close"], np.nan)
-        labels = np.zeros(len(asked.y), np.int8) if asked.label is None else asked.label
-        columns = (asked.answered.tolist(), asked.y.tolist(), asked.known.tolist(), labels.tolist())
+        columns = (asked.answered.tolist(), asked.y.tolist(), asked.known.tolist(), asked.labels().tolist())
         for id, y, known, label in zip(*columns, strict=True):
             at, s = (id, 0) if self.keys == 1 else (id // self.keys * self.bars.every, id % self.keys)
             horizon = self.labels[s][label].horizon

@@ -9,6 +9,7 @@ import numpy as np
 from rtml.core.clock import span, span_text
 from rtml.core.use_case import UseCase
 from rtml.features.feature_set import Feature, FeatureSet, Formula, column
+from rtml.sources.catalogue import open_source
 from rtml.sources.trades import EVENT
 from rtml.usecases.crypto import bar_kernel as kernel
 from rtml.usecases.crypto.bars import Bars
@@ -77,6 +78,7 @@ use_case = UseCase(
     models=models,
     options={"bar": "10s", "lateness": "1s", "horizon": "10s", "market": {}, "inputs": ()},
     keys=("ETH-USD", "BTC-USD"),
+    source=open_source,
     view="rtml.usecases.crypto.live_view:LiveView",
 )
 

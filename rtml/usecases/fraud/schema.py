@@ -7,16 +7,12 @@ and is another one, with a time of its own.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from rtml.core.clock import NEVER
 from rtml.sources.columns import LATEST, UNREADABLE, Schema, codes, integers, numbers, read_integer, read_moment
-from rtml.sources.report import IngestReport
-from rtml.store.event_log import EventLog
 
 PAYMENT, LABEL = 0, 1
 KIND_NAMES = ("payment", "label")
@@ -154,32 +150,4 @@ class _Raw:
         return events(self.time, kind=self.kind, amount=cents, label=label, **where)
 
 
-PAYMENTS = Schema("payments", COLUMNS, _Raw.parse)
-
-
-def ingest(source, log: EventLog, part: str, done: Callable[[int], object] = int, n: int = 50_000) -> IngestReport:
-    """Write everything a source sends into one part of the log, chunk by chunk, each chunk in one transaction.
-
-    ``done`` is told the number of rows of each chunk, for a progress bar.
-    """
-    received, by_kind = 0, {name: {"events": 0, "amount": 0.0} for name in KIND_NAMES}
-    first, last = NEVER, 0
-    for frame in source.chunks(n):
-        accepted, rejected = PAYMENTS.accept(frame)
-        log.append(part, accepted, rejected)
-        received += len(frame)
-        for kind, name in enumerate(KIND_NAMES):
-            own = accepted[accepted["kind"] == kind]
-            by_kind[name]["events"] += len(own)
-            by_kind[name]["amount"] += own["amount"].sum() / 100
-        if len(accepted):
-            first, last = min(first, int(accepted["time"].min())), max(last, int(accepted["time"].max()))
-        done(len(frame))
-    if not log.count(part):
-        reasons = log.rejected(part)["reason"].value_counts().to_dict() or "it sent no row"
-        raise ValueError(f"nothing of {source.name} could be used: {reasons}; the columns are {', '.join(COLUMNS)}")
-    rejected = log.rejected(part)
-    by_reason = rejected.groupby("reason").agg(rows=("row", "size"), example=("row", "first"))
-    frame = pd.DataFrame.from_dict(by_kind, orient="index").rename_axis("kind").astype({"events": int})
-    counts = (received, log.count(part), len(rejected), first, last)
-    return IngestReport(source.name, *counts, frame, by_reason.sort_values("rows", ascending=False))
+PAYMENTS = Schema("payments", COLUMNS, _Raw.parse, KIND_NAMES)

@@ -14,7 +14,7 @@ from rtml.core.state import digest
 from rtml.sources.columns import UNREADABLE, nanoseconds, numbers
 from rtml.sources.moments import exact_numbers, read_moments, texts
 from rtml.sources.tables import Unreadable, read
-from rtml.usecases.fraud.schema import VERDICTS, read_key
+from rtml.usecases.fraud.schema import PAYMENTS, VERDICTS, read_key
 from rtml.usecases.fraud.synthetic_cards import Cards
 
 #: What SOURCE may say.
@@ -55,6 +55,9 @@ class Recorded:
         Names of the table's columns where they are not the usual ones of :data:`COLUMNS`; ``zone`` is the time zone
         of times without one, such as ``UTC``.
     """
+
+    schema = PAYMENTS
+    symbols = ("payment",)
 
     def __init__(self, path: str | Path, delay: str = "7d", days: float = 0.0, columns: dict | None = None) -> None:
         self.path, self.delay, self.days = Path(path), span(delay), days
@@ -188,7 +191,7 @@ def _ids(column: pd.Series) -> pd.Series:
     return text.map(read_key, na_action="ignore").astype(object)
 
 
-def open_payments(source: str = "cards", *, seed: int = 7, days: float = 0.0, delay: str = "", columns=None):
+def open_payments(source: str = "cards", *, seed: int = 7, days: float = 0.0, delay: str = "", columns=None, **_):
     """Open a source by the text of the parameter SOURCE; ``days`` 0 and ``delay`` "" stand for its usual ones.
 
     Examples

@@ -15,6 +15,7 @@ import pandas as pd
 
 from rtml.core.clock import moment, span
 from rtml.sources.protocol import pieces
+from rtml.usecases.fraud.schema import PAYMENTS
 from rtml.usecases.fraud.spending import DAY, Town, burst, payments
 
 START = moment("2025-01-06T00:00:00+00:00")
@@ -48,6 +49,9 @@ class Cards:
     >>> next(source.chunks(3))["kind"].tolist()
     ['payment', 'payment', 'payment']
     """
+
+    schema = PAYMENTS
+    symbols = ("payment",)
 
     def __init__(
         self, seed: int = 7, days: float = 90.0, cards: int = 500, terminals: int = 1000, delay: str = "5d"

@@ -10,6 +10,7 @@ from rtml.core.use_case import UseCase
 from rtml.features.feature_set import Feature, FeatureSet, Formula, column, moment
 from rtml.usecases.fraud.operator import Checkout, Shares, View
 from rtml.usecases.fraud.schema import EVENT
+from rtml.usecases.fraud.sources import open_payments
 
 WINDOWS = ("24h", "7d", "30d")
 LIMITS = (100, 200, 500)  # EUR: round amounts, above which a payment is looked at as a dear one
@@ -46,7 +47,8 @@ use_case = UseCase(
     operator=operator,
     targets=(Target("fraud", "probability"),),
     models={"fraud": "recursive_logistic"},
-    keys=("card",),
+    keys=("payment",),
+    source=open_payments,
     view="rtml.usecases.fraud.endpoint:PaymentEndpoint",
     notebooks="fraud",
 )

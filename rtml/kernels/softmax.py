@@ -1,0 +1,92 @@
+"""Softmax regression of second order as compiled transitions: one set of weights per class, one scaler for all.
+
+``how`` and the scaler are those of :mod:`rtml.kernels.linear`, which must be touched together with this file: numba
+looks at a kernel's own file alone. ``table`` is the scaler's, its row of weights unused; ``weights`` has a row a class
+and a last column for the intercepts, ``cov`` a covariance a class: the covariances between classes are left out.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit, types
+
+from rtml.kernels.linear import CLIP, DEVIATIONS, LEAST_WEIGHT, MEANS, MISSED, VARIANCES, fits, project, scale, update
+
+PARTS = "da1e9f7f05af"  # of linear.py: a new fingerprint makes numba compile anew what is here
+
+_row = types.Array(types.float64, 1, "C", readonly=True)
+_table = types.Array(types.float64, 2, "C", readonly=True)
+_whole = types.Array(types.int64, 1, "C", readonly=True)
+_vector = types.Array(types.float64, 1, "C")
+_matrix = types.Array(types.float64, 2, "C")
+_model = (_row, _matrix, _matrix, types.Array(types.float64, 3, "C"))  # how, table, weights, cov
+_options = {"cache": True, "nogil": True, "error_model": "numpy"}
+_part = njit(error_model="numpy", nogil=True)
+
+
+@_part
+def _answer(X, i, how, table, weights, z, p):
+    """Fill ``z`` with row ``i`` as the model sees it and ``p`` with the probabilities of the classes."""
+    mean, sd = table[MEANS], table[DEVIATIONS]
+    highest, total = -np.inf, 0.0
+    for c in range(weights.shape[0]):
+        p[c] = project(X, i, how[CLIP], weights[c], mean, sd, z)
+        highest = max(highest, p[c])
+    for c in range(weights.shape[0]):
+        p[c] = math.exp(p[c] - highest)
+        total += p[c]
+    for c in range(weights.shape[0]):
+        p[c] = p[c] / total
+
+
+@_part
+def _learn(X, i, y, how, table, weights, cov, z, gain, p):
+    """A step for every class: as of a logistic regression of this class against the rest, its odds the softmax's."""
+    size = weights.shape[1]
+    scale(X, i, how, table[MEANS], table[VARIANCES], table[DEVIATIONS], table[MISSED])
+    _answer(X, i, how, table, weights, z, p)
+    z[size - 1] = 1.0
+    for c in range(weights.shape[0]):
+        weight = max(p[c] * (1.0 - p[c]), LEAST_WEIGHT)
+        error = ((1.0 if c == y else 0.0) - p[c]) / weight
+        update(weights[c], cov[c], z, gain, error, weight, table[MEANS, size - 1], how)
+
+
+@njit(types.boolean(_row, _vector, *_model), **_options)
+def predict(x, p, how, table, weights, cov):
+    """Fill ``p`` with the probabilities of the classes for a row; False where it is no row."""
+    d = table.shape[1] - 1
+    if not fits(x, d):
+        return False
+    _answer(x.reshape((1, d)), 0, how, table, weights, np.empty(d + 1), p)
+    return True
+
+
+@njit(types.boolean(_row, types.float64, *_model), **_options)
+def learn(x, y, how, table, weights, cov):
+    """Learn a row; False, and nothing learned, where it is no row."""
+    d = table.shape[1] - 1
+    if not (fits(x, d) and math.isfinite(y)):
+        return False
+    work, p = (np.empty(d + 1), np.empty(d + 1)), np.empty(weights.shape[0])
+    _learn(x.reshape((1, d)), 0, int(y), how, table, weights, cov, work[0], work[1], p)
+    return True
+
+
+@njit(types.int64(_table, _row, _whole, _whole, _whole, types.int64, _matrix, *_model), **_options)
+def replay(X, y, moment, known, order, until, predictions, how, table, weights, cov):
+    """Ask and learn as :func:`rtml.kernels.linear.replay_descent` does; ``predictions`` has a column per class."""
+    n, told, size = len(moment), 0, weights.shape[1]
+    z, gain, p = np.empty(size), np.empty(size), np.empty(weights.shape[0])
+    for t in range(n + 1):
+        limit = moment[t] - 1 if t < n else until
+        while told < len(order) and known[order[told]] <= limit:
+            i = order[told]
+            told += 1
+            if not math.isnan(y[i]):
+                _learn(X, i, int(y[i]), how, table, weights, cov, z, gain, p)
+        if t < n:
+            _answer(X, X.shape[0] - n + t, how, table, weights, z, predictions[t])
+    return told

@@ -1,0 +1,42 @@
+"""A river model over a row model: dicts become rows, and features may come and go."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rtml.models.rows import RowModel
+
+
+class Face:
+    """What the river models of this package share that learn from rows.
+
+    Features are taken in the order of their names, whatever the order in a dict. A feature that is absent, None or NaN
+    is missing; one seen for the first time is a column that was missing before. A class inherits this first and gives
+    ``_made(names)``, a fresh row model that has ``widen(names)``.
+    """
+
+    _model: RowModel | None = None
+
+    def learn_one(self, x: dict, y) -> None:
+        """Learn one answer."""
+        if self._model is None:
+            self._model = self._made(tuple(sorted(x)))
+        elif new := sorted(x.keys() - set(self._model.names)):
+            self._model.widen((*self._model.names, *new))
+        self._model.learn(self._row(x), float(y))
+
+    def _row(self, x: dict) -> np.ndarray:
+        values = [x.get(name) for name in self._model.names]
+        return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+    def _probabilities(self, x: dict) -> dict[bool, float]:
+        """Probabilities of False and True; a half before the first answer."""
+        p = 0.5 if self._model is None else self._model.predict(self._row(x))
+        return {False: 1.0 - p, True: p}
+
+    def _made(self, names: tuple[str, ...]) -> RowModel:
+        raise NotImplementedError(f"{type(self).__name__} must make a row model of {names}")
+
+    def _known_by(self, names: tuple[str, ...]) -> bool:
+        """Whether these columns can be those of what was learned."""
+        return self._model is None or self._model.names == names

@@ -1,0 +1,101 @@
+"""Softmax regression of second order: what the recursive logistic regression becomes for more classes than two."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rtml.kernels import linear
+from rtml.kernels import softmax as kernels
+from rtml.models import flat
+from rtml.models.rows import RowModel, check_classes, check_names, check_row, check_state
+
+_ARRAYS = ("table", "weights", "cov")
+
+
+class Softmax(RowModel):
+    """Probabilities of C classes from linear scores, every class with weights and a covariance of its own.
+
+    An answer moves the weights of each class as :class:`rtml.models.recursive_logistic.RecursiveLogistic` moves its
+    own, the probability being the softmax's (Laplace's approximation with the covariances between classes left out:
+    the block diagonal of the Hessian of Böhning, "Multinomial logistic regression algorithm", 1992). An answer costs
+    C times the square of the number of features.
+
+    Parameters
+    ----------
+    names
+        Names of the features, in the order of their columns.
+    how
+        What the kernels are told (see :func:`rtml.models.flat.recursive_how`).
+    classes
+        Names of the classes.
+    """
+
+    kind = "compiled"
+    twin = "softmax"
+    classifier = True
+
+    def __init__(self, names: Sequence[str], how: np.ndarray, classes: Sequence[str | int]) -> None:
+        self.names, self.classes, self._how = check_names(names), check_classes(classes), how
+        first = flat.fresh(how, len(self.names))
+        self._table, self._weights = first.table, np.zeros((self.outputs, len(self.names) + 1))
+        self._cov = np.repeat(first.covariance[None], self.outputs, axis=0)
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """Probabilities of the classes for a row in the order of ``names``, shape (C,)."""
+        p = np.empty(self.outputs)
+        if not kernels.predict(np.ascontiguousarray(x, dtype=np.float64).ravel(), p, *self._arrays):
+            check_row(x, self.names)
+        return p
+
+    def learn(self, x: np.ndarray, y: float) -> None:
+        """Learn one answer, or refuse it and stay as it was."""
+        kernels.learn(check_row(x, self.names), self._label(y), *self._arrays)
+
+    def replay(self, X, y, moment, known, order, until) -> tuple[np.ndarray, int]:
+        """Ask and learn a chunk in a kernel (see :func:`rtml.kernels.softmax.replay`); shape (m, C)."""
+        predictions = np.empty((len(moment), self.outputs))
+        return predictions, kernels.replay(X, y, moment, known, order, until, predictions, *self._arrays)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """How far the weights of a feature lie apart between classes (their standard deviation, after scaling)."""
+        return dict(zip(self.names, self._weights.std(axis=0).tolist(), strict=False))
+
+    @property
+    def state(self) -> dict:
+        """Everything learned, and all that is needed to go on from it, as flat arrays."""
+        head = {"kind": self.kind, "twin": self.twin, "names": list(self.names), "classes": list(self.classes)}
+        return head | {"how": self._how.copy()} | {name: getattr(self, f"_{name}").copy() for name in _ARRAYS}
+
+    def load(self, state: dict) -> None:
+        """Go on from a state of this very model."""
+        check_state(state, self.kind, self.names, self.classes)
+        if state.get("twin") != self.twin or not np.array_equal(state["how"], self._how):
+            raise ValueError(
+                f"the state is of another model than this {self.describe()}: restore(state) builds its own"
+            )
+        for name in _ARRAYS:
+            setattr(self, f"_{name}", np.array(state[name]))
+
+    @classmethod
+    def of(cls, state: dict) -> Softmax:
+        """Model of a state."""
+        self = cls(state["names"], np.array(state["how"]), state["classes"])
+        self.load(state)
+        return self
+
+    def describe(self) -> str:
+        """The steps of the model and its number of classes."""
+        return f"{flat.describe(self._how)} of {self.outputs} classes"
+
+    @property
+    def _arrays(self) -> tuple[np.ndarray, ...]:
+        return self._how, self._table, self._weights, self._cov
+
+
+def softmax_twin(how: np.ndarray, named: dict, names: tuple[str, ...], classes: tuple) -> Softmax | None:
+    """Softmax regression for a recursive logistic regression that has learned nothing, or None for other models."""
+    fresh = how[linear.KIND] == linear.RECURSIVE_LOG and not named["count"]
+    return Softmax(names, how, classes) if fresh else None
