@@ -22,8 +22,8 @@ import numpy as np
 CONNECTIONS = 64
 NAMES = tuple(f"feature_{i}" for i in range(20))
 ASKED = {
-    "by symbol": {"symbol": "ETH-USD"},
-    "20 features": {"symbol": "ETH-USD", "features": {name: 0.1 * i for i, name in enumerate(NAMES)}},
+    "by key": {"key": "ETH-USD"},
+    "20 features": {"key": "ETH-USD", "features": {name: 0.1 * i for i, name in enumerate(NAMES)}},
 }
 
 
@@ -121,18 +121,22 @@ def serve(kind: str) -> None:
     """Run one server until stdin ends; tell its CPU time when asked."""
     from river import linear_model, preprocessing
 
+    from rtml.core.target import Target
     from rtml.models.compiled import compile
     from rtml.serving.endpoint import Endpoint
     from rtml.serving.service import Service
-    from rtml.serving.snapshot import Snapshot
+    from rtml.serving.snapshot import Question, Snapshot
 
     model = compile(preprocessing.StandardScaler() | linear_model.LinearRegression(), NAMES)
     for x in np.random.default_rng(7).normal(size=(500, len(NAMES))):
         model.learn(x, x[0] - x[1])
     with tempfile.TemporaryDirectory() as folder:
         service = Service(Path(folder) / "predictions.sqlite")
-        service.publish(Snapshot("v1", model, NAMES, ("ETH-USD",), "ETH-USD", 10 * 10**9, 0))
-        service.update_features("ETH-USD", time.time_ns(), np.linspace(-1, 1, len(NAMES)), 2000.0)
+        targets, x = (Target("return", unit="bp"),), np.linspace(-1, 1, len(NAMES))
+        service.publish(Snapshot("v1", lambda: (0, {"return": model}), NAMES, ("ETH-USD",), targets, 10 * 10**9, 0))
+        question = Question("v1", 0, 1, "ETH-USD", time.time_ns(), x.tobytes(), 10 * 10**9)
+        question.answered(targets, service.snapshot.predict(x), {"return": (-1.0, 1.0)})
+        service.answered(question)
         with Endpoint(APPS[kind](service)) as endpoint:
             print(endpoint.url.rpartition(":")[2], flush=True)
             for _ in sys.stdin:
@@ -157,16 +161,16 @@ def fastapi(service):
 
     class Request(BaseModel):
         model_config = ConfigDict(extra="forbid", strict=True)
-        symbol: str | None = None
+        key: str | None = None
         features: dict[str, float] | None = None
 
     class Response(BaseModel):
         prediction_id: str
-        symbol: str
-        return_bp: float
-        price: float | None
-        close: float | None
+        key: str
+        predictions: dict[str, dict[str, float | str]]
         version: str
+        offset: int
+        question: int | None
         features_at: str
         age_ms: float
         horizon_s: float
@@ -177,10 +181,11 @@ def fastapi(service):
     @app.post("/predict")
     async def predict(request: Request) -> Response:
         try:
-            given = service.ask(PredictRequest(request.symbol, request.features))
+            given = service.ask(PredictRequest(request.key, features=request.features))
         except Refused as ex:
             raise HTTPException(ex.status, str(ex)) from ex
-        return Response(**{name: getattr(given, name) for name in Response.model_fields})
+        about = {name: getattr(given, name) for name in Response.model_fields}
+        return Response(**about | {"predictions": given.answers()})
 
     return app
 

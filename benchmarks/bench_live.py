@@ -21,6 +21,7 @@ from rtml.sources.columns import TRADES
 from rtml.sources.exchange.exchange import Status
 from rtml.sources.synthetic.market import Synthetic
 from rtml.sources.trades import TRADE
+from rtml.training.run_config import RunConfig
 
 
 class Tape:
@@ -36,6 +37,10 @@ class Tape:
     def open(self, after: dict | None = None) -> Tape:
         """Itself: a benchmark does not resume."""
         return self
+
+    def config(self, source: Tape) -> RunConfig:
+        """Of a run that follows it."""
+        return RunConfig.of("crypto", self.symbols, self.name)
 
     def arrivals(self):
         """Rows when their time has come, with the moment at which they were handed over."""
@@ -63,8 +68,8 @@ def measure(speed: float, seconds: float) -> np.ndarray:
     """Milliseconds of every prediction of a live session."""
     took: list[float] = []
     with tempfile.TemporaryDirectory() as folder, Live(Path(folder) / "run", Tape(speed), out=lambda _: None) as live:
-        counted = live.loop.view.observe
-        live.loop.view.observe = lambda s: (counted(s), took.append(1e3 * s))
+        counted = live.publisher.observe
+        live.publisher.observe = lambda s: (counted(s), took.append(1e3 * s))
         live.run(threading.Event(), seconds=seconds)
     return np.array(took)
 

@@ -45,7 +45,7 @@ class UseCase:
     view
         What the live page and the endpoint add for this use case, ``module:attribute``; nothing unless given.
     notebooks
-        Folder of notebooks of its own below ``notebooks/``; the generic five unless given.
+        Folder of its notebooks below ``notebooks/``; the generic five unless given.
     """
 
     name: str
@@ -58,7 +58,7 @@ class UseCase:
     keys: tuple[str, ...] = ("",)
     source: Callable | None = None
     view: str = ""
-    notebooks: str = ""
+    notebooks: str = "generic"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "event", np.dtype(self.event))

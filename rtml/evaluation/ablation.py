@@ -63,7 +63,7 @@ def helps(features: str | Sequence[str], questions: Questions, model: str | Call
     >>> X, at = r.normal(size=(3000, 2)), np.arange(3000)
     >>> asked = Questions(at, at, X, X[:, 0] + r.normal(size=3000), at + 1, ("signal", "noise"))
     >>> helps("signal", asked).verdict
-    'signal helps: without it the squared error is 2.04 a question, with it 1.07'
+    'signal helps: without it the squared error is 2.04 per question, with it 1.07'
     """
     names = (features,) if isinstance(features, str) else tuple(features)
     base = _losses(model, questions)
@@ -93,7 +93,7 @@ def _help(names: tuple[str, ...], questions: Questions, model, base: np.ndarray,
     with_them, left = float(np.nanmean(base[since:])), float(np.nanmean(other[since:]))
     what, unit = ", ".join(names), "log loss" if classifier else "squared error"
     verb = {"with": "helps", "without": "hurts"}.get(found.better, "is not settled to help or hurt")
-    verdict = f"{what} {verb}: without it the {unit} is {left:.3g} a question, with it {with_them:.3g}"
+    verdict = f"{what} {verb}: without it the {unit} is {left:.3g} per question, with it {with_them:.3g}"
     return Help(names, with_them, left, found, verdict)
 
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 from rtml.core.questions import Questions
-from rtml.core.target import Target
+from rtml.core.target import NUMBER, PROBABILITY, Target
 from rtml.evaluation.progressive import Progress, progressive
-from rtml.metrics import metrics
+from rtml.metrics import metrics, rare_class
 from rtml.metrics.confidence_sequence import Comparison, ConfidenceSequence, compare, confidence_sequence
 from rtml.metrics.kinds import kind_of, losses, score_of
+from rtml.models.per_key import PerKey
 from rtml.training.learner import Learner
 from rtml.training.retraining.strategy import build
+
+_DAY = 86_400 * 10**9
 
 
 def evaluate(
@@ -35,42 +38,73 @@ def evaluate(
     done
         Gets the name of each model that is through.
     """
-    target, progress = Target(target) if isinstance(target, str) else target, {}
+    target, predictions, cost = Target(target) if isinstance(target, str) else target, {}, {}
     for model in models:
         name = model if isinstance(model, str) else type(model).__name__
-        progress[name] = progressive(build(model, questions.names), questions)
+        progress = progressive(build(model, questions.names, classes=target.classes), questions)
+        predictions[name] = progress.predictions
+        cost[name] = {"samples": _samples(progress), "cpu_seconds": progress.cpu_seconds}
         done(name)
-    return Evaluation(target, questions, progress)
+    return Evaluation(target, questions, predictions, pd.DataFrame.from_dict(cost, orient="index"))
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What every model said of every question of one target, and what came out."""
+    """What every model predicted for every question of one target, and how good that was.
+
+    Attributes
+    ----------
+    target
+        What is predicted; metrics and loss follow from its kind.
+    questions
+        With their answers, (m,).
+    by_model
+        Predictions of each model, (m,) or (m, outputs).
+    cost
+        ``samples`` (answers gone through, those of a refit each time) and ``cpu_seconds`` of each model, for all
+        questions that were asked; nothing where predictions come from elsewhere.
+    """
 
     target: Target
     questions: Questions
-    progress: dict[str, Progress]
+    by_model: dict[str, np.ndarray]
+    cost: pd.DataFrame = field(default_factory=pd.DataFrame)
 
-    @property
-    def loss_name(self) -> str:
-        """What :meth:`loss` counts."""
-        return kind_of(self.target).loss
+    def part(self, rows) -> Evaluation:
+        """The same models on some of the questions: a slice, a mask or places; the cost stays that of all.
+
+        Examples
+        --------
+        >>> asked = Questions([1, 2, 3], [1, 2, 3], np.ones((3, 1)), [1.0, 2.0, 3.0], [2, 3, 4], ("one",))
+        >>> evaluate(["zero"], asked).part(slice(1, None)).table().loc["zero", "answered"]
+        np.int64(2)
+        """
+        rows = np.arange(len(self.questions))[rows]
+        some = {name: p[rows] for name, p in self.by_model.items()}
+        return Evaluation(self.target, self.questions[rows], some, self.cost)
 
     def predictions(self, name: str) -> np.ndarray:
-        """Predictions of one model, one a question."""
-        if name not in self.progress:
-            raise LookupError(f"no model {name!r} was evaluated; there are: {', '.join(self.progress)}")
-        return self.progress[name].predictions
+        """Predictions of one model, one for each question."""
+        if name not in self.by_model:
+            raise LookupError(f"no model {name!r} was evaluated; there are: {', '.join(self.by_model)}")
+        return self.by_model[name]
 
-    def table(self, since: int = 0) -> pd.DataFrame:
-        """One row a model, from question ``since`` on: quality, coverage, and what the whole stream cost."""
-        y = self.questions.y[since:]
-        frame = pd.DataFrame({name: self._quality(y, p.predictions[since:]) for name, p in self.progress.items()}).T
-        frame["answered"] = int(np.isfinite(y).sum())
-        frame["coverage"] = metrics.coverage(y)
-        frame["samples"] = [_samples(p) for p in self.progress.values()]
-        frame["cpu_seconds"] = [p.cpu_seconds for p in self.progress.values()]
-        return frame.astype({"answered": int, "samples": int}).rename_axis("model")
+    @property
+    def known(self) -> np.ndarray:
+        """Which questions were answered, (m,)."""
+        return np.isfinite(self.questions.y)
+
+    def answered(self, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Answers, predictions of a model, and moments (ns) of the questions that were answered."""
+        return self.questions.y[self.known], self.predictions(name)[self.known], self.questions.moment[self.known]
+
+    def table(self) -> pd.DataFrame:
+        """One row for each model: the metrics of the target's kind, label coverage, and what the run cost."""
+        frame = pd.DataFrame({name: self._quality(name) for name in self.by_model}).T
+        frame["answered"] = int(self.known.sum())
+        frame["coverage"] = metrics.coverage(self.questions.y)
+        frame = frame.join(self.cost).rename_axis("model")
+        return frame.astype({name: int for name in ("answered", "samples") if name in frame})
 
     def loss(self, name: str, cut: float = np.inf) -> np.ndarray:
         """Loss of each question, shape (m,), NaN without an answer; which one is a matter of the target's kind.
@@ -79,43 +113,86 @@ class Evaluation:
         otherwise.
         """
         y, p = self.questions.y, self.predictions(name)
-        if self.target.kind == "number":
+        if self.target.kind == NUMBER:
             y, p = np.clip(y, -cut, cut), np.clip(p, -cut, cut)
         return losses(self.target, y, p)
 
-    def compare(self, a: str, b: str, cut: float = np.inf) -> Comparison:
-        """Whether ``a`` loses less than ``b`` on the same questions, valid whenever one looks."""
-        return compare(self.loss(a, cut), self.loss(b, cut), names=(a, b), horizon_steps=self.questions.overlap)
+    def compare(self, a: str, b: str, cut: float = np.inf, metric: str = "") -> Comparison:
+        """Whether ``a`` is better than ``b`` on the same questions.
+
+        By the loss, with an interval that is valid at any time; or by a ``metric`` of
+        :data:`rtml.metrics.rare_class.METRICS` (more is better), whose interval resamples whole days, because the rare
+        ones of a day come in series.
+        """
+        if not metric:
+            about = {"names": (a, b), "loss": kind_of(self.target).loss, "horizon_steps": self.questions.overlap}
+            return compare(self.loss(a, cut), self.loss(b, cut), **about)
+        (y, one, moment), (_, two, _) = self.answered(a), self.answered(b)
+        gap, low, high = rare_class.difference(metric, y, one, two, moment)
+        better, words, days = a if low > 0 else b if high < 0 else "", metric.replace("_", " "), _days(moment)
+        said = f"{better} is better than {b if better == a else a}" if better else f"{a} against {b}: not settled"
+        of = f"{rare_class.value(metric, y, one):.3f} for {a}, {rare_class.value(metric, y, two):.3f} for {b}"
+        text = f"{said}: {words} {of}, difference {gap:+.3f} (95 % interval {low:+.3f} to {high:+.3f}, n = {days} days)"
+        return Comparison(gap, low, high, len(y), days, better, text)
 
     def difference(self, a: str, b: str) -> ConfidenceSequence:
         """Mean of ``loss(a) - loss(b)`` over time, with its interval."""
         return confidence_sequence(self.loss(a) - self.loss(b), horizon_steps=self.questions.overlap)
 
-    def comparisons(self, name: str, cut: float = np.inf) -> pd.DataFrame:
-        """The chosen model against every other: mean difference of the loss a question, interval, verdict."""
-        rows = {other: self.compare(name, other, cut) for other in self.progress if other != name}
-        columns = {k: [getattr(c, k) for c in rows.values()] for k in ("mean", "low", "high", "n", "verdict")}
+    def comparisons(self, name: str, cut: float = np.inf, metric: str = "") -> pd.DataFrame:
+        """The chosen model against every other (see :meth:`compare`): difference, interval, better one, verdict."""
+        rows = {other: self.compare(name, other, cut, metric) for other in self.by_model if other != name}
+        columns = {k: [getattr(c, k) for c in rows.values()] for k in ("mean", "low", "high", "n", "better", "verdict")}
         return pd.DataFrame(columns, index=pd.Index(list(rows), name=f"{name} against"))
+
+    def intervals(self, *names: str) -> pd.DataFrame:
+        """Metrics of rare labels of each model with their 95 % intervals, whole days resampled."""
+        rows: dict[str, dict] = {name: {} for name in self.by_model}
+        for model, row in rows.items():
+            for name in names or ("average_precision", "recall_at_1pct"):
+                found = rare_class.interval(name, *self.answered(model))
+                row |= dict(zip((name, f"{name}_low", f"{name}_high"), found, strict=True))
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
 
     def curves(self, metric: str, window: int = 0) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Moments and a metric for every model: of everything so far, or of the last ``window`` questions."""
         y, at = self.questions.y, self.questions.moment
         if window:
-            return {name: (at, metrics.windowed(metric, y, p.predictions, window)) for name, p in self.progress.items()}
-        return {name: (at, metrics.cumulative(metric, y, p.predictions)) for name, p in self.progress.items()}
+            return {name: (at, metrics.windowed(metric, y, p, window)) for name, p in self.by_model.items()}
+        return {name: (at, metrics.cumulative(metric, y, p)) for name, p in self.by_model.items()}
 
-    def _quality(self, y: np.ndarray, p: np.ndarray) -> dict[str, float]:
-        """Figures of one model: those of the target's kind, and of a number or probability the AUC."""
+    def by_days(self, metric: Callable, days: int = 14) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """End of each day (ns), and ``metric(y, p)`` of the days up to it, for every model."""
+        return {name: rolling_days(metric, *self.answered(name), days) for name in self.by_model}
+
+    def _quality(self, name: str) -> dict[str, float]:
+        """Metrics of one model: those of the target's kind, and what ranks a number's sign or a probability."""
+        y, p = self.questions.y, self.predictions(name)
         score = score_of(self.target).update(y, p).get()
         quality = {name: value for name, value in score.items() if name not in ("asked", "answered", "coverage", "mse")}
-        if self.target.kind == "probability":
-            return {"auc": metrics.auc(y, p)} | quality
-        if self.target.kind == "number" and (y < 0).any():
+        if self.target.kind == PROBABILITY:
+            return {name: rare_class.value(name, y, p) for name in rare_class.METRICS} | quality
+        if self.target.kind == NUMBER and (y < 0).any():
             return quality | {"auc": metrics.auc(metrics.sign_labels(y), p)}
-        if self.target.kind == "number":
-            baseline = self.progress["mean"].predictions[-len(p) :] if "mean" in self.progress else np.nanmean(y)
-            quality = {"r2_mean": metrics.r2(y, p, np.broadcast_to(baseline, len(p)))} | quality
+        if self.target.kind == NUMBER:
+            baseline = self.by_model.get("mean", np.full(len(p), np.nanmean(y)))
+            return {"r2_mean": metrics.r2(y, p, baseline)} | quality
         return quality
+
+
+def rolling_days(metric: Callable, y, p, moment, days: int = 14) -> tuple[np.ndarray, np.ndarray]:
+    """End of each day (ns), and a metric of the answered questions of the ``days`` up to it.
+
+    Examples
+    --------
+    >>> ends, value = rolling_days(metrics.mae, np.ones(4), np.arange(4.0), np.arange(4) * _DAY, days=2)
+    >>> (ends // _DAY).tolist(), value.tolist()
+    ([2, 3, 4], [0.5, 0.5, 1.5])
+    """
+    day = moment // _DAY
+    ends = np.arange(day.min() + days - 1, day.max() + 1) if len(day) else np.empty(0, np.int64)
+    parts = [(day > end - days) & (day <= end) for end in ends]
+    return (ends + 1) * _DAY, np.array([metric(y[part], p[part]) for part in parts])
 
 
 def weights_over_time(name: str, questions: Questions, every: int = 60) -> pd.DataFrame:
@@ -128,7 +205,18 @@ def weights_over_time(name: str, questions: Questions, every: int = 60) -> pd.Da
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("moment")
 
 
+def _days(moment: np.ndarray) -> int:
+    return len(np.unique(moment // _DAY))
+
+
 def _samples(progress: Progress) -> int:
     """Answers that a model went through, those of a refit counted each time."""
-    final = getattr(progress.learner.model, "model", progress.learner.model)
-    return int(getattr(final, "samples", progress.learned))
+    model = progress.learner.model
+    counts = [_counted(one) for one in (model.models.values() if isinstance(model, PerKey) else [model])]
+    return int(sum(counts)) if counts and None not in counts else progress.learned
+
+
+def _counted(model) -> int | None:
+    while not hasattr(model, "samples") and hasattr(model, "model"):
+        model = model.model
+    return getattr(model, "samples", None)

@@ -28,7 +28,7 @@ from rtml.training.run_config import PART, RunConfig
 
 _SHOWN = 5  # differences in the text of an error
 _SERVED = """
-select symbol, moment, x, names, features from prediction join definition using (version) order by prediction.id
+select key, moment, x, names, features from prediction join definition using (version) order by prediction.id
 """
 
 
@@ -140,8 +140,8 @@ def check_run(folder: Path, strict: bool = False) -> Consistency:
     config = RunConfig.read(folder / "recipe.json")
 
     def key(asked: Asked) -> np.ndarray:
-        """A market is asked by its symbol, where a question's id is its moment; all else by the id."""
-        return np.where(asked.id == asked.moment, config.target, asked.id.astype(str))
+        """Key of every question, as it is asked for."""
+        return np.array(config.keys)[asked.keys()]
 
     with closing(EventLog(folder / "events.db")) as log:
         recomputed = recompute(QuestionStream(config.operator(), key), log, PART)

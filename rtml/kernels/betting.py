@@ -1,17 +1,23 @@
-"""Bets on which of two models loses less: a capital that may not grow where the claim is false."""
+"""Bets on which of two models loses less: a capital that may not grow where the second model is not better."""
 
 import math
 
 import numpy as np
 from numba import njit
 
-#: Stakes, shares of the capital; the capital is the mean of what each of them, held throughout, would have made.
-STAKES = np.array([0.8, 0.4, 0.2, 0.1, 0.05])
-BURN_IN = 20  # differences that only say how large differences are
-LIMIT = 6.0  # a gain counts as so many mean absolute differences at most; a loss counts whole
+#: Stakes, and the share of the capital that each begins with. A stake of one is the best bet when the second model is
+#: exactly right: of a number with noise of variance v it is 1 / (4 v) of the capital a unit of squared error.
+STAKES = np.array([1.2, 0.4, 4.0])
+SHARES = np.array([0.8, 0.1, 0.1])
+BURN_IN = 20  # units that only say how large errors are
+MARGIN = 4.0  # a bet survives an error so many times as large as the largest yet seen
+EARLY = 50.0  # and EARLY / sqrt(n) times as large after the first n units, of which the largest says little
 LEAST = 0.01  # what one bet leaves of the capital at least
-MEMORY = 60.0  # differences over which their size is averaged: markets are wild for a while, then calm
-N, SUM, SQUARES, SIZE_NOW, BETTER = 0, 1, 2, 3, 4  # places in a state; then log capitals of better and of worse
+MOST = 2.0  # what one bet makes of the capital at most: no promotion hangs on one answer
+MEMORY = 1000.0  # units over which the size of errors is averaged
+BEHIND = -1.0  # log capital of a candidate that is not worth waiting for
+LONGEST = 20.0  # a comparison lasts at most so many times its timeout
+N, SUM, SQUARES, LEVEL, FARTHEST, BETTER = 0, 1, 2, 3, 4, 5  # places in a state; then log capitals of both sides
 WORSE = BETTER + len(STAKES)
 SIZE = WORSE + len(STAKES)
 GO_ON, WON, LOST, GIVEN_UP = 0, 1, 2, 3
@@ -19,73 +25,127 @@ GO_ON, WON, LOST, GIVEN_UP = 0, 1, 2, 3
 
 @njit("float64(float64[::1], int64)", cache=True, nogil=True)
 def log_capital(state, first):
-    """Log of the mean capital of one side."""
+    """Log of the capital of one side: ``BETTER``, that the second model is better, or ``WORSE``."""
     highest = state[first]
     for k in range(1, len(STAKES)):
         highest = max(highest, state[first + k])
     total = 0.0
     for k in range(len(STAKES)):
-        total += math.exp(state[first + k] - highest)
-    return highest + math.log(total / len(STAKES))
+        total += SHARES[k] * math.exp(state[first + k] - highest)
+    return highest + math.log(total)
 
 
-@njit("void(float64[::1], float64, float64)", cache=True, nogil=True)
-def bet(state, difference, bound):
-    """Bet on one more difference, positive where the first model loses more than the second.
+@njit("void(float64[::1], int64, float64, float64)", cache=True, nogil=True)
+def stake(state, first, gain, most):
+    """Bet with one side's capital on a gain in units of the noise, with stakes up to ``most``."""
+    for k in range(len(STAKES)):
+        state[first + k] += math.log(min(max(1.0 + min(STAKES[k], most) * gain, LEAST), MOST))
 
-    The stake was chosen before it was known, from the mean absolute difference of late. Clipping gains can only lower
-    the expected capital. A loss is clipped only where it would cost more than everything; where differences are known
-    to be at most ``bound`` (0: unknown) stakes are so small that none is, and the guarantee is exact.
-    """
-    if state[N] >= BURN_IN and state[SIZE_NOW] > 0.0:
-        limit = LIMIT * state[SIZE_NOW]
-        gain, loss = min(difference, limit), -max(difference, -limit)
-        for k in range(len(STAKES)):
-            stake = STAKES[k] / limit
-            if bound > 0.0:
-                stake = min(stake, (1.0 - LEAST) / bound)
-            state[BETTER + k] += math.log(max(1.0 + stake * gain, LEAST))
-            state[WORSE + k] += math.log(max(1.0 + stake * loss, LEAST))
+
+@njit("void(float64[::1], float64)", cache=True, nogil=True)
+def count(state, difference):
     state[N] += 1.0
     state[SUM] += difference
     state[SQUARES] += difference * difference
-    state[SIZE_NOW] += (abs(difference) - state[SIZE_NOW]) / min(state[N], MEMORY)
 
 
-@njit("int64(float64[::1], float64, float64, int64)", cache=True, nogil=True)
+@njit("void(float64[::1], float64, float64)", cache=True, nogil=True)
+def bet(state, difference, reach):
+    """Bet on one more difference of squared errors, positive where the first model loses more than the second.
+
+    With the error ``e`` of the mean of both predictions a difference is ``2 (first - second) e``. ``reach`` is
+    ``2 |first - second|`` and was known before the answer; of a block of questions both are means. The stake was chosen
+    from the errors before, such that an error ``MARGIN`` times as large as any of them costs at most everything; only
+    beyond that is a loss clipped. Gains are clipped at a doubling of the capital, which can only lower its expectation.
+    """
+    if state[N] >= BURN_IN and state[LEVEL] > 0.0 and reach > 0.0:
+        unit = 4.0 * state[LEVEL]
+        margin = max(MARGIN, EARLY / math.sqrt(state[N]))
+        most = unit / (margin * reach * state[FARTHEST])
+        stake(state, BETTER, difference / unit, most)
+        stake(state, WORSE, -difference / unit, most)
+    count(state, difference)
+    if reach > 0.0:
+        error = abs(difference) / reach
+        state[LEVEL] += (error * error - state[LEVEL]) / min(state[N], MEMORY)
+        state[FARTHEST] = max(state[FARTHEST], error)
+
+
+@njit("void(float64[::1], float64, float64)", cache=True, nogil=True)
+def bet_bounded(state, difference, standard):
+    """Bet on one more difference of Brier scores; ``standard`` is the same in units of the noise, -1 to 1.
+
+    The unit is ``4 q (1 - q)`` with the mean ``q`` of both probabilities (see :func:`standardised`). No bet can cost
+    more than everything, so that nothing is clipped and the guarantee is exact.
+    """
+    stake(state, BETTER, standard, 1.0 - LEAST)
+    stake(state, WORSE, -standard, 1.0 - LEAST)
+    count(state, difference)
+
+
+@njit("float64(float64, float64, float64)", cache=True, nogil=True)
+def standardised(first, second, y):
+    """Difference of the Brier scores of two probabilities in units of the noise that both expect, from -1 to 1.
+
+    At a stake of one the capital is multiplied by the likelihood ratio of the second probability and the mean of both.
+    """
+    first = min(max(first, 0.0), 1.0)
+    second = min(max(second, 0.0), 1.0)
+    q = 0.5 * (first + second)
+    noise = q * (1.0 - q)
+    if first == second or noise <= 0.0:
+        return 0.0
+    return (first - second) * (q - y) / (2.0 * noise)
+
+
+@njit("int64(float64[::1], float64, float64, float64)", cache=True, nogil=True)
 def verdict(state, to_win, to_lose, timeouts):
     """Whether the second model has won, has lost, is given up, or goes on.
 
     It has won when its log capital reaches ``to_win`` and the plain mean is on its side too, has lost when the other's
-    reaches ``to_lose``, and is given up after ``timeouts`` differences, after half of them where it is behind.
+    reaches ``to_lose``. After half of ``timeouts`` units it is given up where it is clearly behind, after
+    ``LONGEST * timeouts`` in any case: a small gain may take long, and is waited for as long as nothing speaks against
+    it.
     """
     ahead = log_capital(state, BETTER)
     if ahead >= to_win and state[SUM] > 0.0:
         return WON
     if log_capital(state, WORSE) >= to_lose:
         return LOST
-    if state[N] >= timeouts or (state[N] >= timeouts / 2 and ahead < 0.0):
+    if state[N] >= LONGEST * timeouts or (state[N] >= timeouts / 2 and ahead < BEHIND):
         return GIVEN_UP
     return GO_ON
 
 
-@njit("int64(float64[::1], int64, float64[::1], float64, int64, float64)", cache=True, nogil=True)
-def first_win(differences, delay, to_win, to_lose, timeouts, bound):
-    """Index of the difference at which a candidate is promoted, or -1: one comparison after the other over a stream.
+@njit(
+    "int64(float64[::1], float64[::1], float64[::1], boolean, int64, float64, float64[::1], float64)",
+    cache=True,
+    nogil=True,
+)
+def first_win(first, second, y, probability, delay, alpha, shares, timeouts):
+    """Index of the answer at which a candidate is promoted, or -1: one comparison after the other over a stream.
 
-    Comparison number ``k`` needs ``to_win[k]``; when one ends, the next counts no answer of a question asked
-    before, that is none of the next ``delay``.
+    Comparison ``k`` begins with ``shares[k]`` of the first capital and what those before it have left, at most what
+    they began with, and needs ``1 / alpha``. When one ends, the next counts no answer of a question asked before, that
+    is none of the next ``delay``.
     """
     state, number, skip = np.zeros(SIZE), 0, 0
-    for i in range(len(differences)):
+    invested = shares[0]
+    for i in range(len(y)):
         if skip > 0:
             skip -= 1
             continue
-        bet(state, differences[i], bound)
-        said = verdict(state, to_win[number], to_lose, timeouts)
+        difference = (first[i] - second[i]) * (first[i] + second[i] - 2.0 * y[i])
+        if probability:
+            bet_bounded(state, difference, standardised(first[i], second[i], y[i]))
+        else:
+            bet(state, difference, 2.0 * abs(first[i] - second[i]))
+        said = verdict(state, -math.log(alpha * invested), -math.log(alpha), timeouts)
         if said == WON:
             return i
         if said != GO_ON:
+            left = invested * math.exp(min(log_capital(state, BETTER), 0.0))
             state[:] = 0.0
             number, skip = number + 1, delay
+            invested = shares[number] + left
     return -1

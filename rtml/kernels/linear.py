@@ -197,18 +197,18 @@ def replay_descent(X, y, moment, known, order, until, predictions, how, table, c
     """
     w, mean, var, sd = table[WEIGHTS], table[MEANS], table[VARIANCES], table[DEVIATIONS]
     missed = table[MISSED]
-    n, told, z = len(moment), 0, np.empty(w.shape[0])
+    n, taken, z = len(moment), 0, np.empty(w.shape[0])
     before = X.shape[0] - n
     for t in range(n + 1):
         limit = moment[t] - 1 if t < n else until
-        while told < len(order) and known[order[told]] <= limit:
-            i = order[told]
-            told += 1
+        while taken < len(order) and known[order[taken]] <= limit:
+            i = order[taken]
+            taken += 1
             if not math.isnan(y[i]):
                 _descend(X, i, y[i], how, w, mean, var, sd, missed, z)
         if t < n:
             predictions[t] = _answer(project(X, before + t, how[CLIP], w, mean, sd, z), how[KIND])
-    return told
+    return taken
 
 
 @njit(_stream, **_options)
@@ -216,15 +216,15 @@ def replay_recursive(X, y, moment, known, order, until, predictions, how, table,
     """The same for the recursive models: a kernel of its own, since one that could do both would be slower."""
     w, mean, var, sd = table[WEIGHTS], table[MEANS], table[VARIANCES], table[DEVIATIONS]
     missed = table[MISSED]
-    n, told, z = len(moment), 0, np.empty(w.shape[0])
+    n, taken, z = len(moment), 0, np.empty(w.shape[0])
     before = X.shape[0] - n
     for t in range(n + 1):
         limit = moment[t] - 1 if t < n else until
-        while told < len(order) and known[order[told]] <= limit:
-            i = order[told]
-            told += 1
+        while taken < len(order) and known[order[taken]] <= limit:
+            i = order[taken]
+            taken += 1
             if not math.isnan(y[i]):
                 _solve(X, i, y[i], how, w, mean, var, sd, missed, cov, z)
         if t < n:
             predictions[t] = _answer(project(X, before + t, how[CLIP], w, mean, sd, z), how[KIND])
-    return told
+    return taken

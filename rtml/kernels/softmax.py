@@ -14,7 +14,7 @@ from numba import njit, types
 
 from rtml.kernels.linear import CLIP, DEVIATIONS, LEAST_WEIGHT, MEANS, MISSED, VARIANCES, fits, project, scale, update
 
-PARTS = "da1e9f7f05af"  # of linear.py: a new fingerprint makes numba compile anew what is here
+PARTS = "eab9e8092ff2"  # of linear.py: a new fingerprint makes numba compile anew what is here
 
 _row = types.Array(types.float64, 1, "C", readonly=True)
 _table = types.Array(types.float64, 2, "C", readonly=True)
@@ -78,15 +78,15 @@ def learn(x, y, how, table, weights, cov):
 @njit(types.int64(_table, _row, _whole, _whole, _whole, types.int64, _matrix, *_model), **_options)
 def replay(X, y, moment, known, order, until, predictions, how, table, weights, cov):
     """Ask and learn as :func:`rtml.kernels.linear.replay_descent` does; ``predictions`` has a column per class."""
-    n, told, size = len(moment), 0, weights.shape[1]
+    n, taken, size = len(moment), 0, weights.shape[1]
     z, gain, p = np.empty(size), np.empty(size), np.empty(weights.shape[0])
     for t in range(n + 1):
         limit = moment[t] - 1 if t < n else until
-        while told < len(order) and known[order[told]] <= limit:
-            i = order[told]
-            told += 1
+        while taken < len(order) and known[order[taken]] <= limit:
+            i = order[taken]
+            taken += 1
             if not math.isnan(y[i]):
                 _learn(X, i, int(y[i]), how, table, weights, cov, z, gain, p)
         if t < n:
             _answer(X, X.shape[0] - n + t, how, table, weights, z, predictions[t])
-    return told
+    return taken

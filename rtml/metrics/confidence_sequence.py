@@ -14,7 +14,7 @@ others the verdict warns: clip the loss then.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -33,7 +33,7 @@ class ConfidenceSequence(NamedTuple):
 
 @dataclass(frozen=True)
 class Comparison:
-    """How much more the first model loses a question than the second (negative: the first is better).
+    """How much more the first model loses per question than the second (negative: the first is better).
 
     ``better`` is its name, or empty as long as it is not settled. ``effective`` is the number of differences that carry
     the weight: all of them when they are alike, near one when one outweighs the rest.
@@ -85,24 +85,33 @@ def confidence_sequence(
     return ConfidenceSequence(*(np.concatenate([[before], curve])[since] for curve, before in curves))
 
 
-def compare(loss_a, loss_b, names: tuple[str, str] = ("a", "b"), **how) -> Comparison:
+def compare(loss_a, loss_b, names: tuple[str, str] = ("a", "b"), loss: str = "loss", **how) -> Comparison:
     """Say which of two models loses less on the questions both have a loss for, or that it is not settled.
 
-    ``how`` is handed to `confidence_sequence`: ``alpha``, ``optimise_at``, ``horizon_steps``.
+    Parameters
+    ----------
+    loss_a, loss_b
+        Losses of the same questions, shape (m,), NaN where there is none.
+    names
+        What the verdict calls the two models.
+    loss
+        What it calls the loss, such as ``"squared error"``.
+    how
+        Handed to `confidence_sequence`: ``alpha``, ``optimise_at``, ``horizon_steps``.
 
     Examples
     --------
     >>> a, b = np.random.default_rng(7).normal([[1.0], [2.0]], 1.0, (2, 900))
-    >>> print(compare(a, b, names=("rls", "zero")).verdict)
-    rls is better than zero: it loses 1.09 less a question (0.949 to 1.22, 900 questions, valid whenever one looks)
+    >>> print(compare(a, b, names=("rls", "b")).verdict)
+    rls is better than b: loss is 1.09 lower per question (95 % anytime-valid interval 0.949 to 1.22, n = 900)
     """
     differences = np.asarray(loss_a, float) - np.asarray(loss_b, float)
     sequence = confidence_sequence(differences, **how)
     mean, low, high = (float(curve[-1]) if len(differences) else np.nan for curve in sequence)
     apart = differences[~np.isnan(differences)]
     better = names[0] if high < 0 else names[1] if low > 0 else ""
-    text = _verdict(mean, low, high, names, len(apart)) + _warning(effective := _effective(apart), better)
-    return Comparison(mean, low, high, len(apart), effective, better, text)
+    found = Comparison(mean, low, high, len(apart), _effective(apart), better, "")
+    return replace(found, verdict=_verdict(found, names, loss, how.get("alpha", 0.05)))
 
 
 def radius(n: np.ndarray, variance: np.ndarray, alpha: float = 0.05, optimise_at: int = 1000) -> np.ndarray:
@@ -113,22 +122,20 @@ def radius(n: np.ndarray, variance: np.ndarray, alpha: float = 0.05, optimise_at
     return np.sqrt(variance * 2 * grown / (n * n * rho2) * np.log(np.sqrt(grown) / alpha))
 
 
-def _verdict(mean: float, low: float, high: float, names: tuple[str, str], n: int) -> str:
+def _verdict(found: Comparison, names: tuple[str, str], loss: str, alpha: float) -> str:
+    """The comparison as a sentence."""
+    mean, low, high, n = found.mean, found.low, found.high, found.n
     if not np.isfinite(high - low):
-        return f"{names[0]} against {names[1]}: too little to say, {n:,} questions answered by both"
-    if low <= 0 <= high:
-        gap = f"difference {mean:.3g} ({low:.3g} to {high:.3g}, {n:,} questions)"
+        return f"{names[0]} against {names[1]}: too few answers to tell (n = {n:,})"
+    what = f"{100 * (1 - alpha):g} % anytime-valid interval"
+    if not found.better:
+        gap = f"mean difference of {loss} {mean:.3g} per question ({what} {low:.3g} to {high:.3g}, n = {n:,})"
         return f"{names[0]} against {names[1]}: not settled, {gap}"
-    better, worse = names if mean < 0 else names[::-1]
+    worse = names[1] if found.better == names[0] else names[0]
     small, large = sorted((abs(low), abs(high)))
-    gap = f"it loses {abs(mean):.3g} less a question ({small:.3g} to {large:.3g}"
-    return f"{better} is better than {worse}: {gap}, {n:,} questions, valid whenever one looks)"
-
-
-def _warning(effective: float, better: str) -> str:
-    if not better or effective >= BURN_IN_APART:
-        return ""
-    return f"; but {max(effective, 1):.0f} of them outweigh all others: clip the loss to be sure"
+    gap = f"{loss} is {abs(mean):.3g} lower per question ({what} {small:.3g} to {large:.3g}, n = {n:,})"
+    few = f"; but {max(found.effective, 1):.0f} questions outweigh all others: clip the loss to be sure"
+    return f"{found.better} is better than {worse}: {gap}" + (few if found.effective < BURN_IN_APART else "")
 
 
 def _effective(differences: np.ndarray) -> float:

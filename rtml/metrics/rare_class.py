@@ -31,6 +31,30 @@ def average_precision(y, p) -> float:
     return _value(_average_precision, y, p)
 
 
+def value(metric: str, y, p) -> float:
+    """One of :data:`METRICS` by name, of the answered questions.
+
+    Examples
+    --------
+    >>> value("auc", [0, 1, 1], [0.1, 0.9, 0.4])
+    1.0
+    """
+    return _value(_found(metric), y, p)
+
+
+def ranked(y, p) -> tuple[np.ndarray, np.ndarray]:
+    """Recall and precision of alerts on the most suspicious questions, for every number of alerts, (answered,) each.
+
+    Examples
+    --------
+    >>> ranked([0, 1, 1], [0.6, 0.9, 0.4])[0].tolist()
+    [0.5, 0.5, 1.0]
+    """
+    y, p = _answered(y, p)
+    hits = np.cumsum(y[np.argsort(-p, kind="stable")])
+    return hits / max(hits[-1:].sum(), 1.0), hits / np.arange(1, len(hits) + 1)
+
+
 def recall_at(y, p, false_alarms: float = 0.01) -> float:
     """Share of the ones found by the lowest threshold that alarms at most this share of the zeros.
 
@@ -45,9 +69,11 @@ def recall_at(y, p, false_alarms: float = 0.01) -> float:
 
 
 def alerts_by_day(y, p, moment, alerts: int = 100) -> pd.DataFrame:
-    """Of each day's most suspicious questions, how many were 1: alerts, hits, precision, and share of the ones found.
+    """Of each day's most suspicious questions, how many were 1.
 
-    ``moment`` in ns UTC. A team that can look at so many a day sees this. Of equal predictions the earlier comes first.
+    A row for each day: ``alerts``, ``hits``, ``ones`` of the day, ``precision`` (hits of alerts) and ``found`` (hits of
+    ones, NaN without any). ``moment`` in ns UTC. A team that can look at so many a day sees this. Of equal predictions
+    the earlier comes first.
 
     Examples
     --------
@@ -68,7 +94,8 @@ def alerts_by_day(y, p, moment, alerts: int = 100) -> pd.DataFrame:
     ones = np.bincount(at, y, minlength=len(days))
     found = np.divide(hits, ones, out=np.full(len(days), np.nan), where=ones > 0)
     index = pd.DatetimeIndex(pd.to_datetime(days * _DAY, utc=True), name="day")
-    return pd.DataFrame({"alerts": n, "hits": hits.astype(int), "precision": hits / n, "found": found}, index=index)
+    counts = {"alerts": n, "hits": hits.astype(int), "ones": ones.astype(int)}
+    return pd.DataFrame(counts | {"precision": hits / n, "found": found}, index=index)
 
 
 def precision_at_alerts(y, p, moment, alerts: int = 100) -> float:
@@ -159,17 +186,6 @@ def auc_interval(y, p) -> tuple[float, float, float]:
     return area, max(area - half, 0.0), min(area + half, 1.0)
 
 
-def table(y, predictions: dict, moment, *, alerts: int = 100, draws: int = 200, seed: int = 7) -> pd.DataFrame:
-    """Models side by side on the same questions: each metric with its interval over days, and alerts a day."""
-    rows = {}
-    for name, p in predictions.items():
-        rows[name] = {"precision_at_alerts": precision_at_alerts(y, p, moment, alerts)}
-        for metric in METRICS:
-            found = interval(metric, y, p, moment, draws=draws, seed=seed)
-            rows[name] |= dict(zip((metric, f"{metric}_low", f"{metric}_high"), found, strict=True))
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
-
-
 def _area(ones: np.ndarray, zeros: np.ndarray) -> float:
     if not ones[-1] or not zeros[-1]:
         return np.nan
@@ -199,6 +215,12 @@ def _recall(false_alarms: float) -> Callable:
 METRICS: dict[str, Callable] = {"auc": _area, "average_precision": _average_precision, "recall_at_1pct": _recall(0.01)}
 
 
+def _found(metric: str) -> Callable:
+    if metric not in METRICS:
+        raise LookupError(f"no metric {metric!r} of rare labels; there are: {', '.join(METRICS)}")
+    return METRICS[metric]
+
+
 def _value(metric: Callable, y, p) -> float:
     y, p = _answered(y, p)
     if not len(y):
@@ -210,9 +232,7 @@ def _value(metric: Callable, y, p) -> float:
 
 def _resampled(metric: str, y, predictions: tuple, moment, draws: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The metric of each column of predictions, and the same of ``draws`` sets of drawn days."""
-    if metric not in METRICS:
-        raise LookupError(f"no interval of {metric!r}; there are: {', '.join(METRICS)}")
-    score, rng = METRICS[metric], np.random.default_rng(seed)
+    score, rng = _found(metric), np.random.default_rng(seed)
     values, drawn = np.full(len(predictions), np.nan), np.full((draws, len(predictions)), np.nan)
     days, day = np.unique(_answered(y, predictions[0], moment)[2] // _DAY, return_inverse=True)
     if not len(days):

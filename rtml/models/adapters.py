@@ -61,14 +61,14 @@ class Adapter(RowModel):
 
         What is unsupervised learns every row right after it was asked about.
         """
-        n, told = len(moment), 0
+        n, taken = len(moment), 0
         predictions = np.empty((n, self.outputs) if self.classes else n)
         limits = [*(moment - 1).tolist(), until]
         with self._all_or_nothing():
             for t in range(n + 1):
-                while told < len(order) and known[order[told]] <= limits[t]:
-                    i = order[told]
-                    told += 1
+                while taken < len(order) and known[order[taken]] <= limits[t]:
+                    i = order[taken]
+                    taken += 1
                     if y[i] == y[i] and not self.unsupervised:
                         self._learn(X[i], y[i])
                 if t < n:
@@ -76,7 +76,7 @@ class Adapter(RowModel):
                     predictions[t] = self._ask(x)
                     if self.unsupervised:
                         self._learn(x, np.nan)
-        return predictions, told
+        return predictions, taken
 
     @property
     def weights(self) -> dict[str, float]:

@@ -101,6 +101,29 @@ class AR1(base.Regressor):
         return None if value is None or value != value else value
 
 
+class LastAnswer(base.Regressor):
+    """The last answer learned, whatever the features; zero before the first.
+
+    Examples
+    --------
+    >>> model = LastAnswer()
+    >>> model.learn_one({}, 3.0)
+    >>> model.predict_one({})
+    3.0
+    """
+
+    def __init__(self) -> None:
+        self.newest = 0.0
+
+    def learn_one(self, x: dict, y: float) -> None:
+        """Remember it."""
+        self.newest = float(y)
+
+    def predict_one(self, x: dict) -> float:
+        """The last one."""
+        return self.newest
+
+
 class Majority(base.Classifier):
     """The shares of the classes so far, whatever the features; equal ones before the first answer (Laplace's rule).
 

@@ -42,10 +42,10 @@ class _Map:
 class Calibrate(base.Classifier):
     """A classifier whose probabilities are corrected by the answers: Platt scaling, online.
 
-    Log odds are stretched and shifted, ``slope * log odds + intercept``, so that of what is said with 10 % a tenth
+    Log odds are stretched and shifted, ``slope * log odds + intercept``, so that of the predictions of 10 % a tenth
     comes true. The slope is kept positive: the order of the predictions of one moment does not change. Platt,
     "Probabilistic outputs for support vector machines" (1999), by steps of second order; Gupta and Ramdas,
-    "Online Platt scaling with calibeating" (ICML 2023). With times (a learner has them) it learns from what was said
+    "Online Platt scaling with calibeating" (ICML 2023). With times (a learner has them) it learns from the prediction made
     when the question was asked, and so also corrects what a model gets wrong because its answers come late; without,
     from what the model says just before it learns.
 
@@ -58,7 +58,7 @@ class Calibrate(base.Classifier):
     forgetting
         Weight of an answer relative to the next one, in (0, 1].
     after
-        Answers that the model learns first: what was said before teaches nothing, for it was said untaught.
+        Answers that the model learns first: predictions made before them are not learned from.
 
     Examples
     --------
@@ -131,7 +131,7 @@ class Calibrated(RowModel):
         kernels.learn_now(p, y, self._map.forgetting, *self._map.arrays)
 
     def learn_at(self, x: np.ndarray, y: float, prediction: float, moment: int, known: int) -> None:
-        """Learn the answer of a question: the map from what was said then, the model from its row."""
+        """Learn the answer of a question: the map from the prediction of then, the model from its row."""
         self.model.learn(x, y)
         kernels.learn(prediction, float(y), moment, known, self._map.forgetting, *self._map.arrays)
 
@@ -139,16 +139,16 @@ class Calibrated(RowModel):
         """A chunk of questions of which none was asked before (see :meth:`replay_at`)."""
         if len(X) != len(moment):
             raise ValueError(
-                f"{len(X) - len(moment)} questions wait: calibration must know what it said, use replay_at"
+                f"{len(X) - len(moment)} questions wait: calibration needs their predictions, use replay_at"
             )
         return self.replay_at(X, y, np.empty(0), moment, known, order, until)
 
     def replay_at(self, X, y, earlier, moment, known, order, until) -> tuple[np.ndarray, int]:
-        """Ask the last rows at their moments and take answers once known; ``earlier`` was said to the rows before."""
-        own, told = self.model.replay(X, y, np.ascontiguousarray(moment[len(earlier) :]), known, order, until)
+        """Ask the last rows at their moments and take answers once known; ``earlier`` are the predictions of the rows before."""
+        own, taken = self.model.replay(X, y, np.ascontiguousarray(moment[len(earlier) :]), known, order, until)
         predictions, how = np.empty(len(own)), (self._map.every, self._map.forgetting)
         kernels.replay(own, y, earlier, moment, known, order, until, *how, predictions, *self._map.arrays)
-        return predictions, told
+        return predictions, taken
 
     @property
     def line(self) -> tuple[float, float]:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import pandas as pd
 from river import anomaly, base, linear_model, optim, preprocessing, tree
 
 from rtml.core.plugin import load
-from rtml.models.baselines import AR1, Majority, NoChange, RidgeRefit, RunningMean, Zero
+from rtml.models.baselines import AR1, LastAnswer, Majority, NoChange, RidgeRefit, RunningMean, Zero
+from rtml.models.blend import Blend, BlendClassifier
 from rtml.models.boosted import BoostedRefit
 from rtml.models.calibrated import Calibrate
 from rtml.models.clip import Clip
 from rtml.models.compiled import compile
 from rtml.models.forest import AdaptiveRandomForest
+from rtml.models.ranking import RANKINGS, Ranking
 from rtml.models.recursive_logistic import RecursiveLogistic
 from rtml.models.rls import RecursiveLeastSquares
 
@@ -63,6 +66,7 @@ ZOO = {
     "zero": Entry("baseline", Zero, "no change: the next return is zero"),
     "mean": Entry("baseline", RunningMean, "the mean of all answers so far"),
     "ar1": Entry("baseline", AR1, "a line through the last known return, exact after every answer"),
+    "last": Entry("baseline", LastAnswer, "the last answer learned"),
     "majority": Entry("baseline", Majority, "the shares of the classes so far, the same for every question"),
     "no_change": Entry("baseline", NoChange, "the class of the last answer, with the probability that it stays"),
     "rls": Entry("linear", _recursive, "recursive least squares, ridge 100, forgetting 0.999: old answers fade"),
@@ -77,6 +81,8 @@ ZOO = {
     "calibrated_logistic": Entry(
         "linear", lambda: Calibrate(_recursive_logistic()), "the same, its probabilities corrected by the answers"
     ),
+    "blend": Entry("blend", Blend, "a mixture of 35 learners of a number, weighed by how well each predicted lately"),
+    "blend_probability": Entry("blend", BlendClassifier, "the same of a probability"),
     "tree": Entry("tree", _tree, "river's Hoeffding tree regressor"),
     "hoeffding": Entry("tree", _hoeffding, "river's Hoeffding tree, which splits on rare classes too"),
     "forest": Entry("tree", AdaptiveRandomForest, "ten Hoeffding trees, each replaced when it becomes worse"),
@@ -121,7 +127,9 @@ def build(name: Any, names: Sequence[str] | None = None, classes: Sequence[str |
     >>> build(naive_bayes.GaussianNB(), ["a"], classes=["x", "y", "z"]).kind
     'river'
     """
-    made = load(name, {name: entry.build for name, entry in ZOO.items()}, "models") if isinstance(name, str) else name
+    known = {name: entry.build for name, entry in ZOO.items()}
+    known |= {name: partial(Ranking.clone, ranking) for name, ranking in RANKINGS.items()}
+    made = load(name, known, "models") if isinstance(name, str) else name
     if isinstance(made, type) or not (hasattr(made, "predict") or hasattr(made, "learn_one")):
         made = _called(made, name)
     return made if names is None else compile(made, names, classes)

@@ -11,12 +11,16 @@ from rtml.kernels import calibration, linear
 from rtml.models import flat
 from rtml.models.adapters import PlainModel, adapted
 from rtml.models.baselines import Majority, NoChange, ridge_twin
+from rtml.models.blend import CompiledBlend, blend_twin
 from rtml.models.boosted import boosted_twin
 from rtml.models.calibrated import Calibrate, Calibrated
+from rtml.models.compiled_baselines import CompiledBaseline, baseline_twin
+from rtml.models.constant import Constant
 from rtml.models.forest import CompiledForest, forest_twin
 from rtml.models.half_space_trees import HalfSpace, half_space_twin
 from rtml.models.hoeffding import CompiledTree, tree_twin
 from rtml.models.per_key import PerKey, Pooled
+from rtml.models.ranking import Ranking
 from rtml.models.refit import Refit
 from rtml.models.river_model import RiverModel
 from rtml.models.rows import RowModel, check_classes, check_names, check_row, check_state
@@ -27,7 +31,7 @@ from rtml.models.twins import translate
 class Compiled(RowModel):
     """The compiled twin of a linear river model: the same numbers from flat arrays.
 
-    One writer: a learner learns; whoever else predicts does so from a model of their own, restored from a snapshot.
+    One writer: a learner learns; every other reader predicts from a model of its own, restored from a snapshot.
     """
 
     kind = "compiled"
@@ -55,8 +59,8 @@ class Compiled(RowModel):
     def replay(self, X, y, moment, known, order, until) -> tuple[np.ndarray, int]:
         """Ask and learn a chunk in a kernel (see :func:`rtml.kernels.linear.replay_descent`)."""
         predictions = np.empty(len(moment))
-        told = flat.replay(X, y, moment, known, order, until, predictions, self._how, self._learned)
-        return predictions, told
+        taken = flat.replay(X, y, moment, known, order, until, predictions, self._how, self._learned)
+        return predictions, taken
 
     @property
     def weights(self) -> dict[str, float]:
@@ -81,9 +85,9 @@ class Compiled(RowModel):
         return flat.describe(self._how)
 
 
-_TWINS = {twin.twin: twin for twin in (CompiledTree, CompiledForest, Refit, Softmax, HalfSpace)}
-_KINDS = {kind.kind: kind for kind in (RiverModel, PlainModel)}
-_OTHERS = (tree_twin, forest_twin, boosted_twin, ridge_twin, half_space_twin)
+_TWINS = {twin.twin: twin for twin in (CompiledTree, CompiledForest, Refit, Softmax, HalfSpace, CompiledBaseline)}
+_KINDS = {kind.kind: kind for kind in (RiverModel, PlainModel, Constant)}
+_OTHERS = (tree_twin, forest_twin, boosted_twin, ridge_twin, half_space_twin, blend_twin, baseline_twin)
 
 
 def compile(model, names: Sequence[str], classes: Sequence[str | int] = ()) -> RowModel:
@@ -123,6 +127,8 @@ def compile(model, names: Sequence[str], classes: Sequence[str | int] = ()) -> R
         model = type(model)(classes)
     if hasattr(model, "replay"):
         return _as_declared(model, names, classes)
+    if type(model) is Ranking:
+        return model.row_model(names)
     if not hasattr(model, "learn_one"):
         return adapted(model, names, classes)
     if type(model) is Calibrate and not classes and not model._map.line[calibration.ANSWERS]:
@@ -174,6 +180,12 @@ def restore(state: dict) -> RowModel:
         model = Calibrated(restore(state["model"]), **state["how"])
         model.load(state)
         return model
+    if state.get("twin") == CompiledBlend.twin:
+        return CompiledBlend.of(state, restore)
+    if state.get("twin") == "sessions":
+        from rtml.models.session_model import SessionModel
+
+        return SessionModel.of(state)
     if state.get("twin") in _TWINS:
         return _TWINS[state["twin"]].of(state)
     how = np.array(state["how"])

@@ -34,7 +34,7 @@ def fresh(how: np.ndarray, d: int) -> Flat:
 
 
 def recursive_how(kind: int, ridge: float, forgetting: float, d: int) -> np.ndarray:
-    """What a kernel must be told of a recursive model on ``d`` features."""
+    """Parameters of a recursive model on ``d`` features as the kernels take them."""
     how = np.zeros(linear.SIZE)
     how[linear.KIND], how[linear.CLIP] = kind, math.inf
     how[linear.FORGETTING], how[linear.RIDGE] = forgetting, ridge

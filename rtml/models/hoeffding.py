@@ -14,7 +14,7 @@ from rtml.kernels import tree as kernels
 from rtml.models.rows import RowModel, check_classes, check_names, check_row, check_state
 
 _PREDICTIONS = {"mc": parts.MAJORITY, "nb": parts.BAYES, "nba": parts.ADAPTIVE}
-_HOW = {  # river's parameters, and the place of each in what a kernel is told
+_HOW = {  # river's parameters, and the place of each among the parameters of a kernel
     "grace_period": parts.GRACE,
     "tau": parts.TAU,
     "nb_threshold": parts.NB_THRESHOLD,
@@ -36,7 +36,7 @@ class CompiledTree(RowModel):
     names
         Names of the features, in the order of their columns.
     how
-        What the kernels are told (see :func:`tree_how`).
+        Parameters of the kernels (see :func:`tree_how`).
     classes
         Names of the classes: it answers with the probability of each. Empty: with the probability of True.
     """
@@ -158,7 +158,7 @@ def splits_alike(model) -> bool:
 
 
 def tree_how(model) -> np.ndarray:
-    """What a kernel must be told of a tree."""
+    """Parameters of a tree as the kernels take them."""
     head = np.zeros(parts.HOW[-1] + 1)
     for name, place in _HOW.items():
         head[place] = getattr(model, name)

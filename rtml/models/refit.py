@@ -84,11 +84,11 @@ class Refit(RowModel):
     def replay(self, X, y, moment, known, order, until) -> tuple[np.ndarray, int]:
         """Ask and learn a chunk, in as many pieces as there are fits (as a compiled model's ``replay``)."""
         due = known[order]
-        asked = np.searchsorted(due, moment, "left")  # answers told before each question
-        told = int(max(np.searchsorted(due, until, "right"), asked[-1] if len(asked) else 0))
-        labelled = ~np.isnan(y[order[:told]])
+        asked = np.searchsorted(due, moment, "left")  # answers known before each question
+        taken = int(max(np.searchsorted(due, until, "right"), asked[-1] if len(asked) else 0))
+        labelled = ~np.isnan(y[order[:taken]])
         learned = np.r_[0, np.cumsum(labelled)][asked]  # and those among them that are learned
-        rows, new = order[:told][labelled], X[len(X) - len(moment) :]
+        rows, new = order[:taken][labelled], X[len(X) - len(moment) :]
         predictions = np.empty((len(moment), self.outputs) if self.classes else len(moment))
         at = 0
         while True:
@@ -97,7 +97,7 @@ class Refit(RowModel):
             predictions[now] = self._ask(new[now], y[rows[at:]], learned[now] - at)
             self._keep(X[rows[at:upto]], y[rows[at:upto]])
             if upto > len(rows):
-                return predictions, told
+                return predictions, taken
             at = upto
 
     def widen(self, names: Sequence[str]) -> None:

@@ -94,7 +94,7 @@ def check_label(y: float, classifier: bool, classes: int = 2) -> float:
     y = float(y)
     if not math.isfinite(y):
         raise ValueError(
-            f"label must be a finite number, got {y}: an answer that never comes is told to the learner as NaN"
+            f"label must be a finite number, got {y}: an answer that never comes is given to the learner as NaN"
         )
     if classifier and not (y.is_integer() and 0.0 <= y < classes):
         known = "0 or 1" if classes == 2 else f"one of 0 to {classes - 1}"
@@ -128,6 +128,4 @@ def check_state(state: dict, kind: str, names: tuple[str, ...], classes: tuple[s
         raise ValueError(f"the state has other columns than this model: {other}; restore(state) builds its own model")
     if (given := tuple(state.get("classes", ()))) != classes:
         texts = [", ".join(map(str, each)) or "none" for each in (given, classes)]
-        raise ValueError(
-            f"the state is of the classes {texts[0]}, this model is of {texts[1]}: restore(state) builds it"
-        )
+        raise ValueError(f"the state is of the classes {texts[0]}, this model of {texts[1]}: restore(state) builds it")

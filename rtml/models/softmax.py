@@ -27,7 +27,7 @@ class Softmax(RowModel):
     names
         Names of the features, in the order of their columns.
     how
-        What the kernels are told (see :func:`rtml.models.flat.recursive_how`).
+        Parameters of the kernels (see :func:`rtml.models.flat.recursive_how`).
     classes
         Names of the classes.
     """

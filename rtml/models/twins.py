@@ -18,7 +18,7 @@ _LOSSES = {linear_model.LinearRegression: optim.losses.Squared, linear_model.Log
 
 
 def translate(model, names: tuple[str, ...]) -> tuple[np.ndarray, dict] | None:
-    """What a kernel must be told of a river model and what that has learned, or None where no kernel does the same."""
+    """Parameters of a river model for the kernels and what it has learned, or None where no kernel does the same."""
     steps = list(model.steps.values()) if isinstance(model, compose.Pipeline) else [model]
     scaler = steps.pop(0) if len(steps) > 1 and _is_plain_scaler(steps[0]) else None
     clip = steps.pop(0) if len(steps) > 1 and type(steps[0]) is Clip else None

@@ -7,6 +7,7 @@ from rtml.core.clock import span
 from rtml.monitoring.monitor import Monitor
 from rtml.training.flow import Flow
 
+PUBLISH = ("learner", "gate", "recommend", "always", "never")  # what may serve
 HARM = 0.1  # least harm of an alert that counts, in units of the usual error
 
 

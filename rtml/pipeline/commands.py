@@ -104,19 +104,21 @@ def _option(*names: str, says: str, **how: Any) -> click.Option:
 
 _FOLLOW = _option("--follow", is_flag=True, says="Go on with what arrives, until Ctrl-C or SIGTERM.")
 _EVERY = _option("--every", default="10m", says="Event time between two versions.")
-_MODEL = _option("--model", default="champion", says="Name of the model in the registry.")
+_MODEL = _option("--model", default="", says="Name of the model in the registry; that of the use case if empty.")
 _HOST = _option("--host", default="127.0.0.1", says="Address to listen on; any but this machine needs RTML_TOKEN.")
 _PORT = _option("--port", default=8000, says="Port; 0: a free one.")
 _BOOKS = _option("--notebooks", type=click.Path(path_type=Path), says="Folder of the notebooks.")
 _PUBLISH = _option(
     "--publish",
-    type=click.Choice(["gate", "recommend", "always", "never"]),
-    default="gate",
-    says="Versions that serve: those better in shadow, the same once approved, all, or none.",
+    type=click.Choice(["learner", "gate", "recommend", "always", "never"]),
+    default="learner",
+    says="What serves: the learner; or frozen versions: those better in shadow, the same once approved, all, none.",
 )
 _SOURCE = (
     _option("--source", default="kraken", type=Text("kraken"), says="kraken, coinbase, a recording, synthetic ..."),
-    _option("--symbols", default="", says="Comma separated, the predicted one first; the source's own if empty."),
+    _option("--use-case", default="crypto", type=Text("crypto"), says="crypto, fraud ... or path/to/file.py."),
+    _option("--symbols", default="", says="Keys that are asked for, comma separated; all of the source if empty."),
+    _option("--inputs", default="", says="Symbols that are only read beside them, comma separated."),
     _option("--backfill", default="1h", says="How much of an exchange's past comes first."),
     _option("--speed", default=1.0, says="Speed of a recording; 0: as fast as possible."),
     _option("--hours", default=24.0, says="Length of a synthetic stream."),

@@ -1,4 +1,4 @@
-"""Options of a source, and the opening of a run that follows one: a restart goes on with the same."""
+"""Opening a run for a stream: which source, what it is of, and that a restart goes on with the same."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rtml.core.run_folder import claim, shown
-from rtml.sources.catalogue import open_source
+from rtml.core.use_case import load_use_case
+from rtml.sources.catalogue import open_for
 from rtml.sources.ingestor import Open
 from rtml.sources.protocol import Source
 from rtml.training.run_config import RunConfig
@@ -16,13 +17,28 @@ from rtml.training.run_config import RunConfig
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """What to follow: a source of the catalogue, its symbols, how much of the past first, how fast a recording.
+    """What to follow, and what is asked of it.
 
-    ``record`` names a file that gets everything that an exchange sends.
+    Parameters
+    ----------
+    source
+        A source of the use case; one of the catalogue unless it brings its own.
+    keys, inputs
+        Keys that are asked, and symbols that are only read beside them; all keys of the source when empty.
+    use_case
+        One that ships, or ``module:attribute`` or ``path/to/file.py``.
+    backfill, hours
+        How much of an exchange's past to begin with, and the length of a synthetic stream.
+    speed
+        Of a recording, 1 as it happened; 0: as fast as possible.
+    record
+        A file that gets everything that an exchange sends.
     """
 
     source: str = "kraken"
-    symbols: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    use_case: str = "crypto"
+    inputs: tuple[str, ...] = ()
     backfill: str = "1h"
     speed: float = 1.0
     hours: float = 24.0
@@ -31,36 +47,46 @@ class SourceOptions:
 
     def open(self, after: dict[str, tuple[int, int]] | None = None) -> Source:
         """The source; an exchange goes on behind the trades that are held already."""
-        about = {"symbols": self.symbols, "backfill": self.backfill, "hours": self.hours, "record": self.record}
-        source = open_source(self.source, **about, after=after or {}, client_options=self.client_options)
+        about = {"symbols": (*self.keys, *self.inputs), "backfill": self.backfill, "hours": self.hours}
+        about |= {"record": self.record, "client_options": self.client_options, "after": after or {}}
+        source = open_for(load_use_case(self.use_case), self.source, **about)
         if self.record and not hasattr(source, "arrivals"):
             raise ValueError(f"only what an exchange sends is recorded, and {source.name} is none: leave out --record")
         return source
 
+    def config(self, source: Source) -> RunConfig:
+        """The configuration of a run that follows an opened source."""
+        inputs = {"inputs": self.inputs} if self.inputs else {}
+        keys = tuple(key for key in source.symbols if key not in self.inputs)
+        return RunConfig.of(self.use_case, keys, source.name, **inputs)
 
-def source_options(client_options: str = "{}", symbols: str = "", **values) -> SourceOptions:
-    """The options as a command line gives them: symbols comma separated, the client's options as JSON."""
+
+def source_options(client_options: str = "{}", symbols: str = "", inputs: str = "", **values) -> SourceOptions:
+    """The options as a command line gives them: names comma separated, the client's options as JSON."""
     try:
         options = json.loads(client_options)
     except json.JSONDecodeError as ex:
         raise ValueError(f"--client-options must be a JSON object, got {client_options!r}: {ex}") from ex
-    names = tuple(name.strip() for name in symbols.split(",") if name.strip())
-    return SourceOptions(symbols=names, client_options=options, **values)
+    return SourceOptions(keys=_names(symbols), inputs=_names(inputs), client_options=options, **values)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def opened(folder: Path, what: SourceOptions) -> tuple[RunConfig, Open]:
-    """The recipe of a run folder, and what opens its source behind a place in it.
+    """The configuration of a run folder, and what opens its source behind a place in it.
 
-    A new folder gets the recipe; one that follows something else already is refused.
+    A new folder gets the configuration; one that follows something else already is refused.
     """
     claim(folder)
     source = what.open()
-    config = RunConfig("crypto", tuple(source.symbols), source.name)
-    path = folder / "recipe.json"
+    config, path = what.config(source), folder / "recipe.json"
     if path.exists():
-        config = RunConfig.read(path)
-        if (config.source, config.keys) != (source.name, tuple(source.symbols)):
-            raise ValueError(f"{shown(folder)} follows {config.source}, not {source.name}: name another RUN")
+        before = RunConfig.read(path)
+        if (before.use_case, before.source, before.keys) != (config.use_case, config.source, config.keys):
+            raise ValueError(f"{shown(folder)} follows {before.source}, not {source.name}: name another RUN")
+        config = before
     else:
         partial = path.with_name(f"{path.name}.{os.getpid()}.part")  # others may wait for it: whole or not at all
         config.write(partial)

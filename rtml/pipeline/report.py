@@ -27,6 +27,7 @@ RUN: dict[str, Any] = {
     "libraries": {},
     "notebooks": {},
 }
+SAID = ("verdict", "worth")  # notes that stand at the top: above the headline numbers, and below them
 STEP = {"state": "", "seconds": None, "cell": None, "error": ""}
 TITLE = re.compile(r"^#\s+(.+?)\s*$", re.MULTILINE)
 
@@ -59,7 +60,7 @@ def contents(folder: Path) -> dict:
         "steps": steps,
         "sections": sections,
         "headline": [pair for i in every if i["kind"] == "numbers" and i["name"] == "headline" for pair in i["pairs"]],
-        "worth": [item["text"] for item in every if item["kind"] == "note" and item["name"] == "worth"],
+        "said": {name: [i["text"] for i in every if i["kind"] == "note" and i["name"] == name] for name in SAID},
     }
 
 

@@ -21,6 +21,7 @@ from rtml.pipeline.status import Status, alone, begin, point
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = CHECKOUT / "notebooks"
+GENERIC = "generic"  # the five that take any use case
 _VALUE = r"""(?:"(?:\\.|[^"\\])*"|'[^']*'|(?!\s+[A-Z][A-Z0-9_]*=)[\s\S])*"""  # quoted pieces, or up to the next KEY=
 _PARAMETER = re.compile(rf"\s*(\w+)\s*=({_VALUE})")
 _QUOTED = re.compile(r"""^(["'])([\s\S]*)\1$""")
@@ -45,12 +46,12 @@ def steps(notebooks: Path, only: str = "") -> list[Path]:
 
 
 def folder_of(notebooks: Path, run: str | Path, given: dict, usual: dict, only: str = "") -> Path:
-    """Folder of a use case's notebooks: its own where it has some, else the notebooks at the top.
+    """Folder of a use case's notebooks: its own where it has some, else the generic five.
 
     Parameters
     ----------
     notebooks
-        Folder of the notebooks at the top, which take any use case; a folder in it is named after its use case.
+        Folder of the notebooks of ``crypto``; a folder in it is named after its use case, or ``generic``.
     run
         Name or folder of the run, which remembers its use case.
     given, usual
@@ -69,7 +70,7 @@ def folder_of(notebooks: Path, run: str | Path, given: dict, usual: dict, only: 
     if not name:
         return notebooks
     own = name if (notebooks / name).is_dir() else load_use_case(name).notebooks
-    if own:
+    if own and own != GENERIC:
         for values in (given, usual):
             values.pop("USE_CASE", None)
     elif "USE_CASE" in given:

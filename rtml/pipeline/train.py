@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rtml.core.clock import span
 from rtml.core.process import awaited, stopping
+from rtml.core.use_case import title
 from rtml.monitoring.alert_trigger import monitoring_callbacks
 from rtml.registry.registry import Registry
 from rtml.store.event_log import EventLog
@@ -15,9 +16,7 @@ from rtml.training.run_config import PART, RunConfig
 from rtml.training.trainer import Trainer
 
 
-def train(
-    run: Path, *, every: str = "10m", publish: str = "gate", model: str = "champion", follow: bool = False
-) -> None:
+def train(run: Path, *, every: str = "10m", publish: str = "learner", model: str = "", follow: bool = False) -> None:
     """Train a run on its log.
 
     Parameters
@@ -29,7 +28,7 @@ def train(
     publish
         Which versions serve, see :func:`rtml.registry.promotion.gate.gate`.
     model
-        Name of the model in the registry.
+        Name of the model in the registry, that of the use case unless given.
     follow
         Whether to go on with events that arrive later, until Ctrl-C or SIGTERM.
     """
@@ -37,7 +36,7 @@ def train(
         config = RunConfig.read(awaited(run / "recipe.json", stop) if follow else run / "recipe.json")
         log = stack.enter_context(EventLog(run / "events.db"))
         registry = stack.enter_context(closing(Registry(run / "registry")))
-        places = (log, PART, run / "training.db", registry, model)
+        places = (log, PART, run / "training.db", registry, model or title(config.use_case))
         flow = config.flow()
         how = {"publish": publish, "callbacks": monitoring_callbacks(flow)}
         trainer = stack.enter_context(closing(Trainer(flow, *places, span(every), **how)))

@@ -5,6 +5,7 @@ models are, and how they live. A figure is the value of its cell: ``run.figure("
 """
 
 from rtml.plots.advice import advice_front, benefit_of_frequency, cost_of_training, firings
+from rtml.plots.comparison import forest
 from rtml.plots.data import arrivals, delay_timeline, feature_label_correlation, feature_panel, market
 from rtml.plots.drift import harm_of_alerts, known_again, what_detectors_see
 from rtml.plots.fraud import label_delay, rhythm, spend_window, terminal_risk, ways_of_fraud
@@ -36,6 +37,7 @@ __all__ = [
     "feature_label_correlation",
     "feature_panel",
     "firings",
+    "forest",
     "freshness",
     "harm_of_alerts",
     "help_of_features",

@@ -58,26 +58,26 @@ def alerts(daily: pd.DataFrame, k: int):
     Parameters
     ----------
     daily
-        ``day`` (ns), ``found``, ``alerts`` and ``frauds`` of each day.
+        ``alerts``, ``hits`` and ``ones`` of :func:`rtml.metrics.rare_class.alerts_by_day`, indexed by day (UTC).
     k
         Alerts a day.
     """
-    need(daily, ("day", "found", "alerts", "frauds"), "alerts")
+    need(daily, ("alerts", "hits", "ones"), "alerts")
     figure, axes = canvas(f"What do {k} alerts a day find?", 2, 1, 4.6, sharex=True, gridspec={"height_ratios": [2, 1]})
     top, low = axes[:, 0]
     if not len(daily):
         nothing(top, "no day with answers")
         return figure
-    when, width = times(daily["day"].to_numpy()), np.timedelta64(_DAY, "ns") * 0.9
-    found, rest = daily["found"].to_numpy(), (daily["alerts"] - daily["found"]).to_numpy()
+    when, width = times(daily.index), np.timedelta64(_DAY, "ns") * 0.9
+    found, rest = daily["hits"].to_numpy(), (daily["alerts"] - daily["hits"]).to_numpy()
     top.bar(when, found, width=width, color=RED, align="edge", label="fraud")
     top.bar(when, rest, width=width, bottom=found, color=LIGHT, align="edge", label="genuine")
     top.set(ylabel="alerts a day", ylim=(0, 1.25 * k))
     top.legend(loc="upper right", ncols=2)
-    smooth = daily[["found", "alerts", "frauds"]].rolling(7, min_periods=1).sum()
+    smooth = daily[["hits", "alerts", "ones"]].rolling(7, min_periods=1).sum()
     ends = []
-    for below, name, colour in (("alerts", "precision", BLUE), ("frauds", "recall", ORANGE)):
-        line = 100 * smooth["found"] / smooth[below].replace(0, np.nan)
+    for below, name, colour in (("alerts", "precision", BLUE), ("ones", "recall", ORANGE)):
+        line = 100 * smooth["hits"] / smooth[below].replace(0, np.nan)
         low.plot(when, line, color=colour)
         ends.append((line.iloc[-1], name, colour))
     low.set(ylabel="%, last 7 days", ylim=(0, 100))

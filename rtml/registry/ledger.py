@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from rtml.registry.tables import PROMOTION, Tables
 
 CHAMPION = "champion"
-GATE = "gate"  # who decided, where it was no person
+GATE, GUARD, ALWAYS, RULE = "gate", "guard", "always", "rule"  # who decided, where it was no person
+AUTOMATIC = frozenset({GATE, GUARD, ALWAYS, RULE})  # names that no person may take
 
 
 class Ledger:
@@ -65,7 +66,7 @@ class Ledger:
 
 
 def decided_by(entry: sa.Row) -> str:
-    """Who decided an entry: the gate, a person by name, or "a person"."""
+    """Who decided an entry: one of :data:`AUTOMATIC`, a person by name, or "a person"."""
     return entry.evidence.get("by") or entry.evidence.get("who") or "a person"
 
 
@@ -75,6 +76,9 @@ def _entries(connection: sa.Connection, model: str, *where) -> Sequence[sa.Row]:
 
 
 def _enter(connection: sa.Connection, **entry) -> None:
+    who = str(entry["evidence"].get("who") or "")
+    if who.strip().lower() in AUTOMATIC:
+        raise ValueError(f"who decided must be a person, got {who!r}: this name stands for a decision by the program")
     connection.execute(PROMOTION.insert().values(alias=CHAMPION, **entry))
 
 

@@ -60,7 +60,10 @@ def graph(registry: Registry, model: str) -> dict:
     nodes = [_node(registry, version, turns) for version in registry.all(model)]
     names = {node["id"]: node["name"] for node in nodes}
     edges = [{"from": names.get(n["parent"]), "to": n["name"], "kind": n["iteration"]} for n in nodes if n["parent"]]
-    way = [{"at": act.at, "action": act.action, "version": names[act.version], "why": act.why} for act in acts]
+    way = [
+        {"at": act.at, "action": act.action, "version": names.get(act.version, act.version), "why": act.why}
+        for act in acts
+    ]
     return {"model": model, "nodes": nodes, "edges": edges, "served": way}
 
 

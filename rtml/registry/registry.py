@@ -11,18 +11,20 @@ from pathlib import Path
 import pandas as pd
 
 from rtml.core.clock import utc
-from rtml.registry.ledger import CHAMPION, GATE, Ledger, decided_by
+from rtml.registry.ledger import AUTOMATIC, CHAMPION, Ledger, decided_by
 from rtml.registry.metadata import checked
 from rtml.registry.tables import VERSION, Tables
 from rtml.registry.versions import Version, Versions, plain
 
 FORMATS = ("flat", "pickle")
+LEARNER = "learner"  #: ``model@learner`` in the ledger: the newest state of the run's learner, no version of its own
 
 
 class Registry:
     """Versions, their lineage and the ledger of promotions, in one folder.
 
-    A version is named by its id, by four or more first digits of it, as ``model@number`` or as ``model@champion``.
+    A version is named by its id, by four or more first digits of it, as ``model@number`` or as ``model@champion``;
+    ``model@learner`` stands in the ledger for the newest state of the learner, which is kept elsewhere.
     Saving is idempotent and all or nothing: a process killed while saving leaves no half version.
 
     Examples
@@ -87,6 +89,8 @@ class Registry:
         model, _, which = version.rpartition("@")
         if model and which == CHAMPION:
             return self.champion(model)
+        if model and which == LEARNER:
+            return Version(version, model, 0, 0, None, "", "flat", "", {}, {}, {}, "", {})
         if model and which.isdecimal():
             found = self._versions.find(VERSION.c.model == model, VERSION.c.number == int(which))
         else:
@@ -126,7 +130,7 @@ class Registry:
     def held(self, model: str) -> str:
         """Why only a person may promote: a person took back what served. Empty where nothing is held."""
         last = (self.acts.entries(model) or [None])[-1]
-        if last is None or last.action != "rollback" or decided_by(last) == GATE:
+        if last is None or last.action != "rollback" or decided_by(last) in AUTOMATIC:
             return ""
         return f"{decided_by(last)} rolled back ({last.why}): until a person promotes, nothing is promoted"
 
@@ -205,6 +209,7 @@ class Registry:
     def ledger(self, model: str) -> pd.DataFrame:
         """Every promotion and rollback of a model, oldest first: what served from when on, and why."""
         numbers = {version.id: version.number for version in self._versions.find(VERSION.c.model == model)}
+        numbers[f"{model}@{LEARNER}"] = 0
         rows = self.acts.entries(model)
         before = [0, *(numbers[row.version] for row in rows)]  # 0: nothing served before
         entries = [

@@ -27,7 +27,7 @@ class Version:
 
     id: str
     model: str
-    number: int  # counts from 1 within the model
+    number: int  # counts from 1 within the model; 0 stands for its learner
     at: int  # event time, ns UTC
     parent: str | None  # id of the version it was trained on from
     blob: str  # SHA-256 of the state
@@ -42,7 +42,7 @@ class Version:
     @property
     def name(self) -> str:
         """What to call it: ``model@number``."""
-        return f"{self.model}@{self.number}"
+        return f"{self.model}@{self.number}" if self.number else self.id
 
     @property
     def learned(self) -> str:

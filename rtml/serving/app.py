@@ -13,14 +13,16 @@ from starlette.responses import HTMLResponse
 from rtml.core.clock import Clock, utc
 from rtml.serving import pages
 from rtml.serving import schemas as messages
-from rtml.serving import stream_schemas as live_messages
+from rtml.serving import stream_schemas as stream_messages
 from rtml.serving.auth import Access
+from rtml.serving.events import Events
 from rtml.serving.fast_route import BROKEN, LOG, Check, Reply, Through, through
 from rtml.serving.prometheus import Counters
 from rtml.serving.schemas import encode
 from rtml.serving.service import Service, verdict
 from rtml.serving.sse import CLIENTS, EventStream
 from rtml.serving.stream_schemas import PromoteRequest, RollbackRequest
+from rtml.serving.view import View
 
 _elapsed = Clock().elapsed  # how long a request took, whatever the clock of the service
 FULL = f"{CLIENTS} streams are open: close one"
@@ -33,7 +35,7 @@ class Promoter(Protocol):
 
     def rollback(self, request: RollbackRequest) -> str: ...
 
-    def ledger(self, at_ms: int | None) -> live_messages.Acts: ...
+    def ledger(self, at_ms: int | None) -> stream_messages.Acts: ...
 
 
 def make_app(
@@ -41,30 +43,35 @@ def make_app(
     lineage: Callable[[str], list[dict]] | None = None,
     promotions: Promoter | None = None,
     access: Access | None = None,
+    view: View | None = None,
+    events: Events | None = None,
 ) -> FastAPI:
     """The endpoint's app over a service.
 
     ``lineage`` gives the ancestors of a version as dicts, newest first, for ``/models``. Without ``promotions`` there
-    is no ``/promote``, ``/rollback`` or ``/ledger``. ``access`` is what the environment says unless given.
+    is no ``/promote``, ``/rollback`` or ``/ledger``. ``access`` is what the environment says unless given. ``view`` is
+    what the use case adds to the page, and, where there are ``events`` to take, its routes.
 
     Examples
     --------
     >>> service = Service()
     >>> sorted(make_app(service).openapi()["paths"])
-    ['/answers', '/bars', '/health', '/metrics', '/models', '/predict', '/predictions/stream']
+    ['/answers', '/health', '/metrics', '/models', '/predict', '/predictions/stream', '/predictions/{id}', '/questions']
     >>> service.close()
     """
     app = App(service, promotions, Access.from_environment() if access is None else access)
     _add_state(app, service, lineage or (lambda version: []))
     _add_stream(app, service)
-    _add_pages(app)
+    _add_pages(app, view.panel if view else "")
+    if view is not None and events is not None:
+        view.routes(app, events)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _broken)
     return app
 
 
 class App(FastAPI):
-    """FastAPI with a door in front: routes asked thousands of times a second skip its machinery.
+    """FastAPI with a fast lane in front: routes asked thousands of times a second skip its machinery.
 
     They are decoded, checked and encoded by msgspec and are described in OpenAPI like the others. Behind
     a mount, where the path differs, they are found through the router and do the same.
@@ -77,14 +84,14 @@ class App(FastAPI):
         self.counters = Counters(service)
         self._service = service
         self._promotions, self._access = promotions, access
-        self._doors: dict[tuple[str, str], tuple[Reply, Check | None]] = {}
-        self._door("POST", "/predict", self._post_predict)
-        self._door("GET", "/predict", self._get_predict)
-        self._door("POST", "/answers", self._post_answers, access.check)
+        self._quick: dict[tuple[str, str], tuple[Reply, Check | None]] = {}
+        self._fast("POST", "/predict", self._post_predict)
+        self._fast("GET", "/predict", self._get_predict)
+        self._fast("POST", "/answers", self._post_answers, access.check)
         if promotions is not None:
-            self._door("POST", "/promote", self._post_promote, access.check)
-            self._door("POST", "/rollback", self._post_rollback, access.check)
-            self._door("GET", "/ledger", self._get_ledger)
+            self._fast("POST", "/promote", self._post_promote, access.check)
+            self._fast("POST", "/rollback", self._post_rollback, access.check)
+            self._fast("GET", "/ledger", self._get_ledger)
 
     @property
     def guarded(self) -> bool:
@@ -104,9 +111,9 @@ class App(FastAPI):
         if scope["type"] != "http":
             return await super().__call__(scope, receive, send)
         started, route = _elapsed(), scope["path"]
-        door = self._doors.get((scope["method"], route))
-        if door is not None:
-            status = await through(*door, scope, receive, send)
+        fast = self._quick.get((scope["method"], route))
+        if fast is not None:
+            status = await through(*fast, scope, receive, send)
         else:
             status = await self._routed(scope, receive, send)
             route = getattr(scope.get("route"), "path", "other")
@@ -127,9 +134,9 @@ class App(FastAPI):
             LOG.exception("%s %s failed", scope["method"], scope["path"])
         return status
 
-    def _door(self, method: str, path: str, reply: Reply, check: Check | None = None) -> None:
-        """Open a door, and the same as a route that OpenAPI describes."""
-        self._doors[method, path] = reply, check
+    def _fast(self, method: str, path: str, reply: Reply, check: Check | None = None) -> None:
+        """Answer a route past the framework, and the same as a route that OpenAPI describes."""
+        self._quick[method, path] = reply, check
 
         async def route(request: Request) -> Response:
             return Through(reply, check)
@@ -151,25 +158,25 @@ class App(FastAPI):
         return encode(messages.AnswerReply(request.prediction_id, status))
 
     async def _post_promote(self, query: bytes, body: bytes) -> bytes:
-        return await self._served(self._promotions.promote, live_messages.read_promote(body))
+        return await self._served(self._promotions.promote, stream_messages.read_promote(body))
 
     async def _post_rollback(self, query: bytes, body: bytes) -> bytes:
-        return await self._served(self._promotions.rollback, live_messages.read_rollback(body))
+        return await self._served(self._promotions.rollback, stream_messages.read_rollback(body))
 
     async def _get_ledger(self, query: bytes, body: bytes) -> bytes:
-        return encode(await asyncio.to_thread(self._promotions.ledger, live_messages.read_moment(query)))
+        return encode(await asyncio.to_thread(self._promotions.ledger, stream_messages.read_moment(query)))
 
     async def _served(self, change: Callable[[Any], str], request: PromoteRequest | RollbackRequest) -> bytes:
         """Change what serves, without keeping other requests waiting."""
         try:
-            return encode(live_messages.Promoted(await asyncio.to_thread(change, request)))
+            return encode(stream_messages.Promoted(await asyncio.to_thread(change, request)))
         except LookupError as ex:
             raise messages.Refused(404, str(ex.args[0])) from ex
         except ValueError as ex:
             raise messages.Refused(422, str(ex)) from ex
 
     def openapi(self) -> dict[str, Any]:
-        """The description, with the messages of the doors among its components."""
+        """The description, with the messages of the fast routes among its components."""
         if not self.openapi_schema:
             components = super().openapi().setdefault("components", {})
             components.setdefault("schemas", {}).update(pages.SCHEMAS)
@@ -186,7 +193,8 @@ def _add_state(app: App, service: Service, lineage: Callable[[str], list[dict]])
         if snapshot is None:
             return _json(messages.Models(None, []))
         until = utc(snapshot.trained_up_to).isoformat()
-        what = (snapshot.version, snapshot.kind, snapshot.target, snapshot.symbols, snapshot.names)
+        targets = [messages.TargetAbout(t.name, t.kind, t.unit, t.classes) for t in snapshot.targets]
+        what = (snapshot.version, snapshot.offset, targets, snapshot.keys, snapshot.names)
         serving = messages.Version(*what, snapshot.horizon / 1e9, until)
         return _json(messages.Models(serving, lineage(snapshot.version)))
 
@@ -207,23 +215,30 @@ def _add_stream(app: App, service: Service) -> None:
     async def stream(request: Request) -> Response:
         try:
             last = request.headers.get("last-event-id", "").encode("latin-1")
-            after = live_messages.read_after(request.scope["query_string"], last)
+            after = stream_messages.read_after(request.scope["query_string"], last)
             if service.stream.clients >= CLIENTS:
                 raise messages.Refused(503, FULL)
         except messages.Refused as ex:
             return _json(ex.refusal, ex.status)
         return EventStream(service.stream, after)
 
-    async def bars(query: bytes, body: bytes) -> bytes:
-        newest = service.stream.bars(live_messages.read_bars(query))
-        return b'{"bars":%s,"status":%s}' % (newest, service.stream.status)
+    @app.get("/predictions/{id}", **pages.described("GET", "/predictions/{id}"))
+    def prediction(id: str) -> Response:
+        try:
+            return _json(service.given(id))
+        except messages.Refused as ex:
+            return _json(ex.refusal, ex.status)
 
-    app._door("GET", "/bars", bars)
+    async def questions(query: bytes, body: bytes) -> bytes:
+        newest = service.stream.questions(stream_messages.read_count(query))
+        return b'{"questions":%s,"status":%s}' % (newest, service.stream.status)
+
+    app._fast("GET", "/questions", questions)
 
 
-def _add_pages(app: App) -> None:
+def _add_pages(app: App, panel: str) -> None:
     """The pages for people."""
-    live = pages.LIVE if app.promoting else pages.LIVE.replace(pages.LEDGER, "")
+    live, shut = pages.live(panel, ledger=app.promoting)
 
     @app.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> HTMLResponse:
@@ -231,7 +246,7 @@ def _add_pages(app: App) -> None:
 
     @app.get("/", include_in_schema=False)
     async def index() -> HTMLResponse:
-        return HTMLResponse(live, headers=pages.LIVE_SHUT)
+        return HTMLResponse(live, headers=shut)
 
 
 def _json(value: Any, status: int = 200) -> Response:

@@ -1,4 +1,4 @@
-"""A door: bytes in, bytes out, for routes that are asked too often for the machinery of a framework."""
+"""Fast routes: bytes in, bytes out, for routes that are asked too often for the machinery of a framework."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Check = Callable[[dict], None]  # looks at the scope of a request before its bod
 
 
 class Through(Response):
-    """A response that runs a door."""
+    """A response that runs a fast route."""
 
     def __init__(self, reply: Reply, check: Check | None = None) -> None:
         super().__init__()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Self
 
@@ -11,56 +12,58 @@ from rtml.core.clock import Clock
 from rtml.core.run_folder import claim
 from rtml.registry.registry import Registry
 from rtml.serving.promotions import Promotions
-from rtml.serving.publisher import MODEL, Publisher
+from rtml.serving.publisher import Publisher
 from rtml.serving.service import Service
 from rtml.serving.snapshot import StreamClock
 from rtml.serving.stream_schemas import Acts, PromoteRequest, RollbackRequest
-from rtml.store.checkpoint_store import CheckpointReader
+from rtml.serving.view import View, view_of
 from rtml.training.run_config import RunConfig
-from rtml.usecases.crypto.live_view import LiveView
 
-PAUSE_S = 0.1  # between two looks at the journal
-SHOWN = 1000  # bars that an opened page begins with
-_QUIET_S = 60.0  # a bar this old says that something upstream stands still
+PAUSE_S = 0.02  # between two looks at the store: 20 us each
+_QUIET_S = 60.0  # a question this old says that something upstream stands still
 _LOG = logging.getLogger("rtml.serving")
 
 
 class Follower:
-    """Reads the journal and the registry of a run on a thread; either may appear, stop and go on at any time.
+    """Reads the checkpoint store and the registry of a run on a thread; either may appear, stop and go on at any time.
 
-    Until there is a champion every prediction is refused with a sentence; whatever fails is said in the status and
-    tried again.
+    Until there is a question every request is refused with a sentence; whatever fails is said in the status and tried
+    again.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder, self._clock, self._stop = folder, Clock(), threading.Event()
         claim(folder)
-        self._live = False
         self.service = Service(folder / "predictions.db", StreamClock())
-        self._feed = self._view = self._reading = self._registry = None
-        self._looked, self._version, self._since = 0, "", 0
+        self.publisher: Publisher | None = None  #: once there is a training
+        self._registry, self._looked, self._live = None, 0, False
         self._thread = threading.Thread(target=self._run, name="rtml-follower", daemon=True)
 
     def lineage(self, version: str) -> list[dict]:
         """A version and its parents, newest first."""
-        return self._feed.lineage(version) if self._feed else []
+        return self.publisher.lineage(version) if self.publisher else []
+
+    def view(self) -> View | None:
+        """What the use case adds to the page; nothing while there is no run yet."""
+        path = self.folder / "recipe.json"
+        return view_of(RunConfig.read(path)) if path.exists() else None
 
     def promote(self, request: PromoteRequest) -> str:
         """Let a version serve; its name."""
-        return self._changes().promote(request)
+        return self._promotions().promote(request)
 
     def rollback(self, request: RollbackRequest) -> str:
-        """Let the champion before serve again; its name."""
-        return self._changes().rollback(request)
+        """Let what served before serve again; its name."""
+        return self._promotions().rollback(request)
 
     def ledger(self, at_ms: int | None = None) -> Acts:
         """What served, since when and why; nothing as long as there is no training."""
-        return Acts([], "") if self._feed is None else self._changes().ledger(at_ms)
+        return Acts([], "") if self.publisher is None else self._promotions().ledger(at_ms)
 
-    def _changes(self) -> Promotions:
-        if self._feed is None:
-            raise LookupError(f"there is no training in {self.folder.name} yet: start rtml train RUN")
-        return Promotions(self._registry, MODEL, self.service.clock, self._refresh)
+    def _promotions(self) -> Promotions:
+        if self.publisher is None:
+            raise LookupError(f"there is no training in {self.folder.name} yet: start rtml train RUN --follow")
+        return Promotions(self._registry, self.publisher, ask=not self._live)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -69,74 +72,48 @@ class Follower:
     def __exit__(self, *_) -> None:
         self._stop.set()
         self._thread.join(10)
-        for opened in (self._reading, self._registry, self.service):
-            if opened is not None:
-                opened.close()
+        with closing(self.service):
+            if self._registry is not None:
+                self._registry.close()
 
     def _run(self) -> None:
         trouble = ""
         while not self._stop.wait(PAUSE_S):
             try:
                 if self._ready():
-                    self._read()
+                    self.publisher.follow()
                     trouble = ""
+                if self._clock.elapsed() - self._looked > 10**9:
+                    self._look(trouble)
             except Exception as error:
                 if not trouble:
                     _LOG.exception("following %s failed", self.folder.name)
                 trouble = f"following failed: {type(error).__name__}: {error}"
-            if self._clock.elapsed() - self._looked > 10**9:
-                self._look(trouble)
 
     def _ready(self) -> bool:
         """Open what is there by now; whether all is."""
-        if self._reading is None and all((self.folder / name).exists() for name in ("recipe.json", "training.db")):
+        if self.publisher is None and all((self.folder / name).exists() for name in ("recipe.json", "training.db")):
             config = RunConfig.read(self.folder / "recipe.json")
             self._live = config.source.startswith("exchange:")
             if self._live:
                 self.service.clock = Clock()
-            market = config.operator()
-            self._horizon, self._bar = market.horizon, market.bars.every
             self._registry = Registry(self.folder / "registry")
-            self._feed = Publisher(self.service, self._registry, config, journal=self.folder / "training.db")
-            self._view = LiveView(self.service, config.target, self._horizon, live=self._live)
-            self._source, self._reading = config.source, CheckpointReader(self.folder / "training.db")
-        return self._reading is not None
-
-    def _read(self) -> None:
-        """Tell of what was committed since; of the far past only the score."""
-        rows: list[tuple] = []
-        while more := self._reading.since(rows[-1][0] if rows else self._view.end, self._horizon):
-            rows += more
-        if rows:
-            first = rows[-1][0] - SHOWN * self._bar
-            self._view.rows(rows, quiet=lambda end: end < first)
+            self.publisher = Publisher(self.service, self._registry, config, self.folder / "training.db")
+        return self.publisher is not None
 
     def _look(self, trouble: str) -> None:
-        self._looked, told = self._clock.elapsed(), {"alarms": []}
-        if self._feed is not None:
-            try:
-                self._refresh()
-                told = self._feed.history()
-            except Exception as error:
-                trouble = trouble or f"following failed: {type(error).__name__}: {error}"
-        now, end = self._clock.now(), self._view.end if self._view else 0
-        quiet = (now - end) / 1e9 if end else 0.0
-        state = "starting" if not end else "live" if self._live else "replay"
+        """Tell the page how it stands; an act of the ledger may have come without a commit."""
+        self._looked = self._clock.elapsed()
+        if self.publisher is None:
+            about = dict.fromkeys(("source", "version"), "") | {"state": "starting", "since": 0, "trained_up_to": 0}
+            about |= {"message": trouble, "alarms": [trouble] if trouble else []}
+            self.service.stream.publish(self._clock.now() // 10**6, "status", about)
+            return
+        self.publisher.refresh(ask=not self._live)
+        moment = self.publisher.moment
+        quiet = (self.service.clock.now() - moment) / 1e9 if moment else 0.0
+        state = "starting" if not moment else "live" if self._live else "replay"
         if self._live and quiet > _QUIET_S:
-            state, trouble = "reconnecting", trouble or f"no bar for {quiet:.0f} s: are ingest and training running?"
-        snapshot = self.service.snapshot
-        status = {"state": state, "source": self._source if self._reading else "", "message": trouble}
-        status |= told | {"version": self._version, "since": self._since}
-        status["alarms"] = ([trouble] if trouble else []) + told["alarms"]
-        status["trained_up_to"] = snapshot.trained_up_to // 10**6 if snapshot else 0
-        self.service.stream.publish(now // 10**6, "status", status)
-
-    def _refresh(self) -> None:
-        try:
-            self._feed.refresh()
-        except LookupError:
-            return  # no champion yet
-        version = self.service.snapshot.version
-        if version != self._version:
-            self._version, self._since = version, self._clock.now() // 10**6
-        self._view.offer()
+            state = "reconnecting"
+            trouble = trouble or f"no question for {quiet:.0f} s: are ingest and training running?"
+        self.publisher.tell(state, trouble, alarms=(trouble,) if trouble else ())

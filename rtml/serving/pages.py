@@ -13,25 +13,49 @@ from typing import Any
 import msgspec
 
 from rtml.serving import schemas as m
-from rtml.serving import stream_schemas as live
+from rtml.serving import stream_schemas as stream
 
 SUMMARY = "Predictions of a model that keeps learning, and the answers it learns from."
 SHUT = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"}
 
-LIVE = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
-_SCRIPT = hashlib.sha256(re.search(r"<script>(.*?)</script>", LIVE, re.DOTALL)[1].encode()).digest()
-LIVE_SHUT = {
-    "content-security-policy": f"{SHUT['content-security-policy']}; connect-src 'self'; base-uri 'none'; "
-    f"form-action 'none'; script-src 'sha256-{base64.b64encode(_SCRIPT).decode()}'",
-    "cache-control": "no-store",
-}
-LEDGER = '<a href="ledger">Ledger</a>'  # of the live page, where there is one
+_LIVE = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
+_LEDGER = '<a href="ledger">Ledger</a>'  # of the live page, where there is one
+_PANEL = "/* the panel of the use case */"
+
+
+def live(panel: str = "", ledger: bool = True) -> tuple[str, dict[str, str]]:
+    """The live page with the script of a use case's panel in it, and headers that let nothing else run.
+
+    Examples
+    --------
+    >>> page, headers = live("rtml.panel('Mine', '', () => 1);")
+    >>> "rtml.panel('Mine'" in page, "sha256-" in headers["content-security-policy"]
+    (True, True)
+    """
+    page = _LIVE.replace(_PANEL, panel.replace("</", "<\\/"))
+    script = hashlib.sha256(re.search(r"<script>(.*?)</script>", page, re.DOTALL)[1].encode()).digest()
+    policy = f"{SHUT['content-security-policy']}; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    policy += f"script-src 'sha256-{base64.b64encode(script).decode()}'"
+    headers = {"content-security-policy": policy, "cache-control": "no-store"}
+    return page if ledger else page.replace(_LEDGER, ""), headers
+
+
 BEARER = {"bearer": {"type": "http", "scheme": "bearer"}}
 
 _TYPES = (
-    (m.PredictRequest, m.Prediction, m.AnswerRequest, m.AnswerReply, m.Models, m.Version, m.Health, m.Refusal)
-    + (live.Bars, live.Bar, live.Status)
-    + (live.PromoteRequest, live.RollbackRequest, live.Promoted, live.Acts, live.Act)
+    (
+        m.PredictRequest,
+        m.Prediction,
+        m.GivenPrediction,
+        m.AnswerRequest,
+        m.AnswerReply,
+        m.Models,
+        m.Version,
+        m.Health,
+        m.Refusal,
+    )
+    + (stream.Questions, stream.ToldQuestion, stream.Status)
+    + (stream.PromoteRequest, stream.RollbackRequest, stream.Promoted, stream.Acts, stream.Act)
 )
 _REFERENCES, SCHEMAS = msgspec.json.schema_components(_TYPES, ref_template="#/components/schemas/{name}")
 _REF = {kind.__name__: reference for kind, reference in zip(_TYPES, _REFERENCES, strict=True)}
@@ -50,12 +74,12 @@ _CHANGE = {"schema": "Promoted", "refusals": (401, 403, 404, 413, 422)}
 _ROUTES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/predict"): _PREDICT
     | {
-        "summary": "Predict by symbol, or from given features",
+        "summary": "What was predicted for the newest question of a key, or from given features",
         "refusals": (413, 422, 503),
         "takes": "PredictRequest",
-        "example": {"symbol": "ETH-USD"},
+        "example": {"key": "ETH-USD"},
     },
-    ("GET", "/predict"): _PREDICT | {"summary": "Predict by symbol", "query": "symbol"},
+    ("GET", "/predict"): _PREDICT | {"summary": "What was predicted for a key", "query": "key"},
     ("POST", "/answers"): {
         "summary": "Tell what came true",
         "schema": "AnswerReply",
@@ -63,17 +87,17 @@ _ROUTES: dict[tuple[str, str], dict[str, Any]] = {
         "takes": "AnswerRequest",
         "example": {"prediction_id": "1-1", "y": -0.8},
     },
-    ("GET", "/models"): {"summary": "The version that serves and its ancestors", "schema": "Models"},
+    ("GET", "/models"): {"summary": "What serves, and the versions it comes from", "schema": "Models"},
     ("GET", "/health"): {"summary": "Ready, or the reason why not", "schema": "Health", "refusals": (503,)},
     ("POST", "/promote"): _CHANGE
     | {
-        "summary": "Let a version serve",
+        "summary": "Let a version serve, or the learner",
         "takes": "PromoteRequest",
-        "example": {"version": "champion@2", "who": "ada", "why": "better over the last day"},
+        "example": {"version": "crypto@2", "who": "ada", "why": "better over the last day"},
     },
     ("POST", "/rollback"): _CHANGE
     | {
-        "summary": "Let the version before serve again",
+        "summary": "Let what served before serve again",
         "takes": "RollbackRequest",
         "example": {"who": "ada", "why": "errors doubled"},
     },
@@ -84,21 +108,26 @@ _ROUTES: dict[tuple[str, str], dict[str, Any]] = {
         "rule": {"type": "integer", "minimum": 0, "maximum": 2**43},
         "refusals": (422,),
     },
-    ("GET", "/bars"): {
-        "summary": "The newest bars with their predictions, and the status",
-        "schema": "Bars",
+    ("GET", "/predictions/{id}"): {
+        "summary": "A prediction as it was logged: features, predictions, version, offset, question, answer",
+        "schema": "GivenPrediction",
+        "refusals": (404, 503),
+    },
+    ("GET", "/questions"): {
+        "summary": "The newest questions with their predictions, and the status",
+        "schema": "Questions",
         "query": "n",
-        "rule": {"type": "integer", "minimum": 0, "maximum": live.KEPT, "default": 300},
+        "rule": {"type": "integer", "minimum": 0, "maximum": stream.KEPT, "default": 300},
         "refusals": (422,),
     },
     ("GET", "/predictions/stream"): {
-        "summary": "Bars with their predictions as they come (server-sent events); Last-Event-ID resumes",
+        "summary": "Questions with their predictions as they come (server-sent events); Last-Event-ID resumes",
         "query": "after",
         "rule": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
         "media": "text/event-stream",
         "refusals": (422, 503),
     },
-    ("GET", "/metrics"): {"summary": "Counters and latencies for Prometheus", "media": "text/plain"},
+    ("GET", "/metrics"): {"summary": "Counters, latencies and scores for Prometheus", "media": "text/plain"},
 }
 
 
@@ -116,9 +145,10 @@ def described(method: str, path: str, secret: bool = False) -> dict[str, Any]:
         content = {"application/json": {"schema": _REF[about["takes"]], "example": about["example"]}}
         extra["requestBody"] = {"required": True, "content": content}
     if "query" in about:
-        rule = about.get("rule", SCHEMAS["PredictRequest"]["properties"]["symbol"]["anyOf"][0])
-        needed = about["query"] == "symbol"
-        extra["parameters"] = [{"name": about["query"], "in": "query", "required": needed, "schema": rule}]
+        rule = about.get("rule", SCHEMAS["PredictRequest"]["properties"]["key"]["anyOf"][0])
+        extra["parameters"] = [{"name": about["query"], "in": "query", "required": False, "schema": rule}]
+    if "{id}" in path:
+        extra["parameters"] = [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}]
     if secret:
         extra["security"] = [{"bearer": []}]
     extra["responses"] = {str(status): response for status, response in responses.items()}
@@ -153,8 +183,8 @@ def _route(method: str, path: str, operation: dict[str, Any], base: str) -> str:
         body = operation["requestBody"]["content"]["application/json"]
         command += f" -d '{json.dumps(body['example'])}'"
         parts.append(f"<p>Takes {_link(body['schema'])}.</p>")
-    if any(one["required"] for one in operation.get("parameters", ())):
-        command = f"curl '{command[5:]}?symbol=ETH-USD'"
+    if any(one["name"] == "key" for one in operation.get("parameters", ())):
+        command = f"curl '{command[5:]}?key=ETH-USD'"
     if "security" in operation:
         command += ' -H "Authorization: Bearer $RTML_TOKEN"'
     parts.append(f"<pre>{escape(command)}</pre>")

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from rtml.serving.schemas import Health
 from rtml.serving.service import Service
 from rtml.serving.stream_schemas import STATES
 
@@ -29,7 +30,7 @@ class Counters(Collector):
         self._answers: dict[str, int] = {}
         self._seconds: dict[str, list[int]] = {}
         self._sums: dict[str, float] = {}
-        self._ticks, self._tick_sum = [0] * (len(_SECONDS) + 1), 0.0
+        self._events, self._event_sum = [0] * (len(_SECONDS) + 1), 0.0
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """Count a request."""
@@ -47,10 +48,10 @@ class Counters(Collector):
         """Count an answer: joined, repeated, unknown or contradicting."""
         self._answers[status] = self._answers.get(status, 0) + 1
 
-    def observe_tick(self, seconds: float) -> None:
-        """Time from a trade received to the prediction published; called by the one thread that publishes."""
-        self._ticks[bisect_left(_SECONDS, seconds)] += 1
-        self._tick_sum += seconds
+    def observe_event(self, seconds: float) -> None:
+        """Time from an event received to the prediction published; called by the one thread that publishes."""
+        self._events[bisect_left(_SECONDS, seconds)] += 1
+        self._event_sum += seconds
 
     def text(self) -> bytes:
         """Everything in the text format of Prometheus."""
@@ -72,9 +73,9 @@ class Counters(Collector):
         answers = CounterMetricFamily("rtml_answers", "Answers told, by what became of them.", labels=("status",))
         for status, count in self._answers.items():
             answers.add_metric((status,), count)
-        ticks = HistogramMetricFamily("rtml_tick_to_prediction_seconds", "Trade received to prediction published.")
-        ticks.add_metric((), list(zip(bounds, accumulate(self._ticks), strict=True)), self._tick_sum)
-        yield from (requests, seconds, answers, ticks)
+        events = HistogramMetricFamily("rtml_event_to_prediction_seconds", "Event received to prediction published.")
+        events.add_metric((), list(zip(bounds, accumulate(self._events), strict=True)), self._event_sum)
+        yield from (requests, seconds, answers, events)
         yield from self._state()
         yield from self._source()
 
@@ -82,7 +83,9 @@ class Counters(Collector):
         stream = self._service.stream
         yield GaugeMetricFamily("rtml_stream_clients", "Open streams.", value=stream.clients)
         yield CounterMetricFamily("rtml_stream_dropped", "Clients dropped for being slow.", value=stream.dropped)
-        lag = GaugeMetricFamily("rtml_event_lag_seconds", "Wall time minus event time of the newest bar, when told.")
+        lag = GaugeMetricFamily(
+            "rtml_event_lag_seconds", "Wall time minus event time of the newest question, when told."
+        )
         if stream.lag_s is not None:
             lag.add_metric((), stream.lag_s)
         state = GaugeMetricFamily("rtml_source_state", "1 for the state that the source is in.", labels=("state",))
@@ -99,13 +102,26 @@ class Counters(Collector):
             "Predictions not yet on disk.",
             value=health.waiting,
         )
-        age = GaugeMetricFamily("rtml_features_age_seconds", "Age of the newest features.", labels=("symbol",))
-        for symbol, seconds in health.features_age_s.items():
-            age.add_metric((symbol,), seconds)
-        model = GaugeMetricFamily("rtml_model_info", "The version that serves.", labels=("version", "kind", "target"))
+        yield from self._model(health)
+
+    def _model(self, health: Health) -> Iterator[Metric]:
+        """What serves, how old its features are, and how good what was served is."""
+        service = self._service
+        age = GaugeMetricFamily("rtml_features_age_seconds", "Age of the newest features.", labels=("key",))
+        for key, seconds in health.features_age_s.items():
+            age.add_metric((key,), seconds)
+        model = GaugeMetricFamily("rtml_model_info", "What serves.", labels=("version", "target", "kind"))
         trained = GaugeMetricFamily("rtml_model_trained_up_to_seconds", "Event time the model has learned up to.")
+        score = GaugeMetricFamily(
+            "rtml_score",
+            "Scores of what was served; without a key of all keys.",
+            labels=("version", "target", "key", "metric"),
+        )
         snapshot = service.snapshot
         if snapshot is not None:
-            model.add_metric((snapshot.version, snapshot.kind, snapshot.target), 1.0)
+            for target in snapshot.targets:
+                model.add_metric((snapshot.version, target.name, target.kind), 1.0)
             trained.add_metric((), snapshot.trained_up_to / 1e9)
-        yield from (age, model, trained)
+        for *labels, value in service.gauges():
+            score.add_metric(labels, value)
+        yield from (age, model, trained, score)

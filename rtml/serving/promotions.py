@@ -2,44 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from rtml.core.clock import Clock
 from rtml.registry.ledger import decided_by
-from rtml.registry.registry import Registry
+from rtml.registry.registry import LEARNER, Registry
+from rtml.serving.publisher import Publisher
 from rtml.serving.stream_schemas import Act, Acts, PromoteRequest, RollbackRequest
+
+FROM_THE_START = "the learner of the run serves from the first question on"
 
 
 class Promotions:
-    """Lets a version of a registry serve, or the one before it.
+    """Lets a frozen version of a registry serve, the learner, or what served before.
 
-    ``serve`` is called afterwards, such as :meth:`rtml.serving.publisher.Publisher.refresh`; ``clock`` says at which
-    event time.
+    Parameters
+    ----------
+    registry
+        Whose ledger the acts are entered in, at the event time of the publisher's service.
+    publisher
+        Serves it from the next question on.
+    ask
+        Whether the newest questions are asked again, because no further one comes.
     """
 
-    def __init__(self, registry: Registry, model: str, clock: Clock, serve: Callable[[], object]) -> None:
-        self._registry, self._model, self._clock, self._serve = registry, model, clock, serve
+    def __init__(self, registry: Registry, publisher: Publisher, ask: bool = False) -> None:
+        self._registry, self._publisher, self._ask, self._model = registry, publisher, ask, publisher.model
 
     def promote(self, request: PromoteRequest) -> str:
-        """Let a version serve; its name."""
-        by = f"{request.who}: {request.why}"
-        chosen = self._registry.promote(self._model, request.version, by, self._clock.now(), {"who": request.who})
-        self._serve()
+        """Let a version serve, or the learner (``<use case>@learner``); its name."""
+        why, about = f"{request.who}: {request.why}", {"who": request.who}
+        with self._publisher.changing:
+            if not self._registry.acts.entries(self._model):
+                first = (f"{self._model}@{LEARNER}", FROM_THE_START, self._publisher.since, {"by": "run"})
+                self._registry.promote(self._model, *first)
+            at = self._publisher.service.clock.now()
+            chosen = self._registry.promote(self._model, request.version, why, at, about)
+            self._publisher.refresh(self._ask)
         return chosen.name
 
     def rollback(self, request: RollbackRequest) -> str:
-        """Let the champion before serve again; its name."""
-        before = self._registry.rollback(
-            self._model, f"{request.who}: {request.why}", self._clock.now(), {"who": request.who}
-        )
-        self._serve()
+        """Let what served before serve again; its name."""
+        with self._publisher.changing:
+            at = self._publisher.service.clock.now()
+            why = f"{request.who}: {request.why}"
+            before = self._registry.rollback(self._model, why, at, {"who": request.who})
+            self._publisher.refresh(self._ask)
         return before.name
 
     def ledger(self, at_ms: int | None = None) -> Acts:
         """What served, since when and why; of one event time (ms) what was in force then, nothing before the first."""
-        rows, names, before = [], {}, ""
+        rows, before = [], ""
         for act in self._registry.acts.entries(self._model):
-            name = names.get(act.version) or names.setdefault(act.version, self._registry.get(act.version).name)
+            name = self._registry.get(act.version).name
             evidence = {key: value for key, value in act.evidence.items() if key not in ("by", "who")}
             rows.append(Act(act.at // 10**6, act.action, name, before, decided_by(act), act.why, evidence))
             before = name

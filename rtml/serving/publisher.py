@@ -1,140 +1,357 @@
-"""The feed: a learner's newest features and promoted versions, handed to the service while the stream arrives."""
+"""The publisher: a flow's predictions, scores and newest state, handed to the service as the stream arrives."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import numpy as np
-import pandas as pd
+from msgspec import UNSET, Raw
 
 from rtml.core.clock import Clock, utc
 from rtml.core.state import loads
-from rtml.evaluation.dataset import Dataset
+from rtml.core.use_case import title
 from rtml.models.compiled import restore
-from rtml.registry.registry import Registry
+from rtml.registry.registry import LEARNER, Registry
 from rtml.registry.versions import Version
+from rtml.serving.answers import Band
+from rtml.serving.outcomes import Committed, slices
+from rtml.serving.schemas import encode
+from rtml.serving.scores import Scores, plain
 from rtml.serving.service import Service
-from rtml.serving.snapshot import Snapshot, StreamClock
+from rtml.serving.snapshot import Question, Snapshot, StreamClock, models_of
 from rtml.serving.timeline import History
+from rtml.serving.view import view_of
+from rtml.training.flow import Outcome
 from rtml.training.run_config import RunConfig
-from rtml.training.trainer import Trainer
 
-MODEL = "champion"  # the name that the notebooks register versions under
-_STEPS_A_SECOND = 40
-
-
-def snapshot_of(registry: Registry, version: Version, config: RunConfig) -> Snapshot:
-    """A registered version, ready to serve; its bytes are checked against their hash first."""
-    state = loads(registry.load(version))
-    models = {target: restore(model) for target, model in state["models"].items()}
-    names, target = tuple(state["names"]), config.target
-    about = dict(
-        horizon=state["horizon"], trained_up_to=version.at, sign=models.get("sign"), kind=models["return"].kind
-    )
-    return Snapshot(version.name, models["return"], names, (target,), target, features=state["features"], **about)
+SHOWN = 1000  # questions that an opened page begins with
+_SEEN = 50_000  # questions that are known to have been told
 
 
 class Publisher:
-    """Keeps a service at what the learner has come to.
+    """Keeps a service at what a run has come to: the one place where predictions become what is served.
 
-    The learner writes, the service reads: a version reaches it by one assignment, features by another, and no request
-    waits for either. With the ``journal`` of a training the page is told what happened there, not the ledger alone.
+    A question is asked once, and its prediction is what is served: the flow's, to the last bit, as the checkpoint store
+    keeps it; or, while a frozen version serves, that version's. Outcomes come from a flow in this process
+    (:meth:`outcome`) or from the checkpoint store of another one (:meth:`follow`); both lead to the same.
+
+    Parameters
+    ----------
+    service
+        What is published to.
+    registry
+        Whose ledger says what serves; the learner, unless it names a frozen version.
+    config
+        Of the run.
+    store
+        Checkpoint store of its training; it may appear later.
     """
 
-    def __init__(
-        self,
-        service: Service,
-        registry: Registry,
-        config: RunConfig,
-        trainer: Trainer | None = None,
-        journal: Path | None = None,
-    ) -> None:
-        self._history = History(registry, MODEL, journal)
-        self._service, self._registry, self._config, self._trainer = service, registry, config, trainer
-        self._error: BaseException | None = None
-        self._shown = ("", 0)  # version that the page was told of, and since when
+    def __init__(self, service: Service, registry: Registry, config: RunConfig, store: Path) -> None:
+        self.service, self.config, self.model = service, config, title(config.use_case)
+        self.view, self.observe = view_of(config), _nothing  #: is told each latency in seconds
+        flow = config.flow()
+        self.scores, self.flow = Scores(config, flow), flow
+        self._registry, self._store = registry, Path(store)
+        self._stored: Committed | None = None
+        self._history, self._clock, self._lock = History(registry, self.model, self._store), Clock(), threading.RLock()
+        self._bands: dict[tuple[str, int], Band] = {}
+        self._open: dict[tuple[int, int], tuple] = {}  # place of the target, question: key, prediction
+        self._seen: dict[int, None] = {}
+        self._frozen: Snapshot | None = None
+        self._act, self._step, self._offset = 0, -1, 0
+        self.questions, self.lag_s, self.moment, self.since = 0, None, 0, 0
+        service.gauges = lambda: self.scores.gauges(self.version)
 
-    def refresh(self) -> None:
-        """Publish the champion when it is another one, and the newest features."""
-        champion, serving = self._registry.champion(MODEL), self._service.snapshot
-        if serving is None or serving.version != champion.name:
-            self._service.publish(snapshot_of(self._registry, champion, self._config))
-        newest = self._trainer.newest if self._trainer else None
-        if newest is not None:
-            close = float(newest.bars["close"][-1, 0])
-            self._tell(int(newest.moment[-1]))
-            self._service.update_features(self._config.target, int(newest.moment[-1]), newest.X[-1], close)
+    @property
+    def version(self) -> str:
+        """What serves, by name."""
+        return self._frozen.version if self._frozen else f"{self.model}@{LEARNER}"
 
-    def _tell(self, moment: int) -> None:
-        """A replayed stream has its own time: ages are those of the market, not of the machine."""
-        if isinstance(self._service.clock, StreamClock):
-            self._service.clock.tell(moment)
+    def begin(self) -> bool:
+        """Begin with what was committed so far: its score, and its last questions for a page; whether there is any."""
+        if not self._store.exists():
+            return False
+        with self._lock:
+            kept, stored = self.service.log.served(), self._opened()
+            shown = stored.reader.last_question() - SHOWN
+            for outcome in stored.outcomes():
+                for part in slices(outcome) if stored.seq > shown else [outcome]:
+                    self._take(part, show=stored.seq > shown, kept=kept)
+            self.refresh()
+            self.committed()
+        return self.questions > 0
 
-    def show(self, data: Dataset, offset: int = 0) -> None:
-        """Hand over the newest features that a dataset has, or had when the log was read up to an offset."""
-        asked = int(np.searchsorted(data.offset, offset, side="right")) if offset else len(data)
-        if asked:
-            last = data.questions[asked - 1 : asked]
-            close = float(data.bars["close"].loc[pd.Timestamp(int(last.moment[0]), tz="UTC")])
-            self._tell(int(last.moment[0]))
-            self._service.update_features(self._config.target, int(last.moment[0]), last.X[0], close)
+    def outcome(self, outcome: Outcome, arrived: int | None = None) -> None:
+        """Serve what a chunk of events led to; what was told before, or comes again after a crash, is known.
 
-    def lineage(self, version: str) -> list[dict]:
-        """A version and its parents, newest first, as the endpoint tells it."""
-        chain = self._registry.lineage(version)
+        ``arrived`` is when its first event came in (``Clock.elapsed``, ns).
+        """
+        with self._lock:
+            fresh = np.array([id not in self._seen for id in outcome.id.tolist()], bool)
+            if not fresh.all():
+                said = {name: p[fresh] for name, p in outcome.predictions.items()}
+                columns = {name: getattr(outcome, name)[fresh] for name in ("id", "key", "moment", "X")}
+                outcome = replace(outcome, predictions=said, **columns)
+            for part in slices(self.scores.by_target(outcome)):
+                self._take(part, arrived)
+
+    def follow(self) -> bool:
+        """Serve what another process has committed since; whether that was anything."""
+        if self._stored is None:
+            return self.begin()
+        if self._stored.reader.step() == self._step:
+            return False
+        with self._lock:
+            self.refresh()
+            for outcome in self._stored.outcomes():
+                for part in slices(outcome):
+                    self._take(part)
+            self.committed()
+        return True
+
+    def committed(self) -> None:
+        """Publish the newest state that is committed, for requests with features of their own."""
+        with self._lock:
+            if not self._store.exists() or (done := self._opened().reader.done()) == (self._step, self._offset):
+                return
+            self._step, self._offset = done
+            if self._frozen is None:
+                self.service.publish(self._learner(), check=False)
+
+    def refresh(self, ask: bool = False) -> None:
+        """Serve what the ledger names, from the next question on; with ``ask`` the newest ones are asked again."""
+        with self._lock:
+            acts = self._registry.acts.behind(self.model, self._act)
+            if acts:
+                self._act = acts[-1].seq
+                version = self._registry.get(acts[-1].version)
+                self._frozen = None if version.number == 0 else self.frozen(version)
+                self.since = self.service.clock.now()
+            if acts or self.service.snapshot is None:
+                self.service.publish(self._frozen or self._learner(), check=self._frozen is not None)
+            if acts and ask:
+                self._again()
+
+    def frozen(self, version: Version) -> Snapshot:
+        """A version of the registry, ready to serve; its bytes are checked against their hash."""
+        state = loads(self._registry.load(version))
+        models = {target: restore(kept) for target, kept in state["models"].items()}
+        offset = int(version.data.get("last_offset", 0))
+        return self._snapshot(version.name, lambda: (offset, models), version.at, offset)
+
+    def lineage(self, version: str = "") -> list[dict]:
+        """A version and its parents, newest first, as the endpoint tells it; of the learner its newest version's."""
+        newest = self._registry.all(self.model)
+        if version.endswith(f"@{LEARNER}"):
+            version = newest[-1].id if newest else ""
+        chain = self._registry.lineage(version) if version else []
         return [{"version": v.name, "id": v.id, "trained_up_to": utc(v.at).isoformat()} for v in chain]
 
-    def history(self) -> dict:
-        """What serves and why, and what happened: the part of a status that the stores tell; alarms among it."""
-        self._history.read()
-        told = {"serving": self._history.serving, "happened": self._history.newest()}
-        return msgspec.to_builtins(told) | {"alarms": self._history.alarms(self._service.clock.now())}
+    def status(self, state: str, source: str = "", message: str = "", alarms: tuple[str, ...] = ()) -> dict:
+        """How it stands, as the page is told: the one assembly of it; ``state`` is one of ``STATES``."""
+        with self._lock:
+            self._history.read()
+            now, serving = self.service.clock.now(), self._history.serving
+            told = {"serving": serving, "happened": self._history.newest()}
+            told["serving"] = serving or self._history.learner(self.version, self.since)
+            about = {"state": state, "source": source or self.config.source, "message": message}
+            about |= {"alarms": [*alarms, *self._history.alarms(now)], "version": self.version, "offset": self._offset}
+            about |= {"since": self.since // 10**6, "trained_up_to": self.moment // 10**6}
+            about |= {"question": self.config.question, "keys": self.config.keys, "scores": self.scores.told()}
+            return about | msgspec.to_builtins(told | {"headline": self.scores.headline()})
 
-    @contextmanager
-    def arriving(self, seconds: float) -> Iterator[Publisher]:
-        """Let the rest of the log arrive over so many seconds, learned and published by a thread, inside the block.
+    def tell(self, state: str, message: str = "", **about) -> dict:
+        """Tell the page how it stands."""
+        status = self.status(state, message=message, **about)
+        self.service.stream.publish(self._clock.now() // 10**6, "status", status)
+        return status
 
-        Leaving the block waits until all has arrived; what failed in the thread is raised there.
+    def line(self, state: str, offset: int, waiting: int = 0, trouble: str = "") -> str:
+        """One line of progress for a console."""
+        events = f"{offset:,} events{f' ({waiting:,} wait)' if waiting else ''}"
+        lag = "-" if self.lag_s is None else f"{self.lag_s:.1f} s"
+        parts = [state, events, f"{self.questions:,} questions", f"lag {lag}", self.scores.headline().text]
+        return " | ".join([*parts, self.version, *([trouble] if trouble else [])])
+
+    @property
+    def changing(self) -> threading.RLock:
+        """Held while what serves is changed, so that no question falls between a decision and its time."""
+        return self._lock
+
+    def _take(self, outcome: Outcome, arrived: int | None = None, show: bool = True, kept: dict | None = None) -> None:
+        """Serve and score what one moment led to, or, with nothing to show, many of them."""
+        learned = self._asked_here(outcome)
+        served, frozen = self._said(learned, kept or {})
+        self.scores.take(served, learned, frozen)
+        if show:
+            self.service.headline = self.scores.headline()
+        answers, bounds = self._steer(served)
+        self._seen |= dict.fromkeys(outcome.id.tolist())
+        while len(self._seen) > _SEEN:
+            del self._seen[next(iter(self._seen))]
+        if len(outcome.id):
+            self.questions += len(outcome.id)
+            self.moment = int(outcome.moment[-1])
+            self.since = self.since or int(outcome.moment[0])
+            if isinstance(self.service.clock, StreamClock):  # a replayed stream has its own time
+                self.service.clock.tell(self.moment)
+        self._answer(served, bounds, answers if show else None, arrived)
+
+    def _asked_here(self, outcome: Outcome) -> Outcome:
+        """Without answers to questions that were asked before the training began, or are answered already."""
+        now = set(outcome.id.tolist())
+        rows = zip(outcome.label.tolist(), outcome.answered.tolist(), strict=True)
+        mine = np.array([id in now or (place, id) in self._open for place, id in rows], bool)
+        if mine.all():
+            return outcome
+        return replace(outcome, **{name: getattr(outcome, name)[mine] for name in ("answered", "y", "known", "label")})
+
+    def _said(self, outcome: Outcome, kept: dict[int, tuple[str, bytes]]) -> tuple[Outcome, np.ndarray]:
+        """The outcome with the predictions that are served, and which of them a frozen version gave: those are kept."""
+        frozen = np.zeros(len(outcome.id), bool)
+        if self._frozen is None and not kept:
+            return outcome, frozen
+        said, rows = {name: p.copy() for name, p in outcome.predictions.items()}, []
+        for i, (id, x) in enumerate(zip(outcome.id.tolist(), outcome.X, strict=True)):
+            cells = np.frombuffer(kept[id][1]) if id in kept else None
+            if cells is None and self._frozen is not None:
+                found = self._frozen.predict(x)
+                cells = np.concatenate([np.atleast_1d(found[target.name]) for target in self.scores.targets])
+                rows.append((id, self.version, cells.tobytes()))
+            if cells is None:
+                continue
+            start, frozen[i] = 0, True
+            for target in self.scores.targets:
+                part = cells[start : start + target.outputs]
+                said[target.name][i] = part if target.outputs > 1 else part[0]
+                start += target.outputs
+        self.service.log.keep_served(rows)
+        return replace(outcome, predictions=said), frozen
+
+    def _steer(self, outcome: Outcome) -> tuple[list[tuple], list[dict]]:
+        """What was answered (key, target, y, prediction), and the bounds around each question's predictions.
+
+        Every answer known before a question steers its bounds; at equal times the question comes first.
         """
-        if seconds <= 0:
-            raise ValueError(f"the stream needs some time to arrive, got {seconds} s")
-        self.refresh()
-        thread = threading.Thread(target=self._arrive, args=(seconds,), name="rtml-feed", daemon=True)
-        thread.start()
-        try:
-            yield self
-        finally:
-            thread.join()
-        if self._error is not None:
-            raise RuntimeError("training failed while it served; the last snapshot went on serving") from self._error
+        answered, bounds, a, targets = [], [], 0, self.scores.targets
+        rows = zip(outcome.id.tolist(), outcome.key.tolist(), outcome.moment.tolist(), strict=True)
+        for i, (id, key, moment) in enumerate(rows):
+            a = self._answers(outcome, a, moment, answered)
+            found = {}
+            for place, target in enumerate(targets):
+                prediction = outcome.predictions[target.name][i]
+                band = self._bands.get((target.name, key)) or self._bands.setdefault((target.name, key), Band(target))
+                self._open[place, id] = (key, prediction)
+                found[target.name] = band.ask(id, float(prediction)) if target.outputs == 1 else ()
+            bounds.append(found)
+        self._answers(outcome, a, 2**63 - 1, answered)
+        return answered, bounds
 
-    def _arrive(self, seconds: float) -> None:
-        status, clock, looked = self._trainer.status(), Clock(), -1
-        start, first, count = clock.elapsed(), status.offset, status.last - status.offset
-        steps, pause = max(1, round(seconds * _STEPS_A_SECOND)), threading.Event()
-        try:
-            for step in range(1, steps + 1):
-                self._trainer.run(first + count * step // steps)
-                self.refresh()
-                if step // _STEPS_A_SECOND > looked:
-                    looked = step // _STEPS_A_SECOND
-                    self.look("replay")
-                pause.wait(max(0.0, start / 1e9 + seconds * step / steps - clock.elapsed() / 1e9))
-            self.look("stopped", "the recording is over; the last version goes on answering")
-        except BaseException as ex:
-            self._error = ex
-            self.look("stopped", f"training failed, the last version goes on serving: {type(ex).__name__}: {ex}")
+    def _answers(self, outcome: Outcome, start: int, before: int, answered: list[tuple]) -> int:
+        """Take the answers known before a moment; the place behind them."""
+        stop = int(np.searchsorted(outcome.known, before))
+        part = slice(start, stop)
+        rows = zip(outcome.answered[part].tolist(), outcome.label[part].tolist(), outcome.y[part].tolist(), strict=True)
+        for id, place, y in rows:
+            if (place, id) in self._open:
+                key, prediction = self._open.pop((place, id))
+                target = self.scores.targets[place]
+                self._bands[target.name, key].tell(id, y)
+                answered.append((key, target.name, y, prediction))
+        return max(start, stop)
 
-    def look(self, state: str, message: str = "") -> None:
-        """Tell the page how it stands; ``state`` is one of those of :mod:`rtml.serving.stream_schemas`."""
-        snapshot, now = self._service.snapshot, Clock().now() // 10**6
-        if snapshot is not None and snapshot.version != self._shown[0]:
-            self._shown = (snapshot.version, now)
-        (version, since), learned = self._shown, snapshot.trained_up_to // 10**6 if snapshot else 0
-        status = {"state": state, "source": self._config.source, "message": message}
-        status |= {"version": version, "since": since, "trained_up_to": learned, **self.history()}
-        self._service.stream.publish(now, "status", status)
+    def _answer(self, outcome: Outcome, bounds: list[dict], answers: list[tuple] | None, arrived: int | None) -> None:
+        """Let the service answer with these questions, and tell the page of each, unless ``answers`` is None."""
+        last = {key: i for i, key in enumerate(outcome.key.tolist())}
+        ends = _ends(outcome.closed)
+        for i in range(len(outcome.id)) if answers is not None else sorted(last.values()):
+            id, key, moment = int(outcome.id[i]), int(outcome.key[i]), int(outcome.moment[i])
+            closed = outcome.closed[ends[moment]] if moment in ends else None
+            x, name = outcome.X[i].tobytes(), self.config.keys[key]
+            question = Question(self.version, self._offset, id, name, moment, x, self.flow.horizon)
+            said = {target.name: _cells(outcome.predictions[target.name][i]) for target in self.scores.targets}
+            told = question.answered(self.scores.targets, said, bounds[i])
+            if extra := self.view.extend(told, key, closed):
+                question.extra = Raw(encode(extra))
+            if self.service.snapshot is None:
+                self.service.publish(self._frozen or self._learner(), check=False)
+            self.service.answered(question)
+            if answers is not None:
+                self._show(question, key, told, closed, [row for row in answers if row[0] == key], arrived)
+
+    def _show(self, question: Question, key: int, told: dict, closed, answers: list[tuple], arrived) -> None:
+        """Tell the page of a question with its predictions, the answers that came to its key, and the score."""
+        live = not isinstance(self.service.clock, StreamClock)
+        self.lag_s = (self._clock.now() - question.moment) / 1e9 if live else None
+        latency = None if arrived is None else (self._clock.elapsed() - arrived) / 1e9
+        about = {"at": question.moment // 10**6, "key": question.key, "version": question.version, "predictions": told}
+        about["answers"] = {t: {"y": _plain(y), "predicted": _plain(p)} for _, t, y, p in answers}
+        about |= {"score": self.service.headline, "lag_s": self.lag_s}
+        about["latency_ms"] = None if latency is None else latency * 1e3
+        about["closed"] = {} if closed is None else plain(self.view.columns(closed, key))
+        about["extra"] = None if question.extra is UNSET else question.extra
+        if (scores := self.scores.baseline) is not None:
+            headline = self.service.headline
+            about["baseline"] = _plain(scores.scores()[headline.target][headline.metric])
+        self.service.stream.publish(about["at"], "question", about)
+        if latency is not None:
+            self.observe(latency)
+
+    def _again(self) -> None:
+        """Ask the newest question of every key again, of what serves now: where no further one comes."""
+        for place, key in enumerate(self.config.keys):
+            before = self.service.newest(key)
+            if before is None or self.service.snapshot is None:
+                continue
+            about = (self.service.snapshot.version, self.service.snapshot.offset, before.id, key)
+            question = Question(*about, before.moment, before.x, self.flow.horizon)
+            told = question.answered(self.scores.targets, self.service.snapshot.predict(np.frombuffer(before.x)))
+            if extra := self.view.extend(told, place, None):
+                question.extra = Raw(encode(extra))
+            self.service.answered(question)
+
+    def _opened(self) -> Committed:
+        if self._stored is None:
+            self._stored = Committed(self._store, self.flow, self.scores.targets, self.config.case.event)
+        return self._stored
+
+    def _learner(self) -> Snapshot:
+        return self._snapshot(f"{self.model}@{LEARNER}", self._newest, self.moment, self._offset)
+
+    def _newest(self) -> tuple[int, dict]:
+        """Models of the newest commit, and its offset."""
+        if self._stored is None:
+            return 0, {name: learner.model for name, learner in self.config.flow().learners.items()}
+        _, offset, blob = self._stored.reader.progress()
+        return offset, models_of(blob)
+
+    def _snapshot(self, version: str, load: Callable, trained_up_to: int, offset: int) -> Snapshot:
+        features = self.flow.features
+        about = (tuple(features.names), self.config.keys, self.scores.targets, self.flow.horizon, trained_up_to)
+        return Snapshot(version, load, *about, offset, features.definition)
+
+
+def _cells(prediction) -> float | np.ndarray:
+    return float(prediction) if np.ndim(prediction) == 0 else np.asarray(prediction, float)
+
+
+def _ends(closed: np.ndarray) -> dict[int, int]:
+    """Place of each record by its end."""
+    if not closed.size:
+        return {}
+    return {end: i for i, end in enumerate(closed["end"].reshape(len(closed), -1)[:, 0].tolist())}
+
+
+def _plain(value) -> float | list | None:
+    if np.ndim(value):
+        return np.asarray(value).tolist()
+    return float(value) if np.isfinite(value) else None
+
+
+def _nothing(seconds: float) -> None:
+    """No latency is counted."""

@@ -8,14 +8,12 @@ from typing import Annotated, Any, NoReturn
 from urllib.parse import parse_qsl
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 BODY_LIMIT = 64 * 1024  # bytes of a request body
 SHOWN = 80  # characters of a refused value that are sent back
 
-Symbol = Annotated[
-    str, Meta(min_length=1, max_length=32, description="instrument, such as ETH-USD", examples=["ETH-USD"])
-]
+Key = Annotated[str, Meta(min_length=1, max_length=64, description="one of the run's keys", examples=["ETH-USD"])]
 
 
 def _said(description: str) -> Meta:
@@ -23,26 +21,52 @@ def _said(description: str) -> Meta:
 
 
 class PredictRequest(Struct, forbid_unknown_fields=True):
-    """Ask by symbol (with its newest features), or with features of your own (with or without a symbol)."""
+    """Ask by key for what was predicted at its newest question, or with features of your own.
 
-    symbol: Symbol | None = None
-    features: Annotated[dict[str, float] | None, _said("all that the version takes, by name: see /models")] = None
+    Where a run has one key it may be left out.
+    """
+
+    key: Key | None = None
+    symbol: Annotated[Key | None, _said("another name for key")] = None
+    features: Annotated[dict[str, float] | None, _said("all that the models take, by name: see /models")] = None
 
 
 class Prediction(Struct, frozen=True, gc=False):
-    """What the model expects, from which features, and when the truth will be known."""
+    """What is expected, from which features, said by whom, and when the truth will be known."""
 
     prediction_id: Annotated[str, _said("to tell the answer with")]
-    symbol: str
-    return_bp: Annotated[float, _said("log return expected over the horizon, basis points")]
-    price: Annotated[float | None, _said("price expected at due_at; null without a close")]
-    close: Annotated[float | None, _said("last close that the features know")]
-    version: Annotated[str, _said("of the model")]
+    key: str
+    predictions: Annotated[Raw, _said("by target, the headline first: what follows from its kind")]
+    version: Annotated[str, _said("what answered")]
+    offset: Annotated[int, _said("events of the log that it had learned from")]
+    question: Annotated[int | None, _said("id of the stream's question; null for features of your own")]
     features_at: Annotated[str, _said("event time of the features, ISO, UTC")]
     age_ms: Annotated[float, _said("age of the features, milliseconds")]
-    horizon_s: Annotated[float, _said("seconds")]
-    due_at: Annotated[str, _said("when the truth is known, ISO, UTC")]
-    p_up: Annotated[float | UnsetType, _said("probability that the price rises, where a model gives one")] = UNSET
+    horizon_s: Annotated[float, _said("seconds; 0 where answers come at a time of their own")]
+    due_at: Annotated[str | None, _said("when the truth is known, ISO, UTC; null where that is not known")]
+    extra: Annotated[Raw | UnsetType, _said("what the use case adds")] = UNSET
+
+    def answers(self) -> dict[str, dict]:
+        """The predictions by target, decoded."""
+        return msgspec.json.decode(self.predictions)
+
+
+class GivenPrediction(Struct, frozen=True):
+    """A prediction as it was logged."""
+
+    prediction_id: str
+    key: str
+    version: str
+    offset: int
+    question: int | None
+    y: Annotated[float | None, _said("the answer that was told; null while there is none")]
+    propensity: float
+    latency_ns: int
+    asked_at: str
+    moment: str
+    answered_at: str | None
+    predictions: Annotated[dict[str, float | list[float]], _said("by target")]
+    features: dict[str, float]
 
 
 class AnswerRequest(Struct, forbid_unknown_fields=True):
@@ -59,6 +83,17 @@ class AnswerReply(Struct, frozen=True):
     status: str
 
 
+class Headline(Struct, frozen=True):
+    """The score of what was served, of the first target: one number everywhere, and as it is written everywhere."""
+
+    target: str
+    metric: str
+    value: float | None
+    text: str
+    answered: int
+    asked: int
+
+
 class Health(Struct, frozen=True):
     """Ready, or the reason why not."""
 
@@ -66,24 +101,35 @@ class Health(Struct, frozen=True):
     reason: Annotated[str, _said("empty when ready")]
     uptime_s: float
     version: Annotated[str | None, _said("that serves")]
-    features_age_s: Annotated[dict[str, float], _said("age of the newest features by symbol, seconds")]
+    offset: Annotated[int, _said("events of the log that it has learned from")]
+    features_age_s: Annotated[dict[str, float], _said("age of the newest features by key, seconds")]
+    score: Annotated[Headline | None, _said("of what was served")]
     waiting: Annotated[int, _said("predictions not yet on disk")]
 
 
+class TargetAbout(Struct, frozen=True):
+    """What is predicted."""
+
+    name: str
+    kind: Annotated[str, _said("number, probability, classes, ranking or anomaly")]
+    unit: str
+    classes: tuple[str, ...]
+
+
 class Version(Struct, frozen=True):
-    """A version as it serves."""
+    """What serves: the learner, or a version of it."""
 
     version: str
-    kind: Annotated[str, _said("compiled or river")]
-    target: str
-    symbols: Annotated[tuple[str, ...], _said("that can be asked for")]
-    features: Annotated[tuple[str, ...], _said("names, in the order of the model")]
+    offset: Annotated[int, _said("events of the log that it has learned from")]
+    targets: Annotated[list[TargetAbout], _said("what is predicted, the headline first")]
+    keys: Annotated[tuple[str, ...], _said("that can be asked for")]
+    features: Annotated[tuple[str, ...], _said("names, in the order of the models")]
     horizon_s: float
     trained_up_to: Annotated[str, _said("event time, ISO, UTC")]
 
 
 class Models(Struct, frozen=True):
-    """The version that serves, and its ancestors, newest first."""
+    """What serves, and the versions it comes from, newest first."""
 
     serving: Version | None
     lineage: list[dict]
@@ -124,11 +170,11 @@ def read_predict(body: bytes) -> PredictRequest:
 
     Examples
     --------
-    >>> read_predict(b'{"symbol": "ETH-USD"}').symbol
+    >>> read_predict(b'{"key": "ETH-USD"}').key
     'ETH-USD'
-    >>> read_predict(b'{"symbol": 5}')
+    >>> read_predict(b'{"key": 5}')
     Traceback (most recent call last):
-    rtml.serving.schemas.Refused: symbol: expected a text or null, got a whole number
+    rtml.serving.schemas.Refused: key: expected a text or null, got a whole number
     """
     try:
         return _predict.decode(body)
@@ -150,7 +196,7 @@ def predict_reader(names: tuple[str, ...]) -> Callable[[bytes], Any]:
     columns = [(f"x{i}", float) for i in range(len(names))]
     renamed = {f"x{i}": name for i, name in enumerate(names)}
     features = msgspec.defstruct("Features", columns, rename=renamed, forbid_unknown_fields=True, gc=False)
-    fields = [("symbol", Symbol | None, None), ("features", features | None, None)]
+    fields = [("key", Key | None, None), ("symbol", Key | None, None), ("features", features | None, None)]
     return msgspec.json.Decoder(msgspec.defstruct("Asked", fields, forbid_unknown_fields=True)).decode
 
 
@@ -167,19 +213,19 @@ def read_query(query: bytes) -> PredictRequest:
 
     Examples
     --------
-    >>> read_query(b"symbol=ETH-USD").symbol
+    >>> read_query(b"key=ETH-USD").key
     'ETH-USD'
     """
     try:
         fields = parse_qsl(query.decode(), keep_blank_values=True, errors="strict", max_num_fields=8)
     except ValueError as ex:
-        raise invalid("query", "must be symbol=... in UTF-8", query.decode("utf-8", "replace")) from ex
+        raise invalid("query", "must be key=... in UTF-8", query.decode("utf-8", "replace")) from ex
     for name, value in fields:
-        if name != "symbol":
+        if name not in ("key", "symbol"):
             raise invalid(shown(name), "is not a field of this request", value)
-    if len(fields) != 1:
-        raise invalid("symbol", "is required once", [value for _, value in fields])
-    return read_predict(encode({"symbol": fields[0][1]}))
+    if len(fields) > 1:
+        raise invalid("key", "is asked for once", [value for _, value in fields])
+    return read_predict(encode(dict(fields)))
 
 
 def refuse(ex: Exception, body: bytes) -> NoReturn:

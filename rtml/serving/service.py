@@ -1,30 +1,42 @@
-"""The service behind the endpoint: the published model, the newest features, predictions and their answers."""
+"""The service behind the endpoint: what was predicted for each key, the published models, the log of what was given."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from math import exp, inf, isfinite
+from json import loads
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
-from msgspec import UNSET, DecodeError
+from msgspec import DecodeError
 from msgspec.structs import astuple
 
-from rtml.core.clock import Clock
-from rtml.serving.schemas import Health, Prediction, PredictRequest, Refused, encode, invalid, read_predict, shown
-from rtml.serving.snapshot import Newest, Serving, Snapshot
+from rtml.core.clock import Clock, utc
+from rtml.serving.schemas import (
+    Headline,
+    Health,
+    Prediction,
+    PredictRequest,
+    Refused,
+    encode,
+    invalid,
+    read_predict,
+    shown,
+)
+from rtml.serving.snapshot import Question, Serving, Snapshot
 from rtml.serving.sse import Stream
 from rtml.store.prediction_log import PredictionLog
-from rtml.store.prediction_tables import Answered, id_number
+from rtml.store.prediction_tables import Answered, id_number, numbers
 
-NO_MODEL = "no champion model: run 04_online_train first (make run-04)"
+NO_MODEL = "nothing serves yet: run 04_online_train first (make run-04), or follow a stream (rtml live)"
 
 
 class Service:
-    """Answers from an immutable snapshot that one learner publishes, and keeps what it answered.
+    """Answers what was predicted for the newest question of a key, and requests with features of their own.
 
-    Any thread may call it. A new snapshot takes over by one assignment: a prediction uses the old or the new
-    one, never a mixture, and no request waits.
+    Any thread may call it. What is published takes over by one assignment: a request uses the old or the new one, never
+    a mixture, and none waits.
 
     Parameters
     ----------
@@ -38,59 +50,63 @@ class Service:
     def __init__(self, path: str | Path = ":memory:", clock: Clock | None = None) -> None:
         self.clock = clock or Clock()
         self._serving: Serving | None = None
+        self._newest: dict[str, Question] = {}
+        self._defined: set[str] = set()
         self._started = self.clock.elapsed()
         self.log = PredictionLog(path, started=self.clock.now())
         self.stream = Stream()
+        self.headline: Headline | None = None  #: the score of what was served
+        self.gauges: Callable[[], Iterable[tuple]] = tuple  #: version, target, key, metric and value of every score
 
     @property
     def snapshot(self) -> Snapshot | None:
         """What serves now."""
         return self._serving.snapshot if self._serving else None
 
-    def publish(self, snapshot: Snapshot) -> None:
-        """Serve from this snapshot on; features stay when its names and horizon are those of the last one.
+    def publish(self, snapshot: Snapshot, check: bool = True) -> None:
+        """Serve from this snapshot on.
 
-        The model is asked once before: one that cannot answer is refused here, and not where clients see it.
+        Its models are asked once before, unless ``check`` is False: one that cannot answer is refused here, and not
+        where clients see it. Questions stay answered as they were, where the columns stay.
         """
-        for model in filter(None, (snapshot.model, snapshot.sign)):
-            float(model.predict(np.zeros(len(snapshot.names))))
-        self.log.define(snapshot.version, snapshot.names, snapshot.features)
-        last = self._serving
-        same = last and (last.snapshot.names, last.snapshot.horizon) == (snapshot.names, snapshot.horizon)
-        self._serving = Serving(snapshot, last.newest if same else {})
+        if check:
+            snapshot.predict(np.zeros(len(snapshot.names)))
+        about = (snapshot.version, snapshot.names, snapshot.features)
+        if about not in self._defined:
+            self.log.define(*about, targets=[(target.name, target.outputs) for target in snapshot.targets])
+            self._defined.add(about)
+        before = self._serving
+        if before is not None and before.snapshot.names != snapshot.names:
+            self._newest = {}
+        self._serving = Serving(snapshot, before)
 
-    def update_features(self, symbol: str, moment: int, x: np.ndarray, close: float | None) -> bool:
-        """Hand over the features of a moment; False when there is no snapshot yet, or newer ones are here."""
-        serving = self._serving
-        if serving is None:
+    def answered(self, question: Question) -> bool:
+        """Take the newest question of a key; False where a newer one is here."""
+        newest = self._newest.get(question.key)
+        if newest is not None and newest.moment > question.moment:
             return False
-        x = np.array(x, dtype=np.float64)
-        if x.shape != (len(serving.snapshot.names),) or not np.isfinite(x).all():
-            raise ValueError(
-                f"features of {symbol} must be {len(serving.snapshot.names)} finite numbers, got {x.tolist()}: "
-                f"version {serving.snapshot.version} takes {', '.join(serving.snapshot.names)}"
-            )
-        if close is not None and not (isfinite(close) and close > 0.0):
-            raise ValueError(f"close of {symbol} must be a positive number or None, got {close}")
-        newest = serving.newest.get(symbol)
-        if newest is not None and newest.moment > moment:
-            return False
-        serving.newest[symbol] = Newest(symbol, int(moment), x.tobytes(), close, serving.snapshot.horizon)
+        self._newest[question.key] = question
         return True
 
+    def newest(self, key: str) -> Question | None:
+        """The newest question of a key."""
+        return self._newest.get(key)
+
     def ask(self, request: PredictRequest) -> Prediction:
-        """Predict by symbol or from the features of the request, and log it."""
-        started = self.clock.elapsed()
-        serving = self._serving
+        """Answer by key or from the features of the request, and log it."""
+        started, serving = self.clock.elapsed(), self._serving
         if serving is None:
             raise Refused(503, NO_MODEL)
-        if request.features is not None:
-            asked = self._given(serving, request)
-        elif request.symbol is not None:
-            asked = _known(serving, request.symbol)
-        else:
-            raise invalid("symbol", "give a symbol, features, or both", None)
-        return self._predict(serving, asked, started)
+        key = self._key(serving, request)
+        if request.features is None:
+            return self._given(self._known(serving, key), started)
+        try:
+            values = [request.features[name] for name in serving.asked]
+        except KeyError:
+            raise _wrong_names(serving.asked, request.features) from None
+        if len(request.features) != len(serving.asked):
+            raise _wrong_names(serving.asked, request.features)
+        return self._own(serving, key, values, started)
 
     def ask_json(self, body: bytes) -> Prediction:
         """The same for a request in JSON; of features by name, the fields are read as the numbers they are."""
@@ -99,50 +115,60 @@ class Service:
             request = read_predict(body) if serving is None else serving.read(body)
         except (DecodeError, UnicodeDecodeError):
             return self.ask(read_predict(body))  # either of them says what is wrong
-        if serving is None or request.features is None:
+        if serving is None:
             return self.ask(request)
-        x = serving.pack(*astuple(request.features))
-        return self._predict(serving, self._own(serving, request.symbol, x), started)
+        key = self._key(serving, request)
+        if request.features is None:
+            return self._given(self._known(serving, key), started)
+        return self._own(serving, key, astuple(request.features), started)
 
-    def predict(self, symbol: str) -> Prediction:
-        """Predict from the newest features of a symbol."""
-        return self.ask(PredictRequest(symbol=symbol))
+    def predict(self, key: str | None = None) -> Prediction:
+        """What was predicted for the newest question of a key; the key may be left out where there is one."""
+        return self.ask(PredictRequest(key=key))
 
-    def predict_features(self, features: dict[str, float], symbol: str | None = None) -> Prediction:
+    def predict_features(self, features: dict[str, float], key: str | None = None) -> Prediction:
         """Predict from features by name, checked like those of a request."""
-        return self.ask(read_predict(encode(PredictRequest(symbol=symbol, features=features))))
+        return self.ask(read_predict(encode(PredictRequest(key=key, features=features))))
 
-    def _given(self, serving: Serving, request: PredictRequest) -> Newest:
-        snapshot, features = serving.snapshot, request.features
-        try:
-            x = serving.pack(*[features[name] for name in snapshot.names])
-        except KeyError:
-            raise _wrong_names(snapshot.names, features) from None
-        if len(features) != len(snapshot.names):
-            raise _wrong_names(snapshot.names, features)
-        return self._own(serving, request.symbol, x)
+    def _key(self, serving: Serving, request) -> str:
+        key, keys = request.key or request.symbol, serving.snapshot.keys
+        if key is None:
+            if request.features is None and len(keys) > 1:
+                raise invalid("key", "give a key, features, or both", None)
+            return keys[0]
+        if key not in serving.places:
+            raise invalid("key" if request.key else "symbol", f"must be one of {', '.join(keys[:50])}", key)
+        return key
 
-    def _own(self, serving: Serving, symbol: str | None, x: bytes) -> Newest:
-        """Features that a request brought, of now."""
+    def _known(self, serving: Serving, key: str) -> Question:
+        question = self._newest.get(key)
+        if question is None:
+            raise Refused(503, f"no question of {key or 'the stream'} yet: its features come with its first events")
+        return question
+
+    def _own(self, serving: Serving, key: str, values: Iterable[float], started: int) -> Prediction:
+        """Answer features that a request brought, of now, with the newest published models."""
         snapshot = serving.snapshot
-        symbol = snapshot.target if symbol is None else symbol
-        _check_symbol(serving, symbol)
-        last = serving.newest.get(symbol)
-        return Newest(symbol, self.clock.now(), x, last.close if last else None, snapshot.horizon)
+        x = serving.pack(*values, *serving.places[key])
+        said = snapshot.predict(np.frombuffer(x))  # of read-only bytes: no model can change what is logged
+        for value in said.values():
+            if not (isfinite(value) if value.__class__ is float else np.isfinite(value).all()):
+                raise invalid("features", "must be of a size for which the prediction is finite", list(values))
+        horizon, offset = snapshot.horizon, snapshot.learned[0]
+        question = Question(snapshot.version, offset, None, key, self.clock.now(), x, horizon)
+        question.answered(snapshot.targets, said)
+        return self._given(question, started)
 
-    def _predict(self, serving: Serving, asked: Newest, started: int) -> Prediction:
-        snapshot, log, now, x, close = serving.snapshot, self.log, self.clock.now(), asked.x, asked.close
-        value = float(snapshot.model.predict(x))
-        p_up = None if snapshot.sign is None else float(snapshot.sign.predict(x))
-        price = None if close is None else _price(close, value)
-        if not isfinite(value + (price or 0.0) + (p_up or 0.0)):
-            raise _not_finite(serving, asked)
-        symbol, version, moment = asked.symbol, snapshot.version, asked.moment
-        took = self.clock.elapsed() - started
-        text = log.append(now, moment, symbol, version, asked.x_bytes, close, value, p_up, took)
-        age_ms, up = (now - moment) / 1e6, UNSET if p_up is None else p_up
-        at, due, horizon_s = asked.features_at, asked.due_at, serving.horizon_s
-        return Prediction(text, symbol, value, price, close, version, at, age_ms, horizon_s, due, up)
+    def _given(self, asked: Question, started: int) -> Prediction:
+        """Log what is given, and give it."""
+        clock = self.clock
+        now, moment = clock.now(), asked.moment
+        took = clock.elapsed() - started
+        about = (asked.key, asked.version, asked.offset, asked.id, asked.x, asked.cell, asked.others)
+        text = self.log.append(now, moment, *about, took)
+        age_ms, horizon_s = (now - moment) / 1e6, self._serving.snapshot.horizon / 1e9
+        said = (asked.key, asked.predictions, asked.version, asked.offset, asked.id, asked.features_at)
+        return Prediction(text, *said, age_ms, horizon_s, asked.due_at, asked.extra)
 
     def tell(self, prediction_id: str, y: float) -> Future:
         """Hand over an answer; the future gives the verdict of the log once it is on disk."""
@@ -163,18 +189,47 @@ class Service:
         """Answered predictions for the learner, each once."""
         return self.log.drain(n)
 
+    def given(self, prediction_id: str) -> dict:
+        """A prediction as it was logged, as JSON holds it: features by name, predictions by target, its answer."""
+        id = id_number(prediction_id)
+        row = None if id is None else self.log.find(id)
+        if row is None:
+            raise Refused(404, f"no prediction {shown(prediction_id)!r}: ask with the prediction_id that /predict gave")
+        return logged(prediction_id, row)
+
     def health(self) -> Health:
-        """Whether it can serve, since when, which version, how old the features are."""
+        """Whether it can serve, since when, which version, how old the features are, and how good it was."""
         serving, now = self._serving, self.clock.now()
-        ages = {s: (now - f.moment) / 1e9 for s, f in list(serving.newest.items())} if serving else {}
-        reason = NO_MODEL if serving is None else self.log.error or ("" if ages else "no features yet")
+        ages = {key: (now - asked.moment) / 1e9 for key, asked in list(self._newest.items())}
+        reason = NO_MODEL if serving is None else self.log.error or ("" if ages else "no question yet")
         uptime_s = (self.clock.elapsed() - self._started) / 1e9
-        version = serving.snapshot.version if serving else None
-        return Health(not reason, reason, uptime_s, version, ages, self.log.waiting)
+        version, offset = (serving.snapshot.version, serving.snapshot.offset) if serving else (None, 0)
+        return Health(not reason, reason, uptime_s, version, offset, ages, self.headline, self.log.waiting)
 
     def close(self) -> None:
         """Write what waits and close the log."""
         self.log.close()
+
+
+def logged(prediction_id: str, row: dict) -> dict:
+    """A row of the prediction log with names for its numbers.
+
+    Parameters
+    ----------
+    prediction_id
+        As it was given.
+    row
+        Of :func:`rtml.store.prediction_tables.found`.
+    """
+    cells = np.concatenate([np.atleast_1d(numbers(row["prediction"])), np.frombuffer(row["others"] or b"")])
+    said, start = {}, 0
+    for name, outputs in loads(row["targets"]):
+        part = cells[start : start + outputs].tolist()
+        said[name], start = part[0] if outputs == 1 else part, start + outputs
+    times = {name: row[name] and utc(row[name]).isoformat() for name in ("asked_at", "moment", "answered_at")}
+    about = {name: row[name] for name in ("key", "version", "offset", "question", "y", "propensity", "latency_ns")}
+    features = dict(zip(loads(row["names"]), np.frombuffer(row["x"]).tolist(), strict=True))
+    return {"prediction_id": prediction_id, **about, **times, "predictions": said, "features": features}
 
 
 def verdict(prediction_id: str, y: float, told: str | float) -> str:
@@ -186,32 +241,9 @@ def verdict(prediction_id: str, y: float, told: str | float) -> str:
     return told
 
 
-def _price(close: float, return_bp: float) -> float:
-    return close * exp(return_bp * 1e-4) if return_bp < 1e6 else inf  # a log return; beyond, exp overflows
-
-
-def _known(serving: Serving, symbol: str) -> Newest:
-    newest = serving.newest.get(symbol)
-    if newest is None:
-        _check_symbol(serving, symbol)
-        raise Refused(503, f"no features of {symbol} yet: they come with its first complete bars")
-    return newest
-
-
-def _check_symbol(serving: Serving, symbol: str) -> None:
-    if symbol not in serving.snapshot.symbols:
-        raise invalid("symbol", f"must be one of {', '.join(serving.snapshot.symbols)}", symbol)
-
-
 def _wrong_names(names: tuple[str, ...], features: dict[str, float]) -> Refused:
     missing = next((name for name in names if name not in features), None)
     if missing is not None:
-        return invalid(f"features.{missing}", f"is required; the version takes {', '.join(names)}", None)
+        return invalid(f"features.{missing}", f"is required; the models take {', '.join(names)}", None)
     extra = next(name for name in features if name not in names)
-    return invalid(f"features.{shown(extra)}", f"is no feature; the version takes {', '.join(names)}", features[extra])
-
-
-def _not_finite(serving: Serving, asked: Newest) -> Refused:
-    if serving.newest.get(asked.symbol) is asked:
-        return Refused(503, f"version {serving.snapshot.version} has no finite prediction for {asked.symbol} now")
-    return invalid("features", "must be of a size for which the prediction is finite", asked.x.tolist())
+    return invalid(f"features.{shown(extra)}", f"is no feature; the models take {', '.join(names)}", features[extra])

@@ -1,69 +1,141 @@
-"""What serves at one moment: a version, and the newest features that fit it."""
+"""What serves at one moment: the newest state of a learner or a frozen version, and the newest question of each key."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from struct import Struct
 from typing import Protocol
 
+import msgspec
 import numpy as np
+from msgspec import UNSET, Raw, UnsetType
 
 from rtml.core.clock import Clock
-from rtml.serving.schemas import predict_reader
+from rtml.core.state import loads
+from rtml.core.target import Target
+from rtml.models.compiled import restore
+from rtml.models.per_key import KEY
+from rtml.serving.answers import answer_of, columns
+from rtml.serving.schemas import encode, predict_reader
 
 
 class Model(Protocol):
-    """What the service needs of a model: one number for one row of features."""
+    """What the service needs of a model: the prediction for one row of features."""
 
-    def predict(self, x: np.ndarray) -> float: ...
+    def predict(self, x: np.ndarray) -> float | np.ndarray: ...
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A version as it serves: nothing in it changes once it is published.
+    """What answers requests with features of their own: nothing in it changes once it is published.
 
-    ``symbols`` are those it can be asked for, ``horizon`` and ``trained_up_to`` are nanoseconds, ``sign`` is a
-    model of the probability that the return is positive, where there is one;
-    ``features`` is the hash of their definition.
+    Parameters
+    ----------
+    version
+        Its name, ``<use case>@learner`` or ``<use case>@<number>``.
+    load
+        Gives its models by target, and how many events of the log they had learned; called at the first such request,
+        so that publishing costs nothing.
+    names, keys, targets
+        Columns of a row, keys that can be asked for, and what is predicted, the headline first.
+    horizon, trained_up_to
+        Nanoseconds; 0 where answers come at a time of their own.
+    offset
+        Events of the log that it had learned when it was published.
+    features
+        Hash of the features' definition.
     """
 
     version: str
-    model: Model
+    load: Callable[[], tuple[int, Mapping[str, Model]]]
     names: tuple[str, ...]
-    symbols: tuple[str, ...]
-    target: str
+    keys: tuple[str, ...]
+    targets: tuple[Target, ...]
     horizon: int
     trained_up_to: int
-    sign: Model | None = None
-    kind: str = "compiled"
+    offset: int = 0
     features: str = ""
 
+    @cached_property
+    def learned(self) -> tuple[int, Mapping[str, Model]]:
+        """Events that the models had learned, and the models."""
+        return self.load()
 
-class Newest:
-    """The newest features of a symbol, with all that does not change between two predictions."""
+    def predict(self, x: np.ndarray) -> dict[str, float | np.ndarray]:
+        """What the models say of a row, by target."""
+        models = self.learned[1]
+        return {target.name: columns(models[target.name].predict(x), target.outputs) for target in self.targets}
 
-    __slots__ = ("close", "due_at", "features_at", "moment", "symbol", "x", "x_bytes")
 
-    def __init__(self, symbol: str, moment: int, x: bytes, close: float | None, horizon: int) -> None:
-        self.symbol, self.moment, self.x_bytes, self.close = symbol, moment, x, close
-        self.x = np.frombuffer(x)  # of read-only bytes: no model can change what is logged
-        self.features_at, self.due_at = iso_pair(moment, horizon)
+class _Learner(msgspec.Struct):
+    model: Raw
+
+
+class _Flow(msgspec.Struct):
+    learners: dict[str, _Learner]
+
+
+class _Checkpoint(msgspec.Struct):
+    flow: _Flow
+
+
+def models_of(blob: bytes) -> dict[str, Model]:
+    """The models of a training's checkpoint by target; the rest of it is passed over unread."""
+    learners = msgspec.msgpack.decode(blob, type=_Checkpoint).flow.learners
+    return {target: restore(loads(bytes(learner.model))) for target, learner in learners.items()}
+
+
+class Question:
+    """A question of the stream as it was answered: what ``/predict`` by key gives until the next one of its key."""
+
+    __slots__ = (
+        *("cell", "due_at", "extra", "features_at", "id", "key", "moment", "offset", "others"),
+        *("predictions", "version", "x"),
+    )
+
+    def __init__(
+        self, version: str, offset: int, id: int | None, key: str, moment: int, x: bytes, horizon: int
+    ) -> None:
+        self.version, self.offset, self.id, self.key, self.moment, self.x = version, offset, id, key, moment, x
+        self.features_at, due_at = iso_pair(moment, horizon)
+        self.due_at = due_at if horizon else None
+        self.extra: Raw | UnsetType = UNSET
+
+    def answered(
+        self, targets: tuple[Target, ...], said: Mapping[str, float | np.ndarray], bounds: Mapping = {}
+    ) -> dict[str, dict]:
+        """Keep the predictions as they are logged and as they are told; the latter."""
+        first, *others = (said[target.name] for target in targets)
+        self.cell = first if isinstance(first, float) else np.asarray(first, float).tobytes()
+        self.others = b"".join(np.asarray(p, float).tobytes() for p in others) if others else None
+        told = {target.name: answer_of(target, said[target.name], bounds.get(target.name, ())) for target in targets}
+        self.predictions = Raw(encode(told))
+        return told
 
 
 class Serving:
-    """A snapshot and the features that fit it: read as one, replaced as one.
+    """A snapshot, and how requests for it are read: replaced as one.
 
-    ``read`` gives a request of features by name, all of them and no other, as a struct of numbers in the model's order.
+    ``read`` gives a request of features by name, all of them and no other, as a struct of numbers in the models' order.
+    The column ``key`` is filled in from the key that is asked for.
     """
 
-    __slots__ = ("horizon_s", "newest", "pack", "read", "snapshot")
+    __slots__ = ("asked", "pack", "places", "read", "snapshot")
 
-    def __init__(self, snapshot: Snapshot, newest: dict[str, Newest]) -> None:
-        self.snapshot, self.newest = snapshot, newest
-        self.pack, self.horizon_s = Struct(f"{len(snapshot.names)}d").pack, snapshot.horizon / 1e9
-        self.read = predict_reader(snapshot.names)
+    def __init__(self, snapshot: Snapshot, before: Serving | None = None) -> None:
+        self.snapshot = snapshot
+        same = before and (before.snapshot.names, before.snapshot.keys) == (snapshot.names, snapshot.keys)
+        if same:  # published after every commit: only the state is another one
+            self.pack, self.asked, self.places, self.read = before.pack, before.asked, before.places, before.read
+            return
+        self.pack = Struct(f"{len(snapshot.names)}d").pack
+        keyed = snapshot.names[-1:] == (KEY,)
+        self.asked = snapshot.names[:-1] if keyed else snapshot.names
+        self.places = {key: (float(place),) if keyed else () for place, key in enumerate(snapshot.keys)}
+        self.read = predict_reader(self.asked)
 
 
 @lru_cache(maxsize=64)

@@ -27,8 +27,8 @@ class Event(NamedTuple):
     data: bytes
 
     def text(self) -> bytes:
-        """As it goes over the line. Only bars carry an id: resuming is by the bar that was seen last."""
-        head = b"id: %d\n" % self.id if self.kind == "bar" else b""
+        """As it goes over the line. Only questions carry an id: resuming is by the one that was seen last."""
+        head = b"id: %d\n" % self.id if self.kind == "question" else b""
         return b"%sevent: %s\ndata: %s\n\n" % (head, self.kind.encode(), self.data)
 
 
@@ -36,26 +36,26 @@ class Stream:
     """Events in a ring, and one bounded queue a client.
 
     Any thread may publish; it never waits for a client. One that does not read is dropped once ``backlog`` events wait
-    for it: a browser comes back by itself, tells the last bar that it saw, and gets what it missed.
+    for it: a browser comes back by itself, tells the last question that it saw, and gets what it missed.
 
     Examples
     --------
     >>> stream = Stream()
-    >>> stream.publish(10_000, "bar", {"end": 10_000, "close": 2000.5})
+    >>> stream.publish(10_000, "question", {"at": 10_000, "key": "station 7"})
     >>> stream.publish(10_400, "status", {"state": "live"})
-    >>> stream.bars(), stream.status
-    (b'[{"end":10000,"close":2000.5}]', b'{"state":"live"}')
+    >>> stream.questions(), stream.status
+    (b'[{"at":10000,"key":"station 7"}]', b'{"state":"live"}')
     """
 
     def __init__(self, kept: int = KEPT, backlog: int = BACKLOG) -> None:
-        self._bars: deque[Event] = deque(maxlen=kept)
+        self._questions: deque[Event] = deque(maxlen=kept)
         self._status: Event | None = None
         self._backlog = backlog
         self._clients: set[Client] = set()
         self._lock = threading.Lock()
         self.dropped = 0
         self.state = ""  # of the source, as the newest status says
-        self.lag_s: float | None = None  # as the newest bar says
+        self.lag_s: float | None = None  # as the newest question says
 
     @property
     def clients(self) -> int:
@@ -67,10 +67,10 @@ class Stream:
         """Data of the newest status, JSON; ``null`` before the first."""
         return self._status.data if self._status else b"null"
 
-    def bars(self, n: int = KEPT) -> bytes:
-        """Data of the newest ``n`` bars, oldest first, a JSON list."""
+    def questions(self, n: int = KEPT) -> bytes:
+        """Data of the newest ``n`` questions, oldest first, a JSON list."""
         with self._lock:
-            newest = list(self._bars)[-n:] if n else []
+            newest = list(self._questions)[-n:] if n else []
         return b"[%s]" % b",".join(event.data for event in newest)
 
     def publish(self, id: int, kind: str, data: dict[str, Any]) -> None:
@@ -78,8 +78,8 @@ class Stream:
         event = Event(int(id), kind, _encode(data))
         text = event.text()
         with self._lock:
-            if kind == "bar":
-                self._bars.append(event)
+            if kind == "question":
+                self._questions.append(event)
                 self.lag_s = data.get("lag_s")
             else:
                 self._status, self.state = event, data.get("state", "")
@@ -88,12 +88,12 @@ class Stream:
             self.dropped += len(slow)
 
     def open(self, after: int | None = None) -> Client:
-        """A client of the running event loop: first the newest status, then the bars behind one, then what comes.
+        """A client of the running event loop: first the newest status, then the questions behind one, then what comes.
 
-        Without ``after`` it gets what comes from now on; where the ring no longer knows that bar, all later ones.
+        Without ``after`` it gets what comes from now on; where the ring no longer knows that one, all later ones.
         """
         with self._lock:
-            missed = [] if after is None else _behind(list(self._bars), after)
+            missed = [] if after is None else _behind(list(self._questions), after)
             first = ([self._status] if self._status else []) + missed
             client = Client(b"".join(event.text() for event in first), self._backlog)
             self._clients.add(client)
@@ -126,26 +126,26 @@ class Client:
     def offer(self, text: bytes) -> bool:
         """Let an event wait for this client; False when too many do, and the client is dropped."""
         if len(self._waiting) >= self._backlog:
-            self._tell(self.dropped)
+            self._wake(self.dropped)
             return False
         self._waiting.append(text)
-        self._tell(self._news)
+        self._wake(self._news)
         return True
 
     def end(self) -> None:
         """Send what waits, then no more."""
         self._ended = True
-        self._tell(self._news)
+        self._wake(self._news)
 
-    def _tell(self, event: asyncio.Event) -> None:
+    def _wake(self, event: asyncio.Event) -> None:
         with contextlib.suppress(RuntimeError):  # its loop is closed: nobody listens
             self._loop.call_soon_threadsafe(event.set)
 
-    async def next(self, patience_s: float) -> bytes | None:
+    async def next(self, timeout_s: float) -> bytes | None:
         """What has come since; a comment when nothing came for so long; None at the end."""
         if not self._ended:
             try:
-                async with asyncio.timeout(patience_s):
+                async with asyncio.timeout(timeout_s):
                     await self._news.wait()
             except TimeoutError:
                 return b": still here\n\n"
@@ -189,7 +189,7 @@ async def _left(receive: Any) -> None:
         pass
 
 
-def _behind(bars: list[Event], after: int) -> list[Event]:
-    """The bars behind the newest one with this id, or, where there is none, those of later ids."""
-    places = [place for place, event in enumerate(bars) if event.id == after]
-    return bars[places[-1] + 1 :] if places else [event for event in bars if event.id > after]
+def _behind(kept: list[Event], after: int) -> list[Event]:
+    """The questions behind the newest one with this id, or, where there is none, those of later ids."""
+    places = [place for place, event in enumerate(kept) if event.id == after]
+    return kept[places[-1] + 1 :] if places else [event for event in kept if event.id > after]

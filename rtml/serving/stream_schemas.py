@@ -8,51 +8,29 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import Meta, Struct
 
-from rtml.serving.schemas import invalid, refuse
+from rtml.serving.schemas import Headline, invalid, refuse
 from rtml.serving.sse import KEPT
 
 STATES = ("starting", "backfilling", "live", "reconnecting", "stopped", "replay")  # of a source
 _MS = Meta(description="event time, ms since 1970, UTC")
-_BP = Meta(description="log return, basis points")
 Word = Annotated[str, Meta(min_length=1, max_length=64)]
 Why = Annotated[str, Meta(min_length=3, max_length=400, description="for the ledger")]
 
 
-class Score(Struct, frozen=True):
-    """How good the predictions have been, beside no change."""
+class ToldQuestion(Struct, frozen=True):
+    """A question as it was answered, and the answers that came to its key up to then."""
 
-    r2_zero: Annotated[float | None, Meta(description="1 - squared error / that of no change; above 0 is better")]
-    mae: Annotated[float | None, _BP]
-    mae_zero: Annotated[float | None, Meta(description="mean absolute error of no change, basis points")]
-    hit_rate: float | None
-    answered: int
-    asked: int
-    coverage: Annotated[float, Meta(description="answered / asked")]
-
-
-class Bar(Struct, frozen=True):
-    """A closed bar, the prediction asked at its end, and the answer that it gave to an earlier one."""
-
-    end: Annotated[int, _MS]
-    symbol: str
-    open: float
-    high: float
-    low: float
-    close: float
-    volume: float
-    n: Annotated[int, Meta(description="trades")]
-    empty: bool
-    complete: bool
-    prediction_bp: Annotated[float | None, _BP]
-    low_bp: Annotated[float | None, _BP]
-    high_bp: Annotated[float | None, _BP]
-    p_up: float | None
+    at: Annotated[int, _MS]
+    key: str
     version: str
-    y_bp: Annotated[float | None, Meta(description="what came true over the horizon that ends here, basis points")]
-    predicted_bp: Annotated[float | None, Meta(description="what had been predicted for it, basis points")]
-    score: Score
+    predictions: Annotated[dict[str, dict], Meta(description="by target, the headline first, by the target's kind")]
+    answers: Annotated[dict[str, dict], Meta(description="y and predicted of the newest answer, by target")]
+    score: Annotated[Headline | None, Meta(description="of what was served so far")]
     lag_s: Annotated[float | None, Meta(description="wall time minus event time when it was published, seconds")]
-    latency_ms: Annotated[float | None, Meta(description="trade received to prediction published")]
+    latency_ms: Annotated[float | None, Meta(description="event received to prediction published")]
+    closed: Annotated[dict, Meta(description="what the use case's view shows of its records")]
+    extra: Annotated[dict | None, Meta(description="what the use case adds to a prediction")] = None
+    baseline: Annotated[float | None, Meta(description="score of the plainest baseline")] = None
 
 
 class Serving(Struct, frozen=True):
@@ -60,7 +38,7 @@ class Serving(Struct, frozen=True):
 
     version: str
     at: Annotated[int, _MS]
-    by: Annotated[str, Meta(description="the gate, or a person")]
+    by: Annotated[str, Meta(description="the gate, a person, or the run itself")]
     why: str
     before: Annotated[str, Meta(description="what served until then; empty where nothing did")]
     learned: Annotated[str, Meta(description="what it learned since its parent, such as log:events@1-20")]
@@ -85,7 +63,7 @@ class Happened(Struct, frozen=True):
 
 
 class Status(Struct, frozen=True):
-    """What the source and the model are doing."""
+    """What the source and the learner are doing, and how good what was served is."""
 
     state: Annotated[str, Meta(description=", ".join(STATES))]
     source: str
@@ -94,27 +72,35 @@ class Status(Struct, frozen=True):
     version: str
     since: Annotated[int, _MS]
     trained_up_to: Annotated[int, _MS]
+    offset: Annotated[int, Meta(description="events of the log that are learned from")] = 0
+    question: str = ""
+    keys: list[str] = []
+    headline: Headline | None = None
+    scores: Annotated[
+        dict[str, dict[str, dict]],
+        Meta(description="of what was served; of the learner, frozen versions and the baseline where they differ"),
+    ] = {}
     serving: Serving | None = None
     happened: Annotated[list[Happened], Meta(description="the newest entries, newest first")] = []
 
 
-class Bars(Struct, frozen=True):
-    """The newest bars, oldest first, and the newest status: what a page starts with."""
+class Questions(Struct, frozen=True):
+    """The newest questions, oldest first, and the newest status: what a page starts with."""
 
-    bars: list[Bar]
+    questions: list[ToldQuestion]
     status: Status | None
 
 
 class PromoteRequest(Struct, forbid_unknown_fields=True):
-    """Let a version serve; who and why go into the ledger."""
+    """Let a version serve, or the learner; who and why go into the ledger."""
 
-    version: Annotated[str, Meta(min_length=1, max_length=64, description="such as champion@3")]
+    version: Annotated[str, Meta(min_length=1, max_length=64, description="such as crypto@3, or crypto@learner")]
     who: Word
     why: Why
 
 
 class RollbackRequest(Struct, forbid_unknown_fields=True):
-    """Let the version before serve again; who and why go into the ledger."""
+    """Let what served before serve again; who and why go into the ledger."""
 
     who: Word
     why: Why
@@ -133,7 +119,7 @@ class Act(Struct, frozen=True):
     action: Annotated[str, Meta(description="promote or rollback")]
     version: str
     before: Annotated[str, Meta(description="what served until then; empty where nothing did")]
-    by: Annotated[str, Meta(description="the gate, or a person")]
+    by: Annotated[str, Meta(description="the gate, a person, or the run itself")]
     why: str
     evidence: Annotated[dict, Meta(description="what the gate had seen: gain a question, its interval, and more")]
 
@@ -186,8 +172,8 @@ def read_number(query: bytes, name: str, default: int | None, highest: int) -> i
     return int(fields[0][1]) if fields else default
 
 
-def read_bars(query: bytes) -> int:
-    """How many bars are asked for."""
+def read_count(query: bytes) -> int:
+    """How many questions are asked for."""
     return read_number(query, "n", 300, KEPT)
 
 
@@ -197,7 +183,7 @@ def read_moment(query: bytes) -> int | None:
 
 
 def read_after(query: bytes, last_event_id: bytes) -> int | None:
-    """The bar that a client saw last: as its browser tells it, or as its query does; a strange id is none."""
+    """The question that a client saw last: as its browser tells it, or as its query does; a strange id is none."""
     if last_event_id.isdigit() and len(last_event_id) <= 19:
         return int(last_event_id)
     return read_number(query, "after", None, 2**63 - 1)

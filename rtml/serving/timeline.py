@@ -62,6 +62,10 @@ class History:
         acts = [self._entry(act) for act in list(self._acts)[-SHOWN:]]
         return sorted([*told, *acts], key=lambda entry: entry.at)[::-1][:SHOWN]
 
+    def learner(self, version: str, since: int) -> Serving:
+        """What serves where the ledger is empty: the learner of the run."""
+        return Serving(version, since // _MS, "run", "it has learned every answer known so far", "", "", self._held)
+
     def alarms(self, now: int) -> list[str]:
         """Alerts that do harm and are recent at an event time, newest first."""
         recent = [(at, d) for at, kind, d in self._said if kind == "alert" and at > now - RECENT and does_harm(d)]

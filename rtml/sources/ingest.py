@@ -77,7 +77,7 @@ def follow(run: Path, **source) -> None:
         config, opens = opened(run, what)
         say = Logbook(run / "live.log", "ingest").say
         with alone(run, "ingest"), EventLog(run / "events.db") as log:
-            ingestor = Ingestor(opens, log, PART, config.keys, speed=what.speed, say=say)
+            ingestor = Ingestor(opens, log, PART, config.symbols, speed=what.speed, say=say)
             _follow(ingestor, log, stop)
 
 

@@ -126,34 +126,35 @@ class Records:
         self.path = Path(path).expanduser()
         if not self.path.exists():
             raise FileNotFoundError(f"no file {path}: SOURCE names a recording of this use case's events")
-        table = read(self.path).frame
-        named = {theirs: ours for ours, theirs in (columns or {}).items()}
-        lowered = {str(name).strip().lower(): name for name in table.columns}
-        named = {lowered[ours]: ours for ours in event.names if ours in lowered} | named
-        self._table = table.rename(columns=named)
-        if missing := [name for name in event.names if name not in self._table.columns]:
-            listed = ", ".join(map(str, table.columns))
-            raise LookupError(
-                f"{self.path.name} has no column {', '.join(missing)}; it has: {listed}; "
-                'name others with COLUMNS={"field": "column"}'
-            )
-        self._table = self._in_order(event)
+        self._table = self._in_order(self._named(event, columns or {}), event)
         self.schema = schema_of(event)
         self.symbols = tuple(symbols) or self._keys()
         self.rows = len(self._table)
         self.name = f"file:{self.path.name}@{digest(self.path.read_bytes())[:12]}"
 
+    def _named(self, event: np.dtype, columns: Mapping[str, str]) -> pd.DataFrame:
+        """The table with its columns named after the fields of an event."""
+        table = read(self.path).frame
+        lowered = {str(name).strip().lower(): name for name in table.columns}
+        named = {lowered[ours]: ours for ours in event.names if ours in lowered}
+        table = table.rename(columns=named | {theirs: ours for ours, theirs in columns.items()})
+        if missing := [name for name in event.names if name not in table.columns]:
+            listed = ", ".join(map(str, table.columns))
+            raise LookupError(
+                f"{self.path.name} has no column {', '.join(missing)}; it has: {listed}; "
+                'name others with COLUMNS={"field": "column"}'
+            )
+        return table
+
     def chunks(self, n: int = 50_000) -> Iterator[pd.DataFrame]:
         """Raw rows in order of time, at most ``n`` at a time; rows of one time in the order of the file."""
         return pieces(self._table, n)
 
-    def _in_order(self, event: np.dtype) -> pd.DataFrame:
-        """The table in order of time; a row without a readable time stays where it is, before the next one."""
-        time = _moments(self._table["time"], len(self._table))
-        time = np.maximum.accumulate(np.where(time == UNREADABLE, np.iinfo(np.int64).min, time))
-        raw = _moments(self._table["time"], len(self._table))
-        order = np.argsort(np.where(raw == UNREADABLE, time, raw), kind="stable")
-        return self._table.iloc[order].reset_index(drop=True)[list(event.names)]
+    def _in_order(self, table: pd.DataFrame, event: np.dtype) -> pd.DataFrame:
+        """The table in order of time; a row without a readable time stays behind the one before it."""
+        time = _moments(table["time"], len(table))
+        order = np.argsort(np.where(time == UNREADABLE, np.maximum.accumulate(time), time), kind="stable")
+        return table.iloc[order].reset_index(drop=True)[list(event.names)]
 
     def _keys(self) -> tuple[str, ...]:
         if KEY not in self._table.columns:

@@ -237,6 +237,11 @@ class CheckpointReader:
         whole = [row for row in rows if row.known < last]
         return whole or self.answers(after, 4 * n)
 
+    def answers_of(self, question: int) -> list[Answered]:
+        """The answers of one question, as far as they are known."""
+        query = "select known, target, id, key, moment, prediction, y from prediction join question using (id) "
+        return [Answered(*row) for row in self._db.execute(f"{query} where id = ? and known is not null", (question,))]
+
     def closed(self, after: int, n: int = 1000) -> list[tuple[int, bytes]]:
         """What the operator closed behind an end (ns): end, and the records of all keys."""
         query = "select end, record from closed where end > ? order by end limit ?"
@@ -256,6 +261,10 @@ class CheckpointReader:
     def step(self) -> int:
         """Number of the last commit."""
         return self._db.execute("select step from progress").fetchone()[0]
+
+    def done(self) -> tuple[int, int]:
+        """Number of the last commit, and the offset of the log behind it."""
+        return self._db.execute("select step, offset from progress").fetchone()
 
     def history(self, after: int = 0) -> list[tuple]:
         """What callbacks said behind a number: number, at, place, who, kind, detail."""

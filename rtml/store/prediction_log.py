@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +32,7 @@ class PredictionLog:
     >>> import numpy as np
     >>> log = PredictionLog(":memory:")
     >>> log.define("v1", ("a", "b"))
-    >>> log.append(0, 0, "ETH-USD", "v1", np.array([1.0, 2.0]).tobytes(), 100.0, 0.5, None, 900)
+    >>> log.append(0, 0, "station 7", "v1", 12, None, np.array([1.0, 2.0]).tobytes(), 0.5, None, 900)
     '1-1'
     >>> id = tables.id_number("1-1")
     >>> log.answer(id, -1.5, at=10).result(), log.answer(id, -1.5, at=11).result()
@@ -62,10 +62,25 @@ class PredictionLog:
         """Predictions not written yet."""
         return len(self._rows) + len(self._batch)
 
-    def define(self, version: str, names: tuple[str, ...], features: str = "") -> None:
-        """Keep the feature names of a version, and the hash of their definition."""
+    def define(self, version: str, names: tuple[str, ...], features: str = "", targets: Sequence = ()) -> None:
+        """Keep the feature names of a version, the hash of their definition, and its targets."""
         with self._lock:
-            tables.define(self._database, version, names, features)
+            tables.define(self._database, version, names, features, targets)
+
+    def find(self, id: int) -> dict | None:
+        """One prediction by its number with what belongs to it, None where there is none."""
+        with self.reading() as database:
+            return tables.found(database, id)
+
+    def keep_served(self, rows: Iterable[tuple[int, str, bytes]]) -> None:
+        """Keep what a frozen version answered questions of the stream with: question, version, predictions' bytes."""
+        with self._lock:
+            self._database.executemany("insert or ignore into served values (?, ?, ?)", rows)
+
+    def served(self) -> dict[int, tuple[str, bytes]]:
+        """By question, what frozen versions answered; of every other question the learner's prediction was served."""
+        with self._lock:
+            return {question: about for question, *about in self._database.execute("select * from served")}
 
     def append(self, *row, propensity: float = 1.0) -> str:
         """Hand over a prediction (a :class:`Row` without its id), to be written soon; its id as text.

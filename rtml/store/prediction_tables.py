@@ -7,6 +7,7 @@ import itertools
 import json
 import sqlite3
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -18,11 +19,12 @@ from rtml.core.clock import NEVER, span
 _TABLES = """
 create table if not exists session (id integer primary key autoincrement, started integer not null);
 create table if not exists definition (version text primary key, names text not null,
-    features text not null default '');
+    features text not null default '', targets text not null default '[]');
 create table if not exists prediction (
-    id integer primary key, asked_at integer not null, moment integer not null, symbol text not null,
-    version text not null, x blob not null, close real, prediction real not null, p_up real,
-    latency_ns integer not null, propensity real not null default 1.0);
+    id integer primary key, asked_at integer not null, moment integer not null, key text not null,
+    version text not null, offset integer not null, question integer, x blob not null, prediction not null,
+    others blob, latency_ns integer not null, propensity real not null default 1.0);
+create table if not exists served (question integer primary key, version text not null, predictions blob not null);
 create table if not exists answer (
     place integer primary key autoincrement, id integer not null unique, y real not null, answered_at integer not null);
 create table if not exists drained (one integer primary key check (one = 1), place integer not null);
@@ -31,32 +33,43 @@ create table if not exists verdict (name text primary key, n integer not null);
 create table if not exists delay (below integer primary key, n integer not null);
 create table if not exists learner (name text primary key, place integer not null, state blob not null);
 """
-_ADDED = {"prediction": "propensity real not null default 1.0", "definition": "features text not null default ''"}
-MARKS = ",".join("?" * 11)
+_ADDED = {
+    "prediction": (
+        *("propensity real not null default 1.0", "offset integer not null default 0"),
+        *("question integer", "others blob"),
+    ),
+    "definition": ("features text not null default ''", "targets text not null default '[]'"),
+}
+_COLUMNS = "id, asked_at, moment, key, version, offset, question, x, prediction, others, latency_ns, propensity"
+MARKS = ",".join("?" * 12)
 # Many rows an insert, as a number is made of powers of two: each call lets go of the interpreter lock and takes it
 # again, and every time a server that answers meanwhile is woken and held up.
 _CHUNKS = [2**power for power in range(10, -1, -1)]
-_INSERT = {n: f"insert into prediction values {','.join([f'({MARKS})'] * n)}" for n in _CHUNKS}
+_INSERT = {n: f"insert into prediction ({_COLUMNS}) values {','.join([f'({MARKS})'] * n)}" for n in _CHUNKS}
 SESSION = 2**32  # ids of one session
 #: Upper ends of the classes in which delays of answers are counted, ns.
 DELAYS = tuple(span(text) for text in ("1s", "10s", "1m", "10m", "1h", "6h", "1d", "2d", "7d", "14d", "30d")) + (NEVER,)
 
 
 class Row(NamedTuple):
-    """One prediction as the log keeps it; ``x`` are the bytes of its float64 features.
+    """One prediction as the log keeps it.
 
-    ``propensity`` is the probability with which this version was chosen to answer.
+    ``version`` had learned ``offset`` events of the log; ``question`` is the stream's question that was answered, None
+    where a request brought features of its own. ``x`` and ``others`` are bytes of float64: the features, and the
+    predictions of all targets but the first, one behind the other. ``prediction`` is that of the first target: a
+    number, or several as their bytes. ``propensity`` is the probability with which this version was chosen to answer.
     """
 
     id: int
     asked_at: int
     moment: int
-    symbol: str
+    key: str
     version: str
+    offset: int
+    question: int | None
     x: bytes
-    close: float | None
-    prediction: float
-    p_up: float | None
+    prediction: float | bytes
+    others: bytes | None
     latency_ns: int
     propensity: float = 1.0
 
@@ -67,12 +80,12 @@ class Answered:
 
     place: int
     id: str
-    symbol: str
+    key: str
     version: str
     moment: int
     names: tuple[str, ...]
     x: np.ndarray
-    prediction: float
+    prediction: float | np.ndarray
     y: float
     answered_at: int
     asked_at: int = 0
@@ -106,17 +119,35 @@ def opened(path: str | Path) -> sqlite3.Connection:
     database.execute("pragma journal_mode = wal")
     database.execute("pragma synchronous = normal")
     database.executescript(_TABLES)
-    for table, column in _ADDED.items():  # a file of an older version
+    if "symbol" in {row[1] for row in database.execute("pragma table_info(prediction)")}:  # an older version's file
+        database.execute("alter table prediction rename column symbol to key")
+    for table, columns in _ADDED.items():
         known = [row[1] for row in database.execute(f"pragma table_info({table})")]
-        if column.split()[0] not in known:
-            database.execute(f"alter table {table} add column {column}")
+        for column in columns:
+            if column.split()[0] not in known:
+                database.execute(f"alter table {table} add column {column}")
     return database
 
 
-def define(database: sqlite3.Connection, version: str, names: tuple[str, ...], features: str = "") -> None:
-    """Keep the names of a version's features, and the hash of their definition."""
-    row = (version, json.dumps(names), features)
-    database.execute("insert or replace into definition (version, names, features) values (?, ?, ?)", row)
+def define(
+    database: sqlite3.Connection, version: str, names: tuple[str, ...], features: str = "", targets: Sequence = ()
+) -> None:
+    """Keep the names of a version's features, the hash of their definition, and name and columns of its targets."""
+    row = (version, json.dumps(names), features, json.dumps(targets))
+    database.execute("insert or replace into definition (version, names, features, targets) values (?, ?, ?, ?)", row)
+
+
+def found(database: sqlite3.Connection, id: int) -> dict | None:
+    """One prediction by its number, with its version's definition and its answer, None where there is none."""
+    columns = [*Row._fields, "names", "features", "targets", "y", "answered_at"]
+    asked = f"select {', '.join(columns)} from prediction join definition using (version) left join answer using (id)"
+    row = database.execute(f"{asked} where id = ?", (id,)).fetchone()
+    return row and dict(zip(columns, row, strict=True))
+
+
+def numbers(cell: float | bytes) -> float | np.ndarray:
+    """A prediction of a cell: one number, or several that were kept as their bytes."""
+    return np.frombuffer(cell) if isinstance(cell, bytes) else cell
 
 
 def insert(database: sqlite3.Connection, rows: list[Row]) -> None:
@@ -173,12 +204,14 @@ def _add(database: sqlite3.Connection, table: str, counts: Counter) -> None:
 def answers(database: sqlite3.Connection, after: int, n: int) -> list[Answered]:
     """Answers behind a place, with what was asked."""
     found = database.execute(
-        "select a.place, a.id, symbol, version, moment, names, x, prediction, y, answered_at, asked_at, propensity, "
+        "select a.place, a.id, key, version, moment, names, x, prediction, y, answered_at, asked_at, propensity, "
         "features from answer a join prediction using (id) join definition using (version) where a.place > ? "
         "order by a.place limit ?",
         (after, n),
     )
     return [
-        Answered(place, id_text(id), symbol, version, moment, tuple(json.loads(names)), np.frombuffer(x), *rest)
-        for place, id, symbol, version, moment, names, x, *rest in found
+        Answered(
+            place, id_text(id), key, version, moment, tuple(json.loads(names)), np.frombuffer(x), numbers(p), *rest
+        )
+        for place, id, key, version, moment, names, x, p, *rest in found
     ]

@@ -95,7 +95,7 @@ class LogTrainer:
                 self._db.execute("update learner set place = ?, state = ? where name = ? and place = ?", row).rowcount
                 < 1
             ):
-                raise RuntimeError(f"somebody else learns as {self._name!r} from this log: let one process do it")
+                raise RuntimeError(f"another process learns as {self._name!r} from this log: let one process do it")
             if self._retention is not None:
                 self._forget()
             self._db.execute("commit")

@@ -91,6 +91,11 @@ class RunConfig:
         return self.case.targets_for(self.options)
 
     @property
+    def symbols(self) -> tuple[str, ...]:
+        """Keys of the events, in the order of their numbers: those asked for, then those that are only read."""
+        return (*self.keys, *self.options.get("inputs", ()))
+
+    @property
     def target(self) -> Target:
         """The first target: the one of the headline."""
         return self.targets[0]
@@ -109,7 +114,8 @@ class RunConfig:
         operator = self.operator()
         names = operator.features.names
         chosen = self.models.items() if learning else ()
-        learners = {target: Learner(build(name, names), names) for target, name in chosen}
+        classes = {target.name: target.classes for target in self.targets}
+        learners = {name: Learner(build(model, names, classes=classes[name]), names) for name, model in chosen}
         return Flow(operator, learners, self.targets)
 
     def with_champion(self, name: str) -> RunConfig:

@@ -5,7 +5,6 @@ import shutil
 
 import numpy as np
 import pytest
-from runs import market_run
 from store.test_materialize import payments, stream
 
 from rtml.evaluation import skew as consistency
@@ -15,6 +14,7 @@ from rtml.sources.columns import TRADES
 from rtml.store.event_log import EventLog
 from rtml.store.prediction_log import PredictionLog
 from rtml.training.run_config import PART
+from runs import market_run
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def serve(log, facts, rows, changed=None, version="v1", moved=0):
         if changed is not None and row == rows[-1]:
             x[changed] = np.nextafter(x[changed], np.inf)
         at = int(facts.happened[row]) + moved
-        log.append(at, at, str(facts.key[row]), version, x.tobytes(), None, 0.5, None, 900)
+        log.append(at, at, str(facts.key[row]), version, 0, None, x.tobytes(), 0.5, None, 900)
 
 
 def lonely(facts):

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import market_run
 
 from rtml.evaluation.dataset import build
 from rtml.metrics import metrics
@@ -18,10 +17,12 @@ from rtml.sources.ingest import ingest
 from rtml.store.event_log import EventLog
 from rtml.training.learner import Learner
 from rtml.training.run_config import PART
+from runs import market_run
 
 ROOT = Path(__file__).parents[2]
 CRYPTO = ROOT.parent / "shared" / "data" / "crypto"
 HUOBI = [CRYPTO / f"huobi_{symbol}_push_2018-04-16.parquet" for symbol in ("ethusdt", "btcusdt")]
+WHOSE = ("served", "learner", "frozen", "baseline")
 FILES = sorted(CRYPTO.glob("*.parquet"))
 recorded = pytest.mark.skipif(not FILES, reason="the recordings are not in a user's clone")
 
@@ -73,6 +74,10 @@ def test_the_main_job_runs_on_recorded_trades(tmp_path):
     assert found["01_ingest"]["ingest"]["received"] == 5882
     assert found["03_backtest_progressive_eval"]["champion"]["answered"] > 300
     assert found["04_online_train"]["online"]["asked"] > 60
+    whose = [found["04_online_train"][name] for name in WHOSE]
+    assert all(block.keys() == whose[0].keys() >= {"mae", "r2_zero"} for block in whose), "the same metrics of each"
+    assert whose[0] == whose[1], "the learner serves"
+    assert whose[3]["r2_zero"] == 0, "the baseline is no change"
     assert found["05_serve"]["served"]["failed"] == 0
     assert json.loads((run / "status.json").read_text())["state"] == "done"
     assert (tmp_path / "runs" / "latest").resolve() == run.resolve()
@@ -87,5 +92,8 @@ def test_the_five_notebooks_run_for_fraud_too(tmp_path):
     run = tmp_path / "runs" / "cards"
     assert len(list((run / "notebooks").glob("*.ipynb"))) == 5
     assert json.loads((run / "recipe.json").read_text())["use_case"] == "fraud"
+    whose = [json.loads((run / "metrics.json").read_text())["04_online_train"][name] for name in WHOSE]
+    assert all(block.keys() == whose[0].keys() >= {"average_precision", "log_loss"} for block in whose)
+    assert whose[0]["average_precision"] > whose[3]["average_precision"]
     assert json.loads((run / "status.json").read_text())["state"] == "done"
     assert (run / "report.html").stat().st_size < 3_000_000

@@ -54,7 +54,8 @@ def run(path, tmp_path, given):
 
 
 def test_the_studies_of_training_are_there():
-    assert {"cost_of_stateful_training", "how_often_to_publish", "which_trigger"} <= {path.stem for path in STUDIES}
+    training = {"cost_of_stateful_training", "how_often_to_publish", "how_often_to_train", "which_trigger"}
+    assert training | {"which_feature_helps"} <= {path.stem for path in STUDIES}
 
 
 @each_study
@@ -95,8 +96,9 @@ def test_its_cells_are_short_define_nothing_and_check_what_is_claimed(path):
         assert not [n for n in nodes if isinstance(n, DEFINITIONS)], f"a definition or a try: {text[:80]}"
         asserted |= any(isinstance(n, ast.Assert) for n in nodes)
     assert asserted, "a study without a check"
-    said = " ".join(source(cell) for cell in cells(path, "markdown"))
-    assert "false" in said, "say what would prove it false"
+    told = [source(cell) for cell in cells(path, "markdown")]
+    assert "false" in " ".join(told), "say what would prove it false"
+    assert told[-1].startswith("**In short.**"), "the last words say what to do"
 
 
 @each_study

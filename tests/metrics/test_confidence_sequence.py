@@ -118,8 +118,8 @@ def test_nothing_is_said_before_enough_is_known():
     d = np.random.default_rng(4).normal(5.0, 1.0, BURN_IN)
     assert compare(d[:-1], np.zeros(BURN_IN - 1)).better == ""
     assert compare(d, np.zeros(BURN_IN)).better == "b"
-    assert "too little to say, 99 questions" in compare(d[:-1], np.zeros(BURN_IN - 1)).verdict
-    assert "too little to say, 0 questions" in compare([], []).verdict
+    assert "too few answers to tell (n = 99)" in compare(d[:-1], np.zeros(BURN_IN - 1)).verdict
+    assert "too few answers to tell (n = 0)" in compare([], []).verdict
 
 
 def test_models_that_never_differ_are_never_told_apart():
@@ -140,7 +140,7 @@ def test_swapping_the_models_swaps_the_verdict():
 def test_a_difference_that_is_not_settled_is_called_so():
     a, b = np.random.default_rng(7).normal(size=(2, 900))
     shown = compare(a, b, ("rls", "sgd"))
-    assert shown.better == "" and "rls against sgd: not settled, difference" in shown.verdict
+    assert shown.better == "" and "rls against sgd: not settled, mean difference of loss" in shown.verdict
     assert shown.effective > 200
 
 

@@ -156,5 +156,5 @@ def test_what_cannot_be_calibrated_is_said():
     with pytest.raises(ValueError, match="forgetting must be in"):
         Calibrate(tree.HoeffdingTreeClassifier(), forgetting=0.0)
     twin, questions = compile(Calibrate(tree.HoeffdingTreeClassifier()), NAMES), stream(3, sign=True)
-    with pytest.raises(ValueError, match="2 questions wait: calibration must know what it said, use replay_at"):
+    with pytest.raises(ValueError, match="2 questions wait: calibration needs their predictions, use replay_at"):
         twin.replay(questions.X, questions.y, questions.moment[2:], questions.known, np.arange(3), NEVER)

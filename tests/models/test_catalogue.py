@@ -8,10 +8,10 @@ from streams import stream
 
 from rtml.core import state as checkpoint
 from rtml.evaluation.progressive import progressive
-from rtml.models.baselines import AR1, Majority, RidgeRefit, RunningMean, Zero
+from rtml.models.baselines import AR1, LastAnswer, Majority, RidgeRefit, RunningMean, Zero
 from rtml.models.catalogue import ZOO, build, catalogue
 from rtml.models.clip import Clip
-from rtml.models.compiled import compile
+from rtml.models.compiled import compile, restore
 from rtml.training.learner import Learner
 
 
@@ -55,7 +55,14 @@ def test_an_unknown_name_lists_the_known():
 def test_the_catalogue_names_every_model_once():
     table = catalogue()
     assert list(table.columns) == ["name", "kind", "meaning"] and list(table["name"]) == list(ZOO)
-    assert table["meaning"].is_unique and set(table["kind"]) == {"baseline", "linear", "tree", "refit", "anomaly"}
+    assert table["meaning"].is_unique and set(table["kind"]) == {
+        "baseline",
+        "linear",
+        "tree",
+        "refit",
+        "anomaly",
+        "blend",
+    }
 
 
 def test_ar1_is_the_least_squares_line():
@@ -70,6 +77,24 @@ def test_ar1_is_the_least_squares_line():
     model.learn_one({"other": 1.0}, 1e6)
     model.learn_one({"last": float("nan")}, 1e6)
     assert model.predict_one({"other": 1.0}) == model.predict_one({"last": None}) == before  # missing: the mean
+
+
+@pytest.mark.parametrize("build", [Zero, RunningMean, lambda: AR1("return_1"), LastAnswer])
+def test_a_baseline_is_its_compiled_twin(build):
+    """Bit by bit, from the start and from what the river model has learned, missing values included."""
+    q = stream(200)
+    q.X[::7, 0] = np.nan
+    model, twin = build(), compile(build(), q.names)
+    assert twin.kind == "compiled" and twin.twin == "baseline"
+    for i, (x, y) in enumerate(zip(q.X, q.y, strict=True)):
+        row = dict(zip(q.names, x.tolist(), strict=True))
+        assert twin.predict(x) == model.predict_one(row)
+        model.learn_one(row, y)
+        twin.learn(x, y)
+        if i % 50 == 0:
+            twin = compile(model, q.names)
+    assert restore(twin.state).predict(q.X[1]) == twin.predict(q.X[1])
+    assert twin.describe() in ("Zero", "RunningMean", "AR1(return_1)", "LastAnswer")
 
 
 def test_the_plain_baselines():

@@ -2,15 +2,35 @@
 
 import pandas as pd
 import pytest
-from runs import market_run
 
 from rtml.core.callbacks import TrainingEvent
+from rtml.core.clock import span
 from rtml.monitoring.alert_trigger import AlertTrigger
-from rtml.pipeline.rehearsal import rehearse
+from rtml.monitoring.monitor import Monitor
+from rtml.pipeline.rehearsal import MODEL, mixed_up, timeline
+from rtml.registry.promotion.rules import Rules
+from rtml.registry.registry import Registry
 from rtml.sources.ingest import ingest
 from rtml.sources.synthetic.market import Synthetic
 from rtml.store.event_log import EventLog
 from rtml.training.run_config import PART
+from rtml.training.trainer import Trainer
+from runs import market_run
+
+
+def rehearse(log, config, folder, every="15m", mistake=0.85):
+    """Train on a recorded stream; near its end a person promotes a version whose models are exchanged."""
+    flow, registry, part = config.flow(), Registry(folder / "registry"), int(log.last(PART) * mistake)
+    monitor = AlertTrigger(Monitor.of(flow, settle=200, reference=500, window=200))
+    places = (log, PART, folder / "training.db", registry, MODEL, span(every))
+    trainer = Trainer(flow, *places, publish=Rules(), callbacks=[monitor])
+    trainer.run(part)
+    at = int(log.read(PART, part - 1, 1)[1]["time"][0])
+    registry.promote(MODEL, mixed_up(registry, at), "models exchanged by mistake", at, {"who": "somebody"})
+    trainer.run()
+    log_of = timeline(trainer.history(), registry.ledger(MODEL))
+    trainer.close()
+    return log_of, registry
 
 
 @pytest.fixture(scope="module")

@@ -82,6 +82,13 @@ def test_it_shows_headline_worth_sections_and_parameters_in_order(folder):
     assert text.count("No result here can be traded") == 1
 
 
+def test_the_verdict_stands_above_the_headline_numbers_and_nowhere_else(folder):
+    open_run("dev", notebook="04_online").note("verdict", "rls does not beat no change.")
+    text = report.write(folder).read_text()
+    assert text.count("rls does not beat no change.") == 1
+    assert text.index("<header>") < text.index("rls does not beat no change.") < text.index("0.1034")
+
+
 def test_what_a_run_says_is_text_and_never_markup(folder):
     text = report.write(folder).read_text()
     assert "<b>rls</b>" not in text and "&lt;b&gt;rls&lt;/b&gt;" in text

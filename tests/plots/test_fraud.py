@@ -35,11 +35,12 @@ def test_the_window_falls_back_to_zero_when_a_payment_expires():
 
 
 def test_alerts_are_split_into_found_and_false():
-    daily = pd.DataFrame({"day": T0 + np.arange(9) * DAY, "found": 3, "alerts": 10, "frauds": 6})
+    days = pd.to_datetime(T0 + np.arange(9) * DAY, utc=True)
+    daily = pd.DataFrame({"alerts": 10, "hits": 3, "ones": 6}, index=days)
     top = figures.alerts(daily, 10).axes[0]
     assert sum(bars(top)) == 90
     with pytest.raises(LookupError, match="alerts needs the columns"):
-        figures.alerts(daily.drop(columns="found"), 10)
+        figures.alerts(daily.drop(columns="hits"), 10)
 
 
 def test_the_other_figures_draw():

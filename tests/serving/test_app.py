@@ -13,38 +13,24 @@ from contextlib import closing, contextmanager
 
 import httpx
 import jsonschema
-import numpy as np
 import pytest
 from fastapi import FastAPI
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
+from published import NAMES, Weighted, ask, snapshot
 
-from rtml.core.clock import span
+from rtml.core.target import Target
 from rtml.serving.app import make_app
 from rtml.serving.endpoint import Endpoint
 from rtml.serving.service import NO_MODEL, Service
-from rtml.serving.snapshot import Snapshot
 
-NAMES = ("return_1", "imbalance_60s")
-ETH = {"symbol": "ETH-USD"}
+ETH = {"key": "ETH-USD"}
 ROUTES = ("/", "/docs", "/openapi.json", "/health", "/models", "/metrics")
 
 
-class Weighted:
-    """A model that gives the dot product with fixed weights."""
-
-    def __init__(self, *weights: float) -> None:
-        self.weights = np.array(weights)
-
-    def predict(self, x: np.ndarray) -> float:
-        with np.errstate(over="ignore", invalid="ignore"):
-            return float(self.weights @ x)
-
-
-def snapshot(version="v1", model=None, names=NAMES, **about) -> Snapshot:
-    about = {"symbols": ("ETH-USD", "BTC-USD"), "target": "ETH-USD", "horizon": span("10s"), "trained_up_to": 0} | about
-    return Snapshot(version, model or Weighted(1.0, 2.0), names, **about)
+def value(body: dict) -> float:
+    return body["predictions"]["return"]["value"]
 
 
 def lineage(version: str) -> list[dict]:
@@ -65,7 +51,7 @@ def serving(service: Service):
 def client():
     with serving(Service()) as client:
         client.service.publish(snapshot())
-        client.service.update_features("ETH-USD", time.time_ns(), [3.0, 0.5], 2000.0)
+        ask(client.service, time.time_ns(), [3.0, 0.5], extra={"close": 2000.0})
         yield client
 
 
@@ -84,23 +70,35 @@ def test_a_prediction_by_symbol(client):
     given = client.post("/predict", json=ETH)
     assert given.status_code == 200 and given.headers["content-type"] == "application/json"
     body = given.json()
-    names = "prediction_id symbol return_bp price close version features_at age_ms horizon_s due_at"
+    names = "prediction_id key predictions version offset question features_at age_ms horizon_s due_at extra"
     assert " ".join(body) == names
-    assert (body["return_bp"], body["close"], body["version"], body["horizon_s"]) == (4.0, 2000.0, "v1", 10.0)
+    assert (value(body), body["extra"], body["version"]) == (4.0, {"close": 2000.0}, "crypto@learner")
+    assert (body["question"], body["offset"], body["horizon_s"]) == (7, 12, 10.0)
     by_query = client.get("/predict", params=ETH).json()
     assert {**body, "prediction_id": 0, "age_ms": 0} == {**by_query, "prediction_id": 0, "age_ms": 0}
+    by_symbol = client.get("/predict", params={"symbol": "ETH-USD"}).json()
+    assert value(by_symbol) == 4.0, "the field's older name"
 
 
 def test_a_prediction_from_given_features(client):
-    asked = {"features": {"imbalance_60s": -1, "return_1": 0.5}, "symbol": "BTC-USD"}
+    asked = {"features": {"imbalance_60s": -1, "return_1": 0.5}, "key": "BTC-USD"}
     body = client.post("/predict", json=asked).json()
-    assert (body["symbol"], body["return_bp"], body["close"], body["price"]) == ("BTC-USD", -1.5, None, None)
+    assert (body["key"], value(body), body["question"], "extra" in body) == ("BTC-USD", -1.5, None, False)
 
 
-def test_a_probability_is_given_where_there_is_one(fresh):
-    fresh.service.publish(snapshot(sign=Weighted(0.25, 0.0)))
+def test_every_target_answers_by_its_kind(fresh):
+    targets = (Target("rise", "probability"), Target("demand", unit="MW"))
+    fresh.service.publish(snapshot(models={"rise": Weighted(0.25, 0), "demand": Weighted(1.0, 0)}, targets=targets))
     body = fresh.post("/predict", json={"features": {"return_1": 2.0, "imbalance_60s": 0.0}}).json()
-    assert body["p_up"] == 0.5
+    assert body["predictions"] == {"rise": {"probability": 0.5}, "demand": {"value": 2.0, "unit": "MW"}}
+
+
+def test_a_prediction_can_be_looked_up(client):
+    id = client.post("/predict", json=ETH).json()["prediction_id"]
+    told = client.get(f"/predictions/{id}").json()
+    assert (told["prediction_id"], told["question"], told["predictions"]) == (id, 7, {"return": 4.0})
+    assert told["features"] == dict(zip(NAMES, (3.0, 0.5), strict=True)) and told["y"] is None
+    assert client.get("/predictions/9-9").status_code == 404
 
 
 def test_answers_by_what_becomes_of_them(client):
@@ -128,26 +126,26 @@ def test_without_a_model_each_route_says_so_or_works(fresh):
 
 def test_health_is_ready_once_there_are_features(fresh):
     fresh.service.publish(snapshot())
-    assert fresh.get("/health").json()["reason"] == "no features yet"
-    fresh.service.update_features("ETH-USD", time.time_ns() - 5 * 10**9, [0.0, 0.0], 1.0)
+    assert fresh.get("/health").json()["reason"] == "no question yet"
+    ask(fresh.service, time.time_ns() - 5 * 10**9, [0.0, 0.0])
     health = fresh.get("/health")
     assert health.status_code == 200
-    assert (health.json()["ready"], health.json()["version"]) == (True, "v1")
+    assert (health.json()["ready"], health.json()["version"]) == (True, "crypto@learner")
     assert 5.0 <= health.json()["features_age_s"]["ETH-USD"] < 8.0 and 0 < health.json()["uptime_s"] < 60
 
 
 def test_models_tell_what_serves_and_where_it_comes_from(client):
     body = client.get("/models").json()
     assert body["serving"] == {
-        "version": "v1",
-        "kind": "compiled",
-        "target": "ETH-USD",
-        "symbols": ["ETH-USD", "BTC-USD"],
+        "version": "crypto@learner",
+        "offset": 0,
+        "targets": [{"name": "return", "kind": "number", "unit": "bp", "classes": []}],
+        "keys": ["ETH-USD", "BTC-USD"],
         "features": list(NAMES),
         "horizon_s": 10.0,
         "trained_up_to": "1970-01-01T00:00:00+00:00",
     }
-    assert body["lineage"] == [{"version": "v1"}, {"version": "v0"}]
+    assert body["lineage"] == [{"version": "crypto@learner"}, {"version": "v0"}]
 
 
 @pytest.mark.parametrize(
@@ -156,12 +154,12 @@ def test_models_tell_what_serves_and_where_it_comes_from(client):
         ("/predict", "", "body", "the body must be JSON in UTF-8 (Input data was truncated)", ""),
         ("/predict", "{", "body", "the body must be JSON in UTF-8 (Input data was truncated)", "{"),
         ("/predict", "[]", "body", "expected an object, got a list", "[]"),
-        ("/predict", "{}", "symbol", "give a symbol, features, or both", None),
-        ("/predict", '{"symbol": 5}', "symbol", "expected a text or null, got a whole number", 5),
-        ("/predict", '{"symbol": ""}', "symbol", "expected a text of length >= 1", ""),
+        ("/predict", "{}", "key", "give a key, features, or both", None),
+        ("/predict", '{"key": 5}', "key", "expected a text or null, got a whole number", 5),
+        ("/predict", '{"key": ""}', "key", "expected a text of length >= 1", ""),
         ("/predict", '{"symbol": "DOGE"}', "symbol", "must be one of ETH-USD, BTC-USD", "DOGE"),
         ("/predict", '{"simbol": "ETH-USD"}', "simbol", "is not a field of this request", "ETH-USD"),
-        ("/predict", '{"features": {}}', "features.return_1", "is required; the version takes", None),
+        ("/predict", '{"features": {}}', "features.return_1", "is required; the models take", None),
         ("/predict", '{"features": {"return_1": true}}', "features.return_1", "got true or false", True),
         ("/predict", '{"features": {"return_1": null}}', "features.return_1", "expected a number, got null", None),
         ("/predict", '{"features": {"return_1": "1"}}', "features.return_1", "expected a number, got a text", "1"),
@@ -186,7 +184,7 @@ def test_bad_input_is_refused_with_the_field_the_rule_and_what_was_got(client, p
 
 @pytest.mark.parametrize(
     ("query", "field"),
-    [("", "symbol"), ("symbol=", "symbol"), ("symbol=A&symbol=B", "symbol"), ("s=1", "s"), ("symbol=%ff", "query")],
+    [("", "key"), ("key=", "key"), ("key=A&symbol=B", "key"), ("s=1", "s"), ("key=%ff", "query")],
 )
 def test_a_bad_query_is_refused(client, query, field):
     refused = client.get(f"/predict?{query}")
@@ -202,13 +200,13 @@ def test_a_body_that_is_too_long_is_refused(client, path, size):
 
 
 def test_a_body_in_parts_is_read_whole(client):
-    parts = [b'{"sym', b'bol": "ETH-', b'USD"}', b" " * 65_000]
+    parts = [b'{"k', b'ey": "ETH-', b'USD"}', b" " * 65_000]
     assert client.post("/predict", content=iter(parts)).status_code == 200
 
 
 def test_paths_and_methods_that_are_not_there(client):
-    lost, wrong = client.get("/predictions"), client.put("/predict")
-    assert (lost.status_code, lost.json()) == (404, {"error": "GET /predictions is nothing here: see /docs"})
+    lost, wrong = client.get("/nothing"), client.put("/predict")
+    assert (lost.status_code, lost.json()) == (404, {"error": "GET /nothing is nothing here: see /docs"})
     assert (wrong.status_code, wrong.json()) == (
         405,
         {"error": "PUT /predict is not allowed: see /docs for the method"},
@@ -227,7 +225,7 @@ def test_an_error_of_our_own_is_a_sentence_and_a_line_in_the_log(fresh, caplog):
 
 def test_an_error_on_the_hot_route_is_a_sentence_and_a_line_in_the_log(fresh, caplog):
     fresh.service.publish(snapshot(model=Weighted(1.0, 1.0)))
-    fresh.service.snapshot.model.weights = "none"  # a snapshot that broke after it was published
+    fresh.service.snapshot.learned[1]["return"].weights = "none"  # a snapshot that broke after it was published
     with caplog.at_level(logging.ERROR):
         failed = fresh.post("/predict", json={"features": dict.fromkeys(NAMES, 1.0)})
     assert failed.status_code == 500 and "Traceback" not in failed.text
@@ -281,7 +279,7 @@ def test_no_body_whatsoever_breaks_it(client, body, path):
 @given(target=st.binary(max_size=60).map(lambda raw: raw.translate(None, b" \r\n")), named=st.booleans())
 @example(target=b"%ff%00&&&&&&&&&&&&&&&&", named=True)
 def test_no_query_whatsoever_breaks_it(client, target, named):
-    request = b"GET /predict?%s HTTP/1.1\r\nhost: x\r\n\r\n" % (b"symbol=" + target if named else target)
+    request = b"GET /predict?%s HTTP/1.1\r\nhost: x\r\n\r\n" % (b"key=" + target if named else target)
     assert said_to(client, request)[9:12] in (b"200", b"400", b"422")
 
 
@@ -324,7 +322,7 @@ def test_a_swap_under_64_connections_fails_no_request_and_mixes_nothing(fresh):
     def publish_all() -> None:
         for version in range(1, 151):
             service.publish(snapshot(str(version), Weighted(float(version), 0.0)))
-            service.update_features("ETH-USD", time.time_ns(), [1.0, float(version)], 2000.0)
+            ask(service, time.time_ns(), [1.0, float(version)])
             time.sleep(0.005)
         stop.set()
 
@@ -332,14 +330,14 @@ def test_a_swap_under_64_connections_fails_no_request_and_mixes_nothing(fresh):
         await asyncio.gather(*(ask_on_one_connection(fresh.base_url, stop, answers) for _ in range(64)))
 
     service.publish(snapshot("0", Weighted(0.0, 0.0)))
-    service.update_features("ETH-USD", time.time_ns(), [1.0, 0.0], 2000.0)
+    ask(service, time.time_ns(), [1.0, 0.0])
     publisher = threading.Thread(target=publish_all)
     publisher.start()
     asyncio.run(ask_all())
     publisher.join()
     assert {status for status, _ in answers} == {b"HTTP/1.1 200 OK"}
     given = [json.loads(body) for _, body in answers]
-    assert all(float(one["version"]) == one["return_bp"] for one in given)
+    assert all(float(one["version"]) == value(one) for one in given)
     assert len({one["prediction_id"] for one in given}) == len(given)
     assert len({one["version"] for one in given}) > 20, "the swaps were not seen"
     service.log.flush()
@@ -348,9 +346,9 @@ def test_a_swap_under_64_connections_fails_no_request_and_mixes_nothing(fresh):
 
 def test_metrics_count_what_happened(fresh):
     fresh.service.publish(snapshot())
-    fresh.service.update_features("ETH-USD", time.time_ns(), [0.0, 0.0], 1.0)
+    ask(fresh.service, time.time_ns(), [0.0, 0.0])
     ids = [fresh.post("/predict", json=ETH).json()["prediction_id"] for _ in range(3)]
-    fresh.get("/predict?symbol=X")
+    fresh.get("/predict?key=X")
     fresh.get("/nowhere")
     for id in (ids[0], ids[0], "9-9"):
         fresh.post("/answers", json={"prediction_id": id, "y": 0.0})
@@ -364,14 +362,14 @@ def test_metrics_count_what_happened(fresh):
         seen["rtml_request_seconds_bucket", "+Inf", "/predict"] == 4 == seen["rtml_request_seconds_count", "/predict"]
     )
     assert 0 < seen["rtml_request_seconds_sum", "/predict"] < 1
-    assert (
-        seen["rtml_model_info", "ETH-USD", "compiled", "v1"] == 1 and seen["rtml_features_age_seconds", "ETH-USD"] >= 0
-    )
+    assert seen["rtml_model_info", "crypto@learner", "number", "return"] == 1
+    assert seen["rtml_features_age_seconds", "ETH-USD"] >= 0
 
 
 def test_every_route_is_described_and_answers_as_described(client):
     openapi = client.get("/openapi.json").json()
-    paths = {"/predict", "/answers", "/models", "/health", "/metrics", "/bars", "/predictions/stream"}
+    paths = {"/predict", "/answers", "/models", "/health", "/metrics", "/questions", "/predictions/stream"}
+    paths |= {"/predictions/{id}"}
     assert set(openapi["paths"]) == paths
     assert set(openapi["paths"]["/predict"]) == {"get", "post"}
     given = client.post("/predict", json=ETH)
@@ -384,8 +382,10 @@ def test_every_route_is_described_and_answers_as_described(client):
         ("/answers", "post", "200"): client.post("/answers", json={"prediction_id": id, "y": 1}),
         ("/models", "get", "200"): client.get("/models"),
         ("/health", "get", "200"): client.get("/health"),
-        ("/bars", "get", "200"): client.get("/bars"),
-        ("/bars", "get", "422"): client.get("/bars?n=-1"),
+        ("/questions", "get", "200"): client.get("/questions"),
+        ("/predictions/{id}", "get", "200"): client.get(f"/predictions/{id}"),
+        ("/predictions/{id}", "get", "404"): client.get("/predictions/77-1"),
+        ("/questions", "get", "422"): client.get("/questions?n=-1"),
         ("/answers", "post", "404"): client.post("/answers", json={"prediction_id": "x", "y": 1}),
     }
     for (path, method, status), reply in replies.items():
@@ -409,7 +409,7 @@ def test_the_docs_show_every_route_and_message(client):
         assert all(f"<code>{method.upper()} {path}</code>" in page for method in methods)
     assert all(f'id="{name}"' in page for name in openapi["components"]["schemas"])
     assert "&lt;" not in page, "something is escaped twice"
-    assert "-d &#x27;{&quot;symbol&quot;: &quot;ETH-USD&quot;}&#x27;" in page
+    assert "-d &#x27;{&quot;key&quot;: &quot;ETH-USD&quot;}&#x27;" in page
 
 
 def test_under_a_mount_it_does_the_same():
@@ -419,7 +419,7 @@ def test_under_a_mount_it_does_the_same():
         outer.mount("/eth", make_app(service))
         with Endpoint(outer) as endpoint, httpx.Client(base_url=endpoint.url + "/eth") as client:
             asked = {"features": dict.fromkeys(NAMES, 1.0)}
-            assert client.post("/predict", json=asked).json()["return_bp"] == 3.0
+            assert value(client.post("/predict", json=asked).json()) == 3.0
             assert client.post("/predict", json={}).status_code == 422
             assert client.post("/predict", content=b"x" * 70_000).status_code == 413
             assert metrics(client)["rtml_predictions_total",] == 1

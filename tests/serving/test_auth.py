@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from contextlib import closing, contextmanager
 
 import httpx
@@ -33,15 +34,25 @@ def registry(tmp_path):
         yield registry
 
 
+class Published:
+    """A publisher that only keeps what it is told to serve."""
+
+    model, since = "champion", 5
+
+    def __init__(self, service: Service, registry: Registry) -> None:
+        self.service, self._registry, self.changing, self.served = service, registry, threading.RLock(), []
+
+    def refresh(self, ask: bool) -> None:
+        self.served.append(self._registry.champion(self.model).name)
+
+
 @contextmanager
 def serving(registry: Registry, token: str = ""):
-    served = []
-    with closing(Service()) as service:
-        clock = ManualClock()
-        moves = Promotions(registry, "champion", clock, lambda: served.append(registry.champion("champion").name))
-        app = make_app(service, promotions=moves, access=Access(token))
+    with closing(Service(clock=ManualClock())) as service:
+        publisher = Published(service, registry)
+        app = make_app(service, promotions=Promotions(registry, publisher), access=Access(token))
         with Endpoint(app) as endpoint, httpx.Client(base_url=endpoint.url) as client:
-            client.served = served
+            client.served = publisher.served
             yield client
 
 
@@ -66,8 +77,8 @@ def test_with_a_token_a_change_needs_it(registry, path, caplog):
             assert refused.headers["www-authenticate"] == "Bearer"
         for headers in (bearer(SECRET), {"authorization": f"bearer {SECRET}"}):
             assert client.post(path, content=b"{", headers=headers).status_code == 422, "through to the body"
-        assert [client.get(open).status_code for open in ("/", "/bars", "/models", "/metrics")] == [200] * 4
-        assert client.post("/predict", json={"symbol": "X"}).status_code == 503, "to predict changes nothing"
+        assert [client.get(open).status_code for open in ("/", "/questions", "/models", "/metrics")] == [200] * 4
+        assert client.post("/predict", json={"key": "X"}).status_code == 503, "to predict changes nothing"
     assert SECRET not in caplog.text + refused.text
     assert client.served == [] and registry.champion("champion").name == "champion@3"
 

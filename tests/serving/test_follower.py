@@ -37,20 +37,21 @@ def test_what_serves_is_changed_over_http_and_entered_in_the_ledger(folder):
             return httpx.post(f"{endpoint.url}/{what}", json=about | {"who": "me", "why": "to see it"}, timeout=10)
 
         def served() -> str:
-            return httpx.get(f"{endpoint.url}/predict?symbol=ETH-USD", timeout=10).json().get("version", "")
+            return httpx.get(f"{endpoint.url}/predict?key=ETH-USD", timeout=10).json().get("version", "")
 
-        wait_for(served, "a version serves")
-        before = served()
-        assert asked("promote", version="champion@2").json() == {"serving": "champion@2"} and served() == "champion@2"
-        wait_for(lambda: status(follower).get("version") == "champion@2", "the page is told")
-        assert asked("rollback").json() == {"serving": before} and served() == before
-        ledger = follower._registry.ledger("champion").tail(2)
-        assert ledger["action"].tolist() == ["promote", "rollback"] and set(ledger["why"]) == {"me: to see it"}
+        wait_for(served, "the learner serves")
+        assert served() == "crypto@learner"
+        assert asked("promote", version="crypto@2").json() == {"serving": "crypto@2"} and served() == "crypto@2"
+        wait_for(lambda: status(follower).get("version") == "crypto@2", "the page is told")
+        assert asked("rollback").json() == {"serving": "crypto@learner"} and served() == "crypto@learner"
+        ledger = follower._registry.ledger("crypto")
+        assert ledger["action"].tolist() == ["promote", "promote", "rollback"] and ledger["by"].tolist()[0] == "run"
+        assert set(ledger["why"][1:]) == {"me: to see it"}
 
 
 def test_without_a_training_there_is_nothing_to_promote(tmp_path):
     with Follower(tmp_path / "run") as follower, Endpoint(make_app(follower.service, promotions=follower)) as endpoint:
-        asked = {"version": "champion@2", "who": "me", "why": "too soon"}
+        asked = {"version": "crypto@2", "who": "me", "why": "too soon"}
         reply = httpx.post(f"{endpoint.url}/promote", json=asked, timeout=10)
         assert reply.status_code == 404 and "there is no training in run yet" in reply.json()["error"]
         wait_for(lambda: status(follower).get("state") == "starting", "the state")
@@ -63,7 +64,7 @@ def test_a_market_without_news_is_said_and_the_last_version_goes_on_serving(fold
         with Follower(folder) as follower:
             wait_for(lambda: status(follower).get("state") == "reconnecting", "the state")  # its bars are of 2025
             message = status(follower)["message"]
-            assert message.startswith("no bar for ") and message.endswith("are ingest and training running?")
+            assert message.startswith("no question for ") and message.endswith("are ingest and training running?")
             assert status(follower)["alarms"] == [message] and follower.service.predict("ETH-USD").version
     finally:
         config.write(folder / "recipe.json")

@@ -18,87 +18,100 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
+from published import NAMES, Weighted, snapshot
+from published import ask as ask_at
 
 from rtml.core.clock import ManualClock, span, utc
+from rtml.core.target import Target
 from rtml.serving.schemas import Refused, read_predict
 from rtml.serving.service import NO_MODEL, Service
-from rtml.serving.snapshot import Snapshot, StreamClock
+from rtml.serving.snapshot import StreamClock
 from rtml.store import prediction_log as predictions
 from rtml.store.prediction_log import LogUnavailable
 
 T0 = 1_700_000_000_000_000_000
 S = 10**9
-NAMES = ("return_1", "imbalance_60s")
 
 
-class Weighted:
-    """A model that gives the dot product with fixed weights."""
-
-    def __init__(self, *weights: float) -> None:
-        self.weights = np.array(weights)
-
-    def predict(self, x: np.ndarray) -> float:
-        with np.errstate(over="ignore", invalid="ignore"):
-            return float(self.weights @ x)
-
-
-def snapshot(version="v1", model=None, names=NAMES, **about) -> Snapshot:
-    about = {
-        "symbols": ("ETH-USD", "BTC-USD"),
-        "target": "ETH-USD",
-        "horizon": span("10s"),
-        "trained_up_to": T0,
-    } | about
-    return Snapshot(version, model or Weighted(1.0, 2.0), names, **about)
+def value(given) -> float:
+    return given.answers()["return"]["value"]
 
 
 @pytest.fixture
 def service(tmp_path):
     with closing(Service(tmp_path / "predictions.sqlite", ManualClock(T0))) as service:
         service.publish(snapshot())
-        service.update_features("ETH-USD", T0, [3.0, 0.5], 2000.0)
+        ask_at(service, T0, [3.0, 0.5], extra={"close": 2000.0})
         yield service
 
 
-def test_a_prediction_says_what_when_and_from_what(service):
+def test_a_prediction_says_what_when_from_what_and_by_whom(service):
     service.clock.advance(span("250ms"))
     given = service.predict("ETH-USD")
-    assert (given.symbol, given.return_bp, given.close, given.version) == ("ETH-USD", 4.0, 2000.0, "v1")
-    assert given.price == pytest.approx(2000.0 * math.exp(4e-4), rel=1e-15), "the return is a log return"
+    assert given.answers() == {"return": {"value": 4.0, "unit": "bp", "low": -2.0, "high": 4.5}}
+    assert (given.key, given.version, given.offset, given.question) == ("ETH-USD", "crypto@learner", 12, 7)
+    assert json.loads(bytes(given.extra)) == {"close": 2000.0}
     assert (given.features_at, given.due_at) == tuple(
         utc(at).isoformat(timespec="microseconds") for at in (T0, T0 + span("10s"))
     )
     assert (given.age_ms, given.horizon_s) == (250.0, 10.0)
 
 
-def test_given_features_are_of_now(service):
+def test_given_features_are_of_now_and_answered_by_the_newest_state(service):
     service.clock.advance(span("3s"))
     given = service.predict_features({"imbalance_60s": 1.0, "return_1": 1.0})
-    assert (given.symbol, given.return_bp, given.close, given.age_ms) == ("ETH-USD", 3.0, 2000.0, 0.0)
+    assert (given.key, value(given), given.question, given.age_ms) == ("ETH-USD", 3.0, None, 0.0)
     assert given.due_at == utc(T0 + span("13s")).isoformat(timespec="microseconds")
+    service.publish(snapshot(model=Weighted(10.0, 0.0)), check=False)
+    assert value(service.predict_features({"imbalance_60s": 1.0, "return_1": 1.0})) == 10.0
+    assert value(service.predict("ETH-USD")) == 4.0, "a question is asked once: its prediction stays what was served"
 
 
-def test_a_symbol_without_a_close_has_no_price(service):
-    given = service.predict_features({"imbalance_60s": 1.0, "return_1": 1.0}, symbol="BTC-USD")
-    assert (given.symbol, given.close, given.price) == ("BTC-USD", None, None)
+def test_all_targets_are_in_one_answer_by_their_kinds(service):
+    class Classes:
+        def predict(self, x):
+            return np.array([0.25, 0.5, 0.25, 99.0])  # what a model keeps for itself stands behind
+
+    targets = (Target("sky", "classes", classes=("dry", "wet", "snow")), Target("rise", "probability"))
+    service.publish(snapshot("v2", models={"sky": Classes(), "rise": Weighted(0.1, 0.1)}, targets=targets))
+    given = service.predict_features(dict.fromkeys(NAMES, 1.0))
+    assert given.answers() == {
+        "sky": {"label": "wet", "probabilities": {"dry": 0.25, "wet": 0.5, "snow": 0.25}},
+        "rise": {"probability": 0.2},
+    }
+    told = service.given(given.prediction_id)
+    assert told["predictions"] == {"sky": [0.25, 0.5, 0.25], "rise": 0.2} and told["features"] == dict.fromkeys(
+        NAMES, 1
+    )
+    assert (told["version"], told["offset"], told["question"], told["y"]) == ("v2", 12, None, None)
 
 
-def test_the_probability_comes_from_the_model_of_the_sign(service):
-    service.publish(snapshot(sign=Weighted(0.1, 0.1)))
-    assert service.predict("ETH-USD").p_up == pytest.approx(0.35)
+def test_the_key_of_a_pooled_stream_is_filled_in_and_may_be_left_out_where_there_is_one():
+    with closing(Service(clock=ManualClock(T0))) as service:
+        service.publish(snapshot(model=Weighted(1.0, 100.0), names=("a", "key")))
+        assert value(service.predict_features({"a": 1.0}, "BTC-USD")) == 101.0
+        assert value(service.predict_features({"a": 1.0}, "ETH-USD")) == 1.0
+        with pytest.raises(Refused, match="key: give a key, features, or both"):
+            service.predict()
+        service.publish(snapshot(names=("a",), model=Weighted(1.0), keys=("",)))
+        ask_at(service, T0, [2.0], key="")
+        assert value(service.predict()) == 2.0
+
+
+def test_symbol_is_another_name_for_key(service):
+    assert value(service.ask(read_predict(b'{"symbol": "ETH-USD"}'))) == 4.0
 
 
 @pytest.mark.parametrize(
     ("ask", "status", "says"),
     [
-        (lambda s: s.predict("DOGE-USD"), 422, "symbol: must be one of ETH-USD, BTC-USD"),
-        (lambda s: s.predict("BTC-USD"), 503, "no features of BTC-USD yet"),
+        (lambda s: s.predict("DOGE-USD"), 422, "key: must be one of ETH-USD, BTC-USD"),
+        (lambda s: s.predict("BTC-USD"), 503, "no question of BTC-USD yet"),
         (lambda s: s.predict_features({"return_1": 1.0}), 422, "features.imbalance_60s: is required"),
         (lambda s: s.predict_features(dict.fromkeys([*NAMES, "x"], 1.0)), 422, "features.x: is no feature"),
         (lambda s: s.predict_features(dict.fromkeys(NAMES, math.nan)), 422, "features.return_1: expected a number"),
         (lambda s: s.predict_features(dict.fromkeys(NAMES, 1e308)), 422, "features: must be of a size"),
-        (lambda s: s.predict_features(dict.fromkeys(NAMES, 1e9)), 422, "features: must be of a size"),
-        (lambda s: s.predict_features(dict.fromkeys(NAMES, 1.0), "X"), 422, "symbol: must be one of"),
+        (lambda s: s.predict_features(dict.fromkeys(NAMES, 1.0), "X"), 422, "key: must be one of"),
     ],
 )
 def test_what_cannot_be_predicted_is_refused(service, ask, status, says):
@@ -112,7 +125,8 @@ KEYS = st.sampled_from([*NAMES, *NAMES, *NAMES, "other"])
 FIELDS = st.fixed_dictionaries(
     {},
     optional={
-        "symbol": st.sampled_from([None, "ETH-USD", "", "DOGE-USD", 5]),
+        "key": st.sampled_from([None, "ETH-USD", "", "DOGE-USD", 5]),
+        "symbol": st.sampled_from(["ETH-USD", "DOGE-USD"]),
         "features": st.one_of(st.none(), st.dictionaries(KEYS, VALUES, max_size=4), st.lists(VALUES)),
         "more": st.just(1),
     },
@@ -124,7 +138,7 @@ def test_a_request_in_json_is_answered_or_refused_as_the_request_that_it_holds(b
     with closing(Service(clock=ManualClock())) as service:
         assert outcome(lambda: service.ask_json(body.encode())) == outcome(lambda: asked(service, body.encode()))
         service.publish(snapshot())
-        service.update_features("ETH-USD", service.clock.now(), np.ones(len(NAMES)), 100.0)
+        ask_at(service, service.clock.now(), np.ones(len(NAMES)))
         assert outcome(lambda: service.ask_json(body.encode())) == outcome(lambda: asked(service, body.encode()))
 
 
@@ -136,6 +150,7 @@ def outcome(ask):
     """What is given, apart from its id, or the refusal."""
     try:
         given = structs.asdict(ask())
+        given["predictions"] = bytes(given["predictions"])
     except Refused as refused:
         return refused.status, refused.refusal
     return given | {"prediction_id": "", "age_ms": 0.0}
@@ -143,70 +158,46 @@ def outcome(ask):
 
 def test_without_a_model_the_command_that_makes_one_is_named():
     with closing(Service()) as service:
-        assert service.update_features("ETH-USD", T0, [1.0, 2.0], 1.0) is False
         with pytest.raises(Refused) as refused:
             service.predict("ETH-USD")
         assert (refused.value.status, str(refused.value), service.health().reason) == (503, NO_MODEL, NO_MODEL)
 
 
-def test_a_model_that_explodes_on_published_features_is_no_answer(service):
-    service.publish(snapshot("v2", Weighted(1e308, 1e308)))
-    service.update_features("ETH-USD", T0 + S, [10.0, 10.0], 2000.0)
-    with pytest.raises(Refused, match="version v2 has no finite prediction") as refused:
-        service.predict("ETH-USD")
-    assert refused.value.status == 503
-
-
 def test_a_model_that_cannot_answer_is_refused_and_the_last_one_serves_on(service):
     with pytest.raises(ValueError, match="size"):
         service.publish(snapshot("v2", Weighted(1.0)))
-    assert service.predict("ETH-USD").version == "v1"
+    assert service.predict("ETH-USD").version == "crypto@learner"
 
 
-def test_a_new_snapshot_serves_from_the_next_prediction_on(service):
-    assert service.predict("ETH-USD").return_bp == 4.0
+def test_another_version_answers_from_the_next_question_on(service):
     service.publish(snapshot("v2", Weighted(0.0, 1.0)))
-    given = service.predict("ETH-USD")
-    assert (given.version, given.return_bp) == ("v2", 0.5)
+    assert (service.predict("ETH-USD").version, value(service.predict("ETH-USD"))) == ("crypto@learner", 4.0)
+    ask_at(service, T0 + S, [3.0, 0.5])
+    assert (service.predict("ETH-USD").version, value(service.predict("ETH-USD"))) == ("v2", 0.5)
 
 
-def test_features_of_another_definition_are_dropped_with_it(service):
+def test_questions_of_another_definition_are_dropped_with_it(service):
     service.publish(snapshot("v2", names=("imbalance_60s", "return_1")))
-    with pytest.raises(Refused, match="no features of ETH-USD yet"):
+    with pytest.raises(Refused, match="no question of ETH-USD yet"):
         service.predict("ETH-USD")
 
 
-def test_older_features_never_replace_newer_ones(service):
-    assert service.update_features("ETH-USD", T0 - S, [9.0, 9.0], 1.0) is False
-    assert service.update_features("ETH-USD", T0, [5.0, 0.0], 1999.0) is True
-    assert service.predict("ETH-USD").return_bp == 5.0
-
-
-@pytest.mark.parametrize(
-    ("x", "close", "says"),
-    [
-        ([1.0], 1.0, "must be 2 finite numbers, got .1.0.: version v1 takes return_1, imbalance_60s"),
-        ([1.0, math.nan], 1.0, "must be 2 finite numbers"),
-        ([1.0, 2.0], math.nan, "close of ETH-USD must be a positive number or None, got nan"),
-        ([1.0, 2.0], 0.0, "close of ETH-USD must be a positive number"),
-    ],
-)
-def test_features_that_no_model_can_take_are_refused(service, x, close, says):
-    with pytest.raises(ValueError, match=says):
-        service.update_features("ETH-USD", T0 + S, x, close)
-    assert service.predict("ETH-USD").return_bp == 4.0
+def test_an_older_question_never_replaces_a_newer_one(service):
+    assert ask_at(service, T0 - S, [9.0, 9.0]) is False
+    assert ask_at(service, T0, [5.0, 0.0]) is True
+    assert value(service.predict("ETH-USD")) == 5.0
 
 
 def test_the_log_holds_the_very_features_that_were_asked_with(service):
     x = np.array([0.1, 1 / 3])
-    service.update_features("ETH-USD", T0 + S, x, 2000.0)
+    ask_at(service, T0 + S, x)
     given = service.predict("ETH-USD")
     x[:] = 0.0
     service.answer(given.prediction_id, -1.5)
     (told,) = service.drain_answers()
     assert told.x.tobytes() == np.array([0.1, 1 / 3]).tobytes()
-    assert (told.id, told.names, told.prediction, told.y) == (given.prediction_id, NAMES, given.return_bp, -1.5)
-    assert (told.symbol, told.version, told.moment, told.answered_at) == ("ETH-USD", "v1", T0 + S, T0)
+    assert (told.id, told.names, told.prediction, told.y) == (given.prediction_id, NAMES, value(given), -1.5)
+    assert (told.key, told.version, told.moment, told.answered_at) == ("ETH-USD", "crypto@learner", T0 + S, T0)
 
 
 def test_an_answer_is_joined_once(service):
@@ -285,13 +276,14 @@ KILLED = f"""
 import sys
 from rtml.serving.service import Service
 from rtml.serving.snapshot import Snapshot
+from rtml.core.target import Target
 
 class Zero:
     def predict(self, x):
         return 0.0
 
 service = Service(sys.argv[1])
-service.publish(Snapshot("v1", Zero(), ("a",), ("ETH-USD",), "ETH-USD", {10 * S}, 0))
+service.publish(Snapshot("v1", lambda: (0, {{"y": Zero()}}), ("a",), ("ETH-USD",), (Target("y"),), {10 * S}, 0))
 while True:
     ids = [service.predict_features({{"a": 1.0}}).prediction_id for i in range(100)]
     print("given", *ids, flush=True)
@@ -347,7 +339,7 @@ def test_predictions_stop_before_the_memory_is_full(service, locked, monkeypatch
         service.predict("ETH-USD")
     locked()
     service.log.flush()
-    assert service.predict("ETH-USD").return_bp == 4.0
+    assert value(service.predict("ETH-USD")) == 4.0
 
 
 def test_a_log_that_loses_predictions_on_closing_says_how_many(tmp_path):
@@ -374,14 +366,14 @@ def test_after_closing_nothing_is_taken(tmp_path):
 
 def test_threads_that_ask_while_another_publishes_never_see_a_mixture(service):
     """Version n has weight n on the first feature and 0 on the second; the first is 1."""
-    service.update_features("ETH-USD", T0 + S, [1.0, 7.0], 2000.0)
+    features = dict(zip(NAMES, (1.0, 7.0), strict=True))
     service.publish(snapshot("0", Weighted(0.0, 0.0)))
     stop, seen = threading.Event(), []
 
     def ask() -> None:
         while not stop.is_set():
-            given = service.predict("ETH-USD")
-            seen.append((given.version, given.return_bp, given.prediction_id))
+            given = service.predict_features(features)
+            seen.append((given.version, value(given), given.prediction_id))
             time.sleep(0)
 
     threads = [threading.Thread(target=ask) for _ in range(4)]
@@ -395,7 +387,7 @@ def test_threads_that_ask_while_another_publishes_never_see_a_mixture(service):
     stop.set()
     for thread in threads:
         thread.join()
-    assert all(float(version) == value for version, value, _ in seen)
+    assert all(float(version) == said for version, said, _ in seen)
     assert len({id for *_, id in seen}) == len(seen)
     assert len({version for version, *_ in seen}) > 90
     service.log.flush()
@@ -407,5 +399,5 @@ def test_a_replayed_stream_has_ages_of_event_time():
     with closing(Service(clock=clock)) as service:
         service.publish(snapshot())
         clock.tell(T0 + 2 * S)
-        service.update_features("ETH-USD", T0, [1.0, 1.0], 10.0)
+        ask_at(service, T0, [1.0, 1.0])
         assert 2000.0 <= service.predict("ETH-USD").age_ms < 3000.0

@@ -34,9 +34,9 @@ def url(service):
         yield endpoint.url
 
 
-def bars(stream: Stream, ids) -> None:
+def asked(stream: Stream, ids) -> None:
     for id in ids:
-        stream.publish(id, "bar", {"end": id})
+        stream.publish(id, "question", {"at": id})
 
 
 @contextmanager
@@ -66,41 +66,41 @@ def opened(service: Service, n: int) -> None:
         time.sleep(0.002)
 
 
-def test_what_is_published_arrives_in_order_under_the_id_of_its_bar(service, url):
+def test_what_is_published_arrives_in_order_under_the_id_of_its_question(service, url):
     with listening(url) as told:
         opened(service, 1)
-        threads = [threading.Thread(target=bars, args=(service.stream, range(n, 100, 2))) for n in (0, 1)]
+        threads = [threading.Thread(target=asked, args=(service.stream, range(n, 100, 2))) for n in (0, 1)]
         for thread in threads:
             thread.start()
         got = [next(told) for _ in range(100)]
         for thread in threads:
             thread.join()
-    assert sorted(data["end"] for _, _, data in got) == list(range(100))
-    assert all(kind == "bar" and id == str(data["end"]) for kind, id, data in got)
+    assert sorted(data["at"] for _, _, data in got) == list(range(100))
+    assert all(kind == "question" and id == str(data["at"]) for kind, id, data in got)
     for n in (0, 1):
-        assert [data["end"] for *_, data in got if data["end"] % 2 == n] == list(range(n, 100, 2))
+        assert [data["at"] for *_, data in got if data["at"] % 2 == n] == list(range(n, 100, 2))
 
 
 def test_a_client_that_comes_back_gets_what_it_missed_and_the_newest_status(service, url):
-    bars(service.stream, range(10, 60, 10))
+    asked(service.stream, range(10, 60, 10))
     service.stream.publish(1, "status", {"state": "starting"})
     service.stream.publish(2, "status", {"state": "live"})
     with listening(url, **{"last-event-id": "30"}) as told:
         assert [next(told) for _ in range(3)] == [
             ("status", None, {"state": "live"}),
-            ("bar", "40", {"end": 40}),
-            ("bar", "50", {"end": 50}),
+            ("question", "40", {"at": 40}),
+            ("question", "50", {"at": 50}),
         ]
     with listening(url, after=30, **{"last-event-id": "40"}) as told:
-        assert [next(told)[2] for _ in range(2)] == [{"state": "live"}, {"end": 50}], "the browser's id is newer"
+        assert [next(told)[2] for _ in range(2)] == [{"state": "live"}, {"at": 50}], "the browser's id is newer"
     with listening(url, after=45) as told:
-        assert [next(told)[2] for _ in range(2)] == [{"state": "live"}, {"end": 50}], "an id that the ring lost"
+        assert [next(told)[2] for _ in range(2)] == [{"state": "live"}, {"at": 50}], "an id that the ring lost"
 
 
 @given(kept=st.integers(1, 8), ids=st.lists(st.integers(0, 5), max_size=12), data=st.data())
-def test_after_any_break_each_bar_that_is_kept_comes_once(kept, ids, data):
+def test_after_any_break_each_question_that_is_kept_comes_once(kept, ids, data):
     stream = Stream(kept)
-    bars(stream, ids := sorted(set(ids)))
+    asked(stream, ids := sorted(set(ids)))
     seen = data.draw(st.integers(0, len(ids)))
     after = ids[seen - 1] if seen else -1
 
@@ -112,7 +112,7 @@ def test_after_any_break_each_bar_that_is_kept_comes_once(kept, ids, data):
 
 
 def test_ids_that_start_again_are_resumed_by_their_place(service):
-    bars(service.stream, [10, 20, 30, 10, 20])
+    asked(service.stream, [10, 20, 30, 10, 20])
 
     async def first() -> bytes:
         return await service.stream.open(10).next(1.0)
@@ -127,13 +127,13 @@ def test_a_slow_client_is_dropped_and_the_others_miss_nothing(service, url):
         slow.sendall(b"GET /predictions/stream HTTP/1.1\r\nhost: x\r\n\r\n")
         opened(service, 2)
         for id in range(100_000):
-            service.stream.publish(id, "bar", {"end": id, "much": "x" * 20_000})
-            assert next(told)[2]["end"] == id
+            service.stream.publish(id, "question", {"at": id, "much": "x" * 20_000})
+            assert next(told)[2]["at"] == id
             if service.stream.dropped:
                 break
         assert (service.stream.dropped, service.stream.clients) == (1, 1)
-        bars(service.stream, [id + 1])
-        assert next(told)[2] == {"end": id + 1}
+        asked(service.stream, [id + 1])
+        assert next(told)[2] == {"at": id + 1}
         slow.settimeout(20)
         while slow.recv(2**20):  # what had gone out already, then the end: it comes back and resumes
             pass
@@ -145,11 +145,11 @@ def test_a_publisher_waits_for_nobody():
     async def never_read() -> None:
         for _ in range(3):
             stream.open()
-        bars(stream, range(100))  # the loop is not given a chance to send
+        asked(stream, range(100))  # the loop is not given a chance to send
 
     asyncio.run(never_read())
     assert (stream.clients, stream.dropped) == (0, 3)
-    bars(stream, [100])  # the loop of the clients is closed
+    asked(stream, [100])  # the loop of the clients is closed
 
 
 def test_a_client_that_leaves_is_forgotten(service, url):
@@ -173,25 +173,25 @@ def test_silence_is_filled_with_comments():
 def test_open_streams_end_before_the_server_stops(service):
     with Endpoint(make_app(service)) as endpoint, listening(endpoint.url) as told:
         opened(service, 1)
-        bars(service.stream, [1])
+        asked(service.stream, [1])
         endpoint.stop()
-        assert [data for *_, data in told] == [{"end": 1}], "ended by the server, whole"
+        assert [data for *_, data in told] == [{"at": 1}], "ended by the server, whole"
     assert service.stream.clients == 0
-    bars(service.stream, [2])
+    asked(service.stream, [2])
 
 
-def test_a_page_starts_with_the_newest_bars_and_the_status(service, url):
-    assert httpx.get(f"{url}/bars").json() == {"bars": [], "status": None}
-    bars(service.stream, range(5))
+def test_a_page_starts_with_the_newest_questions_and_the_status(service, url):
+    assert httpx.get(f"{url}/questions").json() == {"questions": [], "status": None}
+    asked(service.stream, range(5))
     service.stream.publish(7, "status", {"state": "live"})
-    given = httpx.get(f"{url}/bars?n=2").json()
-    assert given == {"bars": [{"end": 3}, {"end": 4}], "status": {"state": "live"}}
-    assert httpx.get(f"{url}/bars?n=0").json()["bars"] == []
+    given = httpx.get(f"{url}/questions?n=2").json()
+    assert given == {"questions": [{"at": 3}, {"at": 4}], "status": {"state": "live"}}
+    assert httpx.get(f"{url}/questions?n=0").json()["questions"] == []
 
 
 @pytest.mark.parametrize("query", ["n=-1", "n=1001", "n=x", "n=1&n=2", "m=1", "n=", "n=%ff", "n=" + "9" * 50, "n=٣"])
-def test_a_bad_number_of_bars_is_refused(url, query):
-    refused = httpx.get(f"{url}/bars?{query}")
+def test_a_bad_number_of_questions_is_refused(url, query):
+    refused = httpx.get(f"{url}/questions?{query}")
     assert refused.status_code == 422 and {"error", "field", "rule", "got"} == set(refused.json())
 
 
@@ -201,12 +201,12 @@ def test_a_bad_place_to_resume_from_is_refused(url):
 
 
 def test_a_strange_last_event_id_is_no_place(service, url):
-    bars(service.stream, [1])
+    asked(service.stream, [1])
     for strange in ("x", "-1", "9" * 40):
         with listening(url, **{"last-event-id": strange}) as told:
             opened(service, 1)
-            bars(service.stream, [2])
-            assert next(told)[2] == {"end": 2}
+            asked(service.stream, [2])
+            assert next(told)[2] == {"at": 2}
         while service.stream.clients:
             time.sleep(0.002)
 
@@ -223,20 +223,22 @@ def test_there_is_an_end_to_how_many_streams_are_open(service, url):
 
 def test_numbers_of_any_kind_are_told_and_what_is_none_is_null():
     stream = Stream()
-    stream.publish(np.int64(5), "bar", {"a": np.float64(1.5), "b": np.int64(2), "c": float("nan"), "d": np.bool_(True)})
-    assert json.loads(stream.bars()) == [{"a": 1.5, "b": 2, "c": None, "d": True}]
+    stream.publish(
+        np.int64(5), "question", {"a": np.float64(1.5), "b": np.int64(2), "c": float("nan"), "d": np.bool_(True)}
+    )
+    assert json.loads(stream.questions()) == [{"a": 1.5, "b": 2, "c": None, "d": True}]
 
 
-def test_metrics_tell_of_ticks_lag_and_the_source(service):
+def test_metrics_tell_of_events_lag_and_the_source(service):
     app = make_app(service)
-    service.stream.publish(10, "bar", {"end": 10, "lag_s": 0.75})
+    service.stream.publish(10, "question", {"at": 10, "lag_s": 0.75})
     service.stream.publish(1, "status", {"state": "reconnecting"})
     for seconds in (0.0004, 0.0004, 0.02):
-        app.counters.observe_tick(seconds)
+        app.counters.observe_event(seconds)
     families = text_string_to_metric_families(app.counters.text().decode())
     seen = {(s.name, *s.labels.values()): s.value for family in families for s in family.samples}
     assert seen["rtml_event_lag_seconds",] == 0.75
     assert seen["rtml_source_state", "reconnecting"] == 1 and seen["rtml_source_state", "live"] == 0
-    assert seen["rtml_tick_to_prediction_seconds_bucket", "0.0005"] == 2
-    assert seen["rtml_tick_to_prediction_seconds_count",] == 3
-    assert seen["rtml_tick_to_prediction_seconds_sum",] == pytest.approx(0.0208)
+    assert seen["rtml_event_to_prediction_seconds_bucket", "0.0005"] == 2
+    assert seen["rtml_event_to_prediction_seconds_count",] == 3
+    assert seen["rtml_event_to_prediction_seconds_sum",] == pytest.approx(0.0208)

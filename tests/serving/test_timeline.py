@@ -43,7 +43,7 @@ class Written:
     def say(self, *new_events: tuple[int, str, dict]) -> None:
         rows = [(at, 1, "gate", kind, json.dumps(detail)) for at, kind, detail in new_events]
         self._offset += 1
-        self._journal.commit(self._offset, b"", [], [], [], rows)
+        self._journal.commit(self._offset, b"", [], [], new_events=rows)
 
 
 @pytest.fixture
@@ -117,19 +117,19 @@ def test_alerts_of_one_time_are_told_once_by_the_one_of_most_harm(registry, jour
 
 
 def status(url: str) -> dict:
-    return httpx.get(f"{url}/bars?n=0", timeout=10).json()["status"] or {}
+    return httpx.get(f"{url}/questions?n=0", timeout=10).json()["status"] or {}
 
 
 def test_a_promotion_by_the_gate_and_a_rollback_by_a_person_are_told_live_and_by_the_follower(tmp_path):
     source_options, person = SourceOptions("synthetic", speed=0.0, hours=5.0), {"who": "ada", "why": "errors doubled"}
-    with Live(tmp_path / "run", source_options, every="15m", out=lambda line: None) as session:
+    with Live(tmp_path / "run", source_options, every="15m", publish="gate", out=lambda line: None) as session:
         session.run(threading.Event(), once=True)
         told = status(session.url)
     serving, new_events = told["serving"], told["happened"]
     ledger = Registry(tmp_path / "run" / "registry")
-    act = ledger.ledger("champion").iloc[-1]
+    act = ledger.ledger("crypto").iloc[-1]
     ledger.close()
-    assert serving["version"] == told["version"] == f"champion@{act['number']}" and serving["by"] == "gate"
+    assert serving["version"] == told["version"] == f"crypto@{act['number']}" and serving["by"] == "gate"
     assert serving["at"] == act["at"].value // 10**6 and serving["why"] == act["why"]
     assert serving["gain_low"] < serving["gain"] < serving["gain_high"] and serving["share"] > 0
     assert {"promoted"} <= {one["what"] for one in new_events} and len(new_events) <= SHOWN
@@ -159,4 +159,4 @@ def test_a_run_that_published_always_goes_on_with_the_gate(tmp_path):
             tmp_path / "run", source_options, every="3m", publish=publish, port=None, out=lambda _: None
         ) as session:
             session.run(threading.Event(), once=True)
-            assert session.registry.champion("champion")
+            assert session.registry.champion("crypto")

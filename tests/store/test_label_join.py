@@ -44,7 +44,7 @@ def live(log, learner, asked):
             told += 1
         moment = int(asked.moment[row])
         said = learner.ask(asked.id[row], moment, asked.X[row])
-        ids.append(log.append(moment, moment, "card 7", "v1", asked.X[row].tobytes(), None, said, None, 900))
+        ids.append(log.append(moment, moment, "card 7", "v1", 0, row, asked.X[row].tobytes(), said, None, 900))
     for row in order[told:]:
         if asked.known[row] < NEVER:
             tell(row)
@@ -92,7 +92,7 @@ def test_whatever_the_delays_and_the_ties_the_log_trains_the_same_model(tmp_path
 def put(log, rows, version="v1", **about):
     """Predictions of (moment, features); their ids."""
     return [
-        log.append(moment, moment, "card 7", version, np.array(x, float).tobytes(), None, 0.5, None, 900, **about)
+        log.append(moment, moment, "card 7", version, 0, None, np.array(x, float).tobytes(), 0.5, None, 900, **about)
         for moment, x in rows
     ]
 
@@ -117,7 +117,7 @@ def test_the_log_says_version_definition_propensity_and_latency_of_every_predict
     first, second = log.answers()
     assert (first.version, first.features, first.propensity, second.propensity) == ("v1", "abc", 1.0, 0.25)
     with log.reading() as database:
-        assert database.execute("select distinct latency_ns, symbol from prediction").fetchall() == [(900, "card 7")]
+        assert database.execute("select distinct latency_ns, key from prediction").fetchall() == [(900, "card 7")]
 
 
 def test_a_log_of_an_older_version_is_read_and_written_on(tmp_path):
@@ -135,7 +135,7 @@ def test_a_log_of_an_older_version_is_read_and_written_on(tmp_path):
     old.close()
     assert questions(tmp_path / "old.db").X.ravel().tolist() == [2.5]
     log = PredictionLog(tmp_path / "old.db")
-    log.append(5, 5, "s", "v1", np.float64(3.5).tobytes(), None, 0.5, None, 9)
+    log.append(5, 5, "s", "v1", 0, None, np.float64(3.5).tobytes(), 0.5, None, 9)
     assert questions(log).X.ravel().tolist() == [2.5, 3.5]
     log.close()
 

@@ -45,8 +45,8 @@ def costs(n=200):
 
 
 def daily(n=60):
-    found = np.arange(n) % 7
-    return pd.DataFrame({"day": T0 + np.arange(n) * DAY, "found": found, "alerts": 10, "frauds": found + 3})
+    hits, days = np.arange(n) % 7, pd.to_datetime(T0 + np.arange(n) * DAY, utc=True)
+    return pd.DataFrame({"alerts": 10, "hits": hits, "ones": hits + 3}, index=days.rename("day"))
 
 
 def staged(n=5):

@@ -76,7 +76,7 @@ def graph(n=24):
     return {"nodes": nodes, "edges": edges, "served": [{"at": at[i], "version": names[i]} for i in acts]}
 
 
-def story(n=60):
+def timeline(n=60):
     kind = [KIND_OF_ACT[i % len(KIND_OF_ACT)] if i != n - 3 else "rolled back" for i in range(n)]
     frame = pd.DataFrame({"at": pd.to_datetime(T0 + np.arange(n) * QUARTER // 4, utc=True), "kind": kind})
     frame["version"] = [f"champion@{i // 8 + 1}" for i in range(n)]
@@ -96,7 +96,17 @@ def helping(n=12):
     return pd.DataFrame(columns, index=[f"feature_with_a_name_{i}" for i in range(n)])
 
 
+def pairs(n=7):
+    mean = np.linspace(-0.4, 0.2, n)
+    better = ["rls" if value < -0.1 else "sgd" if value > 0.1 else "" for value in mean]
+    columns = {"mean": mean, "low": mean - 0.1, "high": mean + 0.1, "better": better}
+    names = pd.Index([f"model {i}" for i in range(n)], name="rls against")
+    diverged = pd.DataFrame({"mean": -4e4, "low": -np.inf, "high": np.inf, "better": ""}, index=["diverged"])
+    return pd.concat([pd.DataFrame(columns, index=names), diverged[: n - 1]]).rename_axis("rls against")
+
+
 DRAWN = {
+    "forest": lambda: figures.forest({"": pairs(), "(cut)": pairs(3)}),
     "advice_front": lambda: figures.advice_front(advice(), "on-demand stateful every 21h"),
     "benefit_of_frequency": lambda: figures.benefit_of_frequency(frequency(), 4000),
     "firings": lambda: figures.firings(fired(), [T0 + 20 * QUARTER], T0 + 40 * QUARTER, T0),
@@ -105,11 +115,12 @@ DRAWN = {
     "harm_of_alerts": lambda: figures.harm_of_alerts(alerts()),
     "known_again": lambda: figures.known_again(again(), range(1000, 8000, 1000)),
     "lineage": lambda: figures.lineage(graph()),
-    "loop": lambda: figures.loop(story()),
+    "loop": lambda: figures.loop(timeline()),
     "coverage_over_time": within,
     "help_of_features": lambda: figures.help_of_features(helping(), "squared error"),
 }
 NOTHING = {
+    "forest": lambda: figures.forest(pairs(0)),
     "advice_front": lambda: figures.advice_front(advice(0)),
     "benefit_of_frequency": lambda: figures.benefit_of_frequency(frequency(0)),
     "firings": lambda: figures.firings({}, [], T0 + QUARTER, T0),
@@ -118,11 +129,12 @@ NOTHING = {
     "harm_of_alerts": lambda: figures.harm_of_alerts(alerts(0)),
     "known_again": lambda: figures.known_again({}, []),
     "lineage": lambda: figures.lineage(graph(0)),
-    "loop": lambda: figures.loop(story(0)),
+    "loop": lambda: figures.loop(timeline(0)),
     "coverage_over_time": lambda: within(100),
     "help_of_features": lambda: figures.help_of_features(helping(0)),
 }
 LITTLE = {
+    "forest": lambda: figures.forest(pairs(1)),
     "advice_front": lambda: figures.advice_front(advice(1), "continual every 1h"),
     "benefit_of_frequency": lambda: figures.benefit_of_frequency(frequency(1)),
     "firings": lambda: figures.firings(fired(1, 1), [], T0, T0),
@@ -131,7 +143,7 @@ LITTLE = {
     "harm_of_alerts": lambda: figures.harm_of_alerts(alerts(1)),
     "known_again": lambda: figures.known_again(again(1), []),
     "lineage": lambda: figures.lineage(graph(1)),
-    "loop": lambda: figures.loop(story(5).iloc[4:]),
+    "loop": lambda: figures.loop(timeline(5).iloc[4:]),
     "coverage_over_time": lambda: within(1, window=1),
     "help_of_features": lambda: figures.help_of_features(helping(1)),
 }

@@ -197,7 +197,7 @@ def test_what_is_refused_changes_nothing(name):
     learner = Learner((COMPILED | OTHER)[name](), NAMES)
     learner.replay(stream(30, sign=name in CLASSIFIERS), until=250)
     was = bits(learner)
-    for x in ([1.0, np.nan, 0.0, 0.0], [1.0, np.inf, 0.0, 0.0]):
+    for x in ([1.0, -np.inf, 0.0, 0.0], [1.0, np.inf, 0.0, 0.0]):
         with pytest.raises(ValueError, match="feature 'flow' must be a finite number, got"):
             learner.ask(1, 1000, x)
     with pytest.raises(ValueError, match="a row must have 4 numbers"):

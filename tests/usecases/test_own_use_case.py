@@ -68,7 +68,7 @@ def test_it_is_evaluated_trained_and_kept_like_any_other(config, readings, tmp_p
     with EventLog(tmp_path / "events.db") as log:
         log.append(PART, readings)
         data = build(log, PART, config)
-        table = evaluate(["zero", "rls"], data.of("warmer"), data.target("warmer")).table(since=1000)
+        table = evaluate(["zero", "rls"], data.of("warmer"), data.target("warmer")).part(slice(1000, None)).table()
         assert table.loc["rls", "r2_zero"] > 0.25, "it swings back to its mean, and that was learned"
         registry = Registry(tmp_path / "registry")
         trainer = Trainer(config.flow(), log, PART, tmp_path / "training.db", registry, "champion", span("6h"))

@@ -1,4 +1,4 @@
-"""A contest: a challenger against the champion in shadow, what it has come to, and that in a sentence."""
+"""One comparison of a challenger with the champion: its sequential test, what it has shown, and a sentence about it."""
 
 from __future__ import annotations
 
@@ -14,25 +14,41 @@ from rtml.registry.promotion.sequential_test import SequentialTest
 
 @dataclass
 class LineageComparison:
-    """One duel of two versions, named by their ids: ``against`` serves, ``version`` would like to.
+    """A comparison of two versions, named by their ids: ``against`` serves, ``version`` would like to.
 
-    ``number`` counts from 1; ``cause`` says why the version was saved.
+    ``number`` counts from 1; ``cause`` says why the version was saved; ``invested`` is the capital to begin with.
+    ``models`` are those of both versions, a list of one a target each. Of a ``lineage``, that is of a learner that goes
+    on learning, they are empty: its predictions come as numbers, and ``version`` is its newest.
     """
 
     number: int
     version: str
     against: str
     cause: str
+    invested: float
     sequential_test: SequentialTest
+    models: tuple[list, list]
+    lineage: str = ""
 
     @property
     def state(self) -> dict:
         """Everything but the models."""
-        about = {"number": self.number, "version": self.version, "against": self.against, "cause": self.cause}
-        return about | {"duel": self.sequential_test.state}
+        names = ("number", "version", "against", "cause", "invested", "lineage")
+        return {name: getattr(self, name) for name in names} | {"test": self.sequential_test.state}
+
+    def ask(self, id: int, moment: int, x: np.ndarray) -> None:
+        """Let the models of both versions predict; what fails stays in shadow, and ends it where it is the second's."""
+        first, _ = _predicted(self.models[0], x)
+        second, failure = _predicted(self.models[1], x)
+        self.sequential_test.ask(id, moment, first, second, failure)
+
+    @property
+    def left(self) -> float:
+        """Capital that the next comparison may use: what is left, at most what there was to begin with."""
+        return self.invested * math.exp(min(betting.log_capital(self.sequential_test.lanes[0], betting.BETTER), 0.0))
 
     def facts(self, needed: float) -> dict:
-        """What it has come to, for the ledger: the gain a question, its interval, and the evidence for it.
+        """What was found, for the ledger: the gain per question, its interval, and the evidence for it.
 
         The interval is that of :mod:`rtml.metrics.confidence_sequence`, asymptotic and valid whenever one looks; the
         decision rests on the evidence alone.
@@ -54,6 +70,18 @@ class LineageComparison:
     def says(self, name: str, against: str, needed: float) -> str:
         """How the challenger does, in words."""
         facts, share = self.facts(needed), self.share()
-        how = f"loses {abs(share):.1%} {'less' if share > 0 else 'more'} than {against}"
+        how = f"mean squared error of {name} is {abs(share):.1%} {'lower' if share > 0 else 'higher'} than of {against}"
         proof = f"evidence {facts['evidence']:,.3g} : 1, {facts['needed']:,.0f} : 1 needed"
-        return f"{name} {how} on the same {facts['answers']:,} questions ({proof})"
+        return f"{how} on the same {facts['answers']:,} questions ({proof})"
+
+
+def _predicted(models: list, x: np.ndarray) -> tuple[list[float], str]:
+    """Predictions, NaN where a model failed, and why."""
+    predictions, failure = [], ""
+    for model in models:
+        try:
+            predictions.append(float(model.predict(x)))
+        except Exception as ex:
+            failure = failure or f"{type(ex).__name__}: {ex}"
+            predictions.append(math.nan)
+    return predictions, failure

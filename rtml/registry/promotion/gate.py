@@ -1,9 +1,10 @@
 """The gate: a candidate serves only when it has shown in shadow that it loses less than the champion, guards held.
 
-One contest at a time: the champion against the newest candidate, both frozen, both asked every question. A snapshot
-that is saved meanwhile takes the candidate's side and goes on with what those before it have shown, since each of them
-would have served; saved on a trigger it begins anew where they were behind. After a promotion the mirror goes on with
-the champion before, and takes back what regresses.
+One comparison at a time: the champion and a candidate are asked every question. A candidate is a version of the
+champion's own lineage, frozen, or another lineage, whose learner goes on learning while it is compared. A snapshot that
+is saved meanwhile takes the candidate's side and goes on with what those before it have shown, since each of them would
+have served; saved on a trigger it begins anew where they were behind. After a promotion the champion before stays in
+shadow, and is taken back where it was better.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable, Mapping
 from rtml.core.callbacks import Callback, TrainingEvent
 from rtml.core.clock import Clock, span_text
 from rtml.kernels import betting
-from rtml.registry.ledger import GATE, decided_by
+from rtml.registry.ledger import ALWAYS, AUTOMATIC, GATE, RULE, decided_by
 from rtml.registry.promotion.comparison import LineageComparison
 from rtml.registry.promotion.policy import PublishPolicy, Rule
 from rtml.registry.promotion.rules import Rules
@@ -23,31 +24,38 @@ from rtml.registry.registry import Registry
 from rtml.registry.versions import Version, plain
 from rtml.training.flow import Flow
 
+FORMER = "former"  # name of the lineage that served before, among the challengers of an outcome
 WORDS = {"gate": Rules(), "recommend": Rules(automatic=False)}
 
 
 def gate(publish: str | Rule | Rules, registry: Registry, model: str, flow: Flow, every: int) -> Callback:
     """The watcher that decides what serves.
 
-    "gate" promotes what has shown that it is better, "recommend" only says so, "always" promotes every version (saved
-    every so many ns), "never" none; :class:`Rules` are those of a gate, a function of the version says why.
+    "learner" promotes no version: the learner itself serves. "gate" promotes what has shown that it is better,
+    "recommend" only says so, "always" promotes every version (saved every so many ns), "never" none; :class:`Rules` are
+    those of a gate, a function of the version says why.
 
     Examples
     --------
     >>> gate("never", None, "eth", None, 600 * 10**9).name
     'gate'
     """
-    rules = {"always": lambda version: f"every {span_text(every)}", "never": lambda version: ""}
+    rules = {"always": lambda version: f"every {span_text(every)}"} | dict.fromkeys(("never", "learner"), lambda _: "")
     publish = WORDS.get(publish, publish) if isinstance(publish, str) else publish
     if isinstance(publish, Rules):
         return Gate(registry, model, flow, publish)
     if not callable(publish) and publish not in rules:
         raise ValueError(f"publish must be {', '.join([*WORDS, *rules])}, rules or a callable, got {publish!r}")
-    return PublishPolicy(publish if callable(publish) else rules[publish], registry, model)
+    return PublishPolicy(rules.get(publish, publish), registry, model, ALWAYS if publish == "always" else RULE)
 
 
 class Gate:
-    """A watcher that holds contests and decides them.
+    """A watcher that compares candidates with the champion and decides which serves.
+
+    Versions of the champion's own lineage come by :meth:`saved`, other lineages by :meth:`enter`. The predictions of
+    a lineage are numbers, computed wherever its learner runs: ``outcome.challengers[lineage][target]``, (m,), beside
+    the served ``outcome.predictions``. After another lineage was promoted, its predictions are expected in
+    ``outcome.predictions``, and those of the lineage before among the challengers as :data:`FORMER`.
 
     Its decisions depend on the stream, and on what persons entered in the ledger, alone: any chunks and any crash give
     the same. Each is dated by the answer that settled it, and entered once. The flow's first target decides, the others
@@ -61,11 +69,13 @@ class Gate:
         self._targets: Mapping[str, Callable] = {name: flow.targets[name].learned for name in flow.learners}
         probability = tuple(bool(learner.model.classifier) for learner in flow.learners.values())
         terms = Terms(tuple(flow.learners), probability, flow.horizon)
+        self._terms = terms
         self._shadow = Shadow(registry, terms, len(flow.features.names), clock or Clock())
         acts = registry.acts.entries(model)
         self._seen, self._champion = (acts[-1].seq, acts[-1].version) if acts else (0, "")
         self._comparison, self._mirror = None, None
-        self._comparisons, self._mirrors, self._waiting, self._before = 0, 0, ["", ""], ""
+        self._numbers, self._left = [0, 0], [0.0, 0.0]  # of comparisons and of looks back: how many, capital left
+        self._waiting, self._before, self._of = ["", "", ""], "", ""
         self._probation = False  # a person's choice is first looked at by the mirror: contests wait
         self._fresh = self.state
 
@@ -80,15 +90,26 @@ class Gate:
         learned = zip(*(target(outcome.y).tolist() for target in self._targets.values()), strict=True)
         answers = list(zip(outcome.known.tolist(), outcome.answered.tolist(), learned, strict=True))
         told = 0
-        for id, moment, x in zip(outcome.id.tolist(), outcome.moment.tolist(), outcome.X, strict=True):
+        for row, (id, moment) in enumerate(zip(outcome.id.tolist(), outcome.moment.tolist(), strict=True)):
             while told < len(answers) and answers[told][0] < moment:
                 self._tell(*answers[told], said)
                 told += 1
             for running in (self._comparison, self._mirror):
                 if running is not None:
-                    running.sequential_test.ask(id, moment, x)
+                    self._ask(running, id, moment, row, outcome)
         for answer in answers[told:]:
             self._tell(*answer, said)
+        return said
+
+    def enter(self, lineage: str, version: Version, cause: str) -> list[TrainingEvent]:
+        """Let another lineage be the candidate; entered again it only has a newer version, which would serve."""
+        said: list[TrainingEvent] = []
+        self._heed(version.at, said)
+        if self._comparison is not None and self._comparison.lineage == lineage:
+            self._shadow.join(self._comparison, version.id)
+            return said
+        self._waiting = [version.id, cause, lineage]
+        self._next(version.at, said)
         return said
 
     def saved(self, version: Version, cause: str) -> list[TrainingEvent]:
@@ -105,32 +126,45 @@ class Gate:
     def state(self) -> dict:
         """Everything the next outcome depends on, but what the registry keeps."""
         running = {
-            "contest": self._comparison and self._comparison.state,
+            "comparison": self._comparison and self._comparison.state,
             "mirror": self._mirror and self._mirror.state,
         }
         mine = {"seen": self._seen, "champion": self._champion, "waiting": list(self._waiting), "before": self._before}
-        counts = {"contests": self._comparisons, "mirrors": self._mirrors, "probation": self._probation}
-        return running | mine | counts
+        counts = {"numbers": list(self._numbers), "left": list(self._left), "probation": self._probation}
+        return running | mine | counts | {"of": self._of}
 
     def load(self, state: dict) -> None:
         """Go on from a state; where another rule decided until now there is none, and it begins."""
         state = state or self._fresh
         self._seen, self._champion, self._before = state["seen"], state["champion"], state["before"]
-        self._waiting, self._comparisons, self._mirrors = list(state["waiting"]), state["contests"], state["mirrors"]
-        self._probation = state["probation"]
+        self._waiting, self._numbers, self._left = list(state["waiting"]), list(state["numbers"]), list(state["left"])
+        self._probation, self._of = state["probation"], state["of"]
         self._comparison, self._mirror = (
-            one and self._shadow.again(one) for one in (state["contest"], state["mirror"])
+            one and self._shadow.again(one) for one in (state["comparison"], state["mirror"])
         )
 
     def _take(self, version: Version, cause: str, said: list[TrainingEvent]) -> None:
-        """Let a version be the candidate: in the contest that runs, or in one of its own."""
+        """Let a version of the champion's lineage be the candidate: where one of them is compared already, or next."""
         comparison = self._comparison
+        if (comparison and comparison.lineage) or self._waiting[2]:
+            return None  # another lineage is compared with the very learner that this is a snapshot of
         if comparison and (cause.startswith("every ") or comparison.sequential_test.lanes[0, betting.SUM] > 0.0):
             return self._shadow.join(comparison, version.id)
-        self._waiting = [version.id, cause]
+        self._waiting = [version.id, cause, ""]
         if comparison:
             self._close(version.at, "superseded", f"{version.name} takes its turn, saved on: {cause}", said)
-        self._next(version.at, said)
+        return self._next(version.at, said)
+
+    def _ask(self, running: LineageComparison, id: int, moment: int, row: int, outcome) -> None:
+        """Ask both sides of a comparison a question; of a lineage that predicted nothing there is nothing to ask."""
+        if not running.lineage:
+            return running.ask(id, moment, outcome.X[row])
+        challenger = getattr(outcome, "challengers", {}).get(running.lineage)
+        if challenger is not None:
+            both = (outcome.predictions, challenger)
+            sides = ([float(side[target][row]) for target in self._terms.targets] for side in both)
+            running.sequential_test.ask(id, moment, *sides)
+        return None
 
     def _tell(self, known: int, id: int, answer: tuple, said: list[TrainingEvent]) -> None:
         """Score an answer; what it settles is decided at once."""
@@ -150,43 +184,46 @@ class Gate:
         if comparison.sequential_test.failure:
             name = self._shadow.name(comparison.version)
             return self._close(at, "refused", f"{name} fails in shadow: {comparison.sequential_test.failure}", said)
-        needed = rules.needed(comparison.number)
-        verdict = comparison.sequential_test.verdict(needed, rules.lost, rules.timeouts)
-        if verdict == betting.WON and comparison.sequential_test.proven:
+        verdict = comparison.sequential_test.verdict(rules.needed(comparison.invested), rules.lost, rules.timeouts)
+        if verdict == betting.WON and comparison.sequential_test.proven and not rules.early(comparison.sequential_test):
             self._won(at, self._says(comparison), said)
         elif verdict == betting.LOST:
             self._close(at, "refused", self._says(comparison), said)
         elif verdict == betting.GIVEN_UP:
-            self._waiting = [comparison.version, comparison.cause]
+            self._waiting = [comparison.version, comparison.cause, comparison.lineage]
             self._close(at, "given up", f"not settled: {self._says(comparison)}", said)
 
     def _won(self, at: int, how: str, said: list[TrainingEvent]) -> None:
         """Promote the candidate, unless a guard is broken or a person has the last word."""
         comparison = self._comparison
         held = self._registry.held(self._model) if self._rules.automatic else "promotion is left to a person"
-        if broken := self._rules.broken(comparison.sequential_test, self._shadow.latency_ms(comparison.version)):
+        took = 0.0 if comparison.lineage else self._shadow.latency_ms(comparison.version)
+        if broken := self._rules.broken(comparison.sequential_test, took):
             self._close(at, "refused", f"{how}, but {', and '.join(broken)}", said)
         elif held:
             self._close(at, "recommended", f"{how}; {held}", said)
         else:
-            self._comparison = None
-            facts = comparison.facts(self._rules.needed(comparison.number))
+            self._comparison, self._left[0] = None, comparison.invested
+            facts = comparison.facts(self._rules.needed(comparison.invested))
+            self._of = comparison.lineage
             self._decide(at, comparison.version, f"{how}; all guards hold", facts, said)
 
     def _look(self, at: int, said: list[TrainingEvent]) -> None:
-        """Whether the mirror has seen the champion regress: it is then taken back, otherwise the mirror looks on."""
+        """Whether the version before is better than the champion: it serves again then, otherwise the watch goes on."""
         mirror, rules = self._mirror, self._rules
-        verdict = mirror.sequential_test.verdict(rules.needed(mirror.number), float("inf"), rules.watch)
+        verdict = mirror.sequential_test.verdict(rules.needed(mirror.invested), float("inf"), rules.watch)
         if verdict == betting.WON:
-            self._back(at, f"the mirror saw a regression: {self._says(mirror)}", said)
-        elif verdict != betting.GO_ON:
-            self._probation = False
+            self._back(at, f"the version before is better: {self._says(mirror)}", said)
+            return
+        if verdict != betting.GO_ON:
             self._watch()
+        if self._probation and mirror.sequential_test.lanes[0, betting.N] >= rules.watch:
+            self._probation = False
             self._next(at, said)
 
     def _back(self, at: int, why: str, said: list[TrainingEvent]) -> None:
         """Let the champion before serve again."""
-        mirror, facts = self._mirror, self._mirror.facts(self._rules.needed(self._mirror.number))
+        mirror, facts = self._mirror, self._mirror.facts(self._rules.needed(self._mirror.invested))
         about = plain({"version": self._shadow.name(mirror.version), "why": why, **facts})
         if not self._rules.automatic:
             said.append(TrainingEvent(at, "recommended", about | {"why": f"roll back: {why}"}))
@@ -194,6 +231,7 @@ class Gate:
         if not self._registry.acts.entered(self._model, action="rollback", at=at, why=why):
             self._registry.rollback(self._model, why, at, {"by": GATE, **facts})
         said.append(TrainingEvent(at, "rolled back", about))
+        self._of = ""
         self._turn(at, mirror.version, "", said)
 
     def _decide(self, at: int, version: str, why: str, facts: dict, said: list[TrainingEvent]) -> None:
@@ -209,49 +247,58 @@ class Gate:
     def _heed(self, at: int, said: list[TrainingEvent]) -> None:
         """Take note of what persons entered since: it counts, and is watched like any promotion."""
         for act in self._registry.acts.behind(self._model, self._seen):
-            if decided_by(act) == GATE:
+            if (by := decided_by(act)) == GATE:
                 continue  # entered before a crash, and about to be decided again
             self._seen = act.seq
-            about = {"version": self._shadow.name(act.version), "why": act.why, "by": decided_by(act)}
-            said.append(TrainingEvent(at, f"{act.action} by a person", about))
+            about = {"version": self._shadow.name(act.version), "why": act.why, "by": by}
+            said.append(TrainingEvent(at, f"{act.action} by {by if by in AUTOMATIC else 'a person'}", about))
             if act.version != self._champion:
-                before = self._champion if act.action == "promote" else ""
+                before, self._of = self._champion if act.action == "promote" else "", ""
                 self._turn(at, act.version, before, said, probation=bool(before))
 
     def _turn(self, at: int, champion: str, before: str, said: list[TrainingEvent], probation: bool = False) -> None:
-        """Another version serves: a contest against the one before is over, and the mirror begins."""
+        """Another version serves: a comparison with the one before is over, and the look back begins."""
         self._champion, self._before, self._probation = champion, before, probation
         if comparison := self._comparison:
-            self._waiting = self._waiting if self._waiting[0] else [comparison.version, comparison.cause]
+            if not self._waiting[0]:
+                self._waiting = [comparison.version, comparison.cause, comparison.lineage]
             self._close(at, "superseded", f"{self._shadow.name(champion)} serves now", said)
         self._watch()
         self._next(at, said)
 
     def _watch(self) -> None:
-        """Let the mirror begin again, where there is a champion before."""
-        self._mirrors += bool(self._before)
-        self._mirror = self._shadow.begin(self._mirrors, self._before, self._champion) if self._before else None
+        """Let the look back begin again, where there is a champion before."""
+        self._left[1] = self._mirror.left if self._mirror else self._left[1]
+        self._mirror = None
+        if self._before:
+            self._mirror = self._shadow.begin(*self._invest(1), self._before, self._champion, "", self._of and FORMER)
+
+    def _invest(self, which: int) -> tuple[int, float]:
+        """Number of the next comparison, or look back, and the capital that it begins with."""
+        self._numbers[which] += 1
+        left, self._left[which] = self._left[which], 0.0
+        return self._numbers[which], self._rules.share(self._numbers[which]) + left
 
     def _close(self, at: int, kind: str, why: str, said: list[TrainingEvent]) -> None:
-        """End the contest without a promotion."""
+        """End the comparison without a promotion."""
         comparison, self._comparison = self._comparison, None
+        self._left[0] = comparison.left
         about = plain({"version": self._shadow.name(comparison.version), "why": why})
-        facts = comparison.facts(self._rules.needed(comparison.number))
+        facts = comparison.facts(self._rules.needed(comparison.invested))
         said.append(TrainingEvent(at, kind, plain(about | facts)))
         self._next(at, said)
 
     def _next(self, at: int, said: list[TrainingEvent]) -> None:
-        """Begin the next contest, where a candidate waits and none runs."""
-        version, cause = self._waiting
+        """Begin the next comparison, where a candidate waits and none runs."""
+        version, cause, lineage = self._waiting
         if self._comparison is not None or self._probation or not version:
             return
-        self._waiting = ["", ""]
+        self._waiting = ["", "", ""]
         if version != self._champion:
-            self._comparisons += 1
-            self._comparison = self._shadow.begin(self._comparisons, version, self._champion, cause)
+            self._comparison = self._shadow.begin(*self._invest(0), version, self._champion, cause, lineage)
             about = {"version": self._shadow.name(version), "against": self._shadow.name(self._champion)}
-            said.append(TrainingEvent(at, "shadow", about | {"contest": self._comparisons, "cause": cause}))
+            said.append(TrainingEvent(at, "shadow", about | {"contest": self._numbers[0], "cause": cause}))
 
     def _says(self, comparison: LineageComparison) -> str:
         names = (self._shadow.name(comparison.version), self._shadow.name(comparison.against))
-        return comparison.says(*names, self._rules.needed(comparison.number))
+        return comparison.says(*names, self._rules.needed(comparison.invested))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rtml.core.callbacks import TrainingEvent
-from rtml.registry.ledger import GATE, decided_by
+from rtml.registry.ledger import GATE, RULE, decided_by
 from rtml.registry.registry import Registry
 from rtml.registry.versions import Version
 
@@ -24,8 +24,8 @@ class PublishPolicy:
     name = GATE
     state: dict = {}  # noqa: RUF012, it has none
 
-    def __init__(self, rule: Rule, registry: Registry, model: str) -> None:
-        self._rule, self._registry, self._model = rule, registry, model
+    def __init__(self, rule: Rule, registry: Registry, model: str, by: str = RULE) -> None:
+        self._rule, self._registry, self._model, self._by = rule, registry, model, by
 
     def push(self, outcome) -> list[TrainingEvent]:
         """Nothing: only versions matter."""
@@ -33,22 +33,21 @@ class PublishPolicy:
 
     def saved(self, version: Version, cause: str) -> list[TrainingEvent]:
         """Promote the version where the rule says so; done again after a crash it says what it said."""
-        if entered := [act for act in self._registry.acts.entries(self._model) if _is_mine(act, version)]:
+        if entered := [act for act in self._registry.acts.entries(self._model) if self._entered(act, version)]:
             return [_promoted(version, entered[0].why)]
         if self._registry.promoted(version) or not (why := self._rule(version)):
             return []
         if held := self._registry.held(self._model):
             return [TrainingEvent(version.at, "held", {"version": version.name, "why": held})]
-        self._registry.promote(self._model, version, why, version.at, {"by": GATE})
+        self._registry.promote(self._model, version, why, version.at, {"by": self._by})
         return [_promoted(version, why)]
 
     def load(self, state: dict) -> None:
         """Nothing to go on from."""
 
-
-def _is_mine(act, version: Version) -> bool:
-    """Whether an entry of the ledger is this gate's promotion of a version."""
-    return (act.version, act.action, decided_by(act)) == (version.id, "promote", GATE)
+    def _entered(self, act, version: Version) -> bool:
+        """Whether an entry of the ledger is this rule's promotion of a version."""
+        return (act.version, act.action, decided_by(act)) == (version.id, "promote", self._by)
 
 
 def _promoted(version: Version, why: str) -> TrainingEvent:

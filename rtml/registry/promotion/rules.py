@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rtml.kernels import betting
 from rtml.registry.promotion.sequential_test import PARTS, SequentialTest
 
+FIRST = 0.8  # of the capital is for the first comparison
 _ZETA = 2.6123753486854883  # sum of n ** -1.5
 _SEGMENTS = ("low", "middle", "high")
 
@@ -20,10 +21,11 @@ class Rules:
     ----------
     alpha
         Chance that ever, over the whole stream, a version is promoted that is not better; as much for rollbacks.
-    patience
-        Answers after which a contest that is not settled is given up; after half of them where the candidate is behind.
+    timeouts
+        Answers after half of which a comparison is given up where the candidate is clearly behind; otherwise it goes on
+        for as long as nothing speaks against the candidate, but for 20 times as many at most.
     watch
-        Answers of one look of the mirror, which begins again as long as the version serves.
+        The same for the look back at the version before, which begins again as long as the version serves.
     automatic
         Whether the gate promotes; otherwise it only recommends.
     coverage
@@ -35,8 +37,8 @@ class Rules:
 
     Examples
     --------
-    >>> [round(math.exp(Rules().needed(number))) for number in (1, 2, 10)]
-    [52, 148, 1652]
+    >>> [round(math.exp(Rules().needed(invested))) for invested in (Rules.share(1), Rules.share(2), 0.5)]
+    [25, 456, 40]
     """
 
     alpha: float = 0.05
@@ -52,23 +54,40 @@ class Rules:
             raise ValueError(f"alpha is a chance between 0 and 1, got {self.alpha}")
         if min(self.timeouts, self.watch) <= 2 * betting.BURN_IN:
             raise ValueError(
-                f"patience and watch must be more than {2 * betting.BURN_IN} answers, got {self.timeouts} and "
+                f"timeouts and watch must be more than {2 * betting.BURN_IN} answers, got {self.timeouts} and "
                 f"{self.watch}: the first {betting.BURN_IN} only say how large differences are"
             )
 
-    def needed(self, number: int) -> float:
-        """Log capital that contest ``number``, from 1, must come to; all of them together spend ``alpha``."""
-        return math.log(_ZETA * number**1.5 / self.alpha)
+    @staticmethod
+    def share(number: int) -> float:
+        """Share of the first capital that is kept for comparison ``number``, from 1; they add up to one.
+
+        A comparison that ends also leaves what it did not lose, at most what it began with, to the next. So the capital
+        never grows by a comparison that ends without a promotion, nor by one whose candidate is truly better, and the
+        chance that any candidate that is not better is ever promoted stays at ``alpha``.
+        """
+        return FIRST if number == 1 else (1.0 - FIRST) / (_ZETA - 1.0) * number**-1.5
+
+    def needed(self, invested: float) -> float:
+        """Log capital that a comparison must reach which began with a share of the first capital."""
+        return -math.log(self.alpha * invested)
 
     @property
     def lost(self) -> float:
         """Log capital of the other side at which a candidate has lost."""
         return math.log(1 / self.alpha)
 
+    def early(self, sequential_test: SequentialTest) -> bool:
+        """Whether too many questions still wait that were asked before one that has its answer."""
+        counts, waiting = sequential_test.counts, sequential_test.overdue
+        closed = counts["answered"] + counts["unanswered"]
+        return counts["answered"] < self.coverage * (closed + waiting) and counts["answered"] >= self.coverage * closed
+
     def broken(self, sequential_test: SequentialTest, latency_ms: float) -> list[str]:
-        """What else speaks against the second side of a duel, in words; nothing where all guards hold."""
+        """What else speaks against the second side of a comparison, in words; nothing where all guards hold."""
         found, counts, (first, second) = [], sequential_test.counts, sequential_test.calibration_error()
-        share = counts["answered"] / max(counts["answered"] + counts["unanswered"], 1)
+        waiting = sequential_test.overdue
+        share = counts["answered"] / max(counts["answered"] + counts["unanswered"] + waiting, 1)
         if share < self.coverage:
             found.append(f"only {share:.0%} of the questions were answered, {self.coverage:.0%} are needed")
         if second > first + self.calibration:

@@ -1,14 +1,19 @@
-"""A duel: two sides answer the same questions in shadow, and bets say which of them loses less.
+"""The sequential test of two models on the same questions: paired losses, and bets on which model loses less.
 
-Losses are squared errors, of a probability its Brier score. Evidence is a capital that starts at one and is put on
-every new difference of losses, at stakes fixed beforehand: where the second model is never better, it may not grow,
-and comes to ``1 / alpha`` ever with probability ``alpha`` at most, however often one looks (Ville's inequality; betting
-as in Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting", 2024).
+Losses are squared errors; of a probability this is its Brier score. The evidence is a capital that starts at one and is
+put on every new difference of losses, at stakes fixed beforehand. Where the second model is never better it may not
+grow, and reaches ``1 / alpha`` at any time with probability ``alpha`` at most, however often one looks (Ville's
+inequality; betting as in Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting", 2024).
 
-What holds and what does not. Of probabilities the guarantee is exact: their losses are bounded. Of other targets
-losses have no bound, and gains are clipped, which only lowers the capital, while a difference that would cost a bet
-more than all it has is clipped too: there the guarantee is for tails as heavy as those measured in
-``benchmarks/bench_gate.py``; a loss too rare to have been seen yet is beyond every test.
+What is claimed. Of probabilities: that the Brier score is lower, each difference in units of the variance ``q (1 - q)``
+that both forecasts expect on average. It is bounded, and the guarantee is exact. Of numbers: that the squared error is
+lower, where an error counts up to :data:`rtml.kernels.betting.MARGIN` times the largest error seen before. That is a
+bounded transform too; for the plain mean the guarantee is measured in ``benchmarks/bench_gate.py``, for tails up to a
+lognormal of sigma 1.5. A loss that is rarer than that, and was never seen yet, is beyond every test.
+
+Answers are taken in the order in which their questions were asked, whenever they come. Otherwise a delay that depends
+on the answer (fraud is known in a day, its absence after a month) would let a model win that predicts what is known
+early.
 """
 
 from __future__ import annotations
@@ -25,84 +30,101 @@ PARTS = 3  # segments: thirds of what the first model predicts
 HEAD = 50  # predictions that say where the thirds are
 BINS = 10  # of probabilities, for the calibration
 LONG = 3  # horizons in a block of questions whose answers overlap
+WAITING = 100_000  # questions that wait at most; the oldest is then closed without an answer
+_COUNT = 2  # row of the sums of a block, behind the differences and what bets need besides
 
 
 class Terms(NamedTuple):
-    """What is dueled over: targets, the decisive one first; whether each is a probability; the horizon, ns."""
+    """What is compared: targets, the decisive one first; whether each is a probability; the horizon, ns."""
 
     targets: tuple[str, ...]
     probability: tuple[bool, ...]
     horizon: int
 
 
+class _Asked:
+    """A question that waits for its turn: where it counts, both predictions by target, its answer once known."""
+
+    __slots__ = ("answer", "block", "moment", "p", "segment", "turn")
+
+    def __init__(self, block: int, segment: int, turn: int, moment: int, p: np.ndarray, answer=None) -> None:
+        self.block, self.segment, self.turn, self.moment = block, segment, turn, moment
+        self.p, self.answer = p, answer
+
+
 class SequentialTest:
-    """Two sides, each with a model a target, over the questions that are asked from now on.
+    """Compares two models, given their predictions and the answers; where these were computed does not matter.
 
     Answers that look a horizon ahead overlap, and so do their losses. The unit that is bet on is then a block: the mean
-    over questions of three horizons, followed by a gap of one. Without overlap every answer is a unit.
+    over questions of three horizons, followed by a gap of one. Questions of the gap are scored like all others, but not
+    bet on. Without overlap every answer is a unit.
 
     Examples
     --------
-    >>> guess = type("Guess", (), {"__init__": lambda g, p: setattr(g, "p", p), "predict": lambda g, x: g.p})
-    >>> sequential_test = SequentialTest(Terms(("up",), (True,), 0), [guess(0.5)], [guess(0.9)])
+    >>> sequential_test = SequentialTest(Terms(("up",), (True,), 0))
     >>> for i in range(100):
-    ...     sequential_test.ask(i, i, None)
-    ...     _ = sequential_test.tell(i, (1.0,))
+    ...     sequential_test.ask(i, i, [0.5], [0.9])
+    ...     _ = sequential_test.tell(i, [1.0])
     >>> sequential_test.verdict(to_win=math.log(20), to_lose=math.log(20), timeouts=1000) == betting.WON
     True
     """
 
-    def __init__(self, terms: Terms, first: Sequence, second: Sequence) -> None:
-        self.terms, self._sides = terms, (tuple(first), tuple(second))
+    def __init__(self, terms: Terms) -> None:
+        self.terms = terms
         self.lanes = np.zeros((len(terms.targets) + PARTS, betting.SIZE))
         self.counts = {"asked": 0, "answered": 0, "unanswered": 0}
         self.lost, self.bins, self.failure = [0.0, 0.0], np.zeros((2, BINS, 3)), ""
         self.own = [0, 0, 0.0]  # which of those that took the second side it is; its answers, and what it gained
         self._head, self._edges = [], []
-        self._open: dict[int, tuple] = {}
-        self._blocks: dict[int, np.ndarray] = {}  # rows: differences and how many, a column a lane; waiting in the last
-        self._block, self._start, self._last = -1, 0, 0
-        bounds = [float(p) for p in terms.probability]
-        self._bounds = bounds + [bounds[0]] * PARTS
+        self._open: dict[int, _Asked] = {}  # in the order asked
+        self._sums, self._at = np.zeros((3, len(self.lanes))), -1  # of the block that is being scored
+        self._block, self._start, self._last, self._newest = -1, 0, 0, -(2**63)
+        self._bounded = [*terms.probability, *[terms.probability[0]] * PARTS]
         self._judged = next((i for i, p in enumerate(terms.probability) if p), -1)
 
-    def renew(self, second: Sequence) -> None:
+    def renew(self) -> None:
         """Another takes the second side from the next question on, and goes on with what was shown so far."""
-        self._sides, self.own = (self._sides[0], tuple(second)), [self.own[0] + 1, 0, 0.0]
+        self.own = [self.own[0] + 1, 0, 0.0]
 
-    def ask(self, id: int, moment: int, x: np.ndarray) -> None:
-        """Let both sides predict; a question in the gap behind a block is left out."""
-        block = self._place(moment)
-        if block < 0 or self.failure:
+    def ask(self, id: int, moment: int, first: Sequence[float], second: Sequence[float], failure: str = "") -> None:
+        """Take a question with what both sides predict, a number a target; ``failure`` says why the second could not.
+
+        A second side that fails, or predicts no number, is out of the comparison for good.
+        """
+        if self.failure:
             return
-        p = np.array([[self._predicted(side, model, x) for model in models] for side, models in enumerate(self._sides)])
-        self._open[id] = block, self._segment(p[0, 0]), self.own[0], p
-        self._blocks.setdefault(block, np.zeros((2, len(self.lanes) + 1)))[0, -1] += 1
+        p = np.array([first, second], dtype=np.float64)
+        if not np.isfinite(p[1]).all():
+            self.failure = failure or f"it predicts {p[1][~np.isfinite(p[1])][0]}"
+        p[~np.isfinite(p)] = np.nan
+        self._open[id] = _Asked(self._place(moment), self._segment(float(p[0, 0])), self.own[0], moment, p)
         self.counts["asked"] += 1
+        if len(self._open) > WAITING:
+            self.tell(next(iter(self._open)), [math.nan] * len(self.terms.targets))
 
     def tell(self, id: int, answer: Sequence[float]) -> bool:
-        """Score an answer, one number a target, NaN where there is none; whether a unit was bet on."""
-        if (asked := self._open.pop(id, None)) is None:
+        """Take an answer, a number a target, NaN where there is none; whether the decisive target was bet on."""
+        asked = self._open.get(id)
+        if asked is None or asked.answer is not None:
             return False
-        block, segment, turn, p = asked
-        sums = self._blocks[block]
-        sums[0, -1] -= 1
-        losses = (p - np.asarray(answer)) ** 2
-        apart = losses[0] - losses[1]
-        known = apart == apart
-        self.counts["answered" if known[0] else "unanswered"] += 1
-        for lane, target in self._lanes(segment):
-            if known[target]:
-                sums[0, lane] += apart[target]
-                sums[1, lane] += 1
-        if known[0]:
-            self.lost = [self.lost[0] + float(losses[0, 0]), self.lost[1] + float(losses[1, 0])]
-            if turn == self.own[0]:
-                self.own = [turn, self.own[1] + 1, self.own[2] + float(apart[0])]
-        self._calibrate(p, answer)
-        return sums[0, -1] == 0 and self._settle(self._blocks.pop(block))
+        asked.answer = np.array(answer, dtype=np.float64)
+        answered = not math.isnan(asked.answer[0] + asked.p[:, 0].sum())
+        self.counts["answered" if answered else "unanswered"] += 1
+        if answered:
+            self._newest = max(self._newest, asked.moment)
+        moved = False
+        while self._open:
+            id, asked = next(iter(self._open.items()))
+            if asked.answer is None:
+                break
+            del self._open[id]
+            self._score(asked)
+            following = next(iter(self._open.values()), None)
+            if following is None or following.block != self._at:
+                moved = self._settle() or moved
+        return moved
 
-    def verdict(self, to_win: float, to_lose: float, timeouts: int) -> int:
+    def verdict(self, to_win: float, to_lose: float, timeouts: float) -> int:
         """How it stands, see :func:`rtml.kernels.betting.verdict`."""
         return betting.verdict(self.lanes[0], to_win, to_lose, timeouts)
 
@@ -110,6 +132,11 @@ class SequentialTest:
     def proven(self) -> bool:
         """Whether the second side as it is now, not those it took over from, has answers of its own, and no loss."""
         return self.own[1] >= betting.BURN_IN and self.own[2] >= 0.0
+
+    @property
+    def overdue(self) -> int:
+        """Questions without an answer that were asked before one that has its answer."""
+        return sum(asked.answer is None and asked.moment < self._newest for asked in self._open.values())
 
     def calibration_error(self) -> tuple[float, float]:
         """Mean distance of predicted and observed share over bins, of both sides; NaN without a probability."""
@@ -120,29 +147,31 @@ class SequentialTest:
 
     @property
     def state(self) -> dict:
-        """Everything but the models, which do not change."""
-        rows, blocks = list(self._open.values()), list(self._blocks.values())
+        """Everything the next answer depends on."""
+        rows, n = list(self._open.values()), len(self.terms.targets)
+        none = np.full(n, np.nan)
+        places = [(row.block, row.segment, row.turn, row.moment, row.answer is not None) for row in rows]
         waiting = {
             "id": np.array(list(self._open), dtype=np.int64),
-            "place": np.array([row[:3] for row in rows], dtype=np.int64).reshape(len(rows), 3),
-            "p": np.array([row[3] for row in rows]).reshape(len(rows), 2, len(self.terms.targets)),
+            "place": np.array(places, dtype=np.int64).reshape(len(rows), 5),
+            "p": np.array([row.p for row in rows]).reshape(len(rows), 2, n),
+            "y": np.array([none if row.answer is None else row.answer for row in rows]).reshape(len(rows), n),
         }
-        blocks = {"number": list(self._blocks), "sums": np.array(blocks).reshape(len(blocks), 2, len(self.lanes) + 1)}
-        cursor = [self._block, self._start, self._last]
+        cursor = [self._block, self._start, self._last, self._newest, self._at]
         parts = {"lanes": self.lanes.copy(), "counts": dict(self.counts), "lost": list(self.lost)}
         parts |= {"bins": self.bins.copy(), "failure": self.failure, "head": list(self._head), "own": list(self.own)}
-        return parts | {"edges": list(self._edges), "open": waiting, "blocks": blocks, "cursor": cursor}
+        return parts | {"edges": list(self._edges), "open": waiting, "sums": self._sums.copy(), "cursor": cursor}
 
     def load(self, state: dict) -> None:
         """Go on from a state."""
-        self.lanes, self.bins = state["lanes"].copy(), state["bins"].copy()
+        self.lanes, self.bins, self._sums = state["lanes"].copy(), state["bins"].copy(), state["sums"].copy()
         self.counts, self.lost, self.failure = dict(state["counts"]), list(state["lost"]), state["failure"]
         self._head, self._edges, self.own = list(state["head"]), list(state["edges"]), list(state["own"])
-        self._block, self._start, self._last = state["cursor"]
-        waiting, blocks = state["open"], state["blocks"]
-        rows = zip(waiting["id"].tolist(), waiting["place"].tolist(), waiting["p"], strict=True)
-        self._open = {id: (*place, p) for id, place, p in rows}
-        self._blocks = {number: sums.copy() for number, sums in zip(blocks["number"], blocks["sums"], strict=True)}
+        self._block, self._start, self._last, self._newest, self._at = state["cursor"]
+        columns = (state["open"]["id"].tolist(), state["open"]["place"].tolist(), state["open"]["p"])
+        self._open = {}
+        for id, (*place, answered), p, y in zip(*columns, state["open"]["y"], strict=True):
+            self._open[id] = _Asked(*place, p.copy(), y.copy() if answered else None)
 
     def _place(self, moment: int) -> int:
         """Block of a question: a new one where nothing overlaps any more, -1 in a gap."""
@@ -153,17 +182,6 @@ class SequentialTest:
         self._last = moment
         return self._block
 
-    def _predicted(self, side: int, model, x: np.ndarray) -> float:
-        """A prediction; what fails stays in shadow, and ends the duel when it is the second side's."""
-        try:
-            p = float(model.predict(x))
-        except Exception as ex:
-            self.failure = self.failure or (f"{type(ex).__name__}: {ex}" if side else "")
-            return math.nan
-        if side and not math.isfinite(p):
-            self.failure = self.failure or f"it predicts {p}"
-        return p if math.isfinite(p) else math.nan
-
     def _segment(self, p: float) -> int:
         """Third in which a prediction of the first side lies; -1 as long as nobody knows where the thirds are."""
         if not self._edges:
@@ -173,12 +191,31 @@ class SequentialTest:
             return -1
         return sum(p > edge for edge in self._edges)
 
+    def _score(self, asked: _Asked) -> None:
+        """Score the question whose turn it is."""
+        self._at = asked.block
+        losses = (asked.p - asked.answer) ** 2
+        apart = losses[0] - losses[1]
+        for lane, target in self._lanes(asked.segment) if asked.block >= 0 else ():
+            if apart[target] == apart[target]:
+                weight = self._weight(lane, *asked.p[:, target].tolist(), float(asked.answer[target]))
+                self._sums[:, lane] += (apart[target], weight, 1.0)
+        if apart[0] == apart[0]:
+            self.lost = [self.lost[0] + float(losses[0, 0]), self.lost[1] + float(losses[1, 0])]
+            if asked.turn == self.own[0]:
+                self.own = [asked.turn, self.own[1] + 1, self.own[2] + float(apart[0])]
+        self._calibrate(asked.p, asked.answer)
+
+    def _weight(self, lane: int, first: float, second: float, y: float) -> float:
+        """What a bet needs besides the difference: the same in units of the noise, or the reach of an error."""
+        return betting.standardised(first, second, y) if self._bounded[lane] else 2.0 * abs(first - second)
+
     def _lanes(self, segment: int) -> list[tuple[int, int]]:
         """Lanes that a question counts in, each with its target: every target, and the segment of the first."""
         n = len(self.terms.targets)
         return [(i, i) for i in range(n)] + ([(n + segment, 0)] if segment >= 0 else [])
 
-    def _calibrate(self, p: np.ndarray, answer: Sequence[float]) -> None:
+    def _calibrate(self, p: np.ndarray, answer: np.ndarray) -> None:
         i = self._judged
         if i < 0 or answer[i] != answer[i] or np.isnan(p[:, i]).any():
             return
@@ -186,9 +223,12 @@ class SequentialTest:
             row = self.bins[side, min(max(int(p[side, i] * BINS), 0), BINS - 1)]
             row += (1.0, p[side, i], answer[i])
 
-    def _settle(self, sums: np.ndarray) -> bool:
-        """Bet on the means of a block; whether the decisive lane moved."""
-        for lane, (total, count) in enumerate(sums[:, :-1].T.tolist()):
+    def _settle(self) -> bool:
+        """Bet on the means of the block that was scored; whether the decisive lane moved."""
+        moved = bool(self._sums[_COUNT, 0])
+        for lane, (difference, weight, count) in enumerate(self._sums.T.tolist()):
             if count:
-                betting.bet(self.lanes[lane], total / count, self._bounds[lane])
-        return bool(sums[1, 0])
+                put = betting.bet_bounded if self._bounded[lane] else betting.bet
+                put(self.lanes[lane], difference / count, weight / count)
+        self._sums[:] = 0.0
+        return moved

@@ -1,4 +1,4 @@
-"""The arena: where versions of a registry meet in shadow, each restored once."""
+"""Shadow: versions of a registry that are asked what the champion is asked, each restored once."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _TRIES = 9  # predictions of which the median says what one takes
 
 
 class Shadow:
-    """Makes contests out of versions.
+    """Makes comparisons out of versions.
 
     Parameters
     ----------
     registry
         Where the versions are.
     terms
-        What is dueled over.
+        What is compared.
     width
         Number of features.
     clock
@@ -33,23 +33,25 @@ class Shadow:
         self._registry, self._terms, self._clock = registry, terms, clock
         self._x, self._cache, self._names = np.zeros(width), {}, {}
 
-    def begin(self, number: int, version: str, against: str, cause: str = "") -> LineageComparison:
-        """A contest of two versions from the next question on."""
+    def begin(self, number: int, invested: float, version: str, against: str, cause: str = "", lineage: str = ""):
+        """A comparison of two versions from the next question on; of a lineage its predictions come as numbers."""
         self._cache = {id: models for id, models in self._cache.items() if id in self._kept(version, against)}
-        return LineageComparison(number, version, against, cause, self._sequential_test(version, against))
+        about = (number, version, against, cause, invested, SequentialTest(self._terms))
+        return LineageComparison(*about, self._both(version, against, lineage), lineage)
 
     def join(self, comparison: LineageComparison, version: str) -> None:
-        """Let a newer version take the challenger's side of a contest."""
+        """Let a newer version take the challenger's side of a comparison; a learner only has a newer version now."""
         comparison.version = version
-        comparison.sequential_test.renew(self._models(version))
+        if not comparison.lineage:
+            comparison.models = self._both(version, comparison.against, "")
+            comparison.sequential_test.renew()
 
     def again(self, state: dict) -> LineageComparison:
-        """A contest as it stood."""
-        about = {name: state[name] for name in ("number", "version", "against", "cause")}
-        comparison = LineageComparison(
-            **about, sequential_test=self._sequential_test(state["version"], state["against"])
-        )
-        comparison.sequential_test.load(state["duel"])
+        """A comparison as it stood."""
+        about = {name: state[name] for name in ("number", "version", "against", "cause", "invested", "lineage")}
+        models = self._both(state["version"], state["against"], state["lineage"])
+        comparison = LineageComparison(**about, sequential_test=SequentialTest(self._terms), models=models)
+        comparison.sequential_test.load(state["test"])
         return comparison
 
     def name(self, version: str) -> str:
@@ -68,8 +70,8 @@ class Shadow:
             took.append(self._clock.elapsed() - start)
         return sorted(took)[_TRIES // 2] / 1e6
 
-    def _sequential_test(self, version: str, against: str) -> SequentialTest:
-        return SequentialTest(self._terms, self._models(against), self._models(version))
+    def _both(self, version: str, against: str, lineage: str) -> tuple[list, list]:
+        return ([], []) if lineage else (self._models(against), self._models(version))
 
     def _models(self, version: str) -> list:
         """Models of a version, a target each, checked against their hash; they do not learn, so they are kept."""

@@ -12,6 +12,7 @@ from typing import Self
 from rtml.core.clock import span
 from rtml.core.process import Logbook
 from rtml.core.run_folder import shown
+from rtml.core.use_case import title
 from rtml.monitoring.alert_trigger import monitoring_callbacks
 from rtml.pipeline.options import SourceOptions, opened
 from rtml.registry.registry import Registry
@@ -19,14 +20,13 @@ from rtml.serving.app import make_app
 from rtml.serving.endpoint import Endpoint
 from rtml.serving.live.loop import Loop
 from rtml.serving.promotions import Promotions
-from rtml.serving.publisher import MODEL, Publisher
+from rtml.serving.publisher import Publisher
 from rtml.serving.service import Service
 from rtml.serving.snapshot import StreamClock
 from rtml.sources.ingestor import Ingestor, Open, alone
 from rtml.store.event_log import EventLog
 from rtml.training.run_config import PART
 from rtml.training.trainer import Trainer
-from rtml.usecases.crypto.live_view import LiveView
 
 
 class Live:
@@ -41,9 +41,9 @@ class Live:
     what
         The source to follow.
     every
-        Market time between two versions.
+        Event time between two versions.
     publish
-        Which of them serve, see :func:`rtml.registry.promotion.gate.gate`.
+        What serves, the learner or some of them, see :func:`rtml.registry.promotion.gate.gate`.
     port
         Of the endpoint, 0 for a free one; None: nothing is served.
     host
@@ -58,7 +58,7 @@ class Live:
         what: SourceOptions,
         *,
         every: str = "10m",
-        publish: str = "gate",
+        publish: str = "learner",
         port: int | None = 0,
         host: str = "127.0.0.1",
         out: Callable[[str], object] = print,
@@ -69,12 +69,13 @@ class Live:
             stack.enter_context(alone(folder, "ingest"))
             self.log = stack.enter_context(EventLog(folder / "events.db"))
             self.registry = stack.enter_context(closing(Registry(folder / "registry")))
-            live = self.config.source.startswith("exchange:")
-            service = Service(folder / "predictions.db", None if live else StreamClock())
-            self.service = stack.enter_context(closing(service))
+            clock = None if self.config.source.startswith("exchange:") else StreamClock()
+            self.service = stack.enter_context(closing(Service(folder / "predictions.db", clock)))
             self.ingestor = self._ingestor(opens, what.speed)
             self.trainer = stack.enter_context(closing(self._trainer(every, publish)))
-            self.loop = self._loop(live)
+            self.publisher = Publisher(self.service, self.registry, self.config, folder / "training.db")
+            self.publisher.begin()
+            self.loop = Loop(self.ingestor, self.trainer, self.publisher)
             self.url = stack.enter_context(self._endpoint(port, host)).url if port is not None else ""
             self._stack = stack.pop_all()
 
@@ -82,10 +83,10 @@ class Live:
         """Go on until ``stop``, for so many seconds of a stream (0: for ever), or ``once`` through a recording."""
         if self.url:
             self._out(f"{self.config.question} {self.url}")
-        self._say("started", source=self.config.source, symbols=self.config.symbols, folder=shown(self.folder))
+        self._say("started", source=self.config.source, keys=self.config.keys, folder=shown(self.folder))
         with _prompt():
             self.loop.run(stop, seconds=seconds, once=once, say=self._say, out=self._out)
-        self._say("stopped", **self.loop.status())
+        self._say("stopped", **self.publisher.status("stopped"))
 
     def close(self) -> None:
         """Close the endpoint, then the stores."""
@@ -98,27 +99,19 @@ class Live:
         self.close()
 
     def _ingestor(self, opens: Open, speed: float) -> Ingestor:
-        symbols = self.config.symbols
-        return Ingestor(opens, self.log, PART, symbols, speed=speed, durable=False, say=self._say)  # the loop syncs
+        say, inputs = self._say, tuple(self.config.options.get("inputs", ()))
+        return Ingestor(opens, self.log, PART, (*self.config.keys, *inputs), speed=speed, durable=False, say=say)
 
     def _trainer(self, every: str, publish: str) -> Trainer:
-        self._flow = self.config.flow()
-        places = (self.log, PART, self.folder / "training.db", self.registry, MODEL, span(every))
-        how = {"publish": publish, "callbacks": monitoring_callbacks(self._flow)}
-        return Trainer(self._flow, *places, **how, told=lambda outcome: self.loop.told(outcome))
-
-    def _loop(self, live: bool) -> Loop:
-        horizon = self._flow.horizon
-        view = LiveView(self.service, self.config.target, horizon, live=live)
-        self.feed = Publisher(self.service, self.registry, self.config, journal=self.folder / "training.db")
-        loop = Loop(self.ingestor, self.trainer, self.service, self.feed, view)
-        loop.remember(self.folder / "training.db", horizon, self._flow.operator.bars.every)
-        return loop
+        flow, model = self.config.flow(), title(self.config.use_case)
+        places = (self.log, PART, self.folder / "training.db", self.registry, model, span(every))
+        how = {"publish": publish, "callbacks": monitoring_callbacks(flow)}
+        return Trainer(flow, *places, **how, on_outcome=lambda outcome: self.loop.take(outcome))
 
     def _endpoint(self, port: int, host: str) -> Endpoint:
-        promotions = Promotions(self.registry, MODEL, self.service.clock, self.feed.refresh)
-        app = make_app(self.service, self.feed.lineage, promotions)
-        self.loop.view.observe = app.counters.observe_tick
+        publisher = self.publisher
+        app = make_app(self.service, publisher.lineage, Promotions(self.registry, publisher), view=publisher.view)
+        publisher.observe = app.counters.observe_event
         return Endpoint(app, port=port, host=host)
 
 

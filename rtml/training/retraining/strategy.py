@@ -9,10 +9,12 @@ system did.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import NamedTuple
 
 import numpy as np
 
+from rtml.core.plugin import is_reference
 from rtml.core.questions import Questions
 from rtml.models import catalogue as zoo
 from rtml.models.compiled import compile, restore
@@ -34,30 +36,44 @@ class Publication(NamedTuple):
     version: int
 
 
-def build(text: str, names: Sequence[str], seed: int = 0):
-    """Model of the catalogue, with a schedule behind a colon or without: what a notebook parameter names.
+def build(model, names: Sequence[str], seed: int = 0, classes: Sequence[str] = ()):
+    """A fresh model for rows whose columns are ``names``: what a notebook parameter names.
 
-    Where the last feature is ``key`` there is one model per key, unless ``pooled`` stands before the name. A model
-    itself is taken as it is.
+    Parameters
+    ----------
+    model
+        A name of the catalogue, or of a model of one's own (:func:`rtml.models.catalogue.build`), with a schedule
+        behind a colon and a blank or without; or an estimator itself.
+    names
+        Names of the features. Where the last one is ``key`` there is one model per key, unless ``pooled`` stands
+        before the name.
+    seed
+        Of what is rehearsed.
+    classes
+        Names of the classes, where the target has some.
 
     Examples
     --------
     >>> build("rls: stateless every 1h window 6h", ["a"]).describe()
     'stateless every 1h window 6h: StandardScaler | Clip(8) | RecursiveLeastSquares(ridge=100, forgetting=0.999)'
-    >>> build("rls", ["a"]).kind
-    'compiled'
+    >>> build("rls", ["a"]).kind, build("rls", ["a", "key"]).describe()[:7]
+    ('compiled', 'per key')
     """
-    if not isinstance(text, str):
-        return text if hasattr(text, "replay") else compile(text, names)
     if names and names[-1] == KEY:
-        pooled = text.startswith("pooled ")
-        if pooled:
-            return Pooled(build(text.removeprefix("pooled "), names[:-1], seed))
-        return PerKey(lambda own: build(text, own, seed), names)
-    name, colon, schedule = text.partition(":")
-    model = zoo.build(name.strip())
-    model = model if hasattr(model, "replay") else compile(model, names)
-    return Strategy(model, names, schedule, seed) if colon else model
+        if isinstance(model, str) and model.startswith("pooled "):
+            return Pooled(build(model.removeprefix("pooled "), names[:-1], seed, classes))
+        return PerKey(lambda own: build(deepcopy(model), own, seed, classes), names)
+    if not isinstance(model, str):
+        return model if hasattr(model, "replay") else zoo.build(model, names, classes)
+    name, schedule = (model, "") if is_reference(model) else _parts(model)
+    made = zoo.build(name, names, classes)
+    return Strategy(made, names, schedule, seed) if schedule else made
+
+
+def _parts(text: str) -> tuple[str, str]:
+    """A model's name, and the schedule behind it."""
+    name, _, schedule = text.partition(": ") if ": " in text else text.partition(":")
+    return name.strip(), schedule.strip()
 
 
 class Strategy:

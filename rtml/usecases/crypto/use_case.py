@@ -79,6 +79,7 @@ use_case = UseCase(
     options={"bar": "10s", "lateness": "1s", "horizon": "10s", "market": {}, "inputs": ()},
     keys=("ETH-USD", "BTC-USD"),
     source=open_source,
+    notebooks="",
     view="rtml.usecases.crypto.live_view:LiveView",
 )
 

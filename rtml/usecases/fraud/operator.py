@@ -116,6 +116,10 @@ class Checkout:
         """Payments that wait for their label."""
         return sum(entry[0] == _OPEN for entry in self._book.values())
 
+    def key_of(self, id: int, key: str) -> int:
+        """Card or terminal of a payment that is remembered."""
+        return self._book[id][1 if key == "card" else 2]
+
     def check(self, asked: Asked) -> str:
         """Recount shares of fraud from the answers alone, by what was known before each of 200 questions."""
         moment = dict(zip(asked.id.tolist(), asked.moment.tolist(), strict=True))

@@ -10,7 +10,6 @@ from rtml.core.use_case import UseCase
 from rtml.features.feature_set import Feature, FeatureSet, Formula, column, moment
 from rtml.usecases.fraud.operator import Checkout, Shares, View
 from rtml.usecases.fraud.schema import EVENT
-from rtml.usecases.fraud.sources import open_payments
 
 WINDOWS = ("24h", "7d", "30d")
 LIMITS = (100, 200, 500)  # EUR: round amounts, above which a payment is looked at as a dear one
@@ -40,6 +39,13 @@ def operator(config=None) -> Checkout:
     return Checkout(features(), shares=SHARES)
 
 
+def source(name: str = "cards", *, hours: float = 0.0, **how):
+    """A source of payments by name; ``hours`` is the length of a seeded town."""
+    from rtml.usecases.fraud.sources import open_payments  # pandas and pyarrow, for those that open a source alone
+
+    return open_payments(name, **({"days": hours / 24.0} if hours else {}) | how)
+
+
 use_case = UseCase(
     name="fraud",
     question="Is this card payment fraud?",
@@ -48,8 +54,8 @@ use_case = UseCase(
     targets=(Target("fraud", "probability"),),
     models={"fraud": "recursive_logistic"},
     keys=("payment",),
-    source=open_payments,
-    view="rtml.usecases.fraud.endpoint:PaymentEndpoint",
+    source=source,
+    view="rtml.usecases.fraud.endpoint:FraudView",
     notebooks="fraud",
 )
 

@@ -49,19 +49,21 @@ def live(folder: str, line: int = 0, *parts: str) -> None:
 
 
 def result(folder: Path) -> dict:
-    """All that a live run leaves: trades, bars and predictions, the state of the model, every version."""
+    """All that a live run leaves: events, questions and predictions, the state of the model, every version."""
     with EventLog(folder / "events.db") as log:
         events = log.read(PART, 0, 10**6)[1].tobytes()
         refused = log.rejected(PART)["row"].tolist()
     reading = CheckpointReader(folder / "training.db")
-    bars = reading.since(0, 10**10, 10**6)
+    asked = {"questions": reading.questions(0, 10**6), "answers": reading.answers(0, 10**6)}
+    asked["closed"] = reading.closed(0, 10**6)
     state = reading._db.execute("select offset, state from progress").fetchone()
     reading.close()
     registry = Registry(folder / "registry")
-    versions = registry.versions("champion")["id"].tolist()
-    final = registry.load("champion@champion")
+    versions = registry.versions("crypto")["id"].tolist()
+    final = registry.load(versions[-1]) if versions else b""
     registry.close()
-    return {"events": events, "refused": refused, "bars": bars, "state": state, "versions": versions, "final": final}
+    about = {"events": events, "refused": refused, "state": state, "versions": versions, "final": final}
+    return about | asked
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +86,7 @@ def check_same(folder: Path, whole: dict) -> None:
     got = result(folder)
     for name, want in whole.items():
         assert got[name] == want, f"{name} differ"
-    assert len(whole["bars"]) > 100 and len(whole["versions"]) > 10 and whole["refused"]
+    assert len(whole["questions"]) > 200 and len(whole["versions"]) > 10 and whole["refused"]
 
 
 def test_killed_at_random_lines_and_started_again_it_leaves_the_same(workers, whole, tmp_path):
@@ -224,7 +226,7 @@ def get(url: str):
 
 def test_training_that_fails_leaves_serving_up_and_goes_on(whole, tmp_path):
     def status():
-        return get(f"{session.url}/bars")["status"] or {"alarms": []}
+        return get(f"{session.url}/questions")["status"] or {"alarms": []}
 
     with Live(tmp_path / "run", WANTED, every="3m", out=lambda line: None) as session:
         push, stop = session.trainer._flow.push, threading.Event()
@@ -240,7 +242,7 @@ def test_training_that_fails_leaves_serving_up_and_goes_on(whole, tmp_path):
         thread = threading.Thread(target=session.run, args=(stop,), kwargs={"once": True}, daemon=True)
         thread.start()
         wait_for(lambda: any("training failed" in alarm for alarm in status()["alarms"]), "the failure said")
-        assert get(f"{session.url}/health")["ready"] and get(f"{session.url}/predict?symbol=ETH-USD")["version"]
+        assert get(f"{session.url}/health")["ready"] and get(f"{session.url}/predict?key=ETH-USD")["version"]
         thread.join(60)
         assert not thread.is_alive() and not failing["left"]
     check_same(tmp_path / "run", whole)
@@ -248,22 +250,27 @@ def test_training_that_fails_leaves_serving_up_and_goes_on(whole, tmp_path):
     assert events.count("training failed") == 2 and "training goes on" in events and events[-1] == "stopped"
 
 
-def test_the_page_is_told_every_bar_with_its_prediction_and_answer_and_again_after_a_restart(whole, tmp_path):
+def test_the_page_is_told_every_question_with_its_prediction_and_answer_and_again_after_a_restart(whole, tmp_path):
     said = []
     for _ in range(2):
         with Live(tmp_path / "run", WANTED, every="3m", out=lambda line: None) as session:
             session.run(threading.Event(), once=True)
-            said.append(json.loads(session.service.stream.bars()))
-            assert get(f"{session.url}/bars")["status"]["state"] == "stopped"
-    bars, again = said
-    assert [bar["end"] * 10**6 for bar in bars] == [row[0] for row in whole["bars"]]
-    assert [bar["prediction_bp"] for bar in bars] == [row[3] for row in whole["bars"]]
-    assert [bar["y_bp"] for bar in bars] == [row[6] for row in whole["bars"]]
-    for bar, known in zip(bars, again, strict=True):
-        assert bar | {"version": ""} == known | {"version": ""}, "told otherwise from the journal than as it happened"
-    last = bars[-1]
-    assert last["low_bp"] < last["prediction_bp"] < last["high_bp"] and 0 < last["p_up"] < 1
-    assert 0.9 < last["score"]["coverage"] <= 1 and last["score"]["mae_zero"] > 0 and last["latency_ms"] is None
+            said.append(json.loads(session.service.stream.questions()))
+            assert get(f"{session.url}/questions")["status"]["state"] == "stopped"
+    told, again = said
+    keys, y = ("ETH-USD", "BTC-USD"), {(a.id, a.target): a.y for a in whole["answers"]}
+    assert [(q["at"] * 10**6, q["key"]) for q in told] == [(a.moment, keys[a.key]) for a in whole["questions"]]
+    assert [q["predictions"]["return"]["value"] for q in told] == [a.predictions["return"] for a in whole["questions"]]
+    by_moment = {(q["at"] * 10**6, q["key"]): q["answers"] for q in told}
+    for one in whole["answers"]:
+        if one.y is not None and (answers := by_moment.get((one.known, keys[one.key]))):
+            assert answers[one.target] == {"y": y[one.id, one.target], "predicted": one.prediction}
+    for now, then in zip(told, again, strict=True):
+        assert now == then, "told otherwise from the store than as it happened"
+    last = told[-1]
+    first = last["predictions"]["return"]
+    assert first["low"] < first["value"] < first["high"] and 0 < last["predictions"]["sign"]["probability"] < 1
+    assert last["closed"]["close"] == last["extra"]["close"] > 0 and last["latency_ms"] is None
 
 
 ROWS = st.tuples(
@@ -292,12 +299,11 @@ def test_a_recording_keeps_its_pace_and_its_arrivals_are_measured(tmp_path):
         tmp_path / "run", SourceOptions("synthetic", speed=600.0, hours=1.0), every="3m", out=lambda _: None
     ) as session:
         session.run(threading.Event(), seconds=2.0)
-        bars = json.loads(session.service.stream.bars())
+        told = json.loads(session.service.stream.questions())
         metrics = httpx.get(f"{session.url}/metrics").text
-    assert 10 < len(bars) < 340, "neither a crawl nor all at once"
-    assert all(bar["latency_ms"] > 0 for bar in bars)
-    count = float(re.search(r"rtml_tick_to_prediction_seconds_count (\S+)", metrics)[1])
-    assert count == sum(bar["prediction_bp"] is not None for bar in bars)
+    assert 20 < len(told) < 680, "neither a crawl nor all at once"
+    assert all(question["latency_ms"] > 0 for question in told)
+    assert float(re.search(r"rtml_event_to_prediction_seconds_count (\S+)", metrics)[1]) == len(told)
 
 
 def start(*arguments: str, home: Path) -> subprocess.Popen:
@@ -333,18 +339,19 @@ def test_three_processes_with_only_stores_between_them(workers, whole, tmp_path)
         "ingest": ("ingest", str(folder), *market_of, "600"),
     }
     running = {name: workers.start("apart", *command) for name, command in commands.items()}
-    wait_for(lambda: ready(url), "a first version serves")
+    wait_for(lambda: ready(url), "it serves")
     for name in ("training", "ingest"):
         workers.kill(running[name])
-        assert httpx.get(f"{url}/predict?symbol=ETH-USD").json()["version"].startswith("champion@")
+        assert httpx.get(f"{url}/predict?key=ETH-USD").json()["version"] == "crypto@learner"
         running[name] = workers.start("apart", *commands[name][:-1], "0" if name == "ingest" else "3m")
-    ends = [row[0] // 10**6 for row in whole["bars"]]
-    wait_for(lambda: [bar["end"] for bar in get(f"{url}/bars?n=1")["bars"]] == ends[-1:], "all caught up", 60)
-    told = get(f"{url}/bars?n=1000")["bars"]
+    ends = [one.moment // 10**6 for one in whole["questions"]]
+    wait_for(lambda: [q["at"] for q in get(f"{url}/questions?n=1")["questions"]] == ends[-1:], "all caught up", 60)
+    told = get(f"{url}/questions?n=1000")["questions"]
     for name in ("serving", "training"):
         os.kill(running[name], signal.SIGTERM)
     assert [workers.wait(running[name]) for name in running] == [0, 0, 0]
-    assert [(bar["end"], bar["prediction_bp"]) for bar in told] == [(row[0] // 10**6, row[3]) for row in whole["bars"]]
+    said = [(q["at"], q["predictions"]["return"]["value"]) for q in told]
+    assert said == [(one.moment // 10**6, one.predictions["return"]) for one in whole["questions"]]
     check_same(folder, whole)
 
 
@@ -367,9 +374,9 @@ def test_a_live_exchange_end_to_end_with_a_restart_and_its_recording_gives_the_s
             with Live(tmp_path / "run", source_options, every="20s", out=lambda line: None) as session:
                 thread = threading.Thread(target=session.run, args=(stop,), daemon=True)
                 thread.start()
-                wait_for(lambda n=3 + 2 * part, s=session: s.loop.view.bars >= n and s.url, "bars")
+                wait_for(lambda n=3 + 2 * part, s=session: s.publisher.questions >= n and s.url, "bars")
                 if part:
-                    wait_for(lambda s=session: get(f"{s.url}/health")["version"], "a version serves")
+                    wait_for(lambda s=session: get(f"{s.url}/health")["ready"], "it serves")
                 stop.set()
                 thread.join(30)
                 assert not thread.is_alive()
@@ -384,8 +391,8 @@ def test_a_live_exchange_end_to_end_with_a_restart_and_its_recording_gives_the_s
     ) as session:
         session.run(threading.Event(), once=True)
     live, again = result(tmp_path / "run"), result(tmp_path / "again")
-    assert len(live["bars"]) > 4 and again["events"] == live["events"]
-    assert again["bars"] == live["bars"] and again["versions"] != [], "bars and predictions of the recording are others"
+    assert len(live["questions"]) > 4 and again["events"] == live["events"] and again["versions"] != []
+    assert [again[name] == live[name] for name in ("questions", "answers", "closed")] == [True] * 3, "it is another"
 
 
 def test_only_what_an_exchange_sends_is_recorded(tmp_path, capsys):
@@ -443,40 +450,40 @@ def test_another_host_than_this_machine_needs_the_token_and_so_do_changes(tmp_pa
     monkeypatch.setenv("RTML_TOKEN", "a-secret-of-the-house")
     with Live(tmp_path / "run", WANTED, every="3m", host="0.0.0.0", out=lambda line: None) as session:
         session.run(threading.Event(), once=True)
-        url, asked = session.url.replace("0.0.0.0", "127.0.0.1"), {"version": "champion@2", "who": "me", "why": "try"}
+        url, asked = session.url.replace("0.0.0.0", "127.0.0.1"), {"version": "crypto@2", "who": "me", "why": "try"}
         assert httpx.post(f"{url}/promote", json=asked).status_code == 401
         bearer = {"Authorization": "Bearer a-secret-of-the-house"}
-        assert httpx.post(f"{url}/promote", json=asked, headers=bearer).json() == {"serving": "champion@2"}
+        assert httpx.post(f"{url}/promote", json=asked, headers=bearer).json() == {"serving": "crypto@2"}
 
 
-def test_promotions_and_rollbacks_while_it_is_live_serve_the_very_next_request(tmp_path):
-    def newest() -> str:
-        return session.registry.versions("champion")["number"].max()
+def test_promotions_and_rollbacks_while_it_is_live_serve_from_the_next_question_on(tmp_path):
+    def served(name: str) -> bool:
+        return get(f"{session.url}/predict?key=ETH-USD")["version"] == name
 
-    def changed(what: str, **about) -> str:
+    def change(what: str, **about) -> str:
         reply = httpx.post(f"{session.url}/{what}", json=about | {"who": "me", "why": "to see it"}, timeout=10)
-        serving = get(f"{session.url}/predict?symbol=ETH-USD")["version"]
-        return serving if serving == reply.json()["serving"] else f"{serving} after {reply.text}"
+        return reply.json()["serving"]
 
-    def tried() -> bool:
-        """Whether both did what they should, with no version of the training's own between."""
-        before = newest()
-        served = changed("promote", version="champion@1"), changed("rollback")
-        return newest() == before and served == ("champion@1", f"champion@{before}")
-
-    stop, source_options = threading.Event(), SourceOptions("synthetic", speed=1800.0, hours=24.0)
-    with Live(tmp_path / "run", source_options, every="2h", publish="always", out=lambda _: None) as session:
+    stop, source_options = threading.Event(), SourceOptions("synthetic", speed=600.0, hours=24.0)
+    with Live(tmp_path / "run", source_options, every="10m", out=lambda _: None) as session:
         thread = threading.Thread(target=session.run, args=(stop,), daemon=True)
         thread.start()
-        wait_for(lambda: (get(f"{session.url}/health")["version"] or "champion@1") != "champion@1", "two versions")
-        bars = session.loop.view.bars
-        assert any(tried() for _ in range(3))
-        wait_for(lambda: session.loop.view.bars > bars, "it is still live")
-        asked = {"version": "champion@99", "who": "me", "why": "to see it fail"}
+        wait_for(lambda: len(session.registry.all("crypto")) > 1, "two versions")
+        assert served("crypto@learner"), "the learner serves, whatever versions there are"
+        assert change("promote", version="crypto@1") == "crypto@1"
+        wait_for(lambda: served("crypto@1"), "the version that was promoted serves")
+        assert change("rollback") == "crypto@learner"
+        wait_for(lambda: served("crypto@learner"), "the learner serves again")
+        assert change("promote", version="crypto@2") == "crypto@2" and change("promote", version="crypto@learner")
+        wait_for(lambda: served("crypto@learner"), "the learner was promoted")
+        asked = {"version": "crypto@99", "who": "me", "why": "to see it fail"}
         missing = httpx.post(f"{session.url}/promote", json=asked, timeout=10)
-        assert missing.status_code == 404 and "no version 'champion@99'" in missing.json()["error"]
+        assert missing.status_code == 404 and "no version 'crypto@99'" in missing.json()["error"]
         stop.set()
         thread.join(30)
-        ledger = session.registry.ledger("champion")
-        assert set(ledger["action"][ledger["why"] == "me: to see it"]) == {"promote", "rollback"}
+        ledger = session.registry.ledger("crypto")
+        assert ledger["action"].tolist() == ["promote", "promote", "rollback", "promote", "promote"]
+        assert ledger["number"].tolist() == [0, 1, 0, 2, 0] and ledger["by"].tolist()[:2] == ["run", "me"]
         assert not thread.is_alive()
+        scores = session.publisher.scores.told()
+        assert scores["frozen"]["return"]["answered"] > 0 and set(scores) == {"served", "learner", "frozen", "baseline"}

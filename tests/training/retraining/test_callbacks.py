@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from runs import market_run
 
 from rtml.core.clock import span
 from rtml.registry.registry import Registry
@@ -11,6 +10,7 @@ from rtml.sources.ingest import ingest
 from rtml.store.event_log import EventLog
 from rtml.training.run_config import PART
 from rtml.training.trainer import Trainer
+from runs import market_run
 
 
 @pytest.fixture(scope="module")

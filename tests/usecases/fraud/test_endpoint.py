@@ -1,4 +1,4 @@
-"""The desk: payments judged over HTTP with the features that the backtest would compute, each once."""
+"""Payments over HTTP: judged with the very predictions that the backtest and the trainer come to, each once."""
 
 import httpx
 import numpy as np
@@ -6,25 +6,26 @@ import pytest
 
 from rtml.core.clock import span
 from rtml.core.state import dumps
-from rtml.models import catalogue as zoo
 from rtml.registry.registry import Registry
 from rtml.serving.app import make_app
 from rtml.serving.endpoint import Endpoint
+from rtml.serving.events import Events
+from rtml.serving.publisher import Publisher
 from rtml.serving.schemas import Refused, encode
 from rtml.serving.service import Service
 from rtml.serving.snapshot import StreamClock
+from rtml.store.checkpoint_store import CheckpointReader
 from rtml.store.event_log import EventLog
 from rtml.store.label_join import questions
-from rtml.training.flow import Flow
-from rtml.training.learner import Learner
+from rtml.training.run_config import RunConfig
 from rtml.training.trainer import Trainer
-from rtml.training.versioning import save
 from rtml.usecases.fraud import use_case as fraud
-from rtml.usecases.fraud.endpoint import PaymentEndpoint, publish
+from rtml.usecases.fraud.endpoint import PaymentEndpoint
 from rtml.usecases.fraud.schema import LABEL, PAYMENT, PAYMENTS
 from rtml.usecases.fraud.synthetic_cards import Cards
 
 PART, BEFORE = "events", 1200
+CONFIG = RunConfig.of("fraud", (), "cards", models={"fraud": "logistic"})
 
 
 @pytest.fixture(scope="module")
@@ -34,20 +35,9 @@ def stream():
     )
 
 
-def flow_of():
-    operator = fraud.operator()
-    return Flow(operator, {"fraud": Learner(zoo.build("logistic"), operator.features.names)}, fraud.use_case.targets)
-
-
 @pytest.fixture
-def registry(tmp_path, stream):
-    flow = flow_of()
-    flow.push(stream[:BEFORE])
-    registry = Registry(tmp_path / "registry")
-    about = {"parent": "", "data": {}, "metrics": {}, "cause": "first"}
-    version = save(registry, "champion", flow, int(stream["time"][BEFORE - 1]), **about)
-    registry.promote("champion", version, "first", version.at)
-    return registry
+def registry(tmp_path):
+    return Registry(tmp_path / "registry")
 
 
 @pytest.fixture
@@ -58,18 +48,33 @@ def log(tmp_path, stream):
 
 
 @pytest.fixture
-def service(tmp_path, registry):
+def trainer(tmp_path, registry, log):
+    """Has learned what the log held when the endpoint opened."""
+    places = (log, PART, tmp_path / "training.db", registry, "fraud", span("1d"))
+    trainer = Trainer(CONFIG.flow(), *places, publish="learner")
+    trainer.run()
+    yield trainer
+    trainer.close()
+
+
+@pytest.fixture
+def service(tmp_path):
     service = Service(tmp_path / "predictions.db", clock=StreamClock())
-    publish(service, registry, "champion")
     yield service
     service.close()
 
 
 @pytest.fixture
-def endpoint(service, log, stream):
-    operator = fraud.operator()
-    operator.push(stream[:BEFORE])
-    return PaymentEndpoint(service, operator, log, PART, 0.02, durable=False)
+def taken(tmp_path, registry, service, log, trainer):
+    publisher = Publisher(service, registry, CONFIG, tmp_path / "training.db")
+    publisher.begin()
+    publisher.view.threshold = 0.02
+    return Events(publisher, log, tmp_path / "training.db", durable=False)
+
+
+@pytest.fixture
+def endpoint(taken):
+    return PaymentEndpoint(taken)
 
 
 def payment(row):
@@ -94,28 +99,40 @@ def hand_in(endpoint, rows):
     return told
 
 
-def test_what_is_served_is_what_the_backtest_computes(endpoint, service, log, stream):
+def test_what_is_served_is_what_the_backtest_computes_and_the_trainer_commits(
+    endpoint, service, trainer, stream, tmp_path
+):
     part = stream[BEFORE : BEFORE + 400]
     judged = hand_in(endpoint, part)
     service.log.flush()
     kept = questions(service.log)
-    whole = fraud.operator()
+    whole = CONFIG.flow()
     whole.push(stream[:BEFORE])
     asked = whole.push(part)
-    rows = {id: x for id, x in zip(asked.id.tolist(), asked.X, strict=True)}
+    said = dict(zip(asked.id.tolist(), asked.predictions["fraud"].tolist(), strict=True))
     assert len(kept) == len(judged) == len(asked.id)
-    assert sorted(x.tobytes() for x in kept.X) == sorted(x.tobytes() for x in rows.values())
-    model = service.snapshot.model
-    assert [j.probability for j in judged] == [model.predict(rows[j.id]) for j in judged]
+    assert kept.X.tobytes() == asked.X.tobytes()
+    assert {j.id: j.probability for j in judged} == said, "learning went on between the payments"
     assert [j.alert for j in judged] == [j.probability >= 0.02 for j in judged]
+    trainer.run()
+    reader = CheckpointReader(tmp_path / "training.db")
+    committed = {one.id: one.predictions["fraud"] for one in reader.questions(0, 10**6)}
+    reader.close()
+    assert {id: committed[id] for id in said} == said
 
 
-def test_the_log_holds_every_request_and_gives_the_same_state_again(endpoint, log, stream):
+def test_the_log_holds_every_request_and_gives_the_same_state_again(endpoint, taken, log, stream):
     hand_in(endpoint, stream[BEFORE : BEFORE + 300])
     again = fraud.operator()
     again.push(log.read(PART, 0, 10_000)[1])
     assert log.count(PART) == BEFORE + 300
-    assert dumps(again.state) == dumps(endpoint._operator.state)
+    assert dumps(again.state) == dumps(taken.flow.operator.state)
+
+
+def test_a_restart_goes_on_from_the_checkpoint_and_the_events_behind_it(endpoint, taken, log, stream, tmp_path):
+    hand_in(endpoint, stream[BEFORE : BEFORE + 200])  # not committed by any trainer
+    again = Events(taken.publisher, log, tmp_path / "training.db")
+    assert dumps(again.flow.state) == dumps(taken.flow.state)
 
 
 def test_a_payment_asked_again_gets_the_same_answer_and_counts_once(endpoint, log, stream):
@@ -155,18 +172,20 @@ def test_what_no_till_would_send_is_refused_and_leaves_no_trace(endpoint, log, s
     assert log.count(PART) == BEFORE
 
 
-def test_a_payment_from_before_the_desk_opened_is_refused(endpoint, stream):
+def test_a_payment_from_before_it_opened_is_refused(endpoint, stream):
     row = stream[:BEFORE][stream[:BEFORE]["kind"] == PAYMENT][-1]
-    with pytest.raises(Refused, match="made before this desk opened"):
+    with pytest.raises(Refused, match="made before this endpoint opened"):
         endpoint.pay(encode(payment(row)))
 
 
-def test_over_http_while_the_trainer_follows_and_versions_take_over(endpoint, service, registry, log, stream, tmp_path):
-    places = (log, PART, tmp_path / "training.db", registry, "champion", span("1d"))
-    trainer = Trainer(flow_of(), *places)
-    app, part = endpoint.add_to(make_app(service)), stream[BEFORE : BEFORE + 500]
-    learning = endpoint.learning(trainer, registry, "champion", pause=0.01)
-    with Endpoint(app) as endpoint, learning, httpx.Client(base_url=endpoint.url, timeout=30) as client:
+def test_over_http_while_the_trainer_commits_what_was_served(taken, service, trainer, log, stream):
+    publisher, part = taken.publisher, stream[BEFORE : BEFORE + 500]
+    app = make_app(service, publisher.lineage, view=publisher.view, events=taken)
+    with (
+        Endpoint(app) as endpoint,
+        taken.learning(trainer, pause=0.01),
+        httpx.Client(base_url=endpoint.url, timeout=30) as client,
+    ):
         codes = []
         for row in part:
             paid = row["kind"] == PAYMENT
@@ -174,23 +193,20 @@ def test_over_http_while_the_trainer_follows_and_versions_take_over(endpoint, se
             codes.append(client.post(path, json=body).status_code)
         refused = client.post("/payments", json={"id": 1})
         health = client.get("/health").json()
+        newest = client.get("/predict").json()
     assert set(codes) <= {200, 409}
     assert refused.status_code == 422 and refused.json()["field"] == "time"
-    assert health["ready"]
+    assert health["ready"] and health["score"]["target"] == "fraud"
     assert trainer.status().offset == log.last(PART) == BEFORE + 500
-    assert service.snapshot.version == registry.champion("champion").name != "champion@1"
-    trainer.close()
+    assert newest["version"] == "fraud@learner" and 0 <= newest["predictions"]["fraud"]["probability"] <= 1
+    assert publisher.scores.served.scores() == trainer.status().scores
 
 
-def test_a_training_that_fails_is_said_and_serving_goes_on(endpoint, service, registry, log, stream, tmp_path):
-    trainer = Trainer(flow_of(), log, PART, tmp_path / "training.db", registry, "champion", span("1d"))
+def test_a_training_that_fails_is_said_and_serving_goes_on(taken, endpoint, trainer, stream):
     trainer.close()
     row = stream[BEFORE:][stream[BEFORE:]["kind"] == PAYMENT][0]
-    with (
-        pytest.raises(RuntimeError, match="training failed while it served"),
-        endpoint.learning(trainer, registry, "champion", 0.01),
-    ):
-        assert endpoint.pay(encode(payment(row))).version == "champion@1"
+    with pytest.raises(RuntimeError, match="training failed while it served"), taken.learning(trainer, 0.01):
+        assert endpoint.pay(encode(payment(row))).version == "fraud@learner"
 
 
 def test_labels_of_the_stream_are_there(stream):

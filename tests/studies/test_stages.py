@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from stages import History, compare, freshness, live, sources, stored
 
 from rtml.core.clock import span
 from rtml.metrics.rare_class import average_precision
 from rtml.usecases.fraud import use_case as fraud
 from rtml.usecases.fraud.schema import PAYMENTS
-from rtml.usecases.fraud.stages import History, compare, freshness, live, sources, stored
 from rtml.usecases.fraud.synthetic_cards import Cards
 
 DAY = span("1d")

@@ -1,0 +1,71 @@
+"""Baselines as compiled transitions: a constant, the mean so far, a line through one feature, the last known answer."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit, types
+
+ZERO, MEAN, LINE, LAST = range(4)  # kinds
+KIND, COLUMN, COUNT, MEAN_X, MEAN_Y, SPREAD, PRODUCT, NEWEST = range(8)  # of a baseline
+
+_row = types.Array(types.float64, 1, "C", readonly=True)
+_table = types.Array(types.float64, 2, "C", readonly=True)
+_whole = types.Array(types.int64, 1, "C", readonly=True)
+_vector = types.Array(types.float64, 1, "C")
+_options = {"cache": True, "nogil": True, "error_model": "numpy"}
+
+
+@njit(types.float64(_row, _vector), **_options)
+def predict(x, learned):
+    """Prediction for a row."""
+    kind = learned[KIND]
+    if kind == MEAN:
+        return learned[MEAN_Y]
+    if kind == LINE:
+        value = x[int(learned[COLUMN])]
+        if math.isnan(value) or learned[SPREAD] == 0.0:
+            return learned[MEAN_Y]
+        return learned[MEAN_Y] + learned[PRODUCT] / learned[SPREAD] * (value - learned[MEAN_X])
+    return learned[NEWEST] if kind == LAST else 0.0
+
+
+@njit(types.void(_row, types.float64, _vector), **_options)
+def learn(x, y, learned):
+    """Learn an answer, as river's models of :mod:`rtml.models.baselines` do."""
+    value = x[int(learned[COLUMN])]
+    if learned[KIND] == LINE and math.isnan(value):
+        return
+    learned[COUNT] += 1.0
+    learned[NEWEST] = y
+    off_x, off_y = value - learned[MEAN_X], y - learned[MEAN_Y]
+    learned[MEAN_Y] += off_y / learned[COUNT]
+    if learned[KIND] == LINE:
+        learned[MEAN_X] += off_x / learned[COUNT]
+        learned[SPREAD] += off_x * (value - learned[MEAN_X])
+        learned[PRODUCT] += off_y * (value - learned[MEAN_X])
+
+
+@njit(types.int64(_table, _row, _whole, _whole, _whole, types.int64, _vector, _vector), **_options)
+def replay(X, y, moment, known, order, until, predictions, learned):
+    """Ask and learn a chunk (see :func:`rtml.kernels.linear.replay_descent`)."""
+    n, told = len(moment), 0
+    before = X.shape[0] - n
+    for t in range(n + 1):
+        limit = moment[t] - 1 if t < n else until
+        while told < len(order) and known[order[told]] <= limit:
+            i = order[told]
+            told += 1
+            if not math.isnan(y[i]):
+                learn(X[i], y[i], learned)
+        if t < n:
+            predictions[t] = predict(X[before + t], learned)
+    return told
+
+
+def fresh(kind: int, column: int = 0) -> np.ndarray:
+    """What a baseline knows before the first answer."""
+    learned = np.zeros(8)
+    learned[[KIND, COLUMN]] = kind, column
+    return learned

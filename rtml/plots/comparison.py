@@ -1,0 +1,52 @@
+"""Figures of models held against each other on the same questions: one forest plot for all pairs (notebooks 03, 04)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from rtml.plots.style import BLUE, GREEN, GREY, INK, RED, canvas, need, nothing, robust_limits, styled
+
+
+@styled
+def forest(frames: pd.DataFrame | Mapping[str, pd.DataFrame], what: str = "loss per question", lower: bool = True):
+    """Difference of one model and each other with its interval, one row for each pair; what is beyond gets an arrow.
+
+    Parameters
+    ----------
+    frames
+        ``Evaluation.comparisons(name)``: ``mean``, ``low``, ``high`` and ``better``, indexed by the other models; or
+        several of them by a word, drawn one below the other.
+    what
+        What is compared, for the axis.
+    lower
+        Whether less is better.
+    """
+    frames = {"": frames} if isinstance(frames, pd.DataFrame) else dict(frames)
+    rows = [(f"{other}  {word}".strip(), row) for word, frame in frames.items() for other, row in frame.iterrows()]
+    one = next((str(frame.index.name).removesuffix(" against") for frame in frames.values()), "one model")
+    figure, axes = canvas(f"Is {one} better, and how sure is that?", height=1.2 + 0.27 * max(len(rows), 2))
+    ax, place = axes[0, 0], np.arange(len(rows))[::-1]
+    if not rows:
+        nothing(ax, "no other model")
+        return figure
+    for frame in frames.values():
+        need(frame, ("mean", "low", "high", "better"), "forest")
+    found = np.array([[row["low"], row["mean"], row["high"]] for _, row in rows], float)
+    left, right = robust_limits([found[np.isfinite(found).all(1)].ravel()], include=[0.0])
+    inside = np.clip(np.nan_to_num(found, nan=0.0), left, right)
+    won = [GREEN if row["better"] == one else RED if row["better"] else GREY for _, row in rows]
+    ax.axvline(0, color=INK, linewidth=1)
+    ax.hlines(place, inside[:, 0], inside[:, 2], color=won, linewidth=2, alpha=0.6)
+    for y, (low, mean, high), colour in zip(place, found, won, strict=True):
+        beyond = ">" if mean > right else "<" if mean < left else "o"
+        ax.plot(np.clip(np.nan_to_num(mean), left, right), y, beyond, color=colour, markersize=6, clip_on=False)
+        text = f"{mean:+.3g} ({low:+.3g} to {high:+.3g})" if np.isfinite(high - low) else "too few answers"
+        ax.annotate(text, (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=9, color=BLUE)
+    ax.set(xlim=(left, right), ylim=(-0.6, len(rows) - 0.4))
+    ax.set_yticks(place, [name for name, _ in rows])
+    better, worse = ("left", "right") if lower else ("right", "left")
+    ax.set_xlabel(f"{what}, {one} minus the other: {one} is better {better} of zero (green), worse {worse} (red)")
+    return figure

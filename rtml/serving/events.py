@@ -1,0 +1,101 @@
+"""Events over HTTP: into the log, through the very flow that is evaluated, and answered with what it says."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from rtml.core.state import loads
+from rtml.serving.publisher import Publisher
+from rtml.serving.service import Service
+from rtml.serving.snapshot import Question, StreamClock
+from rtml.store.checkpoint_store import CheckpointReader
+from rtml.store.event_log import EventLog
+from rtml.training.flow import Outcome
+from rtml.training.run_config import PART
+from rtml.training.trainer import Trainer
+
+_AT_ONCE = 20_000  # events
+
+
+class Events:
+    """Takes events one by one, and answers from a flow that stands where the log ends.
+
+    The flow learns every answer as it comes, and any cutting of a stream gives the same bits: a trainer that follows
+    the log in its own time commits the very predictions that were given here.
+
+    Parameters
+    ----------
+    publisher
+        Serves what the flow says; its service logs it.
+    log, part
+        Where events are written before they are answered.
+    store
+        Checkpoint store of the training to go on from; the events behind its offset are pushed here.
+    durable
+        Whether an answer waits for the disk.
+    """
+
+    def __init__(
+        self, publisher: Publisher, log: EventLog, store: Path, part: str = PART, durable: bool = True
+    ) -> None:
+        self.publisher, self._log, self._part, self._durable = publisher, log, part, durable
+        self.flow, self._lock = publisher.config.flow(), threading.Lock()
+        self._error: BaseException | None = None
+        reader = CheckpointReader(store)
+        _, offset, blob = reader.progress()
+        reader.close()
+        self.flow.load(loads(blob)["flow"])
+        while len(rows := log.read(part, offset, _AT_ONCE)[1]):
+            publisher.outcome(self.flow.push(rows))
+            offset += len(rows)
+
+    @property
+    def service(self) -> Service:
+        """Where what is given is logged."""
+        return self.publisher.service
+
+    def take(self, events: np.ndarray) -> Outcome:
+        """Write events into the log, and serve what they lead to."""
+        with self._lock:
+            if isinstance(self.service.clock, StreamClock):  # a replayed stream has its own time
+                self.service.clock.tell(int(events["time"][-1]))
+            self._log.append(self._part, events, durable=self._durable)
+            outcome = self.flow.push(events)
+            self.publisher.outcome(outcome)
+        return outcome
+
+    def answered(self, outcome: Outcome) -> Question | None:
+        """The question that an outcome asked last, as it is served; None where it asked none."""
+        if not len(outcome.id):
+            return None
+        return self.service.newest(self.publisher.config.keys[int(outcome.key[-1])])
+
+    @contextmanager
+    def learning(self, trainer: Trainer, pause: float = 0.5) -> Iterator[Events]:
+        """Let a thread commit what is taken, and publish the newest state, inside the block."""
+        stop = threading.Event()
+        thread = threading.Thread(target=self._learn, args=(trainer, stop, pause), name="rtml-trainer", daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            stop.set()
+            thread.join()
+        if self._error is not None:
+            raise RuntimeError("training failed while it served; the last state went on serving") from self._error
+
+    def _learn(self, trainer: Trainer, stop: threading.Event, pause: float) -> None:
+        try:
+            while not stop.wait(pause):
+                trainer.run(self._log.last(self._part))  # what is there now: more arrives meanwhile
+                self.publisher.refresh()
+                self.publisher.committed()
+            trainer.run()
+            self.publisher.committed()
+        except BaseException as ex:
+            self._error = ex

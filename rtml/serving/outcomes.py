@@ -1,0 +1,110 @@
+"""Outcomes of a flow as its checkpoint store keeps them, and outcomes cut by moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from rtml.core.operator import NOTHING
+from rtml.core.target import Target
+from rtml.store.checkpoint_store import CheckpointReader
+from rtml.training.flow import Flow, Outcome
+
+_AT_ONCE = 5000  # rows of the store read at once
+
+
+class Committed:
+    """Reads on in the checkpoint store of a training, whichever process writes it.
+
+    Parameters
+    ----------
+    store
+        The training's.
+    flow
+        The run's, empty, for the shape of its rows.
+    targets
+        What is predicted; answers bear the place of their target as ``label``, and what it learned as ``y``.
+    event
+        Record of an event.
+    """
+
+    def __init__(self, store: Path, flow: Flow, targets: Sequence[Target], event: np.dtype) -> None:
+        self.reader, self._targets, self._width = CheckpointReader(store), tuple(targets), len(flow.features.names)
+        self._closed = flow.operator.push(np.empty(0, event)).closed
+        self.seq, self._known, self._end = 0, 0, 0
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """What the store holds behind what was read, in the order asked."""
+        while asked := self.reader.questions(self.seq, _AT_ONCE):
+            self.seq = asked[-1].seq
+            yield self._outcome(asked, *self._known_up_to(asked[-1].moment, len(asked) == _AT_ONCE))
+        answers, closed = self._known_up_to(2**63 - 1, more=False)
+        if answers:
+            yield self._outcome([], answers, closed)
+
+    def _known_up_to(self, moment: int, more: bool) -> tuple[list, list]:
+        """Answers and records before a moment behind which more is read, or all.
+
+        Those of the last time are read again: more of it may have been committed since.
+        """
+        answers, after = [], self._known - 1
+        while found := self.reader.answers(after, _AT_ONCE):
+            inside = [one for one in found if not more or one.known < moment]
+            answers += inside
+            after = self._known = inside[-1].known if inside else self._known
+            if len(inside) < len(found) or len(found) < _AT_ONCE:
+                break
+        closed = []
+        while found := self.reader.closed(self._end, _AT_ONCE):
+            closed += found
+            self._end = found[-1][0]
+            if len(found) < _AT_ONCE or (more and self._end >= moment):
+                break
+        return answers, closed
+
+    def _outcome(self, asked: list, answers: list, closed: list) -> Outcome:
+        """Rows of the store as an outcome with an answer for each target."""
+        X = np.frombuffer(b"".join(one.x for one in asked)).reshape(-1, self._width)
+        said = {target.name: _predictions(asked, target) for target in self._targets}
+        place = {target.name: number for number, target in enumerate(self._targets)}
+        columns = [[getattr(one, name) for one in asked] for name in ("id", "key", "moment")]
+        id, key, moment = (np.array(column, np.int64) for column in columns)
+        y = np.array([np.nan if one.y is None else one.y for one in answers])
+        told, known = (np.array([getattr(one, name) for one in answers], np.int64) for name in ("id", "known"))
+        label = np.array([place[one.target] for one in answers], np.int8)
+        return Outcome(self._records(closed), id, key, moment, X, said, told, y, known, label)
+
+    def _records(self, closed: list[tuple[int, bytes]]) -> np.ndarray:
+        """Records as the operator closed them."""
+        shape, dtype = self._closed.shape[1:], self._closed.dtype
+        if not closed or dtype.names is None:
+            return NOTHING
+        return np.frombuffer(b"".join(row for _, row in closed), dtype).reshape(len(closed), *shape)
+
+
+def slices(outcome: Outcome) -> Iterator[Outcome]:
+    """An outcome moment by moment: the questions of each, and the answers known up to it; then the answers left."""
+    moments, first = np.unique(outcome.moment, return_index=True)
+    starts, done = [*first.tolist(), len(outcome.moment)], 0
+    for place, moment in enumerate(moments.tolist()):
+        stop = int(np.searchsorted(outcome.known, moment, side="right"))
+        yield _part(outcome, slice(starts[place], starts[place + 1]), slice(done, stop))
+        done = stop
+    if done < len(outcome.answered):
+        yield _part(outcome, slice(len(outcome.id), None), slice(done, None))
+
+
+def _part(outcome: Outcome, asked: slice, answered: slice) -> Outcome:
+    questions = {name: getattr(outcome, name)[asked] for name in ("id", "key", "moment", "X")}
+    answers = {name: getattr(outcome, name)[answered] for name in ("answered", "y", "known", "label")}
+    return replace(outcome, predictions={n: p[asked] for n, p in outcome.predictions.items()}, **questions, **answers)
+
+
+def _predictions(asked: list, target) -> np.ndarray:
+    cells = [one.predictions[target.name] for one in asked]
+    if target.outputs == 1:
+        return np.array(cells, np.float64)
+    return np.frombuffer(b"".join(cells)).reshape(-1, target.outputs)

@@ -1,0 +1,63 @@
+"""What a use case adds to serving: fields of an answer, columns and a panel of the page, routes of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rtml.core import plugin
+from rtml.core.operator import Operator
+from rtml.features.feature_set import FeatureSet
+
+if TYPE_CHECKING:
+    from rtml.serving.app import App
+    from rtml.serving.events import Events
+    from rtml.training.run_config import RunConfig
+
+
+class View:
+    """The view of a use case that adds nothing; one of your own overrides what it needs.
+
+    A use case names its view as ``UseCase.view``, ``module:attribute`` or ``file.py:attribute``; it is made with the
+    run's configuration.
+    """
+
+    panel: str = ""  #: script of a panel of the page, which calls ``rtml.panel(title, note, draw)``
+
+    def __init__(self, config: RunConfig) -> None:
+        self.config = config
+
+    def columns(self, closed: np.void | np.ndarray, key: int) -> dict[str, float | int | bool]:
+        """Fields that the page is told of what the operator closed at a question's moment, for its key."""
+        return {}
+
+    def extend(self, answer: dict[str, dict], key: int, closed: np.void | np.ndarray | None) -> dict:
+        """What ``/predict`` adds under ``extra``: from the predictions by target, and what the operator closed."""
+        return {}
+
+    def windows(self, operator: Operator, id: int, key: int) -> list[tuple[FeatureSet, int]]:
+        """The feature sets behind a question that was just asked, each with the key of its windows."""
+        return [(operator.features, key)] if isinstance(operator.features, FeatureSet) else []
+
+    def routes(self, app: App, events: Events) -> None:
+        """Add routes that take events of this use case over HTTP."""
+
+
+def view_of(config: RunConfig) -> View:
+    """The view of a run's use case.
+
+    Examples
+    --------
+    >>> from rtml.training.run_config import RunConfig
+    >>> type(view_of(RunConfig.of("crypto", ("ETH-USD",)))).__name__
+    'LiveView'
+    """
+    name = config.case.view
+    return plugin.load(name, "view", attribute="View")(config) if name else View(config)
+
+
+def script(path: str, name: str) -> str:
+    """Text of a script beside a module; ``path`` is the module's ``__file__``."""
+    return Path(path).with_name(name).read_text(encoding="utf-8")

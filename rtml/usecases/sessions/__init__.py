@@ -1,0 +1,1 @@
+"""Sessions: what will this visitor click next?"""
