@@ -215,8 +215,8 @@ VERBS = (
     ),
     Verb(
         "explain",
-        "rtml.serving.explain:main",
-        "Explain a served prediction.",
+        "rtml.serving.explain:show",
+        "Explain a served prediction. PREDICTION is its id, such as 1-17; exit code 1 where the log gives another.",
         *(_run(None), click.Argument(["prediction"])),
     ),
     Verb(
