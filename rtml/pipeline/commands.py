@@ -177,7 +177,10 @@ VERBS = (
         "inspect",
         "rtml.sources.profile:main",
         "Show what is in a file before it is used.",
-        click.Argument(["source"]),
+        click.Argument(["file"]),
+        _option("--columns", default="{}", says="JSON: our names to those of the file."),
+        _option("--symbols", default="", says="Comma separated; all if empty."),
+        _option("--bar", default="10s", says="Length of the bars that are to be made of it."),
     ),
     Verb(
         "materialize",
@@ -212,8 +215,8 @@ VERBS = (
     ),
     Verb(
         "explain",
-        "rtml.serving.explain:main",
-        "Explain a served prediction.",
+        "rtml.serving.explain:show",
+        "Explain a served prediction. PREDICTION is its id, such as 1-17; exit code 1 where the log gives another.",
         *(_run(None), click.Argument(["prediction"])),
     ),
     Verb(

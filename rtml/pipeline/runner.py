@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 
 from rtml.core.run_folder import claim, run_folder, shown
-from rtml.core.use_case import load_use_case, title
+from rtml.core.use_case import load_use_case, title, whole_name
 from rtml.pipeline import interpreter, report
 from rtml.pipeline.parameters import chosen, declared
 from rtml.pipeline.status import Status, alone, begin, point
@@ -73,9 +73,8 @@ def folder_of(notebooks: Path, run: str | Path, given: dict, usual: dict, only: 
     if own and own != GENERIC:
         for values in (given, usual):
             values.pop("USE_CASE", None)
-    elif name.partition(":")[0].endswith(".py") and "USE_CASE" in given:
-        place, colon, attribute = name.partition(":")
-        given["USE_CASE"] = f"{Path(place).resolve()}{colon}{attribute}"  # a process elsewhere finds it too
+    elif "USE_CASE" in given:
+        given["USE_CASE"] = whole_name(name)
     return notebooks / own
 
 

@@ -172,16 +172,21 @@ def _answers(folder: Path, question: int | None) -> dict[str, dict]:
     return {one.target: {"y": one.y, "known": utc(one.known).isoformat()} for one in rows}
 
 
+def show(run: Path, prediction: str) -> int:
+    """Print the explanation of a prediction; the exit code of ``rtml explain RUN PREDICTION``."""
+    explanation = explain(run, prediction)
+    print(explanation)
+    return 0 if explanation.same else 1
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Explain a prediction; ends with code 1 where the log does not give the same."""
-    parser = argparse.ArgumentParser(prog="python -m rtml.serving.explain", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="rtml explain", description=__doc__.splitlines()[0])
     parser.add_argument("prediction_id", help="as /predict gave it, such as 1-17")
     parser.add_argument("--run", default="latest", help="name or folder of a run")
     chosen = parser.parse_args(arguments)
     with quitting(parser.prog):
-        explanation = explain(Path(run_folder(chosen.run)), chosen.prediction_id)
-        print(explanation)
-        if not explanation.same:
+        if show(Path(run_folder(chosen.run)), chosen.prediction_id):
             sys.exit(1)
 
 

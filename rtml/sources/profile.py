@@ -216,7 +216,7 @@ def _moment(time: object) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Print what a recording holds: ``python -m rtml.sources.profile FILE``."""
+    """Print what a recording holds: ``rtml inspect FILE``."""
     parser = argparse.ArgumentParser(prog="rtml inspect", description=__doc__.splitlines()[0])
     parser.add_argument("file", help="a file, several comma separated, a pattern or a folder")
     parser.add_argument("--columns", default="{}", help='JSON: our names to the file\'s, such as {"price": "last"}')

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from runs import market_run
 from workers import Workers
 
 from rtml.core.callbacks import Callbacks, TrainingEvent, frame
@@ -17,7 +18,6 @@ from rtml.store.checkpoint_store import CheckpointReader, CheckpointStore
 from rtml.store.event_log import EventLog
 from rtml.training.run_config import PART, RunConfig
 from rtml.training.trainer import Trainer
-from runs import market_run
 
 EVERY = span("3m")
 

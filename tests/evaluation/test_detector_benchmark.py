@@ -50,5 +50,5 @@ def test_the_table_side_by_side_has_a_column_a_kind(table):
 def test_every_detector_of_the_catalogue_runs_and_others_are_refused():
     found = alarms(feeds(drifting("sudden", n=3000).questions))
     assert set(found) == set(DETECTORS) == set(catalogue()["name"])
-    with pytest.raises(LookupError, match="no detector 'odd'; known: adwin,"):
+    with pytest.raises(LookupError, match="no detector 'odd'; there are: adwin,"):
         detector("odd")

@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from runs import market_run
 from store.test_materialize import payments, stream
 
 from rtml.evaluation import skew as consistency
@@ -14,7 +15,6 @@ from rtml.sources.columns import TRADES
 from rtml.store.event_log import EventLog
 from rtml.store.prediction_log import PredictionLog
 from rtml.training.run_config import PART
-from runs import market_run
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from statistics import median
 
 import httpx
 import pytest
+from runs import market_run
 
 from rtml.core.run_folder import MARK
 from rtml.registry.registry import Registry
@@ -17,7 +18,6 @@ from rtml.sources.ingest import ingest
 from rtml.sources.synthetic.market import Synthetic
 from rtml.store.event_log import EventLog
 from rtml.training.run_config import PART
-from runs import market_run
 
 REQUESTS = 150
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from runs import market_run
 
 from rtml.evaluation.dataset import build
 from rtml.metrics import metrics
@@ -17,7 +18,6 @@ from rtml.sources.ingest import ingest
 from rtml.store.event_log import EventLog
 from rtml.training.learner import Learner
 from rtml.training.run_config import PART
-from runs import market_run
 
 ROOT = Path(__file__).parents[2]
 CRYPTO = ROOT.parent / "shared" / "data" / "crypto"

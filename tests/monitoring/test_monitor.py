@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from runs import market_run
 
 from rtml.core.callbacks import Callbacks, frame
 from rtml.core.clock import NEVER, span
@@ -24,7 +25,6 @@ from rtml.store.event_log import EventLog
 from rtml.training.flow import Outcome
 from rtml.training.run_config import PART
 from rtml.training.trainer import Trainer
-from runs import market_run
 
 SMALL = {"settle": 100, "reference": 300, "window": 150}
 TARGETS = {"y": np.asarray, "late": lambda y: np.where(y > 0.5, y, np.nan)}

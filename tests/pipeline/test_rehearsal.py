@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from runs import market_run
 
 from rtml.core.callbacks import TrainingEvent
 from rtml.core.clock import span
@@ -15,7 +16,6 @@ from rtml.sources.synthetic.market import Synthetic
 from rtml.store.event_log import EventLog
 from rtml.training.run_config import PART
 from rtml.training.trainer import Trainer
-from runs import market_run
 
 
 def rehearse(log, config, folder, every="15m", mistake=0.85):

@@ -1,6 +1,7 @@
 """A run goes on from copies: the rest of the stream is learned and served, the run stays as it was."""
 
 import pytest
+from runs import market_run
 
 from rtml.core.clock import span
 from rtml.core.run_folder import Run
@@ -11,7 +12,6 @@ from rtml.sources.ingest import ingest
 from rtml.store.event_log import EventLog
 from rtml.training.run_config import PART
 from rtml.training.trainer import Trainer
-from runs import market_run
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import httpx
 import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from runs import market_run
 
 from rtml.core.clock import span
 from rtml.pipeline.options import SourceOptions
@@ -29,7 +30,6 @@ from rtml.store.event_log import EventLog
 from rtml.store.prediction_tables import opened
 from rtml.training.run_config import PART
 from rtml.training.trainer import Trainer
-from runs import market_run
 
 
 class World:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from runs import market_run
 
 from rtml.core.clock import NEVER, span
 from rtml.features.feature_set import Feature, FeatureSet, column
@@ -17,7 +18,6 @@ from rtml.store.offline import FeatureTable
 from rtml.store.online import OnlineStore
 from rtml.store.reconcile import reconcile
 from rtml.training.run_config import PART
-from runs import market_run
 
 HOUR, DAY, START = span("1h"), span("1d"), 1_700_000_000 * 10**9
 NAMES = ("spend", "count")

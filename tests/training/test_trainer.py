@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from runs import market_run
 from workers import Workers, die_at_line
 
 from rtml.core.clock import span
@@ -28,7 +29,6 @@ from rtml.store.event_log import EventLog
 from rtml.training.flow import Flow
 from rtml.training.run_config import PART, RunConfig
 from rtml.training.trainer import Trainer
-from runs import market_run
 
 EVERY = span("3m")
 COMMITS = ("training", "store/checkpoint_store")  # where a step is put together; test_registry kills inside a save

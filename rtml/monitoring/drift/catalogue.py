@@ -47,8 +47,8 @@ def detector(name: str = DEFAULT) -> Detector:
     >>> detector().push([0.0] * 500 + [1.0] * 100)
     array([543])
     """
-    build: Any = DETECTORS[name].build if name in DETECTORS else plugin.load(name, "detector", known=DETECTORS)
-    return build()
+    found: Any = plugin.load(name, DETECTORS, "detectors")
+    return found.build() if isinstance(found, Entry) else found()
 
 
 def catalogue() -> pd.DataFrame:

@@ -107,5 +107,5 @@ def test_a_detector_of_ones_own_is_named_by_its_file_or_module(tmp_path):
     found = detector(f"{tmp_path / 'mine.py'}:Mine")
     assert type(found) is PageHinkley
     assert type(detector("rtml.monitoring.drift.change:HddmA")) is HddmA
-    with pytest.raises(LookupError, match="no detector 'mine'; known: adwin, "):
+    with pytest.raises(LookupError, match="no detector 'mine'; there are: adwin, "):
         detector("mine")

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from runs import market_run
 from workers import Workers
 
 from rtml.core.callbacks import frame
@@ -24,7 +25,6 @@ from rtml.store.checkpoint_store import CheckpointReader
 from rtml.store.event_log import EventLog
 from rtml.training.run_config import PART, RunConfig
 from rtml.training.trainer import Trainer
-from runs import market_run
 
 MODELS = {"return": "rls", "sign": "logistic"}
 QUICK = Rules(timeouts=300, watch=200)

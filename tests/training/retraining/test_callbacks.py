@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from runs import market_run
 
 from rtml.core.clock import span
 from rtml.registry.registry import Registry
@@ -10,7 +11,6 @@ from rtml.sources.ingest import ingest
 from rtml.store.event_log import EventLog
 from rtml.training.run_config import PART
 from rtml.training.trainer import Trainer
-from runs import market_run
 
 
 @pytest.fixture(scope="module")
