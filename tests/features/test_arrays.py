@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from rtml.usecases.crypto.events import events
 
 from rtml.core.arrays import plain
 from rtml.core.questions import Questions
 from rtml.features.feature_set import Feature, FeatureSet, column
 from rtml.usecases.crypto.bars import Bars
-from rtml.usecases.crypto.events import events
 
 S = 10**9
 AMOUNTS = [3, 1, 4, 1, 5, 9, 2, 6]

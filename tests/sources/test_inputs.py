@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rtml.core.columns import TRADES
+from rtml.usecases.crypto.events import GAP, TICK, TRADE
 
 from rtml.core.clock import ManualClock, span
-from rtml.core.columns import TRADES
 from rtml.sources.catalogue import open_source
 from rtml.sources.ingest import ingest
 from rtml.sources.order import arrival
@@ -24,7 +25,6 @@ from rtml.sources.report import IngestReport, check_in_bars, share_in_bars
 from rtml.sources.tables import Unreadable
 from rtml.store.event_log import EventLog
 from rtml.usecases.crypto.bars import Bars
-from rtml.usecases.crypto.events import GAP, TICK, TRADE
 
 HANDED = Path(os.environ.get("RTML_SHARED_DATA", Path(__file__).parents[3] / "shared/data")) / "inputs"
 S = 10**9
