@@ -36,8 +36,12 @@ def profile(name: str, file: Path = CHECKOUT / "profiles.yml") -> dict:
 
 
 def steps(notebooks: Path, only: str = "") -> list[Path]:
-    """Notebooks to run, in order; ``only`` is a name or its number, such as ``03``."""
-    every = sorted(notebooks.glob("[0-9][0-9]_*.ipynb"))
+    """Notebooks to run, in order; ``only`` is a name or its number, such as ``03``.
+
+    The generic ones take from the top what fits every use case as it is.
+    """
+    places = (notebooks.parent, notebooks) if notebooks.name == GENERIC else (notebooks,)
+    every = list({path.stem: path for place in places for path in sorted(place.glob("[0-9][0-9]_*.ipynb"))}.values())
     some = [path for path in every if path.stem.startswith(only)]
     if not some:
         names = ", ".join(path.stem for path in every) or "none"
