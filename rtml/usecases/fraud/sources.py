@@ -58,7 +58,7 @@ class Recorded:
 
     def __init__(self, path: str | Path, delay: str = "7d", days: float = 0.0, columns: dict | None = None) -> None:
         self.path, self.delay, self.days = Path(path), span(delay), days
-        if not self.path.exists():
+        if not self.path.is_file():
             raise FileNotFoundError(f"no file {path}: SOURCE is 'cards' or a Parquet file of payments, or CSV")
         self._columns = COLUMNS | (columns or {})
         self._zone = self._columns.pop("zone", "")
