@@ -107,7 +107,8 @@ class Recorded:
             made = self._held["fraud_scenario"].to_numpy(np.int64)
             table["pattern"] = names[made[: len(table)]]
         fraud = np.array([VERDICTS.get(word, 0) == 1 for word in table["fraud"]], bool)
-        amount = np.nan_to_num(np.rint(numbers(table["amount"], len(table)) * 100)).astype(np.int64)
+        units = numbers(table["amount"], len(table))
+        amount = np.rint(np.where(np.abs(units) < 1e12, units, 0.0) * 100).astype(np.int64)
         return table.assign(amount=amount, fraud=fraud).drop(columns="timed")
 
     @cached_property
