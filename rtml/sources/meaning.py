@@ -26,11 +26,10 @@ def columns_of(frame: pd.DataFrame, columns: dict) -> dict[str, str]:
         if ours == "date":
             those = [name for name in those if names.get("time") and of_a_day(frame[names["time"]])]
         names.update({ours: those[0]} if those else {})
-    candle = {"open", "high", "low"} <= set(map(squeezed, frame.columns)) and not {"price", "quote_volume"} & set(
-        columns
-    )
-    if candle and {"close", "price"} & names.keys() and "quote_volume" not in names:
-        names = {"close": names.get("close", names.get("price"))} | {k: v for k, v in names.items() if k != "price"}
+    candle = {"open", "high", "low"} <= set(map(squeezed, frame.columns)) and "price" not in columns
+    if candle and squeezed(names.get("price")) == "price":  # the close, by another name
+        price = names.pop("price")
+        names.setdefault("close", price)
     if "time" not in names and (blank := next((n for n in frame.columns if n in ("", "Unnamed: 0")), None)) is not None:
         names["time"] = blank
     return names

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -31,6 +33,8 @@ _TIMES += (" %I:%M:%S.%f %p", "T%H:%M:%S", "T%H:%M:%S.%f", ", %H:%M:%S", " %H%M"
 _ZONES = ("", "%z", " %z", " GMT%z", " UTC%z")
 _TWINS = {"%m/%d/%Y": "%d/%m/%Y", "%m-%d-%Y": "%d-%m-%Y"}
 _FORMATS = tuple(d + t + z for d in _DATES for t in _TIMES for z in (_ZONES if t else ("",)))
+_LOOK = dict.fromkeys("dmHI", r"\d{1,2}") | dict.fromkeys("MS", r"\d{2}") | {"Y": r"\d{4}", "f": r"\d{1,9}"}
+_LOOK |= {"b": "[A-Za-z]{3}", "B": "[A-Za-z]{4,9}", "a": "[A-Za-z]{3}", "p": "[AaPp][Mm]", "z": r"[-+]\d{2}:?\d{2}"}
 _MOST_FORMS = 12
 
 
@@ -219,16 +223,22 @@ def _parsed(text: pd.Series, form: str) -> np.ndarray:
     return nanoseconds(pd.to_datetime(text, utc=True, errors="coerce", format=form))
 
 
+@cache
+def _patterns() -> tuple[tuple[str, re.Pattern], ...]:
+    """Every format with what a text of it looks like: parsing by all of them would take a second a text."""
+    looks = {form: re.sub(r"%(.)", lambda part: _LOOK[part[1]], re.escape(form)) for form in _FORMATS}
+    return tuple((form, re.compile(look)) for form, look in looks.items())
+
+
 def _form(text: str) -> str | None:
     """The format of one text, where one is known."""
-    if not 8 <= len(text) <= 40:
-        return None
-    for form in _FORMATS:
-        try:
-            datetime.strptime(text, form)
-        except ValueError:
-            continue
-        return form
+    for form, look in _patterns() if 8 <= len(text) <= 40 else ():
+        if look.fullmatch(text):
+            try:
+                datetime.strptime(re.sub(r"(\.\d{6})\d{1,3}", r"\1", text), form)
+            except ValueError:
+                continue
+            return form
     return None
 
 

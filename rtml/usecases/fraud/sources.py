@@ -61,7 +61,7 @@ class Recorded:
 
     def __init__(self, path: str | Path, delay: str = "7d", days: float = 0.0, columns: dict | None = None) -> None:
         self.path, self.delay, self.days = Path(path), span(delay), days
-        if not self.path.exists():
+        if not self.path.is_file():
             raise FileNotFoundError(f"no file {path}: SOURCE is 'cards' or a Parquet file of payments, or CSV")
         self._columns = COLUMNS | (columns or {})
         self._zone = self._columns.pop("zone", "")
@@ -110,7 +110,8 @@ class Recorded:
             made = self._held["fraud_scenario"].to_numpy(np.int64)
             table["pattern"] = names[made[: len(table)]]
         fraud = np.array([VERDICTS.get(word, 0) == 1 for word in table["fraud"]], bool)
-        amount = np.nan_to_num(np.rint(numbers(table["amount"], len(table)) * 100)).astype(np.int64)
+        units = numbers(table["amount"], len(table))
+        amount = np.rint(np.where(np.abs(units) < 1e12, units, 0.0) * 100).astype(np.int64)
         return table.assign(amount=amount, fraud=fraud).drop(columns="timed")
 
     @cached_property

@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rtml.core.clock import span
+from rtml.sources.tables import Unreadable
 from rtml.store.event_log import EventLog
 from rtml.usecases.fraud.schema import EVENT, LABEL, PAYMENT, PAYMENTS, ingest
 from rtml.usecases.fraud.sources import Recorded, open_payments
@@ -211,6 +212,34 @@ def test_a_payment_at_no_moment_goes_to_the_quarantine_alone(recording):
     path = recorded(recording, ts=["2024-01-01T00:00:00Z", "9999-12-31T00:00:00Z", "2024-01-03T00:00:00Z"])
     accepted, rejected = PAYMENTS.accept(pd.concat(Recorded(path).chunks()).reset_index(drop=True))
     assert accepted["id"].tolist() == [5, 7, 5, 7] and rejected["reason"].str.startswith("time is ").tolist() == [True]
+
+
+CELL = st.one_of(
+    st.sampled_from(["", "1", "007", "yes", "No", "-1", "inf", "1e400", str(2**63), "x"]), st.text(max_size=4)
+)
+WHEN = st.sampled_from(
+    ["2024-01-01T00:00:00Z", "2024-01-02T00:00:00Z", "9999-12-31T00:00:00Z", "inf", "0", "1704067200"]
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(WHEN, CELL, CELL, CELL, CELL, CELL), min_size=1, max_size=6))
+def test_whatever_a_file_of_payments_holds_it_is_read_or_refused(tmp_path, rows):
+    path = tmp_path / "fuzz.csv"
+    names = ["ts", "transaction_id", "customer_id", "terminal_id", "amount", "is_fraud"]
+    pd.DataFrame(rows, columns=names).to_csv(path, index=False)
+    try:
+        source = Recorded(path)
+        frames = list(source.chunks(3))
+    except Unreadable as refused:
+        assert len(str(refused)) > 20
+        return
+    judged = [PAYMENTS.accept(frame) for frame in frames]
+    assert sum(len(a) + len(r) for a, r in judged) == source.rows >= len(rows)
+    for accepted, _ in judged:
+        assert (accepted["time"] > 0).all() and (accepted["card"] >= 0).all() and (accepted["amount"] >= 0).all()
+        assert (np.isin(accepted["label"], [0, 1]) == (accepted["kind"] == LABEL)).all()
+    assert len(source.truth()) == len(rows)
 
 
 def test_ingest_counts_what_came_in(tmp_path):
