@@ -7,6 +7,7 @@ from rtml.core.clock import span
 from rtml.core.state import dumps
 from rtml.evaluation.skew import check, recompute
 from rtml.models import catalogue as zoo
+from rtml.sources.ingest import ingest
 from rtml.store.event_log import EventLog
 from rtml.store.facts import Facts
 from rtml.store.feature_pipeline import QuestionStream
@@ -20,7 +21,6 @@ from rtml.store.prediction_tables import id_number
 from rtml.training.learner import Learner
 from rtml.training.log_trainer import LogTrainer
 from rtml.usecases.fraud import use_case as fraud
-from rtml.usecases.fraud.schema import ingest
 from rtml.usecases.fraud.sources import open_payments
 
 DAY = span("1d")

@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rtml.core.clock import span
+from rtml.sources.ingest import ingest
 from rtml.sources.tables import Unreadable
 from rtml.store.event_log import EventLog
-from rtml.usecases.fraud.schema import EVENT, LABEL, PAYMENT, PAYMENTS, ingest
+from rtml.usecases.fraud.schema import EVENT, LABEL, PAYMENT, PAYMENTS
 from rtml.usecases.fraud.sources import Recorded, open_payments
 
 GOOD = {"kind": "payment", "time": 10**18, "id": 7, "card": 3, "terminal": 12, "amount": 12.34, "fraud": None}
@@ -222,7 +223,7 @@ WHEN = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(WHEN, CELL, CELL, CELL, CELL, CELL), min_size=1, max_size=6))
 def test_whatever_a_file_of_payments_holds_it_is_read_or_refused(tmp_path, rows):
     path = tmp_path / "fuzz.csv"
