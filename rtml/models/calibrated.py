@@ -45,9 +45,9 @@ class Calibrate(base.Classifier):
     Log odds are stretched and shifted, ``slope * log odds + intercept``, so that of the predictions of 10 % a tenth
     comes true. The slope is kept positive: the order of the predictions of one moment does not change. Platt,
     "Probabilistic outputs for support vector machines" (1999), by steps of second order; Gupta and Ramdas,
-    "Online Platt scaling with calibeating" (ICML 2023). With times (a learner has them) it learns from the prediction
-    made when the question was asked, and so also corrects what a model gets wrong because its answers come late;
-    without, from what the model says just before it learns.
+    "Online Platt scaling with calibeating" (ICML 2023). With times (a learner has them) it learns from the
+    prediction made when the question was asked, and so also corrects what a model gets wrong because its answers come
+    late; without, from what the model says just before it learns.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ class Calibrated(RowModel):
         return self.replay_at(X, y, np.empty(0), moment, known, order, until)
 
     def replay_at(self, X, y, earlier, moment, known, order, until) -> tuple[np.ndarray, int]:
-        """Ask the last rows at their moments, learn answers once known; ``earlier``: predictions of the rows before."""
+        """Ask the last rows at their moments and take answers once known; ``earlier`` were predicted for the rest."""
         own, taken = self.model.replay(X, y, np.ascontiguousarray(moment[len(earlier) :]), known, order, until)
         predictions, how = np.empty(len(own)), (self._map.every, self._map.forgetting)
         kernels.replay(own, y, earlier, moment, known, order, until, *how, predictions, *self._map.arrays)
