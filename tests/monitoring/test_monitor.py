@@ -44,9 +44,10 @@ def part(whole, start, end, n):
         np.searchsorted(whole.known, times, side="left") if start else (0, np.searchsorted(whole.known, times[1]))
     )
     asked, told = slice(start, end), slice(first, last)
-    said = {target: p[asked] for target, p in whole.predictions.items()}
-    answers = (whole.answered[told], whole.y[told], whole.known[told])
-    return Outcome(whole.bars, whole.id[asked], whole.moment[asked], whole.X[asked], said, *answers)
+    predictions = {target: p[asked] for target, p in whole.predictions.items()}
+    questions = {name: getattr(whole, name)[asked] for name in ("id", "key", "moment", "X")}
+    answers = {name: getattr(whole, name)[told] for name in ("answered", "y", "known", "label")}
+    return Outcome(whole.closed, **questions, predictions=predictions, **answers)
 
 
 @pytest.fixture(scope="module")
