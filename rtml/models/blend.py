@@ -44,6 +44,11 @@ class CompiledBlend(RowModel):
         return [*self._plan.names[: self._first], *(self._name(k) for k in range(self.how["outside"]))]
 
     @property
+    def prior(self) -> np.ndarray:
+        """Weight of every member before the first answer."""
+        return self._plan.spec[9].copy()
+
+    @property
     def weights(self) -> dict[str, float]:
         """Weight of every member in the next prediction; of those asleep what they have when they wake."""
         return dict(zip(self.members, (self._learned[6] @ self._learned[5]).tolist(), strict=True))

@@ -72,11 +72,14 @@ _KINDS = {
     Zero: {},
     RunningMean: {"n": kernels.COUNT, "mean": kernels.MEAN_Y},
     AR1: {
-        name: getattr(kernels, place) for name, place in (("n", "COUNT"), ("mean_x", "MEAN_X"), ("mean_y", "MEAN_Y"))
+        "n": kernels.COUNT,
+        "mean_x": kernels.MEAN_X,
+        "mean_y": kernels.MEAN_Y,
+        "spread": kernels.SPREAD,
+        "product": kernels.PRODUCT,
     },
     LastAnswer: {"newest": kernels.NEWEST},
 }
-_KINDS[AR1] |= {"spread": kernels.SPREAD, "product": kernels.PRODUCT}
 
 
 def baseline_twin(model, names: tuple[str, ...], classes: tuple = ()) -> CompiledBaseline | None:

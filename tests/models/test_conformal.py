@@ -50,6 +50,33 @@ def test_a_known_scale_makes_it_narrower():
     assert width["with scale"] < width["alone"]
 
 
+def test_a_scale_that_only_widens_is_left_out():
+    """Within 5 % of the width without it, where a scale taken at its word costs far more."""
+    questions, _ = jumping(4)
+    misleading = np.exp(np.random.default_rng(9).normal(0, 1, len(questions)))
+    width = {}
+    for name, scale in (("alone", None), ("misled", misleading)):
+        low, high = Conformal(0.9).replay(questions, np.zeros(len(questions)), scale)
+        width[name] = np.mean((high - low)[500:])
+        assert 0.89 <= ((low <= questions.y) & (questions.y <= high))[200:].mean() <= 0.91
+    believed = np.quantile(np.abs(questions.y) / misleading, 0.9) * misleading.mean() * 2.0
+    assert width["misled"] < 1.05 * width["alone"] < believed
+
+
+def test_every_key_has_widths_of_its_own():
+    r = np.random.default_rng(2)
+    key = np.where(r.random(6000) < 0.5, "calm", "wild")
+    y = r.normal(size=6000) * np.where(key == "calm", 1.0, 20.0)
+    moment = np.arange(6000, dtype=np.int64)
+    stream = Questions(moment, moment, np.empty((6000, 0)), y, moment + 1, ())
+    low, high = Conformal().replay(stream, np.zeros(6000), key=key)
+    within = (low <= y) & (y <= high)
+    for name, size in (("calm", 1.0), ("wild", 20.0)):
+        part = (key == name) & (moment > 500)
+        assert 0.88 < within[part].mean() < 0.92, name
+        assert (high - low)[part].mean() < 2 * 1.645 * size * 1.1, name
+
+
 @given(cuts=st.lists(st.integers(0, 300), max_size=8), seed=st.integers(0, 99), delay=st.integers(1, 60))
 def test_any_cutting_gives_the_same_intervals_and_state(cuts, seed, delay):
     r = np.random.default_rng(seed)
@@ -57,12 +84,12 @@ def test_any_cutting_gives_the_same_intervals_and_state(cuts, seed, delay):
     known = np.where(r.random(300) < 0.1, NEVER, moment + 1 + r.integers(0, delay, 300))
     y = np.where((known == NEVER) | (r.random(300) < 0.1), np.nan, r.normal(size=300))
     stream = Questions(np.arange(300), moment, np.empty((300, 0)), y, known, ())
-    said, scale = r.normal(size=300), r.random(300) + 0.1
+    said, scale, key = r.normal(size=300), r.random(300) + 0.1, r.choice(["a", "b"], 300)
     whole, parts = Conformal(), Conformal()
-    expected = np.stack(whole.replay(stream, said, scale))
+    expected = np.stack(whole.replay(stream, said, scale, key))
     found = []
     for a, b in pairwise([0, *sorted(cuts), 300]):
-        found.append(np.stack(parts.replay(stream[a:b], said[a:b], scale[a:b])))
+        found.append(np.stack(parts.replay(stream[a:b], said[a:b], scale[a:b], key[a:b])))
         parts.load(loads(dumps(parts.state)))
     assert np.concatenate(found, axis=1).tobytes() == expected.tobytes()
     assert dumps(parts.state) == dumps(whole.state)
