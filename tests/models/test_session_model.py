@@ -181,7 +181,7 @@ def test_planted_topics_are_recovered_by_the_vectors():
     assert (own == near).mean() > 0.9
 
 
-@pytest.mark.parametrize("name", ["markov", "session_neighbours", "session_ranker"])
+@pytest.mark.parametrize("name", ["session_neighbours", "session_ranker"])
 def test_after_three_clicks_of_a_topic_an_unknown_visitor_sees_it(name, shop):
     """D6, for every topic."""
     source, asked = shop
@@ -205,7 +205,7 @@ def test_memory_grows_by_demand_and_old_sessions_give_way():
     learner.replay(asked)
     counts = learner.model.counts
     assert counts["gave_way"] > 100 and len(learner.model.state["gains"]) == 64
-    assert small < 200_000 < len(dumps(learner.state))
+    assert 2 * small < len(dumps(learner.state)) < 400_000
 
 
 def test_an_empty_catalogue_and_a_list_longer_than_the_catalogue():
