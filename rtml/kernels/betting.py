@@ -44,6 +44,7 @@ def stake(state, first, gain, most):
 
 @njit("void(float64[::1], float64)", cache=True, nogil=True)
 def count(state, difference):
+    """Count a difference of losses, whether it was bet on or not."""
     state[N] += 1.0
     state[SUM] += difference
     state[SQUARES] += difference * difference

@@ -145,6 +145,8 @@ def _decide(state):
         side = _side(state[SERVES], pair)
         if side < 0:
             continue
+        if lane[betting.N] < RESTART and max(lane[side], lane[side + 1], lane[side + 2]) <= 0.0:
+            continue  # there is nothing to decide
         ahead = betting.log_capital(lane, side)
         if ahead > 0.0 and lane[betting.SUM] > 0.0 and ahead >= needed(state, pair):
             state[EVIDENCE], state[NEEDED] = ahead, needed(state, pair)
