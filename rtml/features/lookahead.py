@@ -11,7 +11,7 @@ from rtml.core.clock import span, utc
 from rtml.core.operator import NOTHING, Asked, Leak
 from rtml.features.feature_set import Feature, FeatureSet, column
 
-KEY = "key"  # the last feature where there are several keys
+KEY = "key_number"  # the last feature where there are several keys
 
 
 class Lookahead:
@@ -29,8 +29,8 @@ class Lookahead:
         How far ahead; the answer is the value of the first row of the key at or behind ``moment + horizon``, known
         when that row comes.
     keys
-        How many keys are asked for; an event's field ``key`` is the place of its own. With several keys ``key`` is
-        the last feature.
+        How many keys are asked for; an event's field ``key`` is the place of its own. With several keys
+        ``key_number`` is the last feature.
     change
         Whether the change since the question is predicted, instead of the value.
 
@@ -67,7 +67,7 @@ class Lookahead:
     def push(self, events: np.ndarray) -> Asked:
         """Take rows in order of arrival; one that comes late is taken when it came."""
         time = np.maximum.accumulate(np.maximum(events["time"], self._clock))
-        key = events[KEY].astype(np.int64) if KEY in events.dtype.names else np.zeros(len(events), np.int64)
+        key = events["key"].astype(np.int64) if "key" in events.dtype.names else np.zeros(len(events), np.int64)
         rows = np.column_stack([np.asarray(events[name], np.float64) for name in self._columns])
         rows = np.column_stack([rows, key]) if self.keys > 1 else rows
         X = self.features.push(time, np.ascontiguousarray(rows), key)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 #: The last feature of a stream of several keys: the key's place in the run's keys.
-KEY = "key"
+KEY = "key_number"
 
 
 class PerKey:
@@ -21,13 +21,13 @@ class PerKey:
     build
         Makes a fresh model for rows without the key.
     names
-        Names of the features, ``key`` last.
+        Names of the features, ``key_number`` last.
 
     Examples
     --------
     >>> from rtml.models.compiled import compile
     >>> from rtml.models.rls import RecursiveLeastSquares
-    >>> model = PerKey(lambda names: compile(RecursiveLeastSquares(ridge=1e-9), names), ["a", "key"])
+    >>> model = PerKey(lambda names: compile(RecursiveLeastSquares(ridge=1e-9), names), ["a", "key_number"])
     >>> model.learn(np.array([1.0, 0.0]), 3.0)
     >>> [round(float(model.predict(np.array([1.0, k]))), 3) for k in (0.0, 1.0)]
     [3.0, 0.0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import nan
 
 import numpy as np
 
@@ -49,6 +50,7 @@ class Learner:
         self.names = self.model.names
         if tuple(names) != self.names:
             raise ValueError(f"the model takes the columns {self.names}, got {tuple(names)}")
+        self._unsupervised = bool(getattr(self.model, "unsupervised", False))  # learns a row when it was asked about
         self.outputs = int(getattr(self.model, "outputs", 1))
         self._kept = self.outputs + int(getattr(self.model, "memory", 0))
         self.asked = self.answered = self.unanswered = 0
@@ -71,6 +73,8 @@ class Learner:
         self._check_turn(id, moment)
         x = np.array(x, dtype=np.float64)
         kept = self._timed.predict_at(x, moment) if self._timed else self.model.predict(x)
+        if self._unsupervised:
+            self.model.learn(x, nan)
         self._open.add(id, moment, x, kept)
         self.last_moment = moment
         self.asked += 1
@@ -92,7 +96,7 @@ class Learner:
         if y == y:
             if self._timed:
                 self._timed.learn_at(question.x, y, question.kept, question.moment, int(known))
-            else:
+            elif not self._unsupervised:
                 self.model.learn(question.x, y)
             self.last_learned = max(self.last_learned, int(known))
             self.answered += 1
@@ -168,10 +172,11 @@ class Learner:
         taken = np.isin(ids, self._open.ids)
         if taken.any():
             raise ValueError(f"question {ids[taken][0]} is open already: give every question an id of its own")
-        if self.model.classifier and self.outputs == 1:
-            wrong = ~(np.isnan(questions.y) | np.isin(questions.y, (0.0, 1.0)))
+        if self.model.classifier:
+            classes = max(self.outputs, 2)
+            wrong = ~(np.isnan(questions.y) | np.isin(questions.y, np.arange(classes)))
             if wrong.any():
-                check_label(questions.y[wrong][0], classifier=True)
+                check_label(questions.y[wrong][0], classifier=True, classes=classes)
 
     def _book(self, questions: Questions, learned: np.ndarray, before: int) -> None:
         """Bring the counts and the open questions up to date after a chunk; ``learned`` are places from the start."""

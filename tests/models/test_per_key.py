@@ -15,7 +15,7 @@ from rtml.models.per_key import PerKey, Pooled
 from rtml.training.learner import Learner
 from rtml.training.retraining.strategy import build
 
-NAMES = ("a", "b", "key")
+NAMES = ("a", "b", "key_number")
 KINDS = ["rls", "sgd", "calibrated_logistic", "rls: stateful every 20"]
 
 
@@ -97,5 +97,5 @@ def test_a_pooled_model_does_not_see_the_key():
 
 
 def test_rows_without_a_key_are_refused():
-    with pytest.raises(ValueError, match="the last feature must be 'key', got a, b"):
+    with pytest.raises(ValueError, match="the last feature must be 'key_number', got a, b"):
         PerKey(lambda names: None, ["a", "b"])

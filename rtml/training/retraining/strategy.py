@@ -45,7 +45,7 @@ def build(model, names: Sequence[str], seed: int = 0, classes: Sequence[str] = (
         A name of the catalogue, or of a model of one's own (:func:`rtml.models.catalogue.build`), with a schedule
         behind a colon and a blank or without; or an estimator itself.
     names
-        Names of the features. Where the last one is ``key`` there is one model per key, unless ``pooled`` stands
+        Names of the features. Where the last one is ``key_number`` there is one model per key, unless ``pooled`` stands
         before the name.
     seed
         Of what is rehearsed.
@@ -56,7 +56,7 @@ def build(model, names: Sequence[str], seed: int = 0, classes: Sequence[str] = (
     --------
     >>> build("rls: stateless every 1h window 6h", ["a"]).describe()
     'stateless every 1h window 6h: StandardScaler | Clip(8) | RecursiveLeastSquares(ridge=100, forgetting=0.999)'
-    >>> build("rls", ["a"]).kind, build("rls", ["a", "key"]).describe()[:7]
+    >>> build("rls", ["a"]).kind, build("rls", ["a", "key_number"]).describe()[:7]
     ('compiled', 'per key')
     """
     if names and names[-1] == KEY:

@@ -13,7 +13,7 @@ from rtml.usecases.crypto import bar_kernel
 from rtml.usecases.crypto.bars import Bars
 from rtml.usecases.crypto.labels import Labels
 
-KEY = "key"  # the column of a row that says which symbol it is asked for
+KEY = "key_number"  # the column of a row that says which symbol it is asked for
 
 
 class Market:
