@@ -73,15 +73,24 @@ def _order(build, whole: Outcome) -> str:
     for target, learner in flow.learners.items():
         answered, y, known = whole.answers(flow.label_of[target])
         learned, predicted, done = flow.targets[target].learned(y), whole.predictions[target], 0
+        model, timed, kept = learner.model, hasattr(learner.model, "learn_at"), []
         for i, at in enumerate(whole.moment.tolist()):
             while done < len(learned) and known[done] < at:
+                j = row[int(answered[done])]
                 if learned[done] == learned[done]:
-                    learner.model.learn(whole.X[row[int(answered[done])]], learned[done])
+                    when = (kept[j], int(whole.moment[j]), int(known[done]))
+                    _learn(model, whole.X[j], learned[done], when if timed else ())
                 done += 1
-            want = learner.model.predict(whole.X[i])
-            if not np.array_equal(want, predicted[i]):
+            kept.append(model.predict_at(whole.X[i], at) if timed else model.predict(whole.X[i]))
+            want = np.ravel(kept[i])[: learner.outputs]
+            if not np.array_equal(want, np.ravel(predicted[i]), equal_nan=True):
                 raise Leak(
                     f"the prediction of {target} at {utc(at)} is {predicted[i]}, but with what was known before that "
                     f"moment it is {want}: an answer was learned too early or too late"
                 )
     return f"{len(whole.moment):,} questions, {', '.join(whole.predictions)}"
+
+
+def _learn(model, x: np.ndarray, y: float, when: tuple) -> None:
+    """Teach a model an answer; ``when`` is what a timed one is told of it: what it kept, moment, known."""
+    model.learn_at(x, y, *when) if when else model.learn(x, y)

@@ -128,7 +128,9 @@ def compile(model, names: Sequence[str], classes: Sequence[str | int] = ()) -> R
     if hasattr(model, "replay"):
         return _as_declared(model, names, classes)
     if type(model) is Ranking:
-        return model.row_model(names)
+        from rtml.models.session_model import SessionModel  # its kernels are loaded where lists are wanted
+
+        return SessionModel(names, model)
     if not hasattr(model, "learn_one"):
         return adapted(model, names, classes)
     if type(model) is Calibrate and not classes and not model._map.line[calibration.ANSWERS]:

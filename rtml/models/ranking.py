@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-
-from rtml.models.rows import RowModel
 
 #: What can be ranked by, and the parts of the memory it needs: an index of sessions, successors, item vectors.
 KINDS = {
@@ -94,12 +91,6 @@ class Ranking:
     def clone(self) -> Ranking:
         """The same; a ranking learns nothing itself."""
         return self
-
-    def row_model(self, names: Sequence[str]) -> RowModel:
-        """A session model that has learned nothing yet, for rows whose columns are ``names``."""
-        from rtml.models.session_model import SessionModel  # its kernels are loaded where lists are wanted
-
-        return SessionModel(names, self)
 
 
 #: Rankings by the name under which a use case asks for them.
