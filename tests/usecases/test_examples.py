@@ -53,7 +53,7 @@ def test_any_cutting_gives_the_same_and_nothing_leaks(case):
 
 @each
 def test_it_is_stored_evaluated_trained_and_served(case, tmp_path):
-    config, events = case
+    config, _ = case
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / ".rtml-run").touch()
