@@ -214,6 +214,17 @@ def test_a_package_is_a_docstring_and_nothing_else(path):
     assert len(tree.body) == 1 and ast.get_docstring(tree), f"{path.relative_to(ROOT)} holds code"
 
 
+@each_module
+def test_only_a_use_case_knows_what_is_predicted(path):
+    """Targets are declared; nothing outside the use cases names one, or its unit."""
+    if name_of(path).split(".")[0] == "usecases":
+        return
+    named = re.findall(r'"(?:return|sign|volatility|fraud)"|return_bp|p_up', path.read_text())
+    own = {"core.use_case": {'"fraud"'}, "plots.fraud": {'"fraud"'}, "plots.imbalance": {'"fraud"'}}
+    own |= {f"sources.synthetic.{name}": {"return_bp"} for name in ("market", "price_process")}  # it makes a market
+    assert set(named) <= own.get(name_of(path), set()), named
+
+
 def test_code_is_formatted_and_follows_the_rules():
     ruff = shutil.which("ruff", path=str(Path(sys.executable).parent)) or shutil.which("ruff")
     for command in (["check", "--quiet"], ["format", "--check", "--quiet"]):

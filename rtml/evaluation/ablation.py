@@ -51,7 +51,7 @@ def helps(features: str | Sequence[str], questions: Questions, model: str | Call
     features
         One name, or several that are left out together.
     questions
-        The stream, e.g. ``Dataset.of("return")``.
+        The stream, e.g. ``Dataset.of("demand")``.
     model
         A name of the zoo, or what builds a river model.
     since

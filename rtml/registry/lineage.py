@@ -36,7 +36,7 @@ def compare(
     Parameters
     ----------
     a, b : the versions.
-    questions : with answers of the target, such as ``data.of("return")``.
+    questions : with answers of the target, such as ``data.of("demand")``.
     target : which model of the versions, the first one unless given.
     loss : of answers and predictions, one per question.
     """

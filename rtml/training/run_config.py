@@ -45,7 +45,7 @@ class RunConfig:
     >>> config = RunConfig.of("crypto", ("ETH-USD",), source="synthetic", horizon="30s")
     >>> config.question
     'Where is the price of ETH-USD in 30s?'
-    >>> config.flow().learners["return"].model.kind
+    >>> config.flow().learners[config.target.name].model.kind
     'compiled'
     """
 

@@ -21,7 +21,7 @@ from rtml.store.checkpoint_store import CheckpointStore
 from rtml.store.event_log import EventLog
 from rtml.training.flow import Flow, Outcome
 from rtml.training.outputs import Status, closed_rows, question_rows
-from rtml.training.retraining.callbacks import RetrainingCallback
+from rtml.training.retraining.callbacks import GuardCallback, RetrainingCallback
 from rtml.training.scoreboard import Scoreboard
 from rtml.training.versioning import identity, save
 
@@ -235,7 +235,8 @@ class Trainer:
 
 
 def _all(callbacks: Sequence[Callback], flow: Flow, decides: Callback) -> Callbacks:
-    return Callbacks([RetrainingCallback(flow.learners), *callbacks, decides])
+    own = [RetrainingCallback(flow.learners), GuardCallback(flow.learners)]
+    return Callbacks([*own, *callbacks, decides])
 
 
 def _before(rows: np.ndarray, time: int) -> np.ndarray:

@@ -24,7 +24,7 @@ from rtml.models.rows import check_state
 _NAMES = ("learner", "checkpoint", "baseline")
 _OWN = slice(kernels.HEAD - 1, None)  # columns of a kept row that are the learner's
 _RESET = -1
-_KINDS = {kernels.RETURNED: "return", _RESET: "reset"}
+_KINDS = {kernels.RETURNED: "reinstated", _RESET: "reset"}
 _SENTENCES = {
     kernels.WORSE_THAN_CHECKPOINT: "the learner's {loss} is higher than its checkpoint's: the {serves} serves",
     kernels.WORSE_THAN_BASELINE: "the learner's {loss} is higher than the baseline's: the {serves} serves",
@@ -39,7 +39,7 @@ _MOST = 10_000  # events kept until somebody takes them
 
 
 class GuardEvent(NamedTuple):
-    """What the guard did at an event time (ns): ``kind`` is "fallback", "return" or "reset", ``why`` a sentence.
+    """What the guard did at an event time (ns): ``kind`` is "fallback", "reinstated" or "reset", ``why`` a sentence.
 
     ``evidence`` is the capital of the bets, from 1, and ``answer`` the number of the answer at which it came to that.
     """

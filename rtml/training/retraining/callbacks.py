@@ -1,10 +1,12 @@
-"""RetrainingCallback: when and why a model that is trained on a schedule was trained, told among what happened."""
+"""What models do of themselves, as events of the training: trained on a schedule, or taken out of service."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from rtml.core.callbacks import TrainingEvent
+from rtml.models.per_key import PerKey
+from rtml.registry.promotion.guard import Guarded
 
 
 class RetrainingCallback:
@@ -31,6 +33,41 @@ class RetrainingCallback:
 
     def load(self, state: dict) -> None:
         """Nothing to go on from."""
+
+
+class GuardCallback:
+    """Reports what the guards of a flow did: a fallback, a return of the learner, a reset."""
+
+    name = "guard"
+    state: dict = {}  # noqa: RUF012, it has none: what a guard did and has not been read yet is the model's
+
+    def __init__(self, learners: Mapping) -> None:
+        self._models = {target: learner.model for target, learner in learners.items()}
+
+    def push(self, outcome) -> list[TrainingEvent]:
+        """What every guard did since the last outcome, in order of time."""
+        found = [
+            TrainingEvent(event.at, event.kind, _of_guard(target, event))
+            for target, model in self._models.items()
+            for guard in guards(model)
+            for event in guard.events()
+        ]
+        return sorted(found, key=lambda event: event.at)
+
+    def load(self, state: dict) -> None:
+        """Nothing to go on from."""
+
+
+def guards(model) -> list[Guarded]:
+    """The guards of a model: itself, or those of the models per key."""
+    if isinstance(model, PerKey):
+        return [guard for one in model.models.values() for guard in guards(one)]
+    return [model] if isinstance(model, Guarded) else []
+
+
+def _of_guard(target: str, event) -> dict:
+    about = {"target": target, "why": event.why, "serves": event.serves}
+    return about | {"evidence": float(event.evidence), "answers": int(event.answer)}
 
 
 def _timed(cause: str) -> bool:

@@ -19,6 +19,7 @@ from rtml.core.questions import Questions
 from rtml.models import catalogue as zoo
 from rtml.models.compiled import compile, restore
 from rtml.models.per_key import KEY, PerKey, Pooled
+from rtml.registry.promotion.guard import Guarded
 from rtml.training.retraining.schedule import Schedule, read
 from rtml.training.retraining.updater import Updater, said
 
@@ -43,7 +44,8 @@ def build(model, names: Sequence[str], seed: int = 0, classes: Sequence[str] = (
     ----------
     model
         A name of the catalogue, or of a model of one's own (:func:`rtml.models.catalogue.build`), with a schedule
-        behind a colon and a blank or without; or an estimator itself.
+        behind a colon and a blank or without; or an estimator itself. With ``guarded`` before it a checkpoint or the
+        baseline serves while the learner is worse (:class:`rtml.registry.promotion.guard.Guarded`).
     names
         Names of the features. Where the last one is ``key_number`` there is one model per key, unless ``pooled`` stands
         before the name.
@@ -63,6 +65,8 @@ def build(model, names: Sequence[str], seed: int = 0, classes: Sequence[str] = (
         if isinstance(model, str) and model.startswith("pooled "):
             return Pooled(build(model.removeprefix("pooled "), names[:-1], seed, classes))
         return PerKey(lambda own: build(deepcopy(model), own, seed, classes), names)
+    if isinstance(model, str) and model.startswith("guarded "):
+        return Guarded(build(model.removeprefix("guarded "), names, seed, classes), names)
     if not isinstance(model, str):
         return model if hasattr(model, "replay") else zoo.build(model, names, classes)
     name, schedule = (model, "") if is_reference(model) else _parts(model)
