@@ -86,7 +86,7 @@ def answer_of(target: Target, prediction, bounds: tuple[float, ...] = ()) -> dic
     """
     bounded = bool(bounds) and isfinite(bounds[0])
     if target.kind == NUMBER:
-        said = {"value": float(prediction), "unit": target.unit}
+        said = {"value": prediction if prediction.__class__ is float else float(prediction), "unit": target.unit}
         return said | dict(zip(("low", "high"), map(float, bounds), strict=True)) if bounded else said
     if target.kind == PROBABILITY:
         return {"probability": float(prediction)}
@@ -103,4 +103,6 @@ def answer_of(target: Target, prediction, bounds: tuple[float, ...] = ()) -> dic
 
 def columns(prediction: np.ndarray, outputs: int) -> float | np.ndarray:
     """The numbers of one prediction, without what a model keeps behind them for itself."""
+    if prediction.__class__ is float:
+        return prediction
     return float(np.atleast_1d(prediction)[0]) if outputs == 1 else np.asarray(prediction, float)[:outputs]

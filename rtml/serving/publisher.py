@@ -22,7 +22,7 @@ from rtml.serving.outcomes import Committed, slices
 from rtml.serving.schemas import encode
 from rtml.serving.scores import Scores, plain
 from rtml.serving.service import Service
-from rtml.serving.snapshot import Question, Snapshot, StreamClock, models_of
+from rtml.serving.snapshot import Question, Snapshot, StreamClock, models_of, scoreboard_of
 from rtml.serving.timeline import History
 from rtml.serving.view import view_of
 from rtml.training.flow import Outcome
@@ -78,10 +78,14 @@ class Publisher:
             return False
         with self._lock:
             kept, stored = self.service.log.served(), self._opened()
+            step, _, blob = stored.reader.progress()
             shown = stored.reader.last_question() - SHOWN
             for outcome in stored.outcomes():
                 for part in slices(outcome) if stored.seq > shown else [outcome]:
                     self._take(part, show=stored.seq > shown, kept=kept)
+            if stored.reader.step() == step and self.questions:  # the same sums in the very order of the trainer
+                (self.scores.learner or self.scores.served).load(scoreboard_of(blob))
+                self.service.headline = self.scores.headline()
             self.refresh()
             self.committed()
         return self.questions > 0

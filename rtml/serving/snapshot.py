@@ -80,12 +80,18 @@ class _Flow(msgspec.Struct):
 
 class _Checkpoint(msgspec.Struct):
     flow: _Flow
+    scoreboard: Raw = Raw()
 
 
 def models_of(blob: bytes) -> dict[str, Model]:
     """The models of a training's checkpoint by target; the rest of it is passed over unread."""
     learners = msgspec.msgpack.decode(blob, type=_Checkpoint).flow.learners
     return {target: restore(loads(bytes(learner.model))) for target, learner in learners.items()}
+
+
+def scoreboard_of(blob: bytes) -> dict:
+    """State of the scoreboard in a training's checkpoint."""
+    return loads(bytes(msgspec.msgpack.decode(blob, type=_Checkpoint).scoreboard))
 
 
 class Question:
@@ -108,9 +114,10 @@ class Question:
         self, targets: tuple[Target, ...], said: Mapping[str, float | np.ndarray], bounds: Mapping = {}
     ) -> dict[str, dict]:
         """Keep the predictions as they are logged and as they are told; the latter."""
-        first, *others = (said[target.name] for target in targets)
-        self.cell = first if isinstance(first, float) else np.asarray(first, float).tobytes()
-        self.others = b"".join(np.asarray(p, float).tobytes() for p in others) if others else None
+        first = said[targets[0].name]
+        self.cell = first if first.__class__ is float else np.asarray(first, float).tobytes()
+        others = [np.asarray(said[target.name], float).tobytes() for target in targets[1:]]
+        self.others = b"".join(others) if others else None
         told = {target.name: answer_of(target, said[target.name], bounds.get(target.name, ())) for target in targets}
         self.predictions = Raw(encode(told))
         return told

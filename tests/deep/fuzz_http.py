@@ -9,18 +9,22 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
+
 from rtml.core.clock import Clock, span
+from rtml.core.target import Target
 from rtml.registry.registry import Registry
 from rtml.serving.app import make_app
 from rtml.serving.endpoint import Endpoint
 from rtml.serving.promotions import Promotions
 from rtml.serving.service import Service
-from rtml.serving.snapshot import Snapshot
+from rtml.serving.snapshot import Question, Snapshot
 
-MODEL = "champion"  # so that the example of /promote is one that exists
+MODEL = "crypto"  # so that the example of /promote is one that exists
 EXAMPLES = 5000
 EACH = 1000  # of an operation, at most; those that take nothing need one
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
@@ -35,16 +39,32 @@ class Even:
         return 0.0
 
 
+class Published:
+    """A publisher that serves the same whatever is promoted."""
+
+    model, since = MODEL, 5
+
+    def __init__(self, service: Service) -> None:
+        self.service, self.changing = service, threading.RLock()
+
+    def refresh(self, ask: bool) -> None:
+        """Nothing."""
+
+
 def main(schemathesis: str) -> int:
     """Ask, and say what came of it: 0 when nothing failed and enough was asked."""
     with tempfile.TemporaryDirectory() as folder, closing(Service()) as service:
-        service.publish(Snapshot("v1", Even(), ("a", "b"), ("ETH-USD",), "ETH-USD", span("10s"), 0))
-        service.update_features("ETH-USD", Clock().now(), [0.0, 1.0], 2000.0)
+        targets, x = (Target("change"),), np.array([0.0, 1.0])
+        even = Snapshot("v1", lambda: (0, {"change": Even()}), ("a", "b"), ("ETH-USD",), targets, span("10s"), 0)
+        service.publish(even)
+        question = Question("v1", 0, 1, "ETH-USD", Clock().now(), x.tobytes(), span("10s"))
+        question.answered(targets, even.predict(x))
+        service.answered(question)
         service.stream.publish(10, "status", about_status())
         registry = Registry(Path(folder) / "registry")
         for at in (10, 20):
             registry.promote(MODEL, registry.save(MODEL, b"%d" % at, at=at, features="f"), "gate", at=at)
-        with Endpoint(make_app(service, promotions=Promotions(registry, MODEL, Clock(), lambda: None))) as endpoint:
+        with Endpoint(make_app(service, promotions=Promotions(registry, Published(service)))) as endpoint:
             command = [
                 Path(schemathesis).absolute(),
                 "run",

@@ -20,7 +20,8 @@ def run(tmp_path):
     with EventLog(tmp_path / "events.db") as log:
         ingest(source, log, PART)
         config, registry = market_run(source.symbols, source.name), Registry(tmp_path / "registry")
-        trainer = Trainer(config.flow(), log, PART, tmp_path / "training.db", registry, "crypto", span("5m"), chunk=250)
+        places = (log, PART, tmp_path / "training.db", registry, "crypto", span("5m"))
+        trainer = Trainer(config.flow(), *places, chunk=250, publish="learner")
         trainer.run(log.last(PART) // 2)
         trainer.close()
         registry.close()

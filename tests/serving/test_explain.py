@@ -27,7 +27,7 @@ def run(tmp_path_factory):
 
         session.publisher.outcome = asked
         session.run(threading.Event(), once=True)
-        own = dict(zip(session.service.snapshot.names, np.arange(1.0, 99.0), strict=False))
+        own = dict(zip(session.service.snapshot.names, np.arange(1.0, 99.0).tolist(), strict=False))
         given.append(session.service.predict_features(own))
         frozen = session.registry.all("crypto")[-1]
         session.registry.promote("crypto", frozen, "me: to see", session.service.clock.now(), {"who": "me"})
