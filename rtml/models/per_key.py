@@ -49,7 +49,7 @@ class PerKey:
         self.models: dict[int, object] = {}
 
     def predict(self, x: np.ndarray) -> float | np.ndarray:
-        """Prediction of the key's model; asking for a key that never came changes nothing."""
+        """Prediction of the key's model; probing it for a key that never came changes nothing."""
         return self.models.get(int(x[-1]), self._fresh).predict(x[:-1])
 
     def predict_at(self, x: np.ndarray, moment: int) -> float | np.ndarray:
@@ -81,9 +81,7 @@ class PerKey:
             own = order[:told][X[order[:told], -1] == key]
             asked = rows[rows >= waits]
             about = (np.ascontiguousarray(X[rows, :-1]), y[rows], kept[rows[rows < waits]], moment[rows], known[rows])
-            taught = len(own) or self._timed  # as one by one: without an answer a model is not kept
-            model = self._model(int(key)) if taught else self.models.get(int(key), self._fresh)
-            said[asked - waits] = self._replay(model, *about, place[own], len(rows) - len(asked))
+            said[asked - waits] = self._replay(self._model(int(key)), *about, place[own], len(rows) - len(asked))
         return said, told
 
     def _replay(self, model, X, y, kept, moment, known, order, waits: int) -> np.ndarray:
