@@ -124,7 +124,9 @@ DRAWN = {
     "latency": lambda: figures.latency(durations(), budget_ms=100),
     "swaps": lambda: figures.swaps(np.arange(3000) / 500, durations(), np.arange(3000) // 600),
 }
-MODULES = ["data", "scores", "live", "fraud", "imbalance", "serving", "advice", "drift", "history", "intervals"]
+MODULES = [
+    "data", "scores", "live", "fraud", "imbalance", "serving", "advice", "comparison", "drift", "history", "intervals",
+]  # fmt: skip
 one, none = slice(0, 1), slice(0, 0)
 NOTHING = {
     "market": lambda: figures.market(bars(0)),
