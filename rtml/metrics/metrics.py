@@ -26,7 +26,6 @@ __all__ = [
     "r2_zero",
     "rmse",
     "sign_labels",
-    "table",
     "windowed",
 ]
 
@@ -195,25 +194,6 @@ def loss(y, p, classes: bool) -> np.ndarray:
         return (y - p) ** 2
     p = np.clip(p, 1e-6, 1 - 1e-6)
     return -np.where(y == 1.0, np.log(p), np.log(1 - p)) + 0 * y
-
-
-def table(y, predictions: dict) -> pd.DataFrame:
-    """Models side by side on the same questions: one row per model, errors in the label's unit, AUC, hits of the sign.
-
-    Examples
-    --------
-    >>> table([1.0, -1.0], {"zero": [0.0, 0.0], "half": [0.5, -0.5]})["r2_zero"].to_dict()
-    {'zero': 0.0, 'half': 0.75}
-    """
-    rows = {name: _row(y, p) for name, p in predictions.items()}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
-
-
-def _row(y, p) -> dict[str, float]:
-    score = Score().update(y, p).get()
-    shown = {name: score[name] for name in ("r2_zero", "rmse", "mae")}
-    shown |= {"auc": auc(sign_labels(y), p), "hit_rate": score["hit_rate"]}
-    return shown | {"answered": score["answered"], "coverage": score["coverage"]}
 
 
 def _answered(y, p) -> tuple[np.ndarray, np.ndarray]:

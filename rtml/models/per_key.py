@@ -82,9 +82,7 @@ class PerKey:
             own = order[:told][X[order[:told], -1] == key]
             asked = rows[rows >= waits]
             about = (np.ascontiguousarray(X[rows, :-1]), y[rows], kept[rows[rows < waits]], moment[rows], known[rows])
-            taught = len(own) or self._timed  # as one by one: without an answer a model is not kept
-            model = self._model(int(key)) if taught else self.models.get(int(key), self._fresh)
-            said[asked - waits] = self._replay(model, *about, place[own], len(rows) - len(asked))
+            said[asked - waits] = self._replay(self._model(int(key)), *about, place[own], len(rows) - len(asked))
         return said, told
 
     def _replay(self, model, X, y, kept, moment, known, order, waits: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from rtml.plots.style import BLUE, GREEN, GREY, INK, RED, canvas, need, nothing, robust_limits, styled
+from rtml.plots.style import GREEN, GREY, INK, RED, canvas, need, nothing, robust_limits, styled
 
 
 @styled
@@ -35,18 +35,24 @@ def forest(frames: pd.DataFrame | Mapping[str, pd.DataFrame], what: str = "loss 
     for frame in frames.values():
         need(frame, ("mean", "low", "high", "better"), "forest")
     found = np.array([[row["low"], row["mean"], row["high"]] for _, row in rows], float)
-    left, right = robust_limits([found[np.isfinite(found).all(1)].ravel()], include=[0.0])
-    inside = np.clip(np.nan_to_num(found, nan=0.0), left, right)
     won = [GREEN if row["better"] == one else RED if row["better"] else GREY for _, row in rows]
+    limits = robust_limits([found[np.isfinite(found).all(1)].ravel()], include=[0.0])
     ax.axvline(0, color=INK, linewidth=1)
-    ax.hlines(place, inside[:, 0], inside[:, 2], color=won, linewidth=2, alpha=0.6)
-    for y, (low, mean, high), colour in zip(place, found, won, strict=True):
-        beyond = ">" if mean > right else "<" if mean < left else "o"
-        ax.plot(np.clip(np.nan_to_num(mean), left, right), y, beyond, color=colour, markersize=6, clip_on=False)
-        text = f"{mean:+.3g} ({low:+.3g} to {high:+.3g})" if np.isfinite(high - low) else "too few answers"
-        ax.annotate(text, (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=9, color=BLUE)
-    ax.set(xlim=(left, right), ylim=(-0.6, len(rows) - 0.4))
+    for y, interval, colour in zip(place, found, won, strict=True):
+        _pair(ax, y, interval, limits, colour)
+    ax.set(xlim=limits, ylim=(-0.6, len(rows) - 0.4))
     ax.set_yticks(place, [name for name, _ in rows])
     better, worse = ("left", "right") if lower else ("right", "left")
     ax.set_xlabel(f"{what}, {one} minus the other: {one} is better {better} of zero (green), worse {worse} (red)")
     return figure
+
+
+def _pair(ax, y: float, interval: np.ndarray, limits: tuple[float, float], colour: str) -> None:
+    """One row of a forest plot: low, mean and high, as far as they lie within the limits, and as text."""
+    low, mean, high = interval
+    inside = np.clip(np.nan_to_num(interval), *limits)
+    beyond = ">" if mean > limits[1] else "<" if mean < limits[0] else "o"
+    ax.hlines(y, inside[0], inside[2], color=colour, linewidth=2, alpha=0.6)
+    ax.plot(inside[1], y, beyond, color=colour, markersize=6, clip_on=False)
+    text = f"{mean:+.3g} ({low:+.3g} to {high:+.3g})" if np.isfinite(high - low) else "too few answers"
+    ax.annotate(text, (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=9, color=INK)

@@ -95,7 +95,8 @@ def weights(n=24):
 
 def costs():
     y, p = predictions()
-    return metrics.table(y, p).assign(cpu_seconds=np.geomspace(0.001, 40, len(p)), samples=np.arange(len(p)) * 1000)
+    rows = {"r2_zero": {name: metrics.r2_zero(y, one) for name, one in p.items()}}
+    return pd.DataFrame(rows).assign(cpu_seconds=np.geomspace(0.001, 40, len(p)), samples=np.arange(len(p)) * 1000)
 
 
 def up(n=N):
@@ -123,7 +124,9 @@ DRAWN = {
     "latency": lambda: figures.latency(durations(), budget_ms=100),
     "swaps": lambda: figures.swaps(np.arange(3000) / 500, durations(), np.arange(3000) // 600),
 }
-MODULES = ["data", "scores", "live", "fraud", "imbalance", "serving", "advice", "drift", "history", "intervals"]
+MODULES = [
+    "data", "scores", "live", "fraud", "imbalance", "serving", "advice", "comparison", "drift", "history", "intervals",
+]  # fmt: skip
 one, none = slice(0, 1), slice(0, 0)
 NOTHING = {
     "market": lambda: figures.market(bars(0)),
