@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -97,3 +98,16 @@ def test_the_five_notebooks_run_for_fraud_too(tmp_path):
     assert whose[0]["average_precision"] > whose[3]["average_precision"]
     assert json.loads((run / "status.json").read_text())["state"] == "done"
     assert (run / "report.html").stat().st_size < 3_000_000
+
+
+@pytest.mark.parametrize("example", ["bikes", "weather", "pumps"])
+def test_a_case_that_lies_elsewhere_runs_the_generic_five(example, tmp_path):
+    case = shutil.copy(ROOT / "examples" / f"{example}.py", tmp_path / f"own_{example}.py")
+    command = [sys.executable, "-m", "rtml", "run", "own", "--use-case", str(case), "-p", "REQUESTS=200"]
+    home = os.environ | {"RTML_HOME": str(tmp_path)}
+    done = subprocess.run([*command, "-p", "SERVE_SECONDS=2"], cwd=tmp_path, env=home, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads((tmp_path / "runs" / "own" / "metrics.json").read_text())
+    assert found["04_online_train"]["served"]["answered"] > 100
+    assert found["05_serve"]["served"]["failed"] == 0
+    assert json.loads((tmp_path / "runs" / "own" / "status.json").read_text())["state"] == "done"
