@@ -102,12 +102,12 @@ def test_the_command_checks_a_run_and_fails_with_a_sentence(tmp_path, capsys):
     served = PredictionLog(tmp_path / "predictions.db")
     served.define("champion-v1", config.operator().features.names, config.operator().features.definition)
     for at, x in zip(asked.moment.tolist(), asked.X, strict=True):
-        served.append(at, at, config.keys[0], "champion-v1", x.tobytes(), None, 0.5, None, 900)
+        served.append(at, at, config.keys[0], "champion-v1", 0, None, x.tobytes(), 0.5, None, 900)
     served.flush()
     consistency.main([str(tmp_path)])
     assert f"{len(asked.id):,} served predictions compared with the log" in capsys.readouterr().out
     x = asked.X[-1] + 1.0
-    served.append(at, at, config.keys[0], "champion-v1", x.tobytes(), None, 0.5, None, 900)
+    served.append(at, at, config.keys[0], "champion-v1", 0, None, x.tobytes(), 0.5, None, 900)
     served.close()
     with pytest.raises(SystemExit):
         consistency.main([str(tmp_path)])
