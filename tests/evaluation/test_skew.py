@@ -70,7 +70,7 @@ def test_a_feature_that_is_served_a_step_early_is_caught(served, recomputed):
     for before, row in itertools.pairwise(rows):
         at = int(recomputed.happened[row])
         x = recomputed.values[before].tobytes()
-        served.append(at, at, str(recomputed.key[row]), "v1", x, None, 0.5, None, 900)
+        served.append(at, at, str(recomputed.key[row]), "v1", 0, None, x, 0.5, None, 900)
     assert compare(served, recomputed).differing > 0.9 * len(rows)
 
 
