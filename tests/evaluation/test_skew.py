@@ -70,7 +70,7 @@ def test_a_feature_that_is_served_a_step_early_is_caught(served, recomputed):
     for before, row in itertools.pairwise(rows):
         at = int(recomputed.happened[row])
         x = recomputed.values[before].tobytes()
-        served.append(at, at, str(recomputed.key[row]), "v1", x, None, 0.5, None, 900)
+        served.append(at, at, str(recomputed.key[row]), "v1", 0, None, x, 0.5, None, 900)
     assert compare(served, recomputed).differing > 0.9 * len(rows)
 
 
@@ -102,12 +102,12 @@ def test_the_command_checks_a_run_and_fails_with_a_sentence(tmp_path, capsys):
     served = PredictionLog(tmp_path / "predictions.db")
     served.define("champion-v1", config.operator().features.names, config.operator().features.definition)
     for at, x in zip(asked.moment.tolist(), asked.X, strict=True):
-        served.append(at, at, config.keys[0], "champion-v1", x.tobytes(), None, 0.5, None, 900)
+        served.append(at, at, config.keys[0], "champion-v1", 0, None, x.tobytes(), 0.5, None, 900)
     served.flush()
     consistency.main([str(tmp_path)])
     assert f"{len(asked.id):,} served predictions compared with the log" in capsys.readouterr().out
     x = asked.X[-1] + 1.0
-    served.append(at, at, config.keys[0], "champion-v1", x.tobytes(), None, 0.5, None, 900)
+    served.append(at, at, config.keys[0], "champion-v1", 0, None, x.tobytes(), 0.5, None, 900)
     served.close()
     with pytest.raises(SystemExit):
         consistency.main([str(tmp_path)])

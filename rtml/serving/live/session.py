@@ -73,8 +73,7 @@ class Live:
             self.service = stack.enter_context(closing(Service(folder / "predictions.db", clock)))
             self.ingestor = self._ingestor(opens, what.speed)
             self.trainer = stack.enter_context(closing(self._trainer(every, publish)))
-            self.publisher = Publisher(self.service, self.registry, self.config, folder / "training.db")
-            self.publisher.begin()
+            self.publisher = self._publisher(folder / "training.db")
             self.loop = Loop(self.ingestor, self.trainer, self.publisher)
             self.url = stack.enter_context(self._endpoint(port, host)).url if port is not None else ""
             self._stack = stack.pop_all()
@@ -107,6 +106,11 @@ class Live:
         places = (self.log, PART, self.folder / "training.db", self.registry, model, span(every))
         how = {"publish": publish, "callbacks": monitoring_callbacks(flow)}
         return Trainer(flow, *places, **how, on_outcome=lambda outcome: self.loop.take(outcome))
+
+    def _publisher(self, store: Path) -> Publisher:
+        publisher = Publisher(self.service, self.registry, self.config, store)
+        publisher.begin()
+        return publisher
 
     def _endpoint(self, port: int, host: str) -> Endpoint:
         publisher = self.publisher
