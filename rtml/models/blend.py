@@ -201,11 +201,11 @@ class _Blended:
         self._twin: CompiledBlend | None = None
 
     def learn_one(self, x: Mapping[str, float], y: float) -> None:
-        """Learn one answer; every row must have the features of the first."""
+        """Learn one answer; a feature that the first row did not have is not looked at."""
         self._compiled(x).learn(self._row(x), float(y))
 
     def _compiled(self, x: Mapping[str, float]) -> CompiledBlend:
-        self._twin = self._twin or CompiledBlend(list(x), self._classifier, self.how)
+        self._twin = self._twin or CompiledBlend(sorted(x), self._classifier, self.how)
         return self._twin
 
     def _row(self, x: Mapping[str, float]) -> np.ndarray:

@@ -129,7 +129,7 @@ def profile(
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
     ...     file = Path(folder) / "ETH-USD.csv"
-    ...     _ = file.write_text("date,close\\\n2024-01-01,5\\\n2024-01-02,6\\\n2024-01-03,6\\\n")
+    ...     _ = file.write_text("date,close\\n2024-01-01,5\\n2024-01-02,6\\n2024-01-03,6\\n")
     ...     seen = profile(str(file))
     >>> seen.bar, seen.facts["rows"], seen.columns["read as"].tolist()
     ('1d', '3', ['time', 'close'])

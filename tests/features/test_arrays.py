@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from rtml.usecases.crypto.events import events
 
 from rtml.core.arrays import plain
 from rtml.core.questions import Questions
 from rtml.features.feature_set import Feature, FeatureSet, column
+from rtml.sources.trades import events
 from rtml.usecases.crypto.bars import Bars
 
 S = 10**9

@@ -88,7 +88,7 @@ def test_all_targets_are_in_one_answer_by_their_kinds(service):
 
 def test_the_key_of_a_pooled_stream_is_filled_in_and_may_be_left_out_where_there_is_one():
     with closing(Service(clock=ManualClock(T0))) as service:
-        service.publish(snapshot(model=Weighted(1.0, 100.0), names=("a", "key")))
+        service.publish(snapshot(model=Weighted(1.0, 100.0), names=("a", "key_number")))
         assert value(service.predict_features({"a": 1.0}, "BTC-USD")) == 101.0
         assert value(service.predict_features({"a": 1.0}, "ETH-USD")) == 1.0
         with pytest.raises(Refused, match="key: give a key, features, or both"):

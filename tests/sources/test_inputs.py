@@ -11,11 +11,10 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rtml.core.columns import TRADES
-from rtml.usecases.crypto.events import GAP, TICK, TRADE
 
 from rtml.core.clock import ManualClock, span
 from rtml.sources.catalogue import open_source
+from rtml.sources.columns import TRADES
 from rtml.sources.ingest import ingest
 from rtml.sources.order import arrival
 from rtml.sources.pacing import moments
@@ -23,6 +22,7 @@ from rtml.sources.recording import AHEAD, NO_MOMENT, OLDER
 from rtml.sources.replay import Replay
 from rtml.sources.report import IngestReport, check_in_bars, share_in_bars
 from rtml.sources.tables import Unreadable
+from rtml.sources.trades import GAP, TICK, TRADE
 from rtml.store.event_log import EventLog
 from rtml.usecases.crypto.bars import Bars
 

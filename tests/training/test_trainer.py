@@ -31,7 +31,8 @@ from rtml.training.run_config import PART, RunConfig
 from rtml.training.trainer import Trainer
 
 EVERY = span("3m")
-COMMITS = ("training", "store/checkpoint_store")  # where a step is put together; test_registry kills inside a save
+PARTS = ("trainer", "outputs", "versioning", "scoreboard")  # where a step is put together; test_registry: a save
+COMMITS = (*(f"training/{part}" for part in PARTS), "store/checkpoint_store")
 MODELS = {"return": "rls", "sign": "logistic", "volatility": "sgd"}
 
 

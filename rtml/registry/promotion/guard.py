@@ -9,7 +9,6 @@ compares the learner, question by question, with a checkpoint of itself and with
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -123,7 +122,7 @@ class Guarded:
     def predict(self, x: np.ndarray) -> float:
         """Served prediction for a row, outside of the stream: nothing is kept, nothing changes."""
         kept, x = self._blank.copy(), np.ascontiguousarray(x, dtype=np.float64)
-        with suppress(ValueError):  # a number of the row is missing
+        if np.isfinite(x).all():
             kept[kernels.HEAD - 1] = self.model.predict(x)
             kept[kernels.CHECKPOINT] = self._checkpoint.predict(x)
         kernels.ask(self._state.copy(), kept)
@@ -132,11 +131,8 @@ class Guarded:
     def predict_at(self, x: np.ndarray, moment: int) -> np.ndarray:
         """What is served for a question, followed by what is kept with it until its answer comes, (1 + memory,)."""
         kept, x = self._blank.copy(), np.ascontiguousarray(x, dtype=np.float64)
-        try:
+        if np.isfinite(x).all():
             checkpoint = kept[kernels.CHECKPOINT] = self._checkpoint.predict(x)
-        except ValueError:  # a number of the row is missing
-            pass
-        else:
             own = self._own(x, moment)
             if abs(checkpoint) < kernels.HUGE and not abs(_first(own)) < kernels.HUGE:
                 self._reset(moment)

@@ -69,8 +69,7 @@ class Live:
             stack.enter_context(alone(folder, "ingest"))
             self.log = stack.enter_context(EventLog(folder / "events.db"))
             self.registry = stack.enter_context(closing(Registry(folder / "registry")))
-            clock = None if self.config.source.startswith("exchange:") else StreamClock()
-            self.service = stack.enter_context(closing(Service(folder / "predictions.db", clock)))
+            self.service = stack.enter_context(closing(Service(folder / "predictions.db", self._clock())))
             self.ingestor = self._ingestor(opens, what.speed)
             self.trainer = stack.enter_context(closing(self._trainer(every, publish)))
             self.publisher = self._publisher(folder / "training.db")
@@ -96,6 +95,10 @@ class Live:
 
     def __exit__(self, *_) -> None:
         self.close()
+
+    def _clock(self) -> StreamClock | None:
+        """A replayed stream has its own time, an exchange that of the machine."""
+        return None if self.config.source.startswith("exchange:") else StreamClock()
 
     def _ingestor(self, opens: Open, speed: float) -> Ingestor:
         say, inputs = self._say, tuple(self.config.options.get("inputs", ()))
