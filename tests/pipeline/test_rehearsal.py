@@ -8,7 +8,7 @@ from rtml.core.callbacks import TrainingEvent
 from rtml.core.clock import span
 from rtml.monitoring.alert_trigger import AlertTrigger
 from rtml.monitoring.monitor import Monitor
-from rtml.pipeline.rehearsal import MODEL, mixed_up, timeline
+from rtml.pipeline.rehearsal import mixed_up, timeline
 from rtml.registry.promotion.rules import Rules
 from rtml.registry.registry import Registry
 from rtml.sources.ingest import ingest
@@ -16,6 +16,8 @@ from rtml.sources.synthetic.market import Synthetic
 from rtml.store.event_log import EventLog
 from rtml.training.run_config import PART
 from rtml.training.trainer import Trainer
+
+MODEL = "crypto"
 
 
 def rehearse(log, config, folder, every="15m", mistake=0.85):
@@ -26,9 +28,9 @@ def rehearse(log, config, folder, every="15m", mistake=0.85):
     trainer = Trainer(flow, *places, publish=Rules(), callbacks=[monitor])
     trainer.run(part)
     at = int(log.read(PART, part - 1, 1)[1]["time"][0])
-    registry.promote(MODEL, mixed_up(registry, at), "models exchanged by mistake", at, {"who": "somebody"})
+    registry.promote(MODEL, mixed_up(registry, MODEL, at), "models exchanged by mistake", at, {"who": "somebody"})
     trainer.run()
-    log_of = timeline(trainer.history(), registry.ledger(MODEL))
+    log_of = timeline(trainer.history(), registry.ledger(MODEL), MODEL)
     trainer.close()
     return log_of, registry
 
