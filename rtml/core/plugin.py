@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+import zlib
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -103,9 +104,9 @@ def _file(path: Path) -> ModuleType:
     """A file as a module, imported once in a process, under a name by which what it defines can be pickled."""
     path = located(path)
     name = PREFIX + path.stem
+    if name in sys.modules and sys.modules[name].__file__ != str(path):  # another file of the same name
+        name += f"_{zlib.crc32(str(path).encode()):08x}"
     if name in sys.modules:
-        if sys.modules[name].__file__ != str(path):
-            raise LookupError(f"{sys.modules[name].__file__} and {path} have the same name: rename one of the two")
         return sys.modules[name]
     if not path.is_file():
         raise LookupError(f"there is no file {path.name!r} in {path.parent.name}/: name it from the current folder")

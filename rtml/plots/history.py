@@ -51,7 +51,8 @@ def lineage(graph: dict, title: str = "Which version came from which, and which 
     if not nodes:
         nothing(ax, "no version was saved yet")
         return figure
-    order = list(dict.fromkeys(act["version"] for act in graph["served"]))
+    names = {node["name"] for node in nodes}  # the learner, which is no version, serves without a point of its own
+    order = list(dict.fromkeys(act["version"] for act in graph["served"] if act["version"] in names))
     height = {node["name"]: order.index(node["name"]) + 1 if node["name"] in order else 0 for node in nodes}
     at = {node["name"]: pd.Timestamp(node["at"], tz="UTC") for node in nodes}
     _parents(ax, graph["edges"], at, height)

@@ -55,7 +55,7 @@ def view_of(config: RunConfig) -> View:
     'LiveView'
     """
     name = config.case.view
-    return plugin.load(name, "view", attribute="View")(config) if name else View(config)
+    return plugin.load(name, {}, "views")(config) if name else View(config)
 
 
 def script(path: str, name: str) -> str:

@@ -154,8 +154,8 @@ def test_the_command_reads_a_run_and_leaves_table_and_picture(tmp_path, monkeypa
     frame = pd.DataFrame(stream.X, columns=list(stream.names), index=pd.to_datetime(stream.moment, utc=True))
     known = pd.to_datetime(stream.known, utc=True).where(np.arange(2000) != 5)
     y = np.where(np.arange(2000) == 5, np.nan, stream.y)
-    frame.assign(y=y, known=known, id=stream.id, offset=stream.id).to_parquet(folder / "questions.parquet")
-    config = {"use_case": "crypto", "symbols": ["A"], "source": "x", "models": {"return": "rls_all: continual"}}
+    frame.assign(y=y, known=known, id=stream.id, offset=stream.id, of_key=0).to_parquet(folder / "questions.parquet")
+    config = {"use_case": "crypto", "keys": ["A"], "source": "x", "models": {"return": "rls_all: continual"}}
     (folder / "recipe.json").write_text(json.dumps(config))
     assert advisor.main(["mine", "--few"]) == 0
     said = capsys.readouterr().out

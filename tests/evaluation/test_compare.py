@@ -90,7 +90,7 @@ def test_an_unknown_model_is_said():
 def test_models_of_several_keys_count_the_answers_of_all_of_them():
     q = questions()
     X = np.column_stack([q.X, np.arange(len(q)) % 2])
-    asked = Questions(q.id, q.moment, X, q.y, q.known, (*q.names, "key"))
+    asked = Questions(q.id, q.moment, X, q.y, q.known, (*q.names, "key_number"))
     samples = evaluate(["rls", "pooled rls", "ridge_once", "pooled ridge_once"], asked).table()["samples"]
     answers = int(np.isfinite(q.y).sum())
     assert samples["rls"] == samples["pooled rls"] == answers

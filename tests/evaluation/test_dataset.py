@@ -99,7 +99,7 @@ def test_a_recipe_on_disk_builds_the_same_flow(config, tmp_path):
 
 
 def test_an_unknown_use_case_is_said():
-    with pytest.raises(LookupError, match="no use case 'weather'; known: crypto"):
+    with pytest.raises(LookupError, match="no use case 'weather'; there are: crypto"):
         RunConfig.of("weather", ("A",), "synthetic")
 
 

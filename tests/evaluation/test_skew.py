@@ -88,7 +88,7 @@ def test_what_another_definition_served_is_counted_and_columns_go_by_name(served
     found = check(served, recomputed)
     assert (found.compared, found.other) == (0, 5)
     served.define("v3", ("spend", "visits"))
-    served.append(1, 1, "0", "v3", recomputed.values[0].tobytes(), None, 0.5, None, 900)
+    served.append(1, 1, "0", "v3", 0, None, recomputed.values[0].tobytes(), 0.5, None, 900)
     with pytest.raises(LookupError, match="'count' was served or is declared, but not both"):
         check(served, recomputed)
 

@@ -86,7 +86,9 @@ def test_what_cannot_be_built_again_is_said(opened, tmp_path):
     with pytest.raises(ValueError, match="champion@1 was made of other models than this recipe"):
         rebuild.rebuild(registry, log, replace(config, models={"return": "sgd"}), "champion@1")
     with pytest.raises(ValueError, match="champion@1 was made of other features than this recipe"):
-        rebuild.rebuild(registry, log, replace(config, symbols=("A", "B", "C")), "champion@1")
+        rebuild.rebuild(
+            registry, log, replace(config, options=config.options | {"inputs": ["B", "C", "D"]}), "champion@1"
+        )
     with EventLog(tmp_path / "short.db") as short:
         short.append(PART, log.read(PART, 0, 100)[1])
         with pytest.raises(ValueError, match="events of 'events', the log holds 100"):

@@ -153,7 +153,7 @@ def test_the_command_goes_on_where_it_was_killed(run, market, tmp_path, capsys):
     assert process.returncode == -signal.SIGKILL and "events, newest version" in said[-1]
     assert "eth@9" not in said[-1]
     command.train(run, every="4m", model="eth")
-    assert "newest version eth@9, mse return" in capsys.readouterr().out.splitlines()[-1]
+    assert "newest version eth@9, return mse" in capsys.readouterr().out.splitlines()[-1]
     check_same(result(run), result(other))
 
 

@@ -278,7 +278,7 @@ def test_what_is_predicted_in_shadow_is_what_the_version_would_serve(market, who
 def test_words_and_rules_are_checked():
     flow = market_run(("A", "B")).flow()
     with pytest.raises(
-        ValueError, match="publish must be gate, recommend, always, never, rules or a callable, got 'now'"
+        ValueError, match="publish must be gate, recommend, always, never, learner, rules or a callable, got 'now'"
     ):
         gate("now", None, "eth", flow, 1)
     with pytest.raises(ValueError, match="alpha is a chance between 0 and 1, got 5"):

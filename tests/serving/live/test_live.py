@@ -123,7 +123,7 @@ def test_killed_by_the_clock_and_started_again_it_leaves_the_same(workers, whole
 class Broken:
     """A recording that breaks off before each of its chunks, some of whose rows break the schema."""
 
-    name, symbols, rows = "broken", ("ETH-USD", "BTC-USD"), 0
+    name, symbols, rows, schema = "broken", ("ETH-USD", "BTC-USD"), 0, TRADES
 
     def __init__(self) -> None:
         times = 1_700_000_000 * 10**9 + np.arange(5000) * 10**9
