@@ -218,7 +218,7 @@ def test_the_lineage_leads_from_the_learner_s_newest_version_to_its_root(world, 
 
 def served(folder):
     """Start ``make serve``'s command on a free port; the process and its url."""
-    command = [sys.executable, "-m", "rtml.pipeline.serve", "--run", str(folder), "--port", "0"]
+    command = [sys.executable, "-m", "rtml", "serve", str(folder), "--port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     said = []
     for line in process.stdout:
