@@ -16,7 +16,8 @@ def monitoring_callbacks(flow: Flow) -> list[Callback]:
 
     One process or three use the same ones, so that both leave the same results.
     """
-    return [AlertTrigger(Monitor.of(flow))]
+    monitor = Monitor.of(flow)
+    return [AlertTrigger(monitor)] if monitor.targets else []  # it watches predictions that are one number
 
 
 def does_harm(alert: dict, least: float = HARM) -> bool:

@@ -37,7 +37,15 @@ class Committed:
         self.seq, self._known, self._end = 0, 0, 0
 
     def outcomes(self) -> Iterator[Outcome]:
-        """What the store holds behind what was read, in the order asked."""
+        """What the store holds behind what was read, in the order asked.
+
+        All of it is of one commit: answers of a later one would come before the questions of their own time.
+        """
+        with self.reader.at_one_commit():
+            found = list(self._read())
+        yield from found
+
+    def _read(self) -> Iterator[Outcome]:
         while asked := self.reader.questions(self.seq, _AT_ONCE):
             self.seq = asked[-1].seq
             yield self._outcome(asked, *self._known_up_to(asked[-1].moment, len(asked) == _AT_ONCE))

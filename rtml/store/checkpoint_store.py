@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -246,6 +247,15 @@ class CheckpointReader:
         """What the operator closed behind an end (ns): end, and the records of all keys."""
         query = "select end, record from closed where end > ? order by end limit ?"
         return self._db.execute(query, (int(after), int(n))).fetchall()
+
+    @contextmanager
+    def at_one_commit(self) -> Iterator[None]:
+        """Read everything inside the block as one commit left it, whatever is committed meanwhile."""
+        self._db.execute("begin")
+        try:
+            yield
+        finally:
+            self._db.execute("commit")
 
     def last_question(self) -> int:
         """Number of the newest question, 0 before the first."""

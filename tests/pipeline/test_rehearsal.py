@@ -20,7 +20,7 @@ from rtml.training.trainer import Trainer
 MODEL = "crypto"
 
 
-def rehearse(log, config, folder, every="15m", mistake=0.85):
+def rehearse(log, config, folder, every="15m", mistake=0.7):
     """Train on a recorded stream; near its end a person promotes a version whose models are exchanged."""
     flow, registry, part = config.flow(), Registry(folder / "registry"), int(log.last(PART) * mistake)
     monitor = AlertTrigger(Monitor.of(flow, settle=200, reference=500, window=200))
@@ -37,7 +37,7 @@ def rehearse(log, config, folder, every="15m", mistake=0.85):
 
 @pytest.fixture(scope="module")
 def rehearsed(tmp_path_factory):
-    folder, source = tmp_path_factory.mktemp("loop"), Synthetic(hours=8.0, drift="sudden")
+    folder, source = tmp_path_factory.mktemp("loop"), Synthetic(hours=12.0, drift="sudden")
     config = market_run(source.symbols, source.name)
     with EventLog(folder / "events.db") as log:
         ingest(source, log, PART)
