@@ -64,6 +64,7 @@ class Publisher:
         self._seen: dict[int, None] = {}
         self._frozen: Snapshot | None = None
         self._act, self._step, self._offset = 0, -1, 0
+        self._followed = -1  # the last commit that was looked at
         self.questions, self.lag_s, self.moment, self.since = 0, None, 0, 0
         service.gauges = lambda: self.scores.gauges(self.version)
 
@@ -79,6 +80,7 @@ class Publisher:
         with self._lock:
             kept, stored = self.service.log.served(), self._opened()
             step, _, blob = stored.reader.progress()
+            self._followed = step
             shown = stored.reader.last_question() - SHOWN
             for outcome in stored.outcomes():
                 for part in slices(outcome) if stored.seq > shown else [outcome]:
@@ -108,8 +110,10 @@ class Publisher:
         """Serve what another process has committed since; whether that was anything."""
         if self._stored is None:
             return self.begin()
-        if self._stored.reader.step() == self._step:
+        step = self._stored.reader.step()  # before the reading: what is committed meanwhile is read the next time
+        if step == self._followed:
             return False
+        self._followed = step
         with self._lock:
             self.refresh()
             for outcome in self._stored.outcomes():

@@ -100,7 +100,8 @@ class Scores:
         baselines = kind_of(headline).baselines
         if not baselines:
             return None
-        return Flow(_Passed(self._flow), {headline.name: Learner(build(baselines[0], names), names)}, targets)
+        plainest = Learner(build(baselines[0], names, classes=headline.classes), names)
+        return Flow(_Passed(self._flow), {headline.name: plainest}, targets)
 
 
 class _Passed:
