@@ -63,7 +63,7 @@ def test_from_drift_to_promotion_to_a_mistake_to_its_rollback_in_one_log(rehears
     mistake, back = steps["promote by a person"], steps["rolled back"]
     assert mistake["serving"] == mistake["version"] != back["serving"] == back["version"]
     assert back["at"] - mistake["at"] < pd.Timedelta("90m") and "the version before is better" in back["why"]
-    ledger = registry.ledger("champion")
+    ledger = registry.ledger(MODEL)
     assert ledger["by"].tolist()[-2:] == ["somebody", "gate"] and ledger["action"].tolist()[-2:] == [
         "promote",
         "rollback",
