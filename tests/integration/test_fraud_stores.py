@@ -64,7 +64,7 @@ def test_labels_are_facts_that_a_join_sees_only_once_they_are_known(town):
 
 def test_what_is_learned_from_the_log_is_what_was_learned_live_with_labels_days_late(town, tmp_path):
     log, asked = town
-    learner = Learner(zoo.build(fraud.MODELS["fraud"]), fraud.operator(None).features.names)
+    learner = Learner(zoo.build(fraud.use_case.models["fraud"]), fraud.operator(None).features.names)
     served, ids = PredictionLog(tmp_path / "predictions.db"), {}
     served.define("v1", learner.names, fraud.operator(None).features.definition)
     answers = list(zip(asked.answered.tolist(), asked.y.tolist(), asked.known.tolist(), strict=True))
@@ -84,7 +84,7 @@ def test_what_is_learned_from_the_log_is_what_was_learned_live_with_labels_days_
         said = learner.ask(id, at, x)
         ids[id] = served.append(at, at, str(id), "v1", x.tobytes(), None, said, None, 900)
     tell(2**62)
-    again = LogTrainer(zoo.build(fraud.MODELS["fraud"]), learner.names, tmp_path / "predictions.db")
+    again = LogTrainer(zoo.build(fraud.use_case.models["fraud"]), learner.names, tmp_path / "predictions.db")
     served.flush()
     assert again.learn() == learner.answered > 1000
     assert dumps(again.model.state) == dumps(learner.model.state)
@@ -104,7 +104,7 @@ def test_what_is_learned_from_the_log_is_what_was_learned_live_with_labels_days_
 
 def test_a_batch_of_predictions_for_every_card_is_looked_up_with_its_age(town, tmp_path):
     _, asked = town
-    model = Learner(zoo.build(fraud.MODELS["fraud"]), fraud.operator(None).features.names).model
+    model = Learner(zoo.build(fraud.use_case.models["fraud"]), fraud.operator(None).features.names).model
     online, at = OnlineStore(tmp_path / "online.db"), int(asked.moment[-1])
     online.declare("prediction", ["p_fraud"], ttl="1d", defaults=[0.01])
     predicted = [[model.predict(x)] for x in asked.X[:200]]
