@@ -82,7 +82,7 @@ def test_what_is_learned_from_the_log_is_what_was_learned_live_with_labels_days_
     for id, at, x in zip(asked.id.tolist(), asked.moment.tolist(), asked.X, strict=True):
         tell(at)
         said = learner.ask(id, at, x)
-        ids[id] = served.append(at, at, str(id), "v1", x.tobytes(), None, said, None, 900)
+        ids[id] = served.append(at, at, str(id), "v1", 0, None, x.tobytes(), said, None, 900)
     tell(2**62)
     again = LogTrainer(zoo.build(fraud.use_case.models["fraud"]), learner.names, tmp_path / "predictions.db")
     served.flush()

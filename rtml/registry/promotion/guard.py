@@ -65,7 +65,7 @@ class Guarded:
     * a learner that is no longer finite begins again from the checkpoint.
 
     False alarms: where the learner is never worse, at most 5 % of streams ever fall back. It is exact for
-    probabilities, and measured for numbers (``notebooks/studies/guard.ipynb``).
+    probabilities, and measured for numbers (``examples/guard.ipynb``).
 
     Cost of a true alarm: while the learner serves, the capital of every stake ``s`` (1.2, 0.4 and 4, which begin with
     the shares .8, .1 and .1) stays below ``105 j ** 1.5``, where ``j`` counts how often the evidence began anew. With
