@@ -255,7 +255,7 @@ class Blend(_Blended, base.Regressor):
     Examples
     --------
     >>> model = Blend(random=0)
-    >>> for i in range(300):
+    >>> for i in range(1000):
     ...     model.learn_one({"a": float(i % 7), "b": float(i % 5)}, 2.0 * (i % 7) - (i % 5))
     >>> round(model.predict_one({"a": 3.0, "b": 1.0}))
     5

@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 BODY_LIMIT = 64 * 1024  # bytes of a request body
 SHOWN = 80  # characters of a refused value that are sent back
 
-Key = Annotated[str, Meta(min_length=1, max_length=64, description="one of the run's keys", examples=["ETH-USD"])]
+Key = Annotated[str, Meta(max_length=64, description="one of the run's keys", examples=["ETH-USD"])]
 
 
 def _said(description: str) -> Meta:
