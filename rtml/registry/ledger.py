@@ -1,4 +1,4 @@
-"""The ledger of what served: promotions and rollbacks in the order in which they were decided, never changed."""
+"""The ledger of what served: promotions, rollbacks and acts of the guard in the order of decision, never changed."""
 
 from __future__ import annotations
 
@@ -64,6 +64,20 @@ class Ledger:
             _enter(connection, model=model, action="rollback", version=reachable[-2], **entry)
         return reachable[-2]
 
+    def note(self, model: str, action: str, at: int, why: str, evidence: dict) -> bool:
+        """Enter what the guard did inside the version that serves; False, and no entry, when it stands there already.
+
+        What serves stays the same: a guarded model answers from its checkpoint or its baseline itself.
+        """
+        with self._tables.write() as connection:
+            entries = _entries(connection, model)
+            same = (action, int(at), why, evidence)
+            if not entries or any((e.action, e.at, e.why, e.evidence) == same for e in entries):
+                return False
+            about = {"version": entries[-1].version, "at": int(at), "why": why, "evidence": evidence}
+            _enter(connection, model=model, action=action, **about)
+        return True
+
 
 def decided_by(entry: sa.Row) -> str:
     """Who decided an entry: one of :data:`AUTOMATIC`, a person by name, or "a person"."""
@@ -88,6 +102,6 @@ def _reachable(entries: Sequence[sa.Row]) -> list[str]:
     for entry in entries:
         if entry.action == "rollback":
             served.pop()
-        else:
+        elif entry.action == "promote":
             served.append(entry.version)
     return served

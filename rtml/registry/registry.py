@@ -129,7 +129,8 @@ class Registry:
 
     def held(self, model: str) -> str:
         """Why only a person may promote: a person took back what served. Empty where nothing is held."""
-        last = (self.acts.entries(model) or [None])[-1]
+        decided = [entry for entry in self.acts.entries(model) if entry.action in ("promote", "rollback")]
+        last = decided[-1] if decided else None
         if last is None or last.action != "rollback" or decided_by(last) in AUTOMATIC:
             return ""
         return f"{decided_by(last)} rolled back ({last.why}): until a person promotes, nothing is promoted"
@@ -207,7 +208,7 @@ class Registry:
         )
 
     def ledger(self, model: str) -> pd.DataFrame:
-        """Every promotion and rollback of a model, oldest first: what served from when on, and why."""
+        """Every promotion, rollback and act of the guard, oldest first: what served from when on, and why."""
         numbers = {version.id: version.number for version in self._versions.find(VERSION.c.model == model)}
         numbers[f"{model}@{LEARNER}"] = 0
         rows = self.acts.entries(model)
