@@ -131,13 +131,13 @@ class Service:
         return self.ask(read_predict(encode(PredictRequest(key=key, features=features))))
 
     def _key(self, serving: Serving, request) -> str:
-        key, keys = request.key or request.symbol, serving.snapshot.keys
+        key, keys = request.symbol if request.key is None else request.key, serving.snapshot.keys
         if key is None:
             if request.features is None and len(keys) > 1:
                 raise invalid("key", "give a key, features, or both", None)
             return keys[0]
         if key not in serving.places:
-            raise invalid("key" if request.key else "symbol", f"must be one of {', '.join(keys[:50])}", key)
+            raise invalid("symbol" if request.key is None else "key", f"must be one of {', '.join(keys[:50])}", key)
         return key
 
     def _known(self, serving: Serving, key: str) -> Question:
