@@ -236,11 +236,10 @@ def failures(database: sqlite3.Connection, after: int, n: int) -> list[tuple]:
     return database.execute(asked, (after, n)).fetchall()
 
 
-def units(database: sqlite3.Connection, test: str) -> list[tuple]:
-    """Units by their first request in a test: label of the route, arm, how many."""
-    first = "select min(id) from prediction where route glob ? group by unit"
-    asked = f"select route, arm, count(*) from prediction where id in ({first}) group by route, arm"
-    return database.execute(asked, (f"{test}:*",)).fetchall()
+def requests(database: sqlite3.Connection, test: str, after: int, n: int) -> list[tuple]:
+    """Requests that a test assigned, behind an id: id, route, arm, unit."""
+    asked = "select id, route, arm, unit from prediction where route glob ? and id > ? order by id limit ?"
+    return database.execute(asked, (f"{test}:*", after, n)).fetchall()
 
 
 def of_arms(database: sqlite3.Connection, test: str, n: int = 200_000) -> list[tuple]:

