@@ -205,7 +205,10 @@ class Router:
             | {"route": restored(one.evidence["route"]).sentence()}
             for one in self.routes.entries()[-20:]
         ]
-        return about | {"arms": [row | {"share": self._active.weights[row["arm"]]} for row in rows], "entries": entries}
+        return about | {
+            "arms": [row | {"share": self._active.weights.get(row["arm"], 0.0)} for row in rows],
+            "entries": entries,
+        }
 
     def counts(self) -> list[tuple]:
         """Arm, share, requests, answered units, failures and mean loss of each, for the metrics."""
@@ -259,7 +262,7 @@ class Router:
     def _act(self, decision: Decision) -> None:
         """Do what follows: stop an arm, let a canary grow, promote what is better, or advise to."""
         route, arm = self.route, decision.arm
-        entry = partial(self.routes.enter, who=ROUTER, at=self._service.clock.now(), evidence=decision.evidence)
+        entry = partial(self.routes.enter, who="", at=self._service.clock.now(), evidence=decision.evidence)
         with self._publisher.changing:
             if self.routes.now() != route:  # somebody changed it meanwhile
                 return

@@ -177,7 +177,7 @@ def answered(publisher, rng, n, rate=0.5, first=0):
 
 
 def test_an_ab_test_advises_what_is_better_and_stops_what_is_worse_from_served_and_joined_answers(tmp_path):
-    models = {"crypto@1": Weighted(0.5, 0), "crypto@2": Weighted(0.0, 0.0), "crypto@3": Weighted(1.3, 0)}
+    models = {"crypto@1": Weighted(0.5, 0), "crypto@2": Weighted(0.0, 0.0), "crypto@3": Weighted(0.98, 0)}
     with several(tmp_path, models) as publisher:
         rng, router = np.random.default_rng(7), publisher.router
         arms = {"champion": 0.4, "crypto@2": 0.3, "crypto@3": 0.3}

@@ -126,9 +126,10 @@ class Experiment:
     def _settled(self) -> Iterator[Decision]:
         kind, sides = self.route.kind, 1 if self.route.kind == CANARY else 2
         needed = math.log(sides * len(self._books) / self.route.alpha) if self._books else math.inf
-        for arm in self._books if kind in (AB, CANARY) else ():
-            for what, log_e in zip(("worse", "better"), self.evidence(arm)[:sides], strict=False):
-                if log_e >= needed:
+        asked = [arm for arm in self._books if kind in (AB, CANARY) and self.route.weights.get(arm)]
+        for side, what in enumerate(("worse", "better")[:sides]):  # what must stop comes first
+            for arm in asked:
+                if (log_e := self.evidence(arm)[side]) >= needed:
                     yield Decision(what, arm, self.says(arm, what, log_e, needed), self.facts(arm))
         arm = self.route.arms[-1]
         units = self.units.get((self.route.label, arm), 0)

@@ -188,9 +188,8 @@ class Routes:
         return route
 
     def enter(self, route: Route, who: str, why: str, at: int, evidence: dict | None = None) -> None:
-        """Write a route into the ledger; ``who`` is a person, or the router itself."""
-        by = {"by": ROUTER} if who == ROUTER else {"who": who}
-        about = {"route": route.state, **by, "evidence": plain(evidence or {})}
+        """Write a route into the ledger; without ``who``, a person, it was the router's decision."""
+        about = {"route": route.state, **({"who": who} if who else {"by": ROUTER}), "evidence": plain(evidence or {})}
         version = route.arms[-1] if route.arms else self.serving()
         self._registry.acts.enter(
             self._model, ROUTE, action=route.kind, version=version, at=at, why=why, evidence=about
@@ -216,9 +215,7 @@ class Routes:
             return {arm: 1 / (len(others) + 1) for arm in (serving, *others)}
         if serving in weights or kind == CANARY:
             return {serving: weights.get(serving, 1 - sum(others.values())), **others}
-        raise ValueError(
-            f"{serving} serves and must be an arm, got {', '.join(arms)}: it is what the others are compared with"
-        )
+        raise ValueError(f"{serving} serves and must be an arm too, got {', '.join(arms)}: give it a weight")
 
     def _named(self, arm: str) -> str:
         return self.serving() if arm == CHAMPION else self._registry.get(arm).name
