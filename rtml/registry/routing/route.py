@@ -56,7 +56,7 @@ class Route:
     steps: tuple[float, ...] = ()
     after: int = 1000
     policy: str = "thompson"
-    discount: float = 0.999
+    discount: float = 0.9997
     alpha: float = 0.05
     latency_ms: float = 100.0
     promote: bool = False
@@ -175,6 +175,8 @@ class Routes:
         about
             ``coverage``, ``by``, ``steps`` and other fields of a :class:`Route`.
         """
+        if not who.strip() or not why.strip():
+            raise ValueError(f"who and why go into the ledger, got {who!r} and {why!r}")
         running = self.now()
         if kind == NEXT:
             route = running.grown()

@@ -1,0 +1,163 @@
+"""Simulated tests of two versions that are right or wrong: what a procedure decides, how soon, and what it costs.
+
+Hundreds of them run side by side in arrays. Requests come in batches; within a batch the chances of the arms stay, and
+answers come so many batches late. Evidence is that of :mod:`rtml.registry.routing.evidence`, answer by answer.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from rtml.registry.routing import bandit, evidence
+from rtml.registry.routing.route import AB, POLICIES
+
+ANYTIME, AT_THE_END, EVERY_LOOK, POSTERIOR = RULES = ("anytime", "z at the end", "z at every look", "posterior")
+_Z = {AT_THE_END: 1.959964, EVERY_LOOK: 1.959964, POSTERIOR: 1.644854}
+
+
+class Tests(NamedTuple):
+    """Outcomes of tests, (runs,): which arm was declared better (-1: none) after how many answers, and rights missed.
+
+    ``regret`` counts, over all requests, how many more would have been answered rightly by the better arm at that time;
+    ``course`` is its mean after each batch, (batches,).
+    """
+
+    declared: np.ndarray
+    answers: np.ndarray
+    regret: np.ndarray
+    course: np.ndarray
+
+
+class _Sums:
+    """Counts and rights of both arms, (runs, 2), and logs of bets on either arm, (runs, 2, stakes)."""
+
+    def __init__(self, runs: int) -> None:
+        self.counts, self.rights = np.zeros((runs, 2)), np.zeros((runs, 2))
+        self.bets = np.zeros((runs, 2, len(evidence.STAKES)))
+
+    def take(self, counts: np.ndarray, rights: np.ndarray, chances: np.ndarray, floor: float) -> None:
+        """Take a batch of answers whose arms had these chances."""
+        centre = self.rights.sum(1) / np.maximum(self.counts.sum(1), 1.0)
+        for arm, sign in ((0, -1.0), (1, 1.0)):
+            for right, n in ((1.0, rights[:, arm]), (0.0, counts[:, arm] - rights[:, arm])):
+                gain = sign * (right - centre) / chances[:, arm]
+                for side, toward in enumerate((-gain, gain)):
+                    self.bets[:, side] += n[:, None] * evidence.difference(toward, floor)
+        self.counts += counts
+        self.rights += rights
+
+    @property
+    def z(self) -> np.ndarray:
+        """Difference of the shares of rights in standard errors, (runs,)."""
+        n = np.maximum(self.counts, 1.0)
+        mean = self.rights / n
+        error = np.sqrt(np.maximum((mean * (1 - mean) / n).sum(1), 1e-12))
+        return np.where((self.counts > 0).all(1), (mean[:, 1] - mean[:, 0]) / error, 0.0)
+
+
+def tests(
+    design: str,
+    rates: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    rule: str = ANYTIME,
+    runs: int = 500,
+    batch: int = 100,
+    late: int = 1,
+    discount: float = 1.0,
+    alpha: float = 0.05,
+) -> Tests:
+    """Run many tests of two arms.
+
+    Parameters
+    ----------
+    design
+        ``ab``: halves, and after a declaration all to the better arm; or a policy of a bandit, which goes on.
+    rates
+        Share that each arm answers rightly, a row a batch, (batches, 2).
+    rule
+        When an arm is declared better: ``anytime`` when the evidence suffices; ``z at the end`` or ``z at every look``
+        beyond 1.96; ``posterior`` when an arm is the better one with a probability of 0.95, at any look.
+    late
+        Batches until answers come.
+    discount
+        Of a bandit.
+
+    Examples
+    --------
+    >>> found = tests("ab", np.tile([0.5, 0.6], (60, 1)), np.random.default_rng(7), runs=50)
+    >>> int((found.declared == 1).sum()), int((found.declared == 0).sum())
+    (50, 0)
+    """
+    if design not in (AB, *POLICIES) or rule not in RULES:
+        raise ValueError(f"design is one of {', '.join((AB, *POLICIES))}, rule of {', '.join(RULES)}")
+    sums, state, waiting = _Sums(runs), bandit.fresh(runs, 2), []
+    declared, when, regret = np.full(runs, -1), np.full(runs, -1.0), np.zeros(runs)
+    course, floor = [], bandit.FLOOR / 2 if design != AB else 0.5
+    for number, now in enumerate(rates):
+        chances = np.full((runs, 2), 0.5) if design == AB else bandit.chances(design, state, rng)
+        settled = declared >= 0 if design == AB else np.zeros(runs, bool)
+        counts = _split(batch, np.where(settled, declared == 1, chances[:, 1]), rng)
+        rights = rng.binomial(counts.astype(int), now)
+        regret += counts @ (now.max() - now)
+        course.append(regret.mean())
+        waiting.append((counts * ~settled[:, None], rights * ~settled[:, None], chances))
+        if len(waiting) > late:
+            told = waiting.pop(0)
+            sums.take(*told, floor)
+            state = state if design == AB else bandit.learn(state, *told, discount)
+        last = number == len(rates) - 1
+        fresh = (declared < 0) & (_winner(sums, rule, last, alpha) >= 0)
+        declared[fresh] = _winner(sums, rule, last, alpha)[fresh]
+        when[fresh] = sums.counts[fresh].sum(1)
+    return Tests(declared, when, regret, np.array(course))
+
+
+def shadow(both: float, first: float, second: float, labels: int, rng: np.random.Generator, runs: int = 500) -> Tests:
+    """The same for versions that are asked the same questions: evidence is on those of which they disagree.
+
+    Parameters
+    ----------
+    both, first, second
+        Share of the questions that both, only the first, and only the second version answers rightly.
+    labels
+        Labels at most.
+
+    Examples
+    --------
+    >>> found = shadow(0.76, 0.04, 0.08, 4000, np.random.default_rng(7), runs=50)
+    >>> bool((found.declared == 1).mean() > 0.9)
+    True
+    """
+    if min(both, first, second) < 0 or both + first + second > 1:
+        raise ValueError(f"shares of questions lie between 0 and 1 and add up to 1 at most, got {both, first, second}")
+    draw = rng.random((runs, labels))
+    apart = (draw < second).astype(float) - ((draw >= second) & (draw < first + second))
+    wins = np.stack([np.cumsum(apart < 0, axis=1), np.cumsum(apart > 0, axis=1)])
+    up, down = evidence.difference(1.0, 1.0), evidence.difference(-1.0, 1.0)
+    needed, declared, when = math.log(2 / 0.05), np.full(runs, -1), np.full(runs, -1.0)
+    for look in range(9, labels, 10):
+        at = wins[:, :, look, None]
+        log_e = evidence.capital(np.stack([at[0] * up + at[1] * down, at[1] * up + at[0] * down], axis=1))
+        fresh = (declared < 0) & (log_e.max(1) >= needed)
+        declared[fresh], when[fresh] = log_e.argmax(1)[fresh], look + 1
+    return Tests(declared, when, np.zeros(runs), np.zeros(1))
+
+
+def _split(batch: int, share: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Requests of both arms, (runs, 2)."""
+    second = rng.binomial(batch, share)
+    return np.stack([batch - second, second], axis=1).astype(float)
+
+
+def _winner(sums: _Sums, rule: str, last: bool, alpha: float) -> np.ndarray:
+    """The arm that a rule declares better, -1 where none."""
+    if rule == ANYTIME:
+        log_e = evidence.capital(sums.bets)
+        return np.where(log_e.max(1) >= math.log(2 / alpha), log_e.argmax(1), -1)
+    if rule == AT_THE_END and not last:
+        return np.full(len(sums.counts), -1)
+    return np.where(np.abs(sums.z) >= _Z[rule], (sums.z > 0).astype(int), -1)
