@@ -5,6 +5,7 @@ from __future__ import annotations
 from rtml.registry.ledger import decided_by
 from rtml.registry.registry import Registry
 from rtml.serving.publisher import Publisher
+from rtml.serving.router import enter_first
 from rtml.serving.stream_schemas import Act, Acts, PromoteRequest, RollbackRequest, Routed, RouteRequest
 
 
@@ -28,7 +29,7 @@ class Promotions:
         """Let a version serve, or the learner (``<use case>@learner``); its name."""
         why, about = f"{request.who}: {request.why}", {"who": request.who}
         with self._publisher.changing:
-            self._publisher.entered_first()
+            enter_first(self._registry, self._publisher)
             at = self._publisher.service.clock.now()
             chosen = self._registry.promote(self._model, request.version, why, at, about)
             self._publisher.refresh(self._ask)

@@ -29,7 +29,6 @@ from rtml.serving.view import view_of
 from rtml.training.flow import Outcome
 from rtml.training.run_config import RunConfig
 
-FROM_THE_START = "the learner of the run serves from the first question on"
 SHOWN = 1000  # questions that an opened page begins with
 _SEEN = 50_000  # questions that are known to have been told
 
@@ -79,7 +78,7 @@ class Publisher:
     @property
     def learner_name(self) -> str:
         """Name of the newest state of the learner."""
-        return self.learner_name
+        return f"{self.model}@{LEARNER}"
 
     def begin(self) -> bool:
         """Begin with what was committed so far: its score, and its last questions for a page; whether there is any."""
@@ -154,12 +153,6 @@ class Publisher:
             if acts and ask:
                 self._again()
             self.router.refresh()
-
-    def entered_first(self) -> None:
-        """Enter that the learner served from the first question on, where the ledger is empty."""
-        if not self._registry.acts.entries(self.model):
-            about = (self.learner_name, FROM_THE_START, self.since, {"by": "run"})
-            self._registry.promote(self.model, *about)
 
     def extend(self, question: Question, told: dict[str, dict], key: str, closed=None) -> None:
         """Add to a question's answer what the use case adds to it."""

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from rtml.registry.ledger import ROUTER, decided_by
-from rtml.registry.registry import Registry
+from rtml.registry.registry import LEARNER, Registry
 from rtml.registry.routing import bandit
 from rtml.registry.routing.assignment import assigned
 from rtml.registry.routing.experiment import Decision, Experiment
@@ -21,9 +21,17 @@ from rtml.serving.schemas import invalid
 from rtml.serving.snapshot import Question, Snapshot
 from rtml.store import prediction_tables as tables
 
+FROM_THE_START = "the learner of the run serves from the first question on"
 PAUSE_S = 0.25  # between two looks at the ledger and at the answers
 _AT_ONCE = 2000  # rows of the log
 _LOG = logging.getLogger("rtml.serving")
+
+
+def enter_first(registry: Registry, publisher) -> None:
+    """Enter that the learner served from the first question on, where a ledger is empty."""
+    if not registry.acts.entries(publisher.model):
+        about = (f"{publisher.model}@{LEARNER}", FROM_THE_START, publisher.since, {"by": "run"})
+        registry.promote(publisher.model, *about)
 
 
 @dataclass(slots=True)
@@ -272,7 +280,7 @@ class Router:
                 entry(route.grown(), why=decision.why)
             elif route.promote and not self._registry.held(self._publisher.model):
                 about = (arm, decision.why, self._service.clock.now(), {"by": ROUTER, **decision.evidence})
-                self._publisher.entered_first()
+                enter_first(self._registry, self._publisher)
                 self._registry.promote(self._publisher.model, *about)
                 self._publisher.refresh()
             else:

@@ -52,8 +52,6 @@ class Several:
 
     def extend(self, question, told, key, closed=None) -> None: ...
 
-    def entered_first(self) -> None: ...
-
 
 def ask_all(service: Service) -> None:
     """A question of each key."""
