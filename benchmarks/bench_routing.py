@@ -14,7 +14,7 @@ from scipy.stats import mannwhitneyu
 from rtml.registry.routing import evidence
 from rtml.registry.routing.assignment import assigned, cut_of
 from rtml.registry.routing.experiment import _OF_FAILURES
-from rtml.registry.routing.trials import tests
+from rtml.registry.routing.trials import simulate
 
 LOOK, LOOKS, TIMES, BASE = 100, 200, 19, 0.01  # the base is asked 19 times as often
 
@@ -83,7 +83,7 @@ def bandits(rng: np.random.Generator) -> None:
     for name, design, discount, rule in rows:
         cells = []
         for rates in (gap, turned):
-            regret = tests(design, rates, rng, rule=rule, discount=discount).regret
+            regret = simulate(design, rates, rng, rule=rule, discount=discount).regret
             cells.append(f"{regret.mean():7.0f} ± {1.96 * regret.std() / np.sqrt(len(regret)):.1f}")
         print(f"{name:34s} {cells[0]:>16s} {cells[1]:>16s}")
 

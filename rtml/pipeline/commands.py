@@ -160,10 +160,8 @@ VERBS = (
         "route",
         "rtml.pipeline.route:route",
         "Say which versions of a run answer whom. Without KIND what is in force; the endpoint follows within a second.",
-        *(
-            _run(None),
-            click.Argument(["kind"], type=click.Choice(["ab", "canary", "bandit", "next", "stop"]), default=""),
-        ),
+        _run(None),
+        click.Argument(["kind"], type=click.Choice(["ab", "canary", "bandit", "next", "stop"]), required=False),
         _option("--arm", "arms", multiple=True, metavar="VERSION=SHARE", says="Such as crypto@3=0.05; repeatable."),
         _option("--coverage", type=float, says="Share of the units that take part."),
         _option("--by", type=click.Choice(["unit", "key"]), says="What of a request says which arm answers."),

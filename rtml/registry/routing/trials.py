@@ -58,7 +58,7 @@ class _Sums:
         return np.where((self.counts > 0).all(1), (mean[:, 1] - mean[:, 0]) / error, 0.0)
 
 
-def tests(
+def simulate(
     design: str,
     rates: np.ndarray,
     rng: np.random.Generator,
@@ -88,7 +88,7 @@ def tests(
 
     Examples
     --------
-    >>> found = tests("ab", np.tile([0.5, 0.6], (60, 1)), np.random.default_rng(7), runs=50)
+    >>> found = simulate("ab", np.tile([0.5, 0.6], (60, 1)), np.random.default_rng(7), runs=50)
     >>> int((found.declared == 1).sum()), int((found.declared == 0).sum())
     (50, 0)
     """
