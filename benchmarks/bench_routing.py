@@ -6,7 +6,9 @@ interval. Kayenta: Mann-Whitney at 98 % on the last 50 intervals. Options: --run
 """
 
 import argparse
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 from scipy.stats import mannwhitneyu
@@ -14,7 +16,9 @@ from scipy.stats import mannwhitneyu
 from rtml.registry.routing import evidence
 from rtml.registry.routing.assignment import assigned, cut_of
 from rtml.registry.routing.experiment import _OF_FAILURES
-from rtml.registry.routing.trials import simulate
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "notebooks" / "studies"))  # where simulated tests are at home
+from trials import simulate
 
 LOOK, LOOKS, TIMES, BASE = 100, 200, 19, 0.01  # the base is asked 19 times as often
 

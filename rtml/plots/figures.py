@@ -13,7 +13,6 @@ from rtml.plots.history import lineage, loop
 from rtml.plots.imbalance import alerts, cost_curve, precision_recall
 from rtml.plots.intervals import coverage_over_time, help_of_features
 from rtml.plots.live import latency, swaps, truth_vs_learned, versions, weights_over_time
-from rtml.plots.routing import cost_and_error
 from rtml.plots.scores import (
     calibration,
     cost_quality,
@@ -30,7 +29,6 @@ __all__ = [
     "arrivals",
     "benefit_of_frequency",
     "calibration",
-    "cost_and_error",
     "cost_curve",
     "cost_of_training",
     "cost_quality",

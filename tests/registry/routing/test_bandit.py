@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from trials import simulate
 
 from rtml.registry.routing import bandit
 from rtml.registry.routing.route import POLICIES
-from rtml.registry.routing.trials import simulate
 
 GAP = np.tile([0.80, 0.85], (150, 1))
 TURNED = np.concatenate([GAP[:75], GAP[75:, ::-1]])

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from trials import shadow, simulate
 
 from rtml.core.target import Target
 from rtml.registry.routing import evidence
 from rtml.registry.routing.experiment import _OF_FAILURES, MISMATCHED, Experiment
 from rtml.registry.routing.plan import plan, table
 from rtml.registry.routing.route import Route, begin
-from rtml.registry.routing.trials import shadow, simulate
 
 RISE = Target("rise", "probability")
 AB = {"a": 0.5, "b": 0.5}

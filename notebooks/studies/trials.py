@@ -7,10 +7,13 @@ answers come so many batches late. Evidence is that of :mod:`rtml.registry.routi
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
+from rtml.plots.style import GREY, PALETTE, canvas, need, nothing, styled
 from rtml.registry.routing import bandit, evidence
 from rtml.registry.routing.route import AB, POLICIES
 
@@ -94,25 +97,23 @@ def simulate(
     """
     if design not in (AB, *POLICIES) or rule not in RULES:
         raise ValueError(f"design is one of {', '.join((AB, *POLICIES))}, rule of {', '.join(RULES)}")
-    sums, state, waiting = _Sums(runs), bandit.fresh(runs, 2), []
+    sums, state, waiting, course = _Sums(runs), bandit.fresh(runs, 2), [], []
     declared, when, regret = np.full(runs, -1), np.full(runs, -1.0), np.zeros(runs)
-    course, floor = [], bandit.FLOOR / 2 if design != AB else 0.5
     for number, now in enumerate(rates):
         chances = np.full((runs, 2), 0.5) if design == AB else bandit.chances(design, state, rng)
-        settled = declared >= 0 if design == AB else np.zeros(runs, bool)
-        counts = _split(batch, np.where(settled, declared == 1, chances[:, 1]), rng)
+        tested = (declared < 0) | (design != AB)
+        counts = _split(batch, np.where(tested, chances[:, 1], declared == 1), rng)
         rights = rng.binomial(counts.astype(int), now)
         regret += counts @ (now.max() - now)
         course.append(regret.mean())
-        waiting.append((counts * ~settled[:, None], rights * ~settled[:, None], chances))
+        waiting.append((counts * tested[:, None], rights * tested[:, None], chances))
         if len(waiting) > late:
             told = waiting.pop(0)
-            sums.take(*told, floor)
+            sums.take(*told, 0.5 if design == AB else bandit.FLOOR / 2)
             state = state if design == AB else bandit.learn(state, *told, discount)
-        last = number == len(rates) - 1
-        fresh = (declared < 0) & (_winner(sums, rule, last, alpha) >= 0)
-        declared[fresh] = _winner(sums, rule, last, alpha)[fresh]
-        when[fresh] = sums.counts[fresh].sum(1)
+        won = _winner(sums, rule, number == len(rates) - 1, alpha)
+        fresh = (declared < 0) & (won >= 0)
+        declared[fresh], when[fresh] = won[fresh], sums.counts[fresh].sum(1)
     return Tests(declared, when, regret, np.array(course))
 
 
@@ -161,3 +162,35 @@ def _winner(sums: _Sums, rule: str, last: bool, alpha: float) -> np.ndarray:
     if rule == AT_THE_END and not last:
         return np.full(len(sums.counts), -1)
     return np.where(np.abs(sums.z) >= _Z[rule], (sums.z > 0).astype(int), -1)
+
+
+@styled
+def cost_and_error(courses: Mapping[str, pd.DataFrame], errors: pd.DataFrame):
+    """Right answers missed over requests, a panel a world, and the share of false decisions of each rule.
+
+    Parameters
+    ----------
+    courses
+        By world, a column a design, indexed by requests.
+    errors
+        One row a rule: ``false`` with ``low`` and ``high``, of tests of arms that are alike.
+    """
+    need(errors, ("false", "low", "high"), "cost_and_error")
+    figure, axes = canvas("What does a test cost, and how often is it wrong?", 1, len(courses) + 1, 4.2)
+    for ax, (world, frame) in zip(axes[0], courses.items(), strict=False):
+        for colour, name in zip(PALETTE, frame, strict=False):
+            ax.plot(frame.index, frame[name], color=colour, label=name)
+        ax.set(xlabel="requests", title=world)
+    axes[0, 0].set_ylabel("right answers missed")
+    last = axes[0, -1]
+    if not len(errors):
+        nothing(last, "no rule was tried")
+        return figure
+    place = np.arange(len(errors))[::-1]
+    found = errors[["low", "false", "high"]].to_numpy(float).T
+    last.barh(place, found[1], color=GREY, height=0.6, xerr=np.abs(found[[0, 2]] - found[1]))
+    last.axvline(0.05, color=PALETTE[1], linewidth=1, linestyle=(0, (4, 3)))
+    last.set_yticks(place, errors.index)
+    last.set(xlabel="share of false decisions", title="arms that are alike (dashed: 5 %)")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return figure
