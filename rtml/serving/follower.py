@@ -81,6 +81,8 @@ class Follower:
         self._stop.set()
         self._thread.join(10)
         with closing(self.service):
+            if self.publisher is not None:
+                self.publisher.router.close()
             if self._registry is not None:
                 self._registry.close()
 

@@ -156,11 +156,10 @@ class Router:
             if route == before.route and not learns:
                 return
             snapshots = self._snapshots(route)
-            if route.test != before.route.test or self.experiment is None:
-                self.experiment = Experiment(route, self._publisher.scores.targets[0]) if route.arms else None
-                self._places, self.advice = [0, 0, 0], ""
-            if self.experiment is not None:
-                self.experiment.route = route
+            if route.test != before.route.test:
+                self._places, self.advice, self.experiment = [0, 0, 0], "", self._begun(route)
+            elif self.experiment is not None and route != before.route:
+                self.experiment.follow(route)
             weights = before.weights if route.test == before.route.test else dict.fromkeys(route.arms, 0.0)
             self._active = _Active(route, snapshots, weights if route.kind == BANDIT else route.weights)
             self._asked = {}
@@ -229,6 +228,15 @@ class Router:
             rows.append((arm, active.weights.get(arm, 0.0), *counts, total / n if n else float("nan")))
         return rows
 
+    def _begun(self, route: Route) -> Experiment | None:
+        """An experiment that knows all shares that its test ever had."""
+        every = [restored(entry.evidence["route"]) for entry in self.routes.entries()] if route.arms else []
+        experiment = None
+        for shares in (one for one in every if one.test == route.test):
+            experiment = experiment or Experiment(shares, self._publisher.scores.targets[0])
+            experiment.follow(shares)
+        return experiment
+
     def _snapshots(self, route: Route) -> dict[str, Snapshot | None]:
         """Snapshots of a route's arms, None of what serves; an arm that cannot answer the same requests is refused."""
         snapshots: dict[str, Snapshot | None] = dict.fromkeys(route.arms[:1])
@@ -254,7 +262,7 @@ class Router:
             experiment.ask(label, arm, unit)
         for places[1], label, arm, unit, propensity in failures:
             if label.startswith(f"{test}:"):
-                experiment.fail(arm, unit, propensity)
+                experiment.fail(label, arm, unit, propensity)
         for one in answers:
             places[2] = one.place
             if one.route.startswith(f"{test}:") and one.arm == one.version:  # else what serves answered in its place

@@ -242,7 +242,7 @@ def requests(database: sqlite3.Connection, test: str, after: int, n: int) -> lis
     return database.execute(asked, (f"{test}:*", after, n)).fetchall()
 
 
-def of_arms(database: sqlite3.Connection, test: str, n: int = 200_000) -> list[tuple]:
+def of_arms(database: sqlite3.Connection, test: str, n: int = 20_000) -> list[tuple]:
     """The newest requests of a test: arm, version that answered, prediction, its ``y``, ns until that was told."""
     asked = (
         "select arm, version, prediction, y, answered_at - asked_at from prediction left join answer using (id) "

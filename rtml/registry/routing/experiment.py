@@ -21,7 +21,7 @@ from rtml.registry.routing.route import AB, BANDIT, CANARY, Route
 CENSORED = 10.0  # mean squared errors at which a squared error is cut off
 FIRST = 20  # answers that only say how large squared errors are
 MISMATCHED = math.log(100)  # log evidence from which on shares are taken to be broken
-_OF_FAILURES = 0.8  # share of a canary's evidence that is on failures, the rest on losses
+_OF_FAILURES = 0.8  # share of a canary's evidence that is on failures, of an A/B test's that is on losses
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ class Experiment:
     """
 
     def __init__(self, route: Route, target: Target) -> None:
-        self.route, self._target = route, target
+        self._target, self._shares = target, {}
+        self.follow(route)
         self._books = {arm: _Book() for arm in route.arms[1:]}
         self._seen: set[str] = set()
         self._failed: set[str] = set()
@@ -71,24 +72,35 @@ class Experiment:
         self._squares = [0, 0.0]
         self.answers, self._total = 0, 0.0
 
+    def follow(self, route: Route) -> None:
+        """Go on with other shares of the same arms."""
+        self.route, self._step = route, set()
+        self._shares[route.label] = route.weights
+
     def ask(self, label: str, arm: str, unit: str) -> None:
         """Take a request that was assigned to an arm, under a label of the route."""
-        if arm in self.asked:
-            self.asked[arm] += 1
-            if unit not in self._met:
-                self._met.add(unit)
-                self.units[label, arm] = self.units.get((label, arm), 0) + 1
+        if arm not in self.asked:
+            return
+        self.asked[arm] += 1
+        if unit not in self._met:
+            self._met.add(unit)
+            self.units[label, arm] = self.units.get((label, arm), 0) + 1
+        if (label, arm) == (self.route.label, self.route.arms[-1]):
+            self._step.add(unit)
 
-    def fail(self, arm: str, unit: str, propensity: float) -> None:
-        """Take a failure of an arm, asked with a chance."""
+    def fail(self, label: str, arm: str, unit: str, propensity: float) -> None:
+        """Take a failure of an arm, asked with a chance; to a bandit it is an answer without a reward."""
         if arm not in self.failures or (unit and unit in self._failed):
             return
         self._failed.add(unit)
         self.failures[arm] += 1
-        if self.route.kind == CANARY:
-            second = arm != self.route.arms[0]
-            share = propensity if second else 1.0 - propensity
-            self._books[self.route.arms[1]].fails += evidence.failure(second, share)
+        if self.route.kind == BANDIT:
+            self._learn(arm, 0.0, propensity)
+            return
+        first, shares = self.route.arms[0], self._shares.get(label, self.route.weights)
+        for other, book in self._books.items():
+            if arm in (first, other) and (share := shares.get(other, 0.0)):
+                book.fails += evidence.failure(arm == other, share / (share + shares.get(first, 0.0)))
 
     def answer(self, arm: str, unit: str, propensity: float, prediction: float | np.ndarray, y: float) -> None:
         """Take the answer of a unit that an arm was asked for with a chance."""
@@ -102,13 +114,14 @@ class Experiment:
         for other, book in self._books.items():
             sign = 1.0 if place == 0 else -1.0 if other == arm else 0.0
             self._bet(book, sign * (loss - self._total / max(self.answers, 1)) / propensity)
-        one = np.eye(len(self.route.arms))[place]
-        # the chances of other arms do not matter: nothing was counted of them
-        self.state = bandit.learn(
-            self.state, one, (1.0 - loss) * one, np.full(len(one), propensity), self.route.discount
-        )
+        self._learn(arm, 1.0 - loss, propensity)
         self.losses[arm] = [self.losses[arm][0] + 1, self.losses[arm][1] + loss]
         self.answers, self._total = self.answers + 1, self._total + loss
+
+    def _learn(self, arm: str, reward: float, propensity: float) -> None:
+        """Let a bandit know a reward; the chances of other arms do not matter, since nothing was counted of them."""
+        one = np.eye(len(self.route.arms))[self.route.arms.index(arm)]
+        self.state = bandit.learn(self.state, one, reward * one, np.full(len(one), propensity), self.route.discount)
 
     @property
     def mismatch(self) -> float:
@@ -132,7 +145,7 @@ class Experiment:
                 if (log_e := self.evidence(arm)[side]) >= needed:
                     yield Decision(what, arm, self.says(arm, what, log_e, needed), self.facts(arm))
         arm = self.route.arms[-1]
-        units = self.units.get((self.route.label, arm), 0)
+        units = len(self._step)
         if kind == CANARY and units >= self.route.after:
             what = "next" if self.route.steps else "through"
             why = f"{arm} answered {units:,} units at {self.route.weights[arm]:.3g}, and nothing speaks against it"
@@ -142,9 +155,9 @@ class Experiment:
         """Log evidence that an arm is worse than the first, and that it is better."""
         book = self._books[arm]
         worse, better = float(evidence.capital(book.worse)), float(evidence.capital(book.better))
-        if self.route.kind == CANARY:
-            fails = math.log(_OF_FAILURES) + float(evidence.capital(book.fails))
-            worse = float(np.logaddexp(fails, math.log(1 - _OF_FAILURES) + worse))
+        of_failures = _OF_FAILURES if self.route.kind == CANARY else 1 - _OF_FAILURES
+        fails = math.log(of_failures) + float(evidence.capital(book.fails))
+        worse = float(np.logaddexp(fails, math.log(1 - of_failures) + worse))
         return worse, better
 
     def facts(self, arm: str) -> dict:
@@ -163,7 +176,7 @@ class Experiment:
         """A decision in words."""
         first, figures = self.route.arms[0], self.facts(arm)
         proof = f"(evidence {math.exp(min(log_e, 700)):,.0f} : 1, {math.exp(needed):,.0f} : 1 needed)"
-        if self.route.kind == CANARY and figures["failures"]:
+        if what == "worse" and figures["failures"] > figures["failures_before"] * self.route.weights.get(arm, 0.0):
             counts = f"{figures['failures']} failures of {arm} beside {figures['failures_before']} of {first}"
             return f"{arm} is worse than {first}: {counts} at its share, loss {-figures['gain']:+.3g} a unit {proof}"
         return (

@@ -10,7 +10,7 @@ from scipy import stats
 from trials import shadow, simulate
 
 from rtml.core.target import Target
-from rtml.registry.routing import evidence
+from rtml.registry.routing import bandit, evidence
 from rtml.registry.routing.experiment import _OF_FAILURES, MISMATCHED, Experiment
 from rtml.registry.routing.plan import plan, table
 from rtml.registry.routing.route import Route, begin
@@ -88,9 +88,36 @@ def test_failures_and_losses_are_bet_on_as_written_down_by_hand():
     test.answer("a", "u7", 0.9, 0.5, 1.0)
     assert test.answers == 200, "a unit counts once"
     for arm, unit in (("a", "u1"), ("b", "u2"), ("b", "u2"), ("a", "u3")):
-        test.fail(arm, unit, 0.9 if arm == "a" else 0.1)
+        test.fail(route.label, arm, unit, 0.9 if arm == "a" else 0.1)
     odds = [math.log(k / (0.1 * k + 0.9)) - 2 * math.log(0.1 * k + 0.9) for k in (1.5, 2, 3, 5)]
     assert np.allclose(test._books["b"].fails, odds) and test.failures == {"a": 2, "b": 1}
+
+
+def test_an_arm_that_only_fails_is_stopped_and_a_bandit_leaves_it():
+    arms = {"a": 0.4, "b": 0.3, "c": 0.3}
+    test, played = Experiment(begin("ab", "t", arms), RISE), Experiment(begin("bandit", "t", arms), RISE)
+    for n in range(40):
+        for one in (test, played):
+            one.answer("a", f"u{n}", 0.4, 0.4, 1.0)
+            one.answer("c", f"v{n}", 0.3, 0.4, 1.0)
+            one.fail(one.route.label, "b", f"w{n}", 0.3)
+    assert (test.decision().what, test.decision().arm) == ("worse", "b")
+    assert "failures of b beside 0 of a" in test.decision().why
+    assert bandit.chances("thompson", played.state, np.random.default_rng(7)).argmin() == 1
+
+
+def test_a_canary_takes_its_next_step_after_so_many_units_of_its_own_new_or_not():
+    route = begin("canary", "t", {"a": 0.9, "b": 0.1}, steps=(0.5,), after=3)
+    test = Experiment(route, RISE)
+    for unit in ("u1", "u2", "u2", "u3"):
+        test.ask(route.label, "b", unit)
+        test.ask(route.label, "a", f"{unit} of a")
+    assert test.decision().what == "next"
+    test.follow(route.grown())
+    assert test.decision() is None
+    for unit in ("u1", "u1 of a", "u2"):
+        test.ask(test.route.label, "b", unit)
+    assert test.decision().what == "through"
 
 
 @settings(max_examples=25)
