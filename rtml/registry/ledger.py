@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from rtml.registry.tables import PROMOTION, Tables
 
-CHAMPION = "champion"
+CHAMPION, ROUTE = "champion", "route"  # what an entry is of
 GATE, GUARD, ALWAYS, RULE, ROUTER = "gate", "guard", "always", "rule", "router"  # who decided, where it was no person
 AUTOMATIC = frozenset({GATE, GUARD, ALWAYS, RULE, ROUTER})  # names that no person may take
 

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from json import loads
 from math import isfinite
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from msgspec import DecodeError
@@ -31,30 +31,10 @@ from rtml.serving.sse import Stream
 from rtml.store.prediction_log import PredictionLog
 from rtml.store.prediction_tables import Answered, id_number, numbers
 
+if TYPE_CHECKING:
+    from rtml.serving.router import Choice, Router
+
 NO_MODEL = "nothing serves yet: run 04_online_train first (make run-04), or follow a stream (rtml live)"
-
-
-class Choice(Protocol):
-    """Which arm answers a request, as :class:`rtml.serving.router.Choice`."""
-
-    propensity: float
-    routed: tuple[str, str, str]
-
-    def answer(self, id: int | None, key: str, moment: int, x: bytes) -> Question | None: ...
-
-    def fail(self, why: str) -> None: ...
-
-    def took(self, ns: int) -> None: ...
-
-
-class Router(Protocol):
-    """What chooses among versions, such as :class:`rtml.serving.router.Router`."""
-
-    def choose(self, request: Any) -> Choice | None: ...
-
-    def counts(self) -> list[tuple]: ...
-
-    def close(self) -> None: ...
 
 
 class Service:

@@ -231,3 +231,9 @@ def test_a_canary_that_fails_is_stopped_and_a_healthy_one_grows_and_is_promoted(
         assert acts[0] == "ada: to see it" or acts[1].startswith("crypto@3 answered")
         assert publisher.registry.champion("crypto").name == "crypto@3" and router.route.kind == "champion"
         assert publisher.registry.ledger("crypto")["by"].tolist()[-1] == "router"
+
+
+def test_a_version_in_a_test_is_not_collected(tmp_path):
+    with several(tmp_path) as publisher:
+        publisher.router.change("ab", {"champion": 0.5, "crypto@2": 0.5}, "ada", "to see it")
+        assert [version.name for version in publisher.registry.collect("crypto", keep=0)] == ["crypto@3"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
-from rtml.registry.ledger import ROUTER
+from rtml.registry.ledger import ROUTE, ROUTER
 from rtml.registry.registry import LEARNER, Registry
 from rtml.registry.routing.assignment import Cut, cut_of, recut, shares
 from rtml.registry.versions import plain
@@ -221,9 +221,6 @@ class Routes:
 
     def _named(self, arm: str) -> str:
         return self.serving() if arm == CHAMPION else self._registry.get(arm).name
-
-
-ROUTE = "route"  # alias of routes in the ledger
 
 
 def _percent(weights: dict[str, float]) -> list[tuple[str, float]]:
