@@ -142,9 +142,7 @@ def test_a_payment_asked_again_gets_the_same_answer_and_counts_once(endpoint, lo
     assert endpoint.pay(encode(payment(row))) == first and log.count(PART) == before
 
 
-def test_an_ab_test_judges_each_card_by_one_version_and_scores_the_arms_as_alarms_are(
-    endpoint, taken, registry, stream
-):
+def test_an_ab_test_judges_each_card_by_one_version_and_scores_its_arms(endpoint, taken, registry, stream):
     router, part = taken.publisher.router, stream[BEFORE : BEFORE + 500]
     old = registry.all("fraud")[-1].name
     router.change("ab", {"champion": 0.5, old: 0.5}, "ada", "is what was learned since worth it?")
