@@ -160,11 +160,9 @@ class Router:
                 self._places, self.advice, self.experiment = [0, 0, 0], "", self._begun(route)
             elif self.experiment is not None and route != before.route:
                 self.experiment.follow(route)
-            weights = before.weights if route.test == before.route.test else dict.fromkeys(route.arms, 0.0)
-            self._active = _Active(route, snapshots, weights if route.kind == BANDIT else route.weights)
+            same = route.kind == BANDIT and route.test == before.route.test
+            self._active = _Active(route, snapshots, before.weights if same else route.weights)
             self._asked = {}
-            if route.kind == BANDIT and not any(weights.values()):
-                self._rebalance()
 
     def learn(self) -> None:
         """Take what the log holds that is new, and act on what is settled by it."""
@@ -176,8 +174,7 @@ class Router:
                 pass
             if experiment is not self.experiment:
                 return
-            if self.route.kind == BANDIT:
-                self._rebalance()
+            self._rebalance(experiment)
             decision = experiment.decision()
         if decision is not None:
             self._act(decision)
@@ -269,11 +266,15 @@ class Router:
                 experiment.answer(one.arm, one.unit, one.propensity, one.prediction, one.y)
         return _AT_ONCE in (len(asked), len(failures), len(answers))
 
-    def _rebalance(self) -> None:
+    def _rebalance(self, experiment: Experiment) -> None:
         """Choose the chances of a bandit anew."""
-        route, chances = self.route, bandit.chances(self.route.policy, self.experiment.state, self._rng)
-        weights = dict(zip(route.arms, chances.tolist(), strict=True))
-        self._active = _Active(route, self._active.snapshots, weights)
+        if experiment.route.kind != BANDIT:
+            return
+        chances = bandit.chances(experiment.route.policy, experiment.state, self._rng).tolist()
+        with self._publisher.changing:
+            if self.route.test == experiment.route.test:
+                weights = dict(zip(self.route.arms, chances, strict=True))
+                self._active = _Active(self.route, self._active.snapshots, weights)
 
     def _act(self, decision: Decision) -> None:
         """Do what follows: stop an arm, let a canary grow, promote what is better, or advise to."""

@@ -203,6 +203,9 @@ def test_a_restart_comes_to_the_same_evidence(tmp_path):
     with several(tmp_path, log=tmp_path / "log.db") as publisher:
         publisher.router.change("bandit", {"crypto@2": 1}, "ada", "to see it", policy="exp3-ix")
         answered(publisher, np.random.default_rng(7), 300)
+        with publisher.service.log.reading() as database:
+            chances = {p for (p,) in database.execute("select propensity from prediction")}
+        assert chances == {0.5}, "until the first answers"
         kept, weights = publisher.router.experiment, publisher.router._active.weights
         from rtml.serving.router import Router
 
