@@ -93,6 +93,22 @@ def test_failures_and_losses_are_bet_on_as_written_down_by_hand():
     assert np.allclose(test._books["b"].fails, odds) and test.failures == {"a": 2, "b": 1}
 
 
+@pytest.mark.parametrize("kind", ["ab", "canary"])
+def test_looked_at_again_and_again_arms_that_are_alike_are_left_alone(kind):
+    rng, decided = np.random.default_rng(7), 0
+    for run in range(25):
+        test = Experiment(begin(kind, f"t{run}", {"a": 0.8, "b": 0.2}, after=10**6), RISE)
+        for n in range(400):
+            arm = "b" if rng.random() < 0.2 else "a"
+            test.answer(arm, f"u{n}", 0.2 if arm == "b" else 0.8, rng.random(), float(rng.random() < 0.3))
+            if rng.random() < 0.05:
+                test.fail(test.route.label, arm, f"u{n}", 0.2)
+            if n % 20 == 0 and test.decision():
+                decided += 1
+                break
+    assert decided <= 3, "one in twenty is claimed"
+
+
 def test_an_arm_that_only_fails_is_stopped_and_a_bandit_leaves_it():
     arms = {"a": 0.4, "b": 0.3, "c": 0.3}
     test, played = Experiment(begin("ab", "t", arms), RISE), Experiment(begin("bandit", "t", arms), RISE)
