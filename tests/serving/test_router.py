@@ -147,9 +147,7 @@ def test_of_an_arm_that_fails_what_serves_answers_and_it_is_counted(tmp_path):
             assert client.post("/answers", json={"prediction_id": said.json()["prediction_id"], "y": 1.0}).is_success
         publisher.router.learn()
         answered = {arm: units for arm, (units, _) in publisher.router.experiment.losses.items()}
-        assert answered["crypto@2"] == 0 < answered["crypto@1"] < 20, (
-            "what another answered is not its own"
-        )
+        assert answered["crypto@2"] == 0 < answered["crypto@1"] < 20, "what another answered is not its own"
         first, second = client.get("/routes").json()["arms"]
         assert first["failures"] == 0 and second["failures"] == second["units"] > 3
         lines = client.get("/metrics").text.splitlines()
