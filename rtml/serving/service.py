@@ -99,7 +99,7 @@ class Service:
             raise Refused(503, NO_MODEL)
         key = self._key(serving, request)
         if request.features is None:
-            return self._given(self._known(serving, key), started)
+            return self.give(self._known(serving, key), started)
         try:
             values = [request.features[name] for name in serving.asked]
         except KeyError:
@@ -119,7 +119,7 @@ class Service:
             return self.ask(request)
         key = self._key(serving, request)
         if request.features is None:
-            return self._given(self._known(serving, key), started)
+            return self.give(self._known(serving, key), started)
         return self._own(serving, key, astuple(request.features), started)
 
     def predict(self, key: str | None = None) -> Prediction:
@@ -157,9 +157,9 @@ class Service:
         horizon, offset = snapshot.horizon, snapshot.learned[0]
         question = Question(snapshot.version, offset, None, key, self.clock.now(), x, horizon)
         question.answered(snapshot.targets, said)
-        return self._given(question, started)
+        return self.give(question, started)
 
-    def _given(self, asked: Question, started: int) -> Prediction:
+    def give(self, asked: Question, started: int) -> Prediction:
         """Log what is given, and give it."""
         clock = self.clock
         now, moment = clock.now(), asked.moment

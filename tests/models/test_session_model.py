@@ -94,7 +94,7 @@ def scores_by_hand(kind, asked, k, now=10**18):
             continue
         me, so_far = int(x[0]), [int(i) for i in x[4:] if i >= 0][::-1]
         held[me], seen[me] = [*so_far, int(y)], known
-        if so_far[-1] == int(asked.X[-1, 4]):
+        if so_far[-1] == int(asked.X[-1, 6]):
             follow[int(y)] += 1
     if kind == "successors":
         return {item: n / sum(follow.values()) for item, n in follow.items()}
@@ -140,7 +140,7 @@ def test_popular_is_what_was_clicked_most_where_old_clicks_fade():
         if y == y:
             now = 2.0 ** ((int(known) - 10**18) / (6 * 3600 * S))
             weight[y] += now
-            weight[x[4]] += now if x[1] == 1 else 0.0
+            weight[x[6]] += now if x[1] == 1 else 0.0
     best = [item for item, _ in weight.most_common(20)]
     assert learner.model.predict(asked.X[0]).tolist() == best
 
