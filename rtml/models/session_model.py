@@ -20,7 +20,7 @@ class SessionModel(RowModel):
     """A model that lists items for a session and learns from every click.
 
     A question's row is the session's number, how many clicks it has, four more columns, then its items, newest first
-    and padded with -1. The list is ``k`` item ids, NaN where there are fewer; behind it stand the scores and, of a ranker,
+    and padded with -1. The list is ``k`` item ids, NaN where there are fewer; behind it stand scores and, of a ranker,
     the features of what was listed, which it learns from when the answer comes. Memory grows by doubling: 8 bytes a
     place of the lists (at most 512 sessions and 2 x 64 successors an item, 32 clicks a session), 56 bytes a session,
     and an item 180 bytes and 8 more a dimension.

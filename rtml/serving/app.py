@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any, Protocol
 
 from fastapi import FastAPI, Request, Response
@@ -53,7 +52,7 @@ def make_app(
 
     ``lineage`` gives the ancestors of a version as dicts, newest first, for ``/models``. Without ``promotions`` there
     is no ``/promote``, ``/rollback`` or ``/ledger``. ``access`` is what the environment says unless given. ``view`` is
-    what the use case adds to the page, and, where there are ``events`` to take, its routes. With a ``writer`` there is
+    what the use case adds to the page and to the routes, some of which take ``events``. With a ``writer`` there is
     ``POST /events``.
 
     Examples
@@ -66,8 +65,8 @@ def make_app(
     app = App(service, promotions, Access.from_environment() if access is None else access, writer, view)
     _add_state(app, service, lineage or (lambda version: []))
     _add_stream(app, service)
-    _add_pages(app, view)
-    if view is not None and events is not None:
+    _add_pages(app, view.panel if view else "")
+    if view is not None:
         view.routes(app, events)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _broken)
@@ -257,11 +256,9 @@ def _add_stream(app: App, service: Service) -> None:
     app._fast("GET", "/questions", questions)
 
 
-def _add_pages(app: App, view: View | None) -> None:
+def _add_pages(app: App, panel: str) -> None:
     """The pages for people."""
-    live, shut = pages.live(view.panel if view else "", ledger=app.promoting)
-    for path, page in (view.pages() if view else {}).items():
-        app.add_route(path, partial(_page, HTMLResponse(page, headers=pages.shut(page))), include_in_schema=False)
+    live, shut = pages.live(panel, ledger=app.promoting)
 
     @app.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> HTMLResponse:
@@ -270,10 +267,6 @@ def _add_pages(app: App, view: View | None) -> None:
     @app.get("/", include_in_schema=False)
     async def index() -> HTMLResponse:
         return HTMLResponse(live, headers=shut)
-
-
-async def _page(page: HTMLResponse, request: Request) -> HTMLResponse:
-    return page
 
 
 def _json(value: Any, status: int = 200) -> Response:

@@ -57,12 +57,8 @@ class View:
         """Answer a body of ``POST /predict`` that is of this use case alone; None: it is like any other."""
         return None
 
-    def pages(self) -> dict[str, str]:
-        """Pages of its own by path, HTML with one script."""
-        return {}
-
-    def routes(self, app: App, events: Events) -> None:
-        """Add routes that take events of this use case over HTTP."""
+    def routes(self, app: App, events: Events | None) -> None:
+        """Add routes of this use case; where there are ``events``, some that take them over HTTP."""
 
 
 def view_of(config: RunConfig) -> View:

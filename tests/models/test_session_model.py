@@ -92,13 +92,13 @@ def scores_by_hand(kind, asked, k, now=10**18):
     for x, y, known in zip(asked.X[:-1], asked.y[:-1], asked.known[:-1], strict=True):
         if y != y or known >= asked.moment[-1]:
             continue
-        me, so_far = int(x[0]), [int(i) for i in x[4:] if i >= 0][::-1]
+        me, so_far = int(x[0]), [int(i) for i in x[6:] if i >= 0][::-1]
         held[me], seen[me] = [*so_far, int(y)], known
         if so_far[-1] == int(asked.X[-1, 6]):
             follow[int(y)] += 1
     if kind == "successors":
         return {item: n / sum(follow.values()) for item, n in follow.items()}
-    me, own = int(asked.X[-1, 0]), [int(i) for i in asked.X[-1, 4:] if i >= 0][::-1]
+    me, own = int(asked.X[-1, 0]), [int(i) for i in asked.X[-1, 6:] if i >= 0][::-1]
     weight = {item: 1.0 if kind == "sknn" else (p + 1) / len(own) for p, item in enumerate(own)}
     near = {}
     for other, items in held.items():
@@ -210,8 +210,8 @@ def test_memory_grows_by_demand_and_old_sessions_give_way():
 
 def test_an_empty_catalogue_and_a_list_longer_than_the_catalogue():
     model = compile(Ranking("ranker", k=20), NAMES)
-    assert np.isnan(compile(Ranking("popular"), NAMES).predict(np.full(24, -1.0))).all()
-    x = np.r_[0.0, 1.0, 0.0, 0.0, 7.0, np.full(19, -1.0)]
+    assert np.isnan(compile(Ranking("popular"), NAMES).predict(np.full(26, -1.0))).all()
+    x = np.r_[0.0, 1.0, 0.0, 0.0, -1.0, -1.0, 7.0, np.full(19, -1.0)]
     assert model.predict(x)[0] == 7.0 and np.isnan(model.predict(x)[1:]).all()
     model.learn_at(x, 8.0, model.predict_at(x, 10), 10, 20)
     listed = model.predict(x)

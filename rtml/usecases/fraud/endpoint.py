@@ -76,9 +76,10 @@ class FraudView(View):
         """Of each view, the windows of the payment's card or terminal."""
         return [(view.features, operator.key_of(id, view.key)) for view in operator.features.views]
 
-    def routes(self, app: FastAPI, events: Events) -> None:
-        """``POST /payments`` and ``POST /labels``."""
-        PaymentEndpoint(events).add_to(app)
+    def routes(self, app: FastAPI, events: Events | None) -> None:
+        """``POST /payments`` and ``POST /labels``, where there are events to take."""
+        if events is not None:
+            PaymentEndpoint(events).add_to(app)
 
 
 class PaymentEndpoint:

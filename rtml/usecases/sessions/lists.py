@@ -1,4 +1,4 @@
-"""Lists for visitors: of those who are here their newest, of others one computed before, for strangers what is popular."""
+"""Lists: the newest one of a visitor who is here, one computed before for others, for strangers what is popular."""
 
 from __future__ import annotations
 

@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import numpy as np
+from fastapi import FastAPI, Response
+from fastapi.responses import HTMLResponse
 from msgspec import Meta, Raw, Struct
 
 from rtml.core.clock import moment as moment_of
 from rtml.core.clock import span
+from rtml.serving.events import Events
+from rtml.serving.pages import shut
 from rtml.serving.schemas import Prediction, Refused, encode, invalid, refuse
 from rtml.serving.service import NO_MODEL, Service
 from rtml.serving.snapshot import Question
@@ -33,9 +37,10 @@ EVERY = span("1h")  # event time between two computations of stored lists
 _Id = str | int
 _PAUSE_S = 0.002
 _MOST = 200  # items of a list
+_SHOWN = 40  # categories of the page
 
 
-class ListRequest(Struct):
+class ListRequest(Struct, forbid_unknown_fields=True):
     """Ask for what a visitor, or a session, will click next."""
 
     session: _Id | None = None
@@ -136,12 +141,28 @@ class ShopView(View):
         question.extra = Raw(encode(trace))
         return service.give(question, started)
 
-    def pages(self) -> dict[str, str]:
-        """The shop."""
-        return {"/shop": script(__file__, "shop.html")}
+    def routes(self, app: FastAPI, events: Events | None) -> None:
+        """``GET /shop``, a page, and ``GET /items``, what it shows."""
+        page = script(__file__, "shop.html")
+        shop = HTMLResponse(page, headers=shut(page))
 
-    def routes(self, app, events) -> None:
-        """None but the page."""
+        @app.get("/shop", include_in_schema=False)
+        async def page_of_the_shop() -> HTMLResponse:
+            return shop
+
+        @app.get("/items", summary="popular items, of a category where it is given, and all categories")
+        def items(category: str = "") -> Response:
+            return Response(encode(self.items(category)), media_type="application/json")
+
+    def items(self, category: str = "", n: int = 48) -> dict:
+        """The items that are popular now, with category and price, and the categories there are."""
+        if self.catalogue is None:
+            return {"items": [], "categories": []}
+        found, about = self.catalogue.read(), self.catalogue
+        chosen = found.popular(n, number_of(category))
+        shown = [(item, about.category.get(item), about.price.get(item)) for item in chosen]
+        items = [{"item": str(i), "category": None if c is None else str(c), "price": p} for i, c, p in shown]
+        return {"items": items, "categories": [str(c) for c in sorted(set(about.category.values()))[:_SHOWN]]}
 
     async def _wait(self, service: Service, asked: ListRequest) -> bool:
         """Wait until the click that the request names has its list; whether it has within the budget."""
