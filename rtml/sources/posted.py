@@ -20,9 +20,9 @@ class Posted:
     Examples
     --------
     >>> from rtml.core.use_case import load_use_case
-    >>> source = Posted(load_use_case("fraud"))
+    >>> source = Posted(load_use_case("sessions"))
     >>> source.symbols, source.status().state, list(source.chunks())
-    (('payment',), 'LIVE', [])
+    (('shop',), 'LIVE', [])
     """
 
     name = HTTP

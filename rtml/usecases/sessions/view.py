@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import numpy as np
-from fastapi import FastAPI, Response
-from fastapi.responses import HTMLResponse
 from msgspec import Meta, Raw, Struct
+from starlette.responses import HTMLResponse, Response
 
 from rtml.core.clock import moment as moment_of
 from rtml.core.clock import span
@@ -30,6 +29,7 @@ from rtml.usecases.sessions.events import CLICKS, number_of
 from rtml.usecases.sessions.lists import Catalogue, Lists, Newest, merged
 
 if TYPE_CHECKING:
+    from rtml.serving.app import App
     from rtml.serving.publisher import Publisher
     from rtml.training.flow import Outcome
 
@@ -141,7 +141,7 @@ class ShopView(View):
         question.extra = Raw(encode(trace))
         return service.give(question, started)
 
-    def routes(self, app: FastAPI, events: Events | None) -> None:
+    def routes(self, app: App, events: Events | None) -> None:
         """``GET /shop``, a page, and ``GET /items``, what it shows."""
         page = script(__file__, "shop.html")
         shop = HTMLResponse(page, headers=shut(page))
