@@ -66,12 +66,12 @@ class SessionModel(RowModel):
     def predict_at(self, x, moment: int) -> np.ndarray:
         """The list, its scores, and what a ranker must keep until the answer comes."""
         kept = np.empty(self.outputs + self.memory)
-        ranking.rank(np.ascontiguousarray(x, np.float64), self._how, self._memory, kept)
+        ranking.rank(np.require(x, np.float64, "CW"), self._how, self._memory, kept)  # of bytes of a log it is a copy
         return kept
 
     def learn_at(self, x, y: float, kept, moment: int, known: int) -> None:
         """Learn that the click after those of ``x`` was ``y``."""
-        x = np.ascontiguousarray(x, np.float64)
+        x = np.require(x, np.float64, "CW")
         kept = self.predict_at(x, moment) if kept is None else np.ascontiguousarray(kept, np.float64)
         while need := ranking.tell(x, float(y), int(known), kept, self._how, self._memory):
             self._grow(need)

@@ -214,7 +214,7 @@ def test_an_empty_catalogue_and_a_list_longer_than_the_catalogue():
     x = np.r_[0.0, 1.0, 0.0, 0.0, -1.0, -1.0, 7.0, np.full(19, -1.0)]
     assert model.predict(x)[0] == 7.0 and np.isnan(model.predict(x)[1:]).all()
     model.learn_at(x, 8.0, model.predict_at(x, 10), 10, 20)
-    listed = model.predict(x)
+    listed = model.predict(np.frombuffer(x.tobytes()))  # as a service hands it over
     assert set(listed[:2]) == {7.0, 8.0} and np.isnan(listed[2:]).all()
 
 
