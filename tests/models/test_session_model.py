@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rtml.core.questions import Questions
 from rtml.core.state import dumps, loads
 from rtml.kernels import neighbours
+from rtml.metrics.ranking import gains
 from rtml.models import catalogue
 from rtml.models.compiled import compile, restore
 from rtml.models.ranking import KINDS, RANKINGS, Ranking
@@ -163,6 +164,21 @@ def test_the_vector_of_a_session_is_the_mean_of_its_items(shop):
     want = np.mean([memory["vectors"][row[item]] for item in items], axis=0)
     assert np.allclose(learner.model.vector([*items, 10**12]), want, rtol=1e-6)
     assert not learner.model.vector([10**12]).any()
+    before = learner.model.vector(items)
+    learner.model.learn_at(shop[1].X[100], items[0], None, 0, int(shop[1].known[-1]))
+    assert (learner.model.vector([int(shop[1].X[100, 6])]) != before).any(), "it learns with every click"
+
+
+def test_retrieval_by_vectors_is_exhaustive(shop):
+    """D4: the twenty items whose vectors fit best, of all there are, as numpy finds them."""
+    learner = Learner(RANKINGS["item_vectors"], NAMES)
+    learner.replay(shop[1])
+    state, hits = learner.model.state, []
+    for x in shop[1].X[-200:]:
+        fit = state["contexts"] @ learner.model.vector([int(item) for item in x[6:] if item >= 0])
+        best = set(state["ids"][np.argsort(-fit, kind="stable")[:20]].tolist())
+        hits.append(len(best & set(learner.model.predict(x).astype(int).tolist())) / 20)
+    assert np.mean(hits) > 0.999, "float32 sums in another order may swap two items at the end of a list"
 
 
 def test_planted_topics_are_recovered_by_the_vectors():
@@ -192,7 +208,7 @@ def test_after_three_clicks_of_a_topic_an_unknown_visitor_sees_it(name, shop):
     topic_of, shares = items.set_index("item")["topic"], []
     for topic in range(24):
         own = sorted(items.loc[items["topic"] == topic, "item"], key=popular.__getitem__)[-3:]
-        x = np.r_[10**6, 3.0, 5.0, 0.0, own, np.full(17, -1.0)]
+        x = np.r_[10**6, 3.0, 5.0, 0.0, -1.0, -1.0, own, np.full(17, -1.0)]
         listed = learner.model.predict(x)
         shares.append((topic_of[listed[np.isfinite(listed)][:10].astype(int)] == topic).mean())
     assert min(shares) >= 0.3 and np.mean(shares) > 0.6
@@ -230,13 +246,16 @@ def test_the_same_answer_learned_twice_enters_the_index_once():
 
 
 def test_the_learned_ranker_beats_its_sources(shop):
-    asked, hits = shop[1], {}
+    """D5, and better than popularity by NDCG too."""
+    asked, hits, ndcg = shop[1], {}, {}
     for name in ("popular", "markov", "session_neighbours", "session_ranker"):
         lists = Learner(RANKINGS[name], NAMES).replay(asked)
         known = np.isfinite(asked.y)
         known[: len(asked) // 2] = False
+        ndcg[name] = gains(asked.y, lists, 20)[known, 2].mean()
         hits[name] = (lists[known] == asked.y[known, None]).any(axis=1).mean()
     assert hits["session_ranker"] > max(hits["markov"], hits["session_neighbours"]) > 2 * hits["popular"]
+    assert ndcg["session_ranker"] > max(3 * ndcg["popular"], ndcg["session_neighbours"]), ndcg
 
 
 def test_names_and_kinds_are_those_of_the_kernels():
