@@ -56,7 +56,7 @@ class Follower:
         if (view := self.view()) is None:
             return None
         log = self._stack.enter_context(EventLog(self.folder / "events.db"))
-        return self._stack.enter_context(EventWriter(log, view, lambda: self.service.clock.now()))
+        return self._stack.enter_context(closing(EventWriter(log, view, lambda: self.service.clock.now())))
 
     def promote(self, request: PromoteRequest) -> str:
         """Let a version serve; its name."""

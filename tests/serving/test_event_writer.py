@@ -44,7 +44,7 @@ def log(tmp_path):
 
 @pytest.fixture
 def writer(log):
-    with EventWriter(log, view(), lambda: NOW) as writer:
+    with closing(EventWriter(log, view(), lambda: NOW)) as writer:
         yield writer
 
 
@@ -55,7 +55,7 @@ def send(writer, events, query=b""):
 @pytest.mark.parametrize("use_case", EXAMPLES)
 def test_an_event_of_every_use_case_is_what_its_schema_makes_of_it(use_case, log):
     row = EXAMPLES[use_case]
-    with EventWriter(log, view(use_case), lambda: NOW) as writer:
+    with closing(EventWriter(log, view(use_case), lambda: NOW)) as writer:
         assert send(writer, row).accepted == 1
         with pytest.raises(Refused, match=r"events\[1\]: time is .*nothing was written"):
             send(writer, [row, row | {"time": "yesterday"}])
@@ -71,7 +71,7 @@ def test_one_without_a_time_gets_that_of_the_service(writer, log):
 def test_an_id_counts_once_in_a_request_between_requests_and_after_a_restart(writer, log):
     first, second = CLICK | {"event_id": "a"}, CLICK | {"event_id": "b", "item": 8}
     assert (send(writer, [first, second, first]).repeated, log.count(PART)) == (1, 2)
-    with EventWriter(log, view(), lambda: NOW + 5) as again:
+    with closing(EventWriter(log, view(), lambda: NOW + 5)) as again:
         reply = send(again, [second, CLICK | {"event_id": "c"}])
         assert (reply.accepted, reply.repeated, log.count(PART)) == (1, 1, 3)
         with pytest.raises(Refused, match="'b' was sent before with another content") as refused:
@@ -81,7 +81,7 @@ def test_an_id_counts_once_in_a_request_between_requests_and_after_a_restart(wri
 
 def test_a_repeated_event_without_a_time_is_the_same_one(log):
     moments = iter([NOW, NOW + 9])
-    with EventWriter(log, view(), lambda: next(moments)) as writer:
+    with closing(EventWriter(log, view(), lambda: next(moments))) as writer:
         sent = [send(writer, {"visitor": 1, "item": 7, "event_id": "a"}) for _ in range(2)]
     assert [(one.accepted, one.repeated) for one in sent] == [(1, 0), (0, 1)]
 
@@ -89,7 +89,7 @@ def test_a_repeated_event_without_a_time_is_the_same_one(log):
 def test_it_is_acknowledged_only_when_the_disk_has_it_unless_that_was_not_asked(log, monkeypatch):
     disk, entered = threading.Event(), threading.Event()
     monkeypatch.setattr(log, "sync", lambda: (entered.set(), disk.wait(20)))
-    with EventWriter(log, view(), lambda: NOW) as writer:
+    with closing(EventWriter(log, view(), lambda: NOW)) as writer:
         waits = writer.send(b"", encode(CLICK))
         assert entered.wait(20) and not waits.done() and log.count(PART) == 1
         disk.set()
@@ -101,7 +101,7 @@ def test_it_is_acknowledged_only_when_the_disk_has_it_unless_that_was_not_asked(
 def test_a_full_queue_refuses_and_takes_again_when_it_is_written(log, monkeypatch):
     disk, entered = threading.Event(), threading.Event()
     monkeypatch.setattr(log, "sync", lambda: (entered.set(), disk.wait(20)))
-    with EventWriter(log, view(), lambda: NOW, most=3) as writer:
+    with closing(EventWriter(log, view(), lambda: NOW, most=3)) as writer:
         first = writer.send(b"", encode([CLICK, CLICK]))
         assert entered.wait(20)
         writer.send(b"", encode(CLICK))
@@ -114,7 +114,7 @@ def test_a_full_queue_refuses_and_takes_again_when_it_is_written(log, monkeypatc
 
 
 def test_what_cannot_be_written_is_said_and_the_next_is_tried(log, monkeypatch):
-    with EventWriter(log, view(), lambda: NOW) as writer:
+    with closing(EventWriter(log, view(), lambda: NOW)) as writer:
         with monkeypatch.context() as broken:
             broken.setattr(log, "append_posted", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
             with pytest.raises(Refused, match="could not be written: OSError: disk full") as refused:
@@ -142,7 +142,7 @@ def test_bad_input_is_refused_with_the_rule(writer, body, said):
 
 
 def test_over_http_it_needs_the_token_and_says_202(log):
-    with closing(Service()) as service, EventWriter(log, view(), lambda: NOW, most=1) as writer:
+    with closing(Service()) as service, closing(EventWriter(log, view(), lambda: NOW, most=1)) as writer:
         app = make_app(service, access=Access(TOKEN), writer=writer)
         with Endpoint(app) as endpoint, httpx.Client(base_url=endpoint.url) as client:
             assert client.post("/events", json=CLICK).status_code == 401 and log.count(PART) == 0

@@ -119,7 +119,7 @@ class Live:
     def _endpoint(self, port: int, host: str, stack: ExitStack) -> Endpoint:
         publisher, view = self.publisher, self.publisher.view
         now, wake = (lambda: self.service.clock.now()), self.ingestor.news.set
-        writer = stack.enter_context(EventWriter(self.log, view, now, on_written=wake))
+        writer = stack.enter_context(closing(EventWriter(self.log, view, now, on_written=wake)))
         promotions = Promotions(self.registry, publisher)
         app = make_app(self.service, publisher.lineage, promotions, view=view, writer=writer)
         publisher.observe = app.counters.observe_event

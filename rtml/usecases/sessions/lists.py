@@ -6,14 +6,15 @@ import heapq
 import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
 from rtml.core.clock import Clock, span
 from rtml.kernels.sessions import OWN, VISITOR
+from rtml.models.session_model import SessionModel
 from rtml.store.event_log import EventLog
 from rtml.store.online import OnlineStore
 from rtml.training.flow import Outcome
@@ -22,12 +23,6 @@ from rtml.training.run_config import PART
 GROUP, LENGTH = "lists", 20  # of the online store: one list a visitor
 _READ, _LOOK_BACK = 50_000, 1_000_000  # events read at once, and from the end of a log that is long
 _POPULAR = 200  # events after which what is popular is counted again
-
-
-class Ranker(Protocol):
-    """What lists items for the row of a question."""
-
-    def predict(self, x: np.ndarray) -> np.ndarray: ...
 
 
 class Newest(NamedTuple):
@@ -96,7 +91,7 @@ class Lists:
         """The newest question of a visitor, or of a session with an id of its ``own``."""
         return self._newest[own].get(who)
 
-    def compute(self, ranker: Ranker, version: str, now: int) -> Saved:
+    def compute(self, ranker: SessionModel, version: str, now: int) -> Saved:
         """Compute and store the list of every active visitor, and of nobody else."""
         started = self._clock.elapsed()
         with self._lock:
@@ -117,10 +112,6 @@ class Lists:
         if found.missing or found.stale:
             return [], np.nan, ""
         return found.values[np.isfinite(found.values)].astype(np.int64).tolist(), found.ages[0] / 1e9, found.definition
-
-    def about(self) -> dict:
-        """The last computation, for a report."""
-        return asdict(self.saved) | {"saved": self.saved.saved}
 
     def _keep(self, kept: OrderedDict[int, Newest], who: int, newest: Newest) -> None:
         kept[who] = newest

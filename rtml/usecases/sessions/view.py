@@ -51,9 +51,6 @@ class ListRequest(Struct, forbid_unknown_fields=True):
     clicked_at: str | None = None  #: the time that POST /events told of a click that the list shall know
     budget_ms: Annotated[float, Meta(ge=0, le=5000)] = 50.0  #: how long to wait for that
     why: bool = False
-    key: str | None = None
-    features: dict[str, float] | None = None
-    symbol: str | None = None
 
 
 _request = msgspec.json.Decoder(ListRequest)
@@ -83,6 +80,7 @@ class ShopView(View):
         """Begin."""
         self.publisher, self._due = publisher, 0
         self._pool = ThreadPoolExecutor(1, "rtml-lists")
+        self._computing = self._pool.submit(int)
         operator = publisher.flow.operator
         self._gaps = {False: operator.gap, True: operator.own_gap}
 
@@ -92,9 +90,8 @@ class ShopView(View):
             return
         self.lists.take(outcome, self.config.target.name, version)
         now = int(outcome.moment[-1])
-        if self._due and now >= self._due:
-            self._pool.submit(self.compute, now)
-        if now >= self._due:
+        if now >= self._due and self._computing.done():
+            self._computing = self._pool.submit(self.compute, now) if self._due else self._computing
             self._due = now + EVERY
 
     def compute(self, now: int) -> None:
@@ -135,7 +132,9 @@ class ShopView(View):
             trace["stored"] = {"age_s": age, "by": by}
         items = [item for item, _ in chosen]
         if asked.why:
-            trace["why"] = self._why(service, newest if here else None, items)
+            model = snapshot.learned[1][self.config.target.name] if here else None
+            about = model.reasons(newest.x) if hasattr(model, "reasons") else {}
+            trace["why"] = [about.get(item, {}) for item in items]
         question = self._question(service, newest if here else None, own == items, now)
         question.answered(snapshot.targets, {self.config.target.name: np.array(items, float)})
         question.extra = Raw(encode(trace))
@@ -202,11 +201,3 @@ class ShopView(View):
             return Question(snapshot.version, snapshot.offset, None, key, now, x.tobytes(), snapshot.horizon)
         about = (newest.version, snapshot.offset, newest.id if whole else None, key, newest.moment)
         return Question(*about, newest.x.tobytes(), snapshot.horizon)
-
-    def _why(self, service: Service, newest: Newest | None, items: list[int]) -> list[dict]:
-        """What is known of each item listed: shares of neighbours and successors, similarity, clicks before."""
-        about: dict[int, dict] = {}
-        model = service.snapshot.learned[1][self.config.target.name]
-        if newest is not None and hasattr(model, "reasons"):
-            about = model.reasons(newest.x)
-        return [about.get(item, {}) for item in items]

@@ -133,7 +133,7 @@ def test_only_active_visitors_are_computed_and_what_that_saves_is_counted(shop, 
     saved = shop.view.lists.compute(Counting(), "v", later + SECOND)
     known = len({int(v) for v in shop.log.read(PART, 0, 10**6)[1]["visitor"] if v >= 0})
     assert {501, 502, 503} <= set(asked) and len(asked) == saved.computed == saved.active < known == saved.known
-    assert saved.saved == 1 - len(asked) / known and shop.view.lists.about()["saved"] == saved.saved
+    assert saved.saved == 1 - len(asked) / known and shop.view.lists.saved == saved
     assert shop.view.lists.stored(502, later + SECOND)[0] == [1, 2]
     assert shop.view.lists.stored(502, later + 8 * DAY)[0] == [], "a list that is stale is not given"
 
@@ -189,7 +189,7 @@ def test_other_requests_are_answered_as_ever(shop):
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
 def test_the_page_of_the_shop_changes_with_each_click(shop, later, tmp_path):
     shop.click(1, 1, at=later)
-    with EventWriter(shop.log, shop.view, shop.service.clock.now, write=shop.events.post) as writer:
+    with closing(EventWriter(shop.log, shop.view, shop.service.clock.now, write=shop.events.post)) as writer:
         app = make_app(shop.service, view=shop.view, writer=writer)
         with Endpoint(app) as endpoint, Browser(tmp_path / "chromium") as browser:
             browser.open(f"{endpoint.url}/shop")
