@@ -190,3 +190,20 @@ def test_a_live_run_learns_what_is_posted_and_goes_on_behind_it_after_a_restart(
             thread.join()
             assert live.log.count_posted(PART) == len(counts)
     assert counts[1] == counts[0] + 1, "a restart skipped rows of the source, or took some twice"
+
+
+def test_an_application_may_be_the_only_source_and_sees_its_click_in_the_list(tmp_path):
+    stop = threading.Event()
+    with Live(tmp_path / "run", SourceOptions("http", use_case="sessions"), out=lambda line: None) as live:
+        thread = threading.Thread(target=live.run, args=(stop,))
+        thread.start()
+        with httpx.Client(base_url=live.url, timeout=30) as client:
+            taken = client.post("/events", json=[{"visitor": "ada", "item": 8}, {"visitor": "ada", "item": 7}]).json()
+            asked = {"visitor": "ada", "clicked_at": taken["time"], "budget_ms": 5000}
+            said = client.post("/predict", json=asked).json()
+            while said.get("extra", {}).get("path") != "session" and thread.is_alive():
+                said = client.post("/predict", json=asked).json()  # the first commit of a busy machine
+        stop.set()
+        thread.join()
+    assert {one["item"] for one in said["predictions"]["next_click"]["items"]} == {7, 8}
+    assert live.config.live and live.ingestor.state == "stopped"
