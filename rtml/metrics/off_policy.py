@@ -66,11 +66,12 @@ def estimate(arm, reward, propensity, target, predicted=None, least: float = LEA
     >>> estimate(arm[:100], reward[:100], np.full(100, 0.5), always[:100]).refused[:16]
     'the log is worth'
     """
-    arm, reward, propensity = np.asarray(arm, int), np.asarray(reward, float), np.asarray(propensity, float)
-    target = np.asarray(target, float)
+    arm, reward = np.asarray(arm, int), np.asarray(reward, float)
+    propensity, target = np.asarray(propensity, float), np.asarray(target, float)
     _check(arm, reward, propensity, target)
     known = ~np.isnan(reward)
-    arm, reward, propensity, target = arm[known], reward[known], propensity[known], target[known]
+    arm, reward = arm[known], reward[known]
+    propensity, target = propensity[known], target[known]
     weight = target[np.arange(len(arm)), arm] / propensity
     total, squares = weight.sum(), (weight**2).sum()
     effective = total**2 / squares if squares else 0.0

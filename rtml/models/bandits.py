@@ -69,15 +69,12 @@ class Bandit:
         waiting: int = 100_000,
         seed: int = 7,
     ) -> None:
-        if rule not in RULES:
-            raise LookupError(f"no rule {rule!r}; there are: {', '.join(RULES)}")
-        if arms < 2 or dimension < 1 or draws < 1 or not 0.0 <= floor <= 1.0 / arms or temperature <= 0 or width < 0:
-            raise ValueError(
-                f"a bandit needs two arms, a feature, a draw, a floor from 0 to 1/arms, a width of 0 or more and a "
-                f"temperature above 0, got {arms}, {dimension}, {draws}, {floor}, {width}, {temperature}"
-            )
-        self.arms, self.dimension, self.rule, self.floor = arms, dimension, rule, floor
-        self.width, self.temperature, self.draws, self.waiting, self.seed = width, temperature, draws, waiting, seed
+        self.arms, self.dimension = arms, dimension
+        self.rule, self.floor = rule, floor
+        self.width, self.temperature = width, temperature
+        self.draws, self.waiting = draws, waiting
+        self.seed = seed
+        self._check()
         self._covariance = np.tile(np.eye(dimension), (arms, 1, 1))
         self._sums, self._weights = np.zeros((arms, dimension)), np.zeros((arms, dimension))
         self._open: OrderedDict[str, tuple[np.ndarray, tuple[int, ...]]] = OrderedDict()
@@ -92,7 +89,8 @@ class Bandit:
         if not 1 <= slots <= self.arms:
             raise ValueError(f"slots must lie between 1 and the {self.arms} arms, got {slots}")
         x, rng = np.array(x, float), self._rng()
-        p, arms, chosen = self._propensities(x, rng), [], []
+        p = self._propensities(x, rng)
+        arms, chosen = [], []
         for _ in range(slots):
             arm = int(rng.choice(self.arms, p=p))
             arms.append(arm)
@@ -134,10 +132,22 @@ class Bandit:
 
     def load(self, state: dict) -> None:
         """Go on from a state of a bandit with the same parameters."""
-        self.asked, self.told, self.forgotten = state["asked"], state["told"], state["forgotten"]
+        self.asked, self.told = state["asked"], state["told"]
+        self.forgotten = state["forgotten"]
         self._covariance, self._sums = np.array(state["covariance"]), np.array(state["sums"])
         self._weights = np.einsum("kij,kj->ki", self._covariance, self._sums)
         self._open = OrderedDict((id, (np.array(x, float), tuple(arms))) for id, x, arms in state["open"])
+
+    def _check(self) -> None:
+        if self.rule not in RULES:
+            raise LookupError(f"no rule {self.rule!r}; there are: {', '.join(RULES)}")
+        counts = self.arms >= 2 and self.dimension >= 1 and self.draws >= 1
+        if not (counts and 0.0 <= self.floor <= 1.0 / self.arms and self.temperature > 0 and self.width >= 0):
+            got = (self.arms, self.dimension, self.draws, self.floor, self.width, self.temperature)
+            raise ValueError(
+                "a bandit needs two arms, a feature, a draw, a floor from 0 to 1/arms, a width of 0 or more and a "
+                f"temperature above 0, got {', '.join(map(str, got))}"
+            )
 
     def _rng(self) -> np.random.Generator:
         return np.random.default_rng([self.seed, self.asked])

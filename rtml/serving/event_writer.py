@@ -75,9 +75,10 @@ class EventWriter:
         most: int = MOST,
     ) -> None:
         self._schema, self._keys = view.schema or schema_of(view.config.case.event), view.config.symbols
-        self._log, self._now, self._most = log, now, most
+        self._log, self._now = log, now
+        self._most, self._waiting = most, 0
         self._write = write or (lambda rows, clients: log.append_posted(PART, rows, clients))
-        self._on_written, self._posts, self._waiting = on_written, deque[_Post](), 0
+        self._on_written, self._posts = on_written, deque[_Post]()
         self._news, self._closing = threading.Condition(), False
         self._thread = threading.Thread(target=self._run, name="rtml-events", daemon=True)
         self._thread.start()
@@ -131,7 +132,8 @@ class EventWriter:
         reasons = dict(zip(rejected.index.tolist(), rejected["reason"], strict=True))
         places = np.cumsum([place not in reasons for place in range(len(rows))]) - 1
         known = self._log.posted(PART, {id for post in posts for id, _ in post.clients if id is not None})
-        chosen, clients, replies, first = [], [], [], 0
+        chosen, clients = [], []
+        replies, first = [], 0
         for post in posts:
             own = range(first, first + len(post.rows))
             first += len(post.rows)

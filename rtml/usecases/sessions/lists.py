@@ -68,7 +68,8 @@ class Lists:
     def __init__(
         self, store: str | Path = ":memory:", active: str = "1d", ttl: str = "7d", most: int = 100_000
     ) -> None:
-        self.store, self.active, self._most = OnlineStore(store), span(active), most
+        self.store = OnlineStore(store)
+        self.active, self._most = span(active), most
         self.store.declare(GROUP, [f"item_{k + 1}" for k in range(LENGTH)], ttl=ttl)
         self._newest: dict[bool, OrderedDict[int, Newest]] = {False: OrderedDict(), True: OrderedDict()}
         self._known: set[int] = set()
