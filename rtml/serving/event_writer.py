@@ -184,8 +184,8 @@ def read_events(body: bytes, schema: Schema) -> list[dict[str, Any]]:
     Examples
     --------
     >>> from rtml.sources.columns import TRADES
-    >>> read_events(b'{"symbol": "ETH-USD", "price": 1.5}', TRADES)
-    [{'symbol': 'ETH-USD', 'price': 1.5}]
+    >>> read_events(b'{"symbol": "ETH-USD", "size": 1.5}', TRADES)
+    [{'symbol': 'ETH-USD', 'size': 1.5}]
     """
     try:
         found = msgspec.json.decode(body)
