@@ -115,7 +115,7 @@ _PUBLISH = _option(
     says="What serves: the learner; or frozen versions: those better in shadow, the same once approved, all, none.",
 )
 _SOURCE = (
-    _option("--source", default="kraken", type=Text("kraken"), says="kraken, coinbase, a recording, synthetic ..."),
+    _option("--source", default="kraken", type=Text("kraken"), says="kraken, a recording, synthetic, http ..."),
     _option("--use-case", default="crypto", type=Text("crypto"), says="crypto, fraud ... or path/to/file.py."),
     _option("--symbols", default="", says="Keys that are asked for, comma separated; all of the source if empty."),
     _option("--inputs", default="", says="Symbols that are only read beside them, comma separated."),

@@ -34,7 +34,8 @@ def serve(run: Path, *, port: int = 8000, host: str = "127.0.0.1", follow: bool 
     check_host(host, access.guarded)
     if follow:
         with Follower(run) as follower:
-            app = make_app(follower.service, follower.lineage, follower, access, follower.view())
+            view, writer = follower.view(), follower.writer()
+            app = make_app(follower.service, follower.lineage, follower, access, view, writer=writer)
             serve_forever(app, port=port, host=host)
         return
     opened = Run(run.resolve(), "serving")

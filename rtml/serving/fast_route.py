@@ -13,10 +13,11 @@ from rtml.store.prediction_log import LogUnavailable
 LOG = logging.getLogger("rtml.serving")
 BROKEN = encode(Refusal("internal error: the request was not served; the server's log has the reason"))
 _JSON = (b"content-type", b"application/json")
-_BEARER = (b"www-authenticate", b"Bearer")
+_HINTS = {401: [(b"www-authenticate", b"Bearer")], 429: [(b"retry-after", b"1")]}
 
-# Query and body in, body out, at once or awaited; refuses by raising Refused.
-Reply = Callable[[bytes, bytes], bytes | Awaitable[bytes]]
+# Query and body in, body out, at once, or awaited with its status where that is not 200; refuses by raising Refused.
+Said = bytes | tuple[int, bytes]
+Reply = Callable[[bytes, bytes], bytes | Awaitable[Said]]
 Check = Callable[[dict], None]  # looks at the scope of a request before its body is read
 
 
@@ -43,7 +44,8 @@ async def through(reply: Reply, check: Check | None, scope: dict, receive: Calla
             body = await _rest(body, receive)
         body = reply(scope["query_string"], body)
         if body.__class__ is not bytes:
-            body = await body
+            said = await body
+            status, body = (200, said) if said.__class__ is bytes else said
     except Refused as ex:
         status, body = ex.status, encode(ex.refusal)
     except LogUnavailable as ex:
@@ -51,9 +53,7 @@ async def through(reply: Reply, check: Check | None, scope: dict, receive: Calla
     except Exception:
         LOG.exception("%s %s failed", scope["method"], scope["path"])
         status, body = 500, BROKEN
-    headers = [_JSON, (b"content-length", b"%d" % len(body))]
-    if status == 401:
-        headers.append(_BEARER)
+    headers = [_JSON, (b"content-length", b"%d" % len(body)), *_HINTS.get(status, ())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
     return status
@@ -67,5 +67,5 @@ async def _rest(body: bytes, receive: Callable) -> bytes:
         body += message.get("body", b"")
         more = message.get("more_body", False)
     if len(body) > BODY_LIMIT:
-        raise Refused(413, f"the body is over {BODY_LIMIT // 1024} kB: ask for one prediction at a time")
+        raise Refused(413, f"the body is over {BODY_LIMIT // 1024} kB: send less at a time")
     return body

@@ -67,8 +67,14 @@ class Publisher:
         self._act, self._step, self._offset = 0, -1, 0
         self._followed = -1  # the last commit that was looked at
         self.questions, self.lag_s, self.moment, self.since = 0, None, 0, 0
+        self.view.open(self)
         service.gauges = lambda: self.scores.gauges(self.version)
         self.router = service.router = Router(registry, self)
+
+    @property
+    def folder(self) -> Path:
+        """Of the training that is served."""
+        return self._store.parent
 
     @property
     def version(self) -> str:
@@ -229,6 +235,7 @@ class Publisher:
             if isinstance(self.service.clock, StreamClock):  # a replayed stream has its own time
                 self.service.clock.tell(self.moment)
         self._answer(served, bounds, answers if show else None, arrived)
+        self.view.served(served, self.version)
 
     def _asked_here(self, outcome: Outcome) -> Outcome:
         """Without answers to questions that were asked before the training began, or are answered already."""

@@ -84,6 +84,15 @@ class AnswerReply(Struct, frozen=True):
     status: str
 
 
+class EventsReply(Struct, frozen=True):
+    """What became of posted events: on the disk, unless that was not asked for."""
+
+    accepted: Annotated[int, _said("events written")]
+    repeated: Annotated[int, _said("events whose event_id was there already, with the same content")]
+    time: Annotated[str | None, _said("event time of the newest one written, ISO, UTC")]
+    durable: Annotated[bool, _said("whether they survive a power cut")]
+
+
 class Headline(Struct, frozen=True):
     """The score of what was served, of the first target: one number everywhere, and as it is written everywhere."""
 

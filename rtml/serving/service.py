@@ -162,7 +162,7 @@ class Service:
         """Answer the newest question of a key: as it was answered, or as an arm answers it."""
         asked = self._known(serving, key)
         answered = choice and choice.answer(asked.id, key, asked.moment, asked.x)
-        return self._given(answered or asked, started, choice)
+        return self.give(answered or asked, started, choice)
 
     def _own(
         self, serving: Serving, key: str, values: Iterable[float], started: int, choice: Choice | None
@@ -177,9 +177,9 @@ class Service:
                 if choice is not None:
                     choice.fail(f"{type(ex).__name__}: {ex}")
                 raise
-        return self._given(question, started, choice)
+        return self.give(question, started, choice)
 
-    def _given(self, asked: Question, started: int, choice: Choice | None) -> Prediction:
+    def give(self, asked: Question, started: int, choice: Choice | None = None) -> Prediction:
         """Log what is given, and give it."""
         clock = self.clock
         now, moment = clock.now(), asked.moment

@@ -177,7 +177,8 @@ class Ingestor:
 
     def _recorded(self, source: Source) -> Iterator[tuple[np.ndarray, pd.DataFrame | None, int]]:
         """What the log has not seen, cut where an uninterrupted run cuts it, each piece when its time has come."""
-        seen = self.log.count(self._part) + self.log.refused(self._part)
+        log, part = self.log, self._part
+        seen = log.count(part) - log.count_posted(part) + log.refused(part)
         paced = Paced(self._speed, self._clock, self._stop)
         for rows in source.chunks(CHUNK):
             skipped = min(seen, len(rows))
