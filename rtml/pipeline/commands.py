@@ -220,6 +220,22 @@ VERBS = (
         *(_run(None), click.Argument(["prediction"])),
     ),
     Verb(
+        "export",
+        "rtml.integrations.edge:export_version",
+        "Write a version as one file for a device. It predicts and goes on learning there. VERSION is such as champion@3.",
+        *(_run(None), click.Argument(["version"])),
+        _option("--to", default="python", type=click.Choice(["python", "javascript", "micropython"]), says="Language."),
+        _option("--out", default="", says="File; - is standard output. Named after the version unless given."),
+        _option("--target", default="", says="Which of its models; the first unless given."),
+    ),
+    Verb(
+        "import",
+        "rtml.integrations.edge:import_state",
+        "Make what a device has learned a version. FILE is its state in JSON, VERSION the one it was exported from.",
+        *(_run(None), click.Argument(["version"]), click.Argument(["file"])),
+        _option("--at", default="", says="Event time, ISO, of the state; that of the parent unless given."),
+    ),
+    Verb(
         "mirror",
         "rtml.integrations.mlflow:mirror",
         "Copy promoted versions to MLflow, whose server is at URL.",
