@@ -222,7 +222,7 @@ VERBS = (
     Verb(
         "export",
         "rtml.integrations.edge:export_version",
-        "Write a version as one file for a device. It predicts and goes on learning there. VERSION is such as champion@3.",
+        "Write a version as one file for a device. It goes on learning there. VERSION is such as champion@3.",
         *(_run(None), click.Argument(["version"])),
         _option("--to", default="python", type=click.Choice(["python", "javascript", "micropython"]), says="Language."),
         _option("--out", default="", says="File; - is standard output. Named after the version unless given."),

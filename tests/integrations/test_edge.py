@@ -148,7 +148,7 @@ def test_what_is_no_state_of_this_version_is_refused_and_says_why(registry):
         ({"count": 3}, "export it again"),
         ({"names": ["a"]}, "the device's features are"),
         ({"weights": [1.0]}, "weights of a device's state must be"),
-        ({"means": [float("nan")] * 20}, "finite numbers of shape"),
+        ({"means": [float("nan")] * 20}, "must be .* finite numbers: it is damaged"),
     ):
         with pytest.raises(ValueError, match=says):
             imported(registry, "rls@1", state | change)
