@@ -157,6 +157,13 @@ VERBS = (
         *(_PORT, _HOST),
     ),
     Verb(
+        "batch",
+        "rtml.pipeline.batch:batch",
+        "Store one prediction for each key. What serves predicts, for whoever looks it up later; see online.db.",
+        _run(),
+        _option("--ttl", default="1d", says="Age from which on a prediction is stale."),
+    ),
+    Verb(
         "live",
         "rtml.pipeline.live:live",
         "Follow a source, learn and serve. One process; the same command goes on where it stopped. RUN is live unless "
