@@ -258,6 +258,13 @@ VERBS = (
         _option("--sort", default="", says="Column to sort by, largest first; -NAME: smallest first."),
     ),
     Verb(
+        "compare",
+        "rtml.pipeline.runs:compare",
+        "Compare two runs. What differs, all metrics, and which lost less on the questions both were asked.",
+        click.Argument(["first"], type=RunName()),
+        click.Argument(["second"], type=RunName()),
+    ),
+    Verb(
         "notebooks",
         "rtml.pipeline.runner:store_notebooks",
         "Run notebooks in place. With their defaults; the outputs are stored. All unless NAMES are given.",

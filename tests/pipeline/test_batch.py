@@ -3,37 +3,25 @@
 from contextlib import closing
 
 import pytest
-from runs import market_run
+from runs import market_run, trained
 
-from rtml.core.clock import Clock, span
+from rtml.core.clock import Clock
 from rtml.pipeline import batch
-from rtml.registry.registry import Registry
-from rtml.sources.catalogue import open_source
-from rtml.sources.ingest import ingest
-from rtml.store.event_log import EventLog
 from rtml.store.online import OnlineStore
-from rtml.training.run_config import PART, RunConfig
-from rtml.training.trainer import Trainer
+
+KEYS = ("ETH-USD", "BTC-USD")
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A short run of two symbols, each asked at every bar; the newest predictions by key and target."""
-    folder = tmp_path_factory.mktemp("runs") / "two"
-    folder.mkdir()
-    source, newest = open_source("synthetic", hours=0.3), {}
-    config = RunConfig.of("crypto", tuple(source.symbols), source.name, models={"return": "rls", "sign": "logistic"})
-    config.write(folder / "recipe.json")
+    folder, newest = tmp_path_factory.mktemp("runs") / "two", {}
 
     def asked(outcome):
         for row, key in enumerate(outcome.keys().tolist()):
-            newest[config.keys[key]] = {name: float(said[row]) for name, said in outcome.predictions.items()}
+            newest[KEYS[key]] = {name: float(said[row]) for name, said in outcome.predictions.items()}
 
-    with EventLog(folder / "events.db") as log, closing(Registry(folder / "registry")) as registry:
-        ingest(source, log, PART)
-        places = (log, PART, folder / "training.db", registry, "crypto", span("5m"))
-        with closing(Trainer(config.flow(), *places, chunk=500, publish="learner", on_outcome=asked)) as trainer:
-            trainer.run()
+    assert trained(folder, {"return": "rls", "sign": "logistic"}, on_outcome=asked).keys == KEYS
     return folder, newest
 
 
