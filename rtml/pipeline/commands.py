@@ -215,6 +215,22 @@ VERBS = (
         _option("--few", is_flag=True, says="The few settings that differ most, instead of some thirty."),
     ),
     Verb(
+        "schedule",
+        "rtml.pipeline.scheduler:schedule",
+        "Carry out jobs of a run at set times. Missed ones are caught up once; schedule.json says what was done.",
+        _run(),
+        _option("--job", multiple=True, says="Interval and command such as '1d check'; repeatable. The usual if none."),
+        _option("--clock", default="wall", type=click.Choice(["wall", "event"]), says="Whose time decides."),
+        _option("--once", is_flag=True, says="Carry out what is due, and end."),
+    ),
+    Verb(
+        "retention",
+        "rtml.pipeline.scheduler:retention",
+        "Drop what can be made again. States of old versions that never served, replaced files of feature tables.",
+        _run(),
+        _option("--keep", default=20, says="Newest versions that keep their states in any case."),
+    ),
+    Verb(
         "rebuild",
         "rtml.training.rebuild:main",
         "Build a version again from the log. VERSION is such as champion@3; the bytes are compared.",
