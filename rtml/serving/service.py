@@ -13,6 +13,7 @@ from msgspec import DecodeError
 from msgspec.structs import astuple
 
 from rtml.core.clock import Clock, utc
+from rtml.serving.freshness import Served
 from rtml.serving.schemas import (
     Headline,
     Health,
@@ -99,14 +100,13 @@ class Service:
             raise Refused(503, NO_MODEL)
         key = self._key(serving, request)
         if request.features is None:
-            return self._given(self._known(serving, key), started)
-        try:
-            values = [request.features[name] for name in serving.asked]
-        except KeyError:
-            raise _wrong_names(serving.asked, request.features) from None
-        if len(request.features) != len(serving.asked):
-            raise _wrong_names(serving.asked, request.features)
-        return self._own(serving, key, values, started)
+            return self._by_key(serving, key, started)
+        filled = self._filled(serving, key, request.features)
+        features = {**request.features, **filled}
+        if len(features) != len(serving.asked):
+            raise _wrong_names(serving.asked, features)
+        about = Served({"request": 0.0}, (), tuple(filled)) if filled else None
+        return self._own(serving, key, [features[name] for name in serving.asked], started, about)
 
     def ask_json(self, body: bytes) -> Prediction:
         """The same for a request in JSON; of features by name, the fields are read as the numbers they are."""
@@ -119,7 +119,7 @@ class Service:
             return self.ask(request)
         key = self._key(serving, request)
         if request.features is None:
-            return self._given(self._known(serving, key), started)
+            return self._by_key(serving, key, started)
         return self._own(serving, key, astuple(request.features), started)
 
     def predict(self, key: str | None = None) -> Prediction:
@@ -146,7 +146,39 @@ class Service:
             raise Refused(503, f"no question of {key or 'the stream'} yet: its features come with its first events")
         return question
 
-    def _own(self, serving: Serving, key: str, values: Iterable[float], started: int) -> Prediction:
+    def _by_key(self, serving: Serving, key: str, started: int) -> Prediction:
+        """Answer with the newest question of a key, as fresh as it is: by the policies of features that are stale."""
+        question, freshness = self._known(serving, key), serving.snapshot.freshness
+        if freshness is None:
+            return self._given(question, started)
+        about = freshness.at(question.moment, self.clock.now())
+        if about.stale:
+            try:
+                replaced = freshness.replaced(about.stale)
+            except LookupError as ex:
+                raise Refused(503, f"{ex}: ask again when its source is back") from ex
+            if replaced:
+                values = dict(zip(serving.snapshot.names, np.frombuffer(question.x).tolist(), strict=True)) | replaced
+                about = about._replace(filled=tuple(replaced))
+                return self._own(serving, key, [values[name] for name in serving.asked], started, about)
+        return self._given(question, started, about)
+
+    def _filled(self, serving: Serving, key: str, features: dict[str, float]) -> dict[str, float]:
+        """What stands in for features that a request did not bring, by their policies; else it is refused."""
+        absent = [name for name in serving.asked if name not in features]
+        if not absent:
+            return {}
+        newest, freshness = self._newest.get(key), serving.snapshot.freshness
+        values = [] if newest is None else np.frombuffer(newest.x).tolist()
+        last = dict(zip(serving.snapshot.names, values, strict=False))
+        filled = None if freshness is None else freshness.filled(absent, last)
+        if filled is None:
+            raise _wrong_names(serving.asked, features)
+        return filled
+
+    def _own(
+        self, serving: Serving, key: str, values: Iterable[float], started: int, about: Served | None = None
+    ) -> Prediction:
         """Answer features that a request brought, of now, with the newest published models."""
         snapshot = serving.snapshot
         x = serving.pack(*values, *serving.places[key])
@@ -157,18 +189,18 @@ class Service:
         horizon, offset = snapshot.horizon, snapshot.learned[0]
         question = Question(snapshot.version, offset, None, key, self.clock.now(), x, horizon)
         question.answered(snapshot.targets, said)
-        return self._given(question, started)
+        return self._given(question, started, about)
 
-    def _given(self, asked: Question, started: int) -> Prediction:
+    def _given(self, asked: Question, started: int, about: Served | None = None) -> Prediction:
         """Log what is given, and give it."""
         clock = self.clock
         now, moment = clock.now(), asked.moment
         took = clock.elapsed() - started
-        about = (asked.key, asked.version, asked.offset, asked.id, asked.x, asked.cell, asked.others)
-        text = self.log.append(now, moment, *about, took)
+        logged = (asked.key, asked.version, asked.offset, asked.id, asked.x, asked.cell, asked.others)
+        text = self.log.append(now, moment, *logged, took)
         age_ms, horizon_s = (now - moment) / 1e6, self._serving.snapshot.horizon / 1e9
         said = (asked.key, asked.predictions, asked.version, asked.offset, asked.id, asked.features_at)
-        return Prediction(text, *said, age_ms, horizon_s, asked.due_at, asked.extra)
+        return Prediction(text, *said, age_ms, horizon_s, asked.due_at, asked.extra, *(about or ()))
 
     def tell(self, prediction_id: str, y: float) -> Future:
         """Hand over an answer; the future gives the verdict of the log once it is on disk."""
