@@ -35,6 +35,9 @@ class Predicted(Struct, frozen=True):
     horizon_s: float
     due_at: str | None = None
     extra: dict[str, Any] = {}
+    ages_s: dict[str, float] = {}
+    stale: tuple[str, ...] = ()
+    filled: tuple[str, ...] = ()
 
     @property
     def value(self) -> Any:
