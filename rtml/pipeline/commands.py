@@ -237,6 +237,13 @@ VERBS = (
         *(_run(None), click.Argument(["version"])),
     ),
     Verb(
+        "reproduce",
+        "rtml.integrations.reproduce:reproduce",
+        "Load a version in a fresh environment. Of its own code and lock; the predictions are compared.",
+        *(_run(None), click.Argument(["version"])),
+        _option("--folder", default="", says="Where to build it; build/reproduce/<id> unless given."),
+    ),
+    Verb(
         "explain",
         "rtml.serving.explain:show",
         "Explain a served prediction. PREDICTION is its id, such as 1-17; exit code 1 where the log gives another.",
