@@ -271,6 +271,15 @@ VERBS = (
         "Copy promoted versions to MLflow, whose server is at URL.",
         *(_run(None), click.Argument(["url"]), _MODEL),
     ),
+    Verb(
+        "alerts",
+        "rtml.integrations.alerts:alerts",
+        "Send a run's new alerts out. To a webhook, to Slack (slack+https://...) or by mail (smtp://host?to=a@b).",
+        _run(),
+        _option("--to", required=True, says="Address."),
+        _option("--least", default=0.0, says="Least harm of an alert that is sent, in units of the usual error."),
+        _option("--an-hour", default=20, says="Most messages in an hour."),
+    ),
     Verb("report", "rtml.pipeline.report:rewrite", "Write the report of a run again.", _run()),
     Verb(
         "runs",
