@@ -90,7 +90,7 @@ class Sender:
                 why = f"{ex.code} {ex.reason}"
                 if ex.code not in _AGAIN:
                     break
-            except (URLError, OSError, smtplib.SMTPException) as ex:
+            except (URLError, OSError) as ex:
                 why = str(ex)
         raise ConnectionError(f"an alert could not be sent to {self._parts.hostname}: {why}")
 

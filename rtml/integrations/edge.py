@@ -91,7 +91,7 @@ def imported(registry: Registry, version: Version | str, learned: dict, at: int 
     if not after >= before:
         raise ValueError(f"the device has learned {after:g} answers, {parent.name} {before:g}: export it again")
     models = {target: restore(state) for target, state in whole["models"].items()}
-    describe = {"models": {target: one.describe() for target, one in models.items()}}
+    describe = {"models": parent.describe.get("models", {})}
     describe |= {"cause": f"learned {after - before:g} answers on a device, as a child of {parent.name}"}
     describe |= {"fingerprint": fingerprint(models, whole["names"])}
     data = {"part": "device", "first_offset": int(before) + 1, "last_offset": int(after)}
@@ -126,7 +126,7 @@ def _linear(states: dict, target: str) -> tuple[str, Compiled]:
     model = restore(states[name])
     if not isinstance(model, Compiled):
         can = "rls, rls_all, sgd, logistic, recursive_logistic"
-        raise ValueError(f"only linear models fit on a device ({can}), {name!r} is of: {model.describe()}")
+        raise ValueError(f"only linear models fit on a device ({can}), {name!r} is a {type(model).__name__}")
     return name, model
 
 

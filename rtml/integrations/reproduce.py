@@ -135,11 +135,28 @@ def locked(code: Path, folder: Path) -> Path:
         raise FileNotFoundError(f"{lock} is missing: the version was saved by an installed package, without a lock")
     venv.create(folder, clear=True, with_pip=True)
     python = folder / "bin" / "python"
-    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
-    done = subprocess.run([*pip, "-r", str(lock)], capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{lock} cannot be installed: {done.stderr[-400:]}")
+    if not _synced(code, python):
+        done = subprocess.run([*_pip(python), "-r", str(lock)], capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{lock} cannot be installed: {done.stderr[-400:]}")
     return python
+
+
+def _pip(python: Path) -> list[str]:
+    return [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
+
+
+def _synced(code: Path, python: Path) -> bool:
+    """Whether uv, of that code's own lock, installed it: four times as fast as pip, from the index that pip knows."""
+    tool = code / ".ci" / "uv.lock"
+    if not tool.exists() or subprocess.run([*_pip(python), "-r", str(tool)], capture_output=True).returncode:
+        return False
+    ask = [str(python), "-m", "pip", "config", "get", "global.index-url"]
+    asked = subprocess.run(ask, capture_output=True, text=True)
+    known = os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("PIP_INDEX_URL") or asked.stdout.strip()
+    words = ["pip", "sync", "--quiet", "--python", str(python), "--require-hashes", str(code / "requirements.lock")]
+    chosen = os.environ | ({"UV_DEFAULT_INDEX": known} if known else {})
+    return not subprocess.run([str(python.with_name("uv")), *words], capture_output=True, env=chosen).returncode
 
 
 def _in(python: Path, code: Path, words: list[str]) -> str:

@@ -10,6 +10,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +93,7 @@ class Text:
             if key not in self._vectors and key not in self._waiting:
                 self._waiting[key] = self._worker.submit(self._one, text)
         found = {text: self._found(key, (deadline - clock.elapsed()) / 1e9) for text, key in there.items()}
-        return np.array([found.get(text, self.default) for text in texts]).reshape(len(texts), self.size)
+        return np.array([found.get(text or "", self.default) for text in texts]).reshape(len(texts), self.size)
 
     def close(self) -> None:
         """End the thread that embeds."""
@@ -136,10 +137,10 @@ def wordllama() -> tuple[Encoder, str]:
         Where it is not installed, with the command that installs it.
     """
     try:
-        import wordllama as package
+        package = import_module("wordllama")
     except ImportError as ex:
         raise ImportError("the text model is not installed: pip install 'rtml[text]'") from ex
-    folder = Path(package.__file__).parent
+    folder = Path(str(package.__file__)).parent
     weights = sorted((folder / "weights").glob("*.safetensors"))
     model = package.WordLlama.load(cache_dir=folder, disable_download=True)
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in weights)).hexdigest()[:8]

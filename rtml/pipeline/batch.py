@@ -40,8 +40,10 @@ def store(run: Path, online: OnlineStore, ttl: str = "1d") -> pd.DataFrame:
     """The same into an online store; the rows as a frame. Done again, a key without news keeps its row."""
     with closing(Service(":memory:")) as service:
         published(Run(run.resolve(), "batch"), service)
-        targets = service.snapshot.targets
-        asked = [found for key in service.snapshot.keys if (found := service.newest(key)) is not None]
+        serving = service.snapshot
+        assert serving is not None, "published, or an error has said why not"
+        targets = serving.targets
+        asked = [found for key in serving.keys if (found := service.newest(key)) is not None]
         online.declare(GROUP, [name for target in targets for name in _columns(target)], ttl=ttl)
         for one in asked:
             values = np.concatenate([np.atleast_1d(numbers(one.cell)), np.frombuffer(one.others or b"")])

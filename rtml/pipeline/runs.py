@@ -138,6 +138,8 @@ def _losses(folder: Path) -> dict[str, dict[tuple[str, int], float]]:
     """Loss of every answered question of a run's training, by target, then by key and moment."""
     from contextlib import closing
 
+    import numpy as np
+
     from rtml.metrics.kinds import losses
     from rtml.store.checkpoint_store import CheckpointReader
     from rtml.store.prediction_tables import numbers
@@ -150,7 +152,8 @@ def _losses(folder: Path) -> dict[str, dict[tuple[str, int], float]]:
     for target in config.targets:
         rows = [one for one in answers if one.target == target.name]
         if rows:
-            loss = losses(target, [one.y for one in rows], [numbers(one.prediction) for one in rows]).tolist()
+            y, p = np.array([one.y for one in rows]), np.array([numbers(one.prediction) for one in rows])
+            loss = losses(target, y, p).tolist()
             places = [(config.keys[one.key], one.moment) for one in rows]
             found[target.name] = dict(zip(places, loss, strict=True))
     return found

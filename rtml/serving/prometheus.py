@@ -117,19 +117,21 @@ class Counters(Collector):
             "Scores of what was served; without a key of all keys.",
             labels=("version", "target", "key", "metric"),
         )
-        fresh = CounterMetricFamily(
-            "rtml_features_at_serve",
-            "Features that were stale, refused, or replaced by a default or their last value.",
-            labels=("feature", "what"),
-        )
         snapshot = service.snapshot
-        if snapshot is not None and snapshot.freshness is not None:
-            for (name, what), count in list(snapshot.freshness.counts.items()):
-                fresh.add_metric((name, what), count)
         if snapshot is not None:
             for target in snapshot.targets:
                 model.add_metric((snapshot.version, target.name, target.kind), 1.0)
             trained.add_metric((), snapshot.trained_up_to / 1e9)
         for *labels, value in service.gauges():
             score.add_metric(labels, value)
-        yield from (age, fresh, model, trained, score)
+        yield from (age, self._fresh(), model, trained, score)
+
+    def _fresh(self) -> CounterMetricFamily:
+        """What became of features that were stale or absent when they were served."""
+        about = "Features that were stale, refused, or replaced by a default or their last value."
+        fresh = CounterMetricFamily("rtml_features_at_serve", about, labels=("feature", "what"))
+        snapshot = self._service.snapshot
+        counts = snapshot.freshness.counts if snapshot is not None and snapshot.freshness is not None else {}
+        for labels, count in list(counts.items()):
+            fresh.add_metric(labels, count)
+        return fresh
