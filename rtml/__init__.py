@@ -22,6 +22,8 @@ if TYPE_CHECKING:  # what a type checker and an editor see; tests/test_api.py co
     from rtml.evaluation.compare import evaluate as evaluate
     from rtml.evaluation.dataset import Dataset as Dataset
     from rtml.features.feature_set import FeatureSet as FeatureSet
+    from rtml.integrations.client import AsyncClient as AsyncClient
+    from rtml.integrations.client import Client as Client
     from rtml.models.compiled import compile as compile
     from rtml.monitoring.monitor import Monitor as Monitor
     from rtml.pipeline.runs import runs as runs
@@ -33,6 +35,8 @@ if TYPE_CHECKING:  # what a type checker and an editor see; tests/test_api.py co
     from rtml.training.trainer import Trainer as Trainer
 
 NAMES = {  # where each name lives
+    "AsyncClient": "rtml.integrations.client",
+    "Client": "rtml.integrations.client",
     "Clock": "rtml.core.clock",
     "Dataset": "rtml.evaluation.dataset",
     "EventLog": "rtml.store.event_log",

@@ -173,6 +173,13 @@ VERBS = (
         _option("--why", default="", says="For the ledger."),
     ),
     Verb(
+        "batch",
+        "rtml.pipeline.batch:batch",
+        "Store one prediction for each key. What serves predicts, for whoever looks it up later; see online.db.",
+        _run(),
+        _option("--ttl", default="1d", says="Age from which on a prediction is stale."),
+    ),
+    Verb(
         "live",
         "rtml.pipeline.live:live",
         "Follow a source, learn and serve. One process; the same command goes on where it stopped. RUN is live unless "
@@ -224,10 +231,33 @@ VERBS = (
         _option("--few", is_flag=True, says="The few settings that differ most, instead of some thirty."),
     ),
     Verb(
+        "schedule",
+        "rtml.pipeline.scheduler:schedule",
+        "Carry out jobs of a run at set times. Missed ones are caught up once; schedule.json says what was done.",
+        _run(),
+        _option("--job", multiple=True, says="Interval and command such as '1d check'; repeatable. The usual if none."),
+        _option("--clock", default="wall", type=click.Choice(["wall", "event"]), says="Whose time decides."),
+        _option("--once", is_flag=True, says="Carry out what is due, and end."),
+    ),
+    Verb(
+        "retention",
+        "rtml.pipeline.scheduler:retention",
+        "Drop what can be made again. States of old versions that never served, replaced files of feature tables.",
+        _run(),
+        _option("--keep", default=20, says="Newest versions that keep their states in any case."),
+    ),
+    Verb(
         "rebuild",
         "rtml.training.rebuild:main",
         "Build a version again from the log. VERSION is such as champion@3; the bytes are compared.",
         *(_run(None), click.Argument(["version"])),
+    ),
+    Verb(
+        "reproduce",
+        "rtml.integrations.reproduce:reproduce",
+        "Load a version in a fresh environment. Of its own code and lock; the predictions are compared.",
+        *(_run(None), click.Argument(["version"])),
+        _option("--folder", default="", says="Where to build it; build/reproduce/<id> unless given."),
     ),
     Verb(
         "explain",
@@ -236,10 +266,35 @@ VERBS = (
         *(_run(None), click.Argument(["prediction"])),
     ),
     Verb(
+        "export",
+        "rtml.integrations.edge:export_version",
+        "Write a version as one file for a device. It goes on learning there. VERSION is such as champion@3.",
+        *(_run(None), click.Argument(["version"])),
+        _option("--to", default="python", type=click.Choice(["python", "javascript", "micropython"]), says="Language."),
+        _option("--out", default="", says="File; - is standard output. Named after the version unless given."),
+        _option("--target", default="", says="Which of its models; the first unless given."),
+    ),
+    Verb(
+        "import",
+        "rtml.integrations.edge:import_state",
+        "Make what a device has learned a version. FILE is its state in JSON, VERSION the one it was exported from.",
+        *(_run(None), click.Argument(["version"]), click.Argument(["file"])),
+        _option("--at", default="", says="Event time, ISO, of the state; that of the parent unless given."),
+    ),
+    Verb(
         "mirror",
         "rtml.integrations.mlflow:mirror",
         "Copy promoted versions to MLflow, whose server is at URL.",
         *(_run(None), click.Argument(["url"]), _MODEL),
+    ),
+    Verb(
+        "alerts",
+        "rtml.integrations.alerts:alerts",
+        "Send a run's new alerts out. To a webhook, to Slack (slack+https://...) or by mail (smtp://host?to=a@b).",
+        _run(),
+        _option("--to", required=True, says="Address."),
+        _option("--least", default=0.0, says="Least harm of an alert that is sent, in units of the usual error."),
+        _option("--an-hour", default=20, says="Most messages in an hour."),
     ),
     Verb("report", "rtml.pipeline.report:rewrite", "Write the report of a run again.", _run()),
     Verb(
@@ -249,6 +304,13 @@ VERBS = (
         click.Argument(["names"], nargs=-1, type=RunName()),
         _option("--where", default="", says="Condition on the columns, such as 'auc > 0.6'."),
         _option("--sort", default="", says="Column to sort by, largest first; -NAME: smallest first."),
+    ),
+    Verb(
+        "compare",
+        "rtml.pipeline.runs:compare",
+        "Compare two runs. What differs, all metrics, and which lost less on the questions both were asked.",
+        click.Argument(["first"], type=RunName()),
+        click.Argument(["second"], type=RunName()),
     ),
     Verb(
         "notebooks",

@@ -163,6 +163,10 @@ class Registry:
         """Every version of a model, oldest first."""
         return self._versions.find(VERSION.c.model == model)
 
+    def models(self) -> list[str]:
+        """Names of the models that have versions."""
+        return list(self._versions.newest())
+
     def kept(self, version: Version | str) -> bool:
         """Whether the state of a version is still there, and was not collected."""
         return self._versions.kept(self.get(version))

@@ -131,7 +131,7 @@ class Counters(Collector):
             trained.add_metric((), snapshot.trained_up_to / 1e9)
         for *labels, value in service.gauges():
             score.add_metric(labels, value)
-        yield from (age, model, trained, score, *self._arms())
+        yield from (age, self._fresh(), model, trained, score, *self._arms())
 
     def _arms(self) -> Iterator[Metric]:
         """What the arms of a test were asked and answered."""
@@ -142,3 +142,13 @@ class Counters(Collector):
             for row in rows:
                 of_arms.add_metric(row[:1], row[place])
             yield of_arms
+
+    def _fresh(self) -> CounterMetricFamily:
+        """What became of features that were stale or absent when they were served."""
+        about = "Features that were stale, refused, or replaced by a default or their last value."
+        fresh = CounterMetricFamily("rtml_features_at_serve", about, labels=("feature", "what"))
+        snapshot = self._service.snapshot
+        counts = snapshot.freshness.counts if snapshot is not None and snapshot.freshness is not None else {}
+        for labels, count in list(counts.items()):
+            fresh.add_metric(labels, count)
+        return fresh

@@ -46,6 +46,9 @@ class Prediction(Struct, frozen=True, gc=False):
     horizon_s: Annotated[float, _said("seconds; 0 where answers come at a time of their own")]
     due_at: Annotated[str | None, _said("when the truth is known, ISO, UTC; null where that is not known")]
     extra: Annotated[Raw | UnsetType, _said("what the use case adds")] = UNSET
+    ages_s: Annotated[dict[str, float] | UnsetType, _said("age of each group of features, seconds")] = UNSET
+    stale: Annotated[tuple[str, ...] | UnsetType, _said("features older than their TTL")] = UNSET
+    filled: Annotated[tuple[str, ...] | UnsetType, _said("features in whose place a default or the last is")] = UNSET
 
     def answers(self) -> dict[str, dict]:
         """The predictions by target, decoded."""
