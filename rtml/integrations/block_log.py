@@ -56,7 +56,10 @@ def address(url: str) -> tuple[str, str, dict[str, str]]:
     """
     parts = urlsplit(url)
     query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-    name, own = query.pop("log", "rtml"), {key: query.pop(key) for key in ("volatile", "patience") if key in query}
+    name, own = (
+        query.pop("log", "rtml"),
+        {key: query.pop(key) for key in ("volatile", "patience", "topics") if key in query},
+    )
     if not name or not all(c.isalnum() or c in "-_" for c in name):
         raise ValueError(f"log={name!r} must be letters, digits, '-' and '_': a log's name is part of names on servers")
     return parts._replace(query=urlencode(query)).geturl(), name, own
@@ -287,8 +290,8 @@ class MessageLog(BlockLog):
         newest, seq = self._newest(what.part)
         if newest is None:
             self._make(what.part)
-            seq = self._bounds(what.part)[1]
-        elif newest.descr != what.descr:
+            newest, seq = self._newest(what.part)  # another writer may have been first
+        if newest and newest.descr != what.descr:
             raise self._other(what.part, newest.descr, what.descr)
         last = newest.last if newest else 0
         total = last + sum(n for n, _ in what.pieces)

@@ -1,7 +1,8 @@
 """Kafka: the event log on topics of one partition each (``kafka://HOST:9092``, over ``confluent-kafka``).
 
 A topic is a part, a message a block of rows that is written idempotently and acknowledged by all replicas. Of a part
-one process writes at a time: Kafka has no append that depends on what is there.
+one process writes at a time: Kafka has no append that depends on what is there. Topics are made so that nothing in them
+is ever dropped; with ``?topics=auto`` the cluster makes them itself, as it is set up.
 """
 
 from __future__ import annotations
@@ -59,13 +60,15 @@ class EventLog(MessageLog):
 
     def _send(self, part: str, content: bytes, seq: int, durable: bool) -> None:
         failed: list[Any] = []
-        self._producer.produce(self._topic(part), content, partition=0, on_delivery=lambda error, _: failed.append(error))
+        self._producer.produce(
+            self._topic(part), content, partition=0, on_delivery=lambda error, _: failed.append(error)
+        )
         if self._producer.flush(2 * _WAIT_S) or failed[0]:
             raise KafkaException(failed[0] if failed else KafkaError(KafkaError._TIMED_OUT))
 
     def _make(self, part: str) -> None:
         topic = self._topic(part)
-        if topic not in self._admin.list_topics(timeout=_WAIT_S).topics:
+        if self.options.get("topics") != "auto" and topic not in self._admin.list_topics(timeout=_WAIT_S).topics:
             made = NewTopic(topic, num_partitions=1, config=_FOR_EVER)
             self._admin.create_topics([made], operation_timeout=_WAIT_S)[topic].result()
 

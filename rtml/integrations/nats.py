@@ -29,7 +29,8 @@ class EventLog(MessageLog):
 
     def __init__(self, url: str) -> None:
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, name="rtml-nats", daemon=True).start()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="rtml-nats", daemon=True)
+        self._thread.start()
         super().__init__(url)
 
     def _do(self, what: Coroutine) -> Any:
@@ -102,6 +103,8 @@ class EventLog(MessageLog):
         """Let go of the connection."""
         self._drop()
         self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
 
 async def _quiet(_: Exception) -> None:

@@ -35,7 +35,9 @@ class EventLog(BlockLog):
 
     def _connect(self) -> None:
         self.close()
-        self._db = psycopg.connect(self.url.replace("postgres://", "postgresql://", 1), connect_timeout=5, autocommit=True)
+        self._db = psycopg.connect(
+            self.url.replace("postgres://", "postgresql://", 1), connect_timeout=5, autocommit=True
+        )
         self._db.execute("set client_min_messages = warning")
         with self._db.transaction():  # one process at a time makes the tables
             self._db.execute("select pg_advisory_xact_lock(hashtext(%s))", (self.log_name,))
@@ -81,7 +83,9 @@ class EventLog(BlockLog):
             cursor.executemany(_QUARANTINE, [(part, after, *pair) for pair in rejected])
 
     def _rejected(self, part: str) -> list[tuple[int, str, str]]:
-        return self._db.execute("select after, reason, line from quarantine where part = %s order by id", (part,)).fetchall()
+        return self._db.execute(
+            "select after, reason, line from quarantine where part = %s order by id", (part,)
+        ).fetchall()
 
     def refused(self, part: str) -> int:
         """Number of rows in the quarantine of a part."""

@@ -195,7 +195,11 @@ class OnlineStore(_Redis):
             blobs, definition = [b""] * n, _GONE
         else:
             blobs = [row.tobytes() for row in np.ascontiguousarray(values, np.float64).reshape(n, len(held.names))]
-        columns = ([_field(key) for key in keys_of(keys).tolist()], _stamps(moments), _stamps(moments if known is None else known))
+        columns = (
+            [_field(key) for key in keys_of(keys).tolist()],
+            _stamps(moments),
+            _stamps(moments if known is None else known),
+        )
         words: list[Any] = [*(progress or ("", 0)), n]
         for key, moment, at, blob in zip(*columns, blobs, strict=True):
             words += [key, moment, at, definition or held.definition, blob]

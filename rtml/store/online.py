@@ -64,7 +64,9 @@ class Group:
                 f"{', '.join(made.names)} of {made.definition!r}: store another definition under another name"
             )
 
-    def latest(self, moment: int, definition: str, values: np.ndarray | None, key: int | str, now: int, counters) -> Latest:
+    def latest(
+        self, moment: int, definition: str, values: np.ndarray | None, key: int | str, now: int, counters
+    ) -> Latest:
         """What is served of a key, of which there are these values or none; counted."""
         counters[self.name, "get"] += 1
         if values is None:

@@ -151,7 +151,9 @@ class PredictionLog(Protocol):
 class OnlineStore(Protocol):
     """Latest values by group and key; newer ones are never overwritten by older, whoever writes in whatever order."""
 
-    def declare(self, group: str, names: Sequence[str], *, ttl: Any, defaults: Any = None, definition: str = "") -> None:
+    def declare(
+        self, group: str, names: Sequence[str], *, ttl: Any, defaults: Any = None, definition: str = ""
+    ) -> None:
         """Say what a group holds."""
         ...
 
@@ -252,7 +254,9 @@ def run_log(run: Path, url: str = "") -> EventLog:
         url += f"?log={quote(run.resolve().name, safe='')}"
     bare = without_password(url)
     if (before or files.exists()) and before != bare:
-        raise ValueError(f"the log of {run.name} is {before or files.name}, got {bare}: name another RUN, or leave it out")
+        raise ValueError(
+            f"the log of {run.name} is {before or files.name}, got {bare}: name another RUN, or leave it out"
+        )
     log = open_log(url)
     run.mkdir(parents=True, exist_ok=True)
     kept.write_text(bare)

@@ -1,7 +1,7 @@
 """One contract a store, and every implementation of it passes: files, Redis, PostgreSQL, NATS, Kafka."""
 
+import itertools
 import threading
-from contextlib import closing
 from functools import cache
 
 import numpy as np
@@ -9,12 +9,11 @@ import pandas as pd
 import pytest
 from servers import Server, missing
 
-from rtml.core.clock import span
 from rtml.sources.trades import EVENT, events
-from rtml.store.online import OnlineStore
-from rtml.store.protocols import open_log, open_online, run_log, without_password
+from rtml.store.protocols import open_log
 
 SERVERS = ("redis", "postgres", "nats", "kafka")
+NUMBER = itertools.count()
 BEYOND = {"kafka": "a second writer is not fenced there: one process writes a part"}
 
 
@@ -40,8 +39,8 @@ def url(request, tmp_path, servers):
     """Where a new, empty log of each kind is."""
     if request.param == "file":
         return tmp_path / "log.db"
-    name = f"t{abs(hash(request.node.name)) % 10**9}"
-    return f"{servers(request.param).url}?log={name}&patience=5"
+    server = servers(request.param).url
+    return f"{server}{'&' if '?' in server else '?'}log=t{next(NUMBER)}&patience=5"
 
 
 @pytest.fixture
@@ -84,7 +83,11 @@ def test_an_append_larger_than_a_block_is_read_from_any_offset(log):
 
 
 def test_parts_are_numbered_on_their_own(log):
-    assert [log.append(part, numbered(first, n)) for part, first, n in (("b", 0, 3), ("a", 0, 2), ("b", 3, 1))] == [3, 2, 4]
+    assert [log.append(part, numbered(first, n)) for part, first, n in (("b", 0, 3), ("a", 0, 2), ("b", 3, 1))] == [
+        3,
+        2,
+        4,
+    ]
     assert log.parts() == ["b", "a"]
     assert log.read("b", after=3)[1]["id"].tolist() == [3]
     offsets, rows = log.read("nothing")

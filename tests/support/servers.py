@@ -122,4 +122,4 @@ class Server:
 
     def _kafka(self):
         self._run(sys.executable, "-c", MOCK, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.url = f"kafka://{self.process.stdout.readline().strip()}"
+        self.url = f"kafka://{self.process.stdout.readline().strip()}?topics=auto"  # the mock makes none when asked
