@@ -82,7 +82,7 @@ class Patient:
         raise NotImplementedError
 
     def _tried(self, action: Callable[[bool], Any]) -> Any:
-        """Do something, with a new connection where the old one was lost; ``action`` gets whether it was tried before."""
+        """Do something, over a new connection where one was lost; ``action`` gets whether it was tried before."""
         clock, pause, again = Clock(), 0.05, False
         began = clock.elapsed()
         while True:
@@ -95,9 +95,8 @@ class Patient:
                 if any(word in text.lower() for word in ("auth", "password", "wrongpass", "denied", "does not exist")):
                     raise PermissionError(f"{self.name} refuses: {text}; see RTML_PASSWORD and the URL") from ex
                 if (clock.elapsed() - began) / 1e9 > self.patience_s:
-                    raise ConnectionError(
-                        f"{self.name} was not reached for {self.patience_s:g} s ({text}): start the server, or name another"
-                    ) from ex
+                    away = f"{self.name} was not reached for {self.patience_s:g} s ({text})"
+                    raise ConnectionError(f"{away}: start the server, or name another") from ex
             threading.Event().wait(pause)
             pause, again = min(2 * pause, 1.0), True
 

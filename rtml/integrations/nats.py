@@ -40,6 +40,7 @@ class EventLog(MessageLog):
         self._drop()
         self._pulls: dict[str, tuple[int, Any]] = {}  # of a part: number of the message that comes next, and what pulls
         quiet = {"error_cb": _quiet, "allow_reconnect": False, "connect_timeout": 2}
+        quiet |= {"max_reconnect_attempts": 1, "reconnect_time_wait": 0.05}
         self._client = self._do(nats.connect(self.url, **quiet))
         self._js = self._client.jetstream(timeout=_WAIT_S)
         self._do(self._js.account_info())

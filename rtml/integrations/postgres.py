@@ -35,9 +35,7 @@ class EventLog(BlockLog):
 
     def _connect(self) -> None:
         self.close()
-        self._db = psycopg.connect(
-            self.url.replace("postgres://", "postgresql://", 1), connect_timeout=5, autocommit=True
-        )
+        self._db = psycopg.connect(self.url, connect_timeout=5, autocommit=True)
         self._db.execute("set client_min_messages = warning")
         with self._db.transaction():  # one process at a time makes the tables
             self._db.execute("select pg_advisory_xact_lock(hashtext(%s))", (self.log_name,))

@@ -1,16 +1,31 @@
 """One contract a store, and every implementation of it passes: files, Redis, PostgreSQL, NATS, Kafka."""
 
 import itertools
+import os
+import subprocess
+import sys
 import threading
+import time
+from contextlib import closing
 from functools import cache
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from runs import market_run
 from servers import Server, missing
 
+from rtml.core.clock import span
+from rtml.registry.registry import Registry
+from rtml.sources.catalogue import open_source
+from rtml.sources.ingest import ingest
 from rtml.sources.trades import EVENT, events
-from rtml.store.protocols import open_log
+from rtml.store.checkpoint_store import CheckpointReader
+from rtml.store.protocols import open_log, open_online, run_log
+from rtml.training.run_config import PART
+from rtml.training.trainer import Trainer
 
 SERVERS = ("redis", "postgres", "nats", "kafka")
 NUMBER = itertools.count()
@@ -39,8 +54,7 @@ def url(request, tmp_path, servers):
     """Where a new, empty log of each kind is."""
     if request.param == "file":
         return tmp_path / "log.db"
-    server = servers(request.param).url
-    return f"{server}{'&' if '?' in server else '?'}log=t{next(NUMBER)}&patience=5"
+    return with_option(servers(request.param).url, f"log=t{next(NUMBER)}&patience=5")
 
 
 @pytest.fixture
@@ -153,3 +167,167 @@ def test_writers_share_a_log_without_losing_a_row(url, request):
     assert offsets.tolist() == list(range(1, 151))
     assert np.bincount(rows["id"]).tolist() == [10] * 15
     assert all((rows["id"][k : k + 5] % 5 == range(5)).all() for k in range(0, 150, 5)), "an append was torn apart"
+
+
+WRITER = """
+import sys, numpy as np
+from rtml.sources.trades import events
+from rtml.store.protocols import open_log
+log, n = open_log(sys.argv[1]), 100
+first = log.last("trades")
+while True:
+    last = log.append("trades", events(np.arange(first, first + n), id=np.arange(first, first + n), price=1.0))
+    print(last, flush=True)
+    first = last
+"""
+KILLS = 6 if os.environ.get("RTML_DEEP") else 1
+
+
+@pytest.mark.parametrize("system", ["redis", "postgres", "nats"])
+def test_kill_9_of_server_and_writer_loses_nothing_acknowledged_and_doubles_nothing(system):
+    """Kafka is not here: the broker that the tests have keeps nothing on a disk."""
+    if reason := missing(system):
+        pytest.skip(reason)
+    rng, server = np.random.default_rng(7), Server(system)
+    with closing(server):
+        url = with_option(server.url, "log=torn&patience=30")
+        for kill in range(2 * KILLS):
+            writer = subprocess.Popen([sys.executable, "-c", WRITER, url], stdout=subprocess.PIPE)
+            acknowledged = int(writer.stdout.readline())
+            time.sleep(rng.uniform(0.01, 0.15))
+            if kill % 2 == 0:  # the server dies, the writer goes on by itself
+                server.kill()
+                server.start()
+                acknowledged = [int(writer.stdout.readline()) for _ in range(300)][-1]
+            writer.kill()
+            acknowledged = max([acknowledged, *(int(line) for line in writer.stdout.read().split(b"\n")[:-1] if line)])
+            writer.wait()
+            writer.stdout.close()
+            with open_log(url) as log:
+                offsets, rows = log.read("trades", n=10**7)
+            assert acknowledged <= len(rows) and len(rows) % 100 == 0
+            assert np.array_equal(rows["id"], np.arange(len(rows))) and np.array_equal(offsets, rows["id"] + 1)
+
+
+def with_option(url, text):
+    return f"{url}{'&' if '?' in url else '?'}{text}"
+
+
+@pytest.mark.parametrize("system", SERVERS)
+def test_an_append_whose_answer_was_lost_is_not_sent_twice(system, servers, monkeypatch):
+    with open_log(with_option(servers(system).url, f"log=lost{next(NUMBER)}&patience=5")) as log:
+        log.append("trades", numbered(0, 3))
+        add, lost = log._add, [True]
+
+        def cut_off(what):
+            last = add(what)
+            if lost:
+                lost.pop()
+                raise log.LOST[0]()
+            return last
+
+        monkeypatch.setattr(log, "_add", cut_off)
+        assert log.append("trades", numbered(3, 2)) == 5
+        assert not lost and log.read("trades")[1]["id"].tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("system", SERVERS)
+def test_a_server_that_is_away_is_tried_for_so_long_and_then_named(system):
+    if reason := missing(system):
+        pytest.skip(reason)
+    user = "" if system == "kafka" else "me:secret@"
+    with pytest.raises(
+        ConnectionError, match=f"{system}://{user[:2]}.*not reached for 0.2 s.*start the server"
+    ) as told:
+        open_log(f"{system}://{user}127.0.0.1:1?patience=0.2")
+    assert "secret" not in str(told.value)
+
+
+@pytest.mark.parametrize("system", ["redis", "postgres"])
+def test_a_run_whose_log_is_on_a_server_learns_the_same_bits(system, servers, tmp_path):
+    source, states = open_source("synthetic", hours=0.1), []
+    config = market_run(source.symbols, source.name)
+    for name, url in (("file", ""), ("server", with_option(servers(system).url, f"log=run{next(NUMBER)}"))):
+        run = tmp_path / name
+        run.mkdir()
+        with run_log(run, url) as log:
+            ingest(source, log, PART)
+        with run_log(run) as log, closing(Registry(run / "registry")) as registry:  # the folder remembers where it is
+            trainer = Trainer(config.flow(), log, PART, run / "training.db", registry, "m", span("1m"), chunk=300)
+            trainer.run()
+            trainer.close()
+            with closing(CheckpointReader(run / "training.db")) as reader:
+                states.append((reader.progress(), registry.get("m@2").id))
+    assert states[0] == states[1]
+    assert (run / "log.url").read_text().startswith(servers(system).url)
+    with pytest.raises(ValueError, match="name another RUN"):
+        run_log(run, "redis://127.0.0.1:1/0?log=other")
+
+
+@pytest.fixture(params=["file", "redis"])
+def online(request, tmp_path, servers):
+    """Opens one online store of each kind, as often as asked."""
+    where = tmp_path / "online.db"
+    if request.param != "file":
+        where = with_option(servers(request.param).url, f"log=o{next(NUMBER)}&patience=5")
+    opened = []
+
+    def opens():
+        opened.append(open_online(where))
+        return opened[-1]
+
+    yield opens
+    [store.close() for store in opened]
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(*[st.integers(-3, 3)] * 4), min_size=1, max_size=12), st.integers(1, 5))
+def test_newer_is_never_overwritten_by_older_whoever_writes(online, rows, step):
+    group = f"g{next(NUMBER)}"
+    writers = [online(), online()]
+    writers[0].declare(group, ["a", "b"], ttl="1d", defaults=[0.0, -1.0])
+    expected = {}
+    for k, first in enumerate(range(0, len(rows), step)):
+        piece = rows[first : first + step]
+        keys, moments, behind, values = map(list, zip(*piece, strict=True))
+        known = [m + abs(b) for m, b in zip(moments, behind, strict=True)]
+        written = 0
+        for key, moment, at, value in zip(keys, moments, known, values, strict=True):
+            if key not in expected or (moment, at) >= expected[key][:2]:
+                expected[key] = (moment, at, float(value))
+                written += 1
+        table = np.array([[v, 2.0 * v] for v in values], float)
+        assert writers[k % 2].put_many(group, keys, moments, table, known, progress=(group, first)) == written
+    reader = online()
+    for key, (moment, _, value) in expected.items():
+        latest = reader.get(group, key, now=span("1h"))
+        assert latest.values.tolist() == [value, 2 * value] and latest.ages == (span("1h") - moment,) * 2
+    assert reader.progress(group) == first and reader.progress("nothing") == 0
+    assert dict(zip(*reader.table(group, 0)[["key", "a"]].to_numpy().T, strict=True)) == {
+        key: value for key, (_, _, value) in expected.items()
+    }
+
+
+def test_what_is_served_has_its_age_and_says_what_is_stale_or_missing(online):
+    store, other = online(), online()
+    store.declare("card", ["spend"], ttl="1d", defaults=[7.0])
+    assert store.put("card", "7", span("2h"), [12.5]) and not store.put("card", "7", span("1h"), [3.0])
+    assert other.get("card", "7", span("3h")).told() == {
+        "values": {"spend": 12.5},
+        "age_s": {"spend": 3600.0},
+        "stale": [],
+        "missing": [],
+        "definition": "",
+    }
+    assert other.get("card", "7", span("3d")).stale == ("spend",)
+    assert other.get("card", 7, span("3h")).missing == ("spend",), "7 is another key than '7'"
+    assert store.put("card", "7", span("5h"), None) and other.get("card", "7", span("5h")).values.tolist() == [7.0]
+    assert other.join({"card": "7"}, span("5h")).missing == ("spend",)
+    with pytest.raises(ValueError, match="store another definition under another name"):
+        other.declare("card", ["other"], ttl="1d")
+    with pytest.raises(LookupError, match="declare it first"):
+        other.get("nothing", 1, 0)
+    strict = online()
+    strict.declare("must", ["x"], ttl="1d", missing="refuse")
+    with pytest.raises(LookupError, match="nothing was stored for it"):
+        strict.get("must", 1, 0)
