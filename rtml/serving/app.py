@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from fastapi import FastAPI, Request, Response
@@ -17,6 +17,7 @@ from rtml.serving import stream_schemas as stream_messages
 from rtml.serving.auth import Access
 from rtml.serving.events import Events
 from rtml.serving.fast_route import BROKEN, LOG, Check, Reply, Through, through
+from rtml.serving.many_rows import ARROW, predict_list, predict_table
 from rtml.serving.prometheus import Counters
 from rtml.serving.schemas import encode
 from rtml.serving.service import Service, verdict
@@ -144,7 +145,11 @@ class App(FastAPI):
         secret = check is not None and self.guarded
         self.add_api_route(path, route, methods=[method], **pages.described(method, path, secret))
 
-    def _post_predict(self, query: bytes, body: bytes) -> bytes:
+    def _post_predict(self, query: bytes, body: bytes) -> bytes | Awaitable[bytes]:
+        if body[:1] == b"[":
+            return predict_list(self._service, body)
+        if body[:4] == ARROW:
+            return predict_table(self._service, body)
         return encode(self._service.ask_json(body))
 
     def _get_predict(self, query: bytes, body: bytes) -> bytes:

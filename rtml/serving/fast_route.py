@@ -7,12 +7,14 @@ from collections.abc import Awaitable, Callable
 
 from starlette.responses import Response
 
-from rtml.serving.schemas import BODY_LIMIT, Refusal, Refused, encode
+from rtml.serving.many_rows import ARROW
+from rtml.serving.schemas import BODY_LIMIT, MANY_LIMIT, Refusal, Refused, encode
 from rtml.store.prediction_log import LogUnavailable
 
 LOG = logging.getLogger("rtml.serving")
 BROKEN = encode(Refusal("internal error: the request was not served; the server's log has the reason"))
 _JSON = (b"content-type", b"application/json")
+_ARROW = (b"content-type", b"application/vnd.apache.arrow.stream")
 _BEARER = (b"www-authenticate", b"Bearer")
 
 # Query and body in, body out, at once or awaited; refuses by raising Refused.
@@ -40,7 +42,8 @@ async def through(reply: Reply, check: Check | None, scope: dict, receive: Calla
         message = await receive()
         body = message.get("body", b"")
         if message.get("more_body") or len(body) > BODY_LIMIT:
-            body = await _rest(body, receive)
+            many = body[:1] in (b"[", ARROW[:1]) and scope["path"].endswith("/predict")
+            body = await _rest(body, receive, MANY_LIMIT if many else BODY_LIMIT)
         body = reply(scope["query_string"], body)
         if body.__class__ is not bytes:
             body = await body
@@ -51,7 +54,7 @@ async def through(reply: Reply, check: Check | None, scope: dict, receive: Calla
     except Exception:
         LOG.exception("%s %s failed", scope["method"], scope["path"])
         status, body = 500, BROKEN
-    headers = [_JSON, (b"content-length", b"%d" % len(body))]
+    headers = [_ARROW if body[:4] == ARROW else _JSON, (b"content-length", b"%d" % len(body))]
     if status == 401:
         headers.append(_BEARER)
     await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -59,13 +62,13 @@ async def through(reply: Reply, check: Check | None, scope: dict, receive: Calla
     return status
 
 
-async def _rest(body: bytes, receive: Callable) -> bytes:
+async def _rest(body: bytes, receive: Callable, limit: int) -> bytes:
     """The whole body, which came in parts, if it is not too long."""
-    more = True
-    while more and len(body) <= BODY_LIMIT:
+    whole, more = bytearray(body), True
+    while more and len(whole) <= limit:
         message = await receive()
-        body += message.get("body", b"")
+        whole += message.get("body", b"")
         more = message.get("more_body", False)
-    if len(body) > BODY_LIMIT:
-        raise Refused(413, f"the body is over {BODY_LIMIT // 1024} kB: ask for one prediction at a time")
-    return body
+    if len(whole) > limit:
+        raise Refused(413, f"the body is over {limit // 1024} kB: ask for one prediction at a time, or for fewer rows")
+    return bytes(whole)
