@@ -43,7 +43,7 @@ async def through(reply: Reply, check: Check | None, scope: dict, receive: Calla
         body = message.get("body", b"")
         if message.get("more_body") or len(body) > BODY_LIMIT:
             many = body[:1] in (b"[", ARROW[:1]) and scope["path"].endswith("/predict")
-            body = await _rest(body, receive, MANY_LIMIT if many else BODY_LIMIT)
+            body = await _rest(message, receive, MANY_LIMIT if many else BODY_LIMIT)
         body = reply(scope["query_string"], body)
         if body.__class__ is not bytes:
             body = await body
@@ -62,9 +62,9 @@ async def through(reply: Reply, check: Check | None, scope: dict, receive: Calla
     return status
 
 
-async def _rest(body: bytes, receive: Callable, limit: int) -> bytes:
+async def _rest(message: dict, receive: Callable, limit: int) -> bytes:
     """The whole body, which came in parts, if it is not too long."""
-    whole, more = bytearray(body), True
+    whole, more = bytearray(message.get("body", b"")), message.get("more_body", False)
     while more and len(whole) <= limit:
         message = await receive()
         whole += message.get("body", b"")

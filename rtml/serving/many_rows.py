@@ -32,6 +32,8 @@ async def predict_list(service: Service, body: bytes) -> bytes:
         items = _items.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as ex:
         raise invalid("body", f"must be a JSON list of requests: {ex}", body[:80].decode("utf-8", "replace")) from ex
+    if not items:
+        return encode(service.ask_json(body))  # which says that nothing was asked
     told = []
     for k, item in enumerate(items):
         if k % 256 == 255:
