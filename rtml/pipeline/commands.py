@@ -157,6 +157,9 @@ VERBS = (
         "Serve the champion of a run over HTTP.",
         _run(),
         _option("--follow", is_flag=True, says="Follow what ingest and training processes write there."),
+        _option("--workers", default=1, says="Processes on the port, each follows; SIGHUP replaces them one by one."),
+        _option("--listen", default=-1, hidden=True, says="Of one of several processes."),
+        _option("--counts", default="", hidden=True, says="Of one of several processes."),
         *(_PORT, _HOST),
     ),
     Verb(

@@ -83,6 +83,7 @@ class App(FastAPI):
         about = {"title": "rtml", "summary": pages.SUMMARY, "version": "1"}
         super().__init__(**about, docs_url=None, redoc_url=None, redirect_slashes=False, telemetry=quiet)
         self.counters = Counters(service)
+        self.draining = False  #: whether each connection is closed with its next answer
         self._service = service
         self._promotions, self._access = promotions, access
         self._quick: dict[tuple[str, str], tuple[Reply, Check | None]] = {}
@@ -111,6 +112,8 @@ class App(FastAPI):
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
         if scope["type"] != "http":
             return await super().__call__(scope, receive, send)
+        if self.draining:
+            send = _last(send)
         started, route = _elapsed(), scope["path"]
         fast = self._quick.get((scope["method"], route))
         if fast is not None:
@@ -187,6 +190,17 @@ class App(FastAPI):
             components.setdefault("schemas", {}).update(pages.SCHEMAS)
             components |= {"securitySchemes": pages.BEARER} if self.guarded else {}
         return self.openapi_schema
+
+
+def _last(send: Callable) -> Callable:
+    """A ``send`` that tells the client to connect again for its next request."""
+
+    async def told(message: dict) -> None:
+        if message["type"] == "http.response.start":
+            message = message | {"headers": [*message.get("headers", ()), (b"connection", b"close")]}
+        await send(message)
+
+    return told
 
 
 def _add_state(app: App, service: Service, lineage: Callable[[str], list[dict]]) -> None:

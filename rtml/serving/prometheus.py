@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from bisect import bisect_left
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import accumulate
+from pathlib import Path
 
+import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -31,6 +36,62 @@ class Counters(Collector):
         self._seconds: dict[str, list[int]] = {}
         self._sums: dict[str, float] = {}
         self._events, self._event_sum = [0] * (len(_SECONDS) + 1), 0.0
+        self._given, self._folder = 0, None  # predictions of other processes, and where they tell what they count
+
+    @contextmanager
+    def shared(self, folder: Path) -> Iterator[None]:
+        """Count together with all processes that keep their counts in a folder, twice a second and at the end."""
+        self._folder, stop = folder, threading.Event()
+
+        def keep() -> None:
+            while not stop.wait(0.5):
+                self._keep()
+
+        thread = threading.Thread(target=keep, name="rtml-counts", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+            self._keep()
+
+    def _keep(self) -> None:
+        path = self._folder / f"{os.getpid()}.json"
+        partial = path.with_suffix(".part")
+        partial.write_bytes(msgspec.json.encode(self._counts()))
+        partial.replace(path)
+
+    def _counts(self) -> dict:
+        requests = [[*key, count] for key, count in list(self._requests.items())]
+        names = ("answers", "seconds", "sums", "events", "event_sum")
+        counts = {name: getattr(self, f"_{name}") for name in names}
+        return {"requests": requests, "given": self._service.log.given} | counts
+
+    def _add(self, other: dict) -> None:
+        """Add what another process counted."""
+        for route, status, count in other["requests"]:
+            self._requests[route, status] = self._requests.get((route, status), 0) + count
+        for name in ("answers", "sums"):
+            own = getattr(self, f"_{name}")
+            own.update({key: own.get(key, 0) + count for key, count in other[name].items()})
+        for route, counts in other["seconds"].items():
+            before = self._seconds.get(route, [0] * len(counts))
+            self._seconds[route] = [a + b for a, b in zip(before, counts, strict=True)]
+        self._events = [a + b for a, b in zip(self._events, other["events"], strict=True)]
+        self._event_sum += other["event_sum"]
+        self._given += other["given"]
+
+    def _of_all(self) -> Counters:
+        """The counts of all processes that keep theirs in the folder, or its own."""
+        if self._folder is None:
+            return self
+        total = Counters(self._service)
+        total._add(self._counts() | {"given": 0})
+        for path in self._folder.glob("*.json"):
+            if path.stem != str(os.getpid()):
+                total._add(msgspec.json.decode(path.read_bytes()))
+        return total
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """Count a request."""
@@ -56,7 +117,7 @@ class Counters(Collector):
     def text(self) -> bytes:
         """Everything in the text format of Prometheus."""
         registry = CollectorRegistry()
-        registry.register(self)
+        registry.register(self._of_all())
         return generate_latest(registry)
 
     def collect(self) -> Iterator[Metric]:
@@ -95,7 +156,7 @@ class Counters(Collector):
 
     def _state(self) -> Iterator[Metric]:
         service, health = self._service, self._service.health()
-        yield CounterMetricFamily("rtml_predictions", "Predictions given.", value=service.log.given)
+        yield CounterMetricFamily("rtml_predictions", "Predictions given.", value=self._given + service.log.given)
         yield GaugeMetricFamily("rtml_ready", "1 when predictions can be given.", value=float(health.ready))
         yield GaugeMetricFamily(
             "rtml_prediction_log_waiting",
