@@ -29,7 +29,8 @@ def main(rows: int = 200_000) -> dict[str, dict[str, float]]:
             print(f"{system:9} {reason}")
             continue
         with closing(Server(system)) as server:
-            found[system] = measured(f"{server.url}{'&' if '?' in server.url else '?'}log=", rows)
+            where = f"{server.url}{'&' if '?' in server.url else '?'}log="
+            found[system] = measured(where, min(rows, 50_000) if system == "kafka" else rows)  # the mock keeps 5 MB
             if system == "redis":
                 online(server.url)
     online(Path(tempfile.mkdtemp()) / "online.db")
@@ -69,9 +70,8 @@ def online(url, keys: int = 20_000) -> None:
             store.get("card", key, 0)
             took.append(time.perf_counter() - began)
     p50, p99 = 1e6 * np.quantile(took, [0.5, 0.99])
-    print(
-        f"online store {str(url).partition(':')[0] if '://' in str(url) else 'file'}: get p50 {p50:.0f} us, p99 {p99:.0f} us"
-    )
+    system = str(url).partition(":")[0] if "://" in str(url) else "file"
+    print(f"online store on {system}: get p50 {p50:.0f} us, p99 {p99:.0f} us", flush=True)
 
 
 if __name__ == "__main__":

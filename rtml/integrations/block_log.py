@@ -177,7 +177,8 @@ class BlockLog(Patient):
             for block in blocks:
                 first = block.last - len(block.rows) // size
                 if first > at or block.last <= at:
-                    raise ValueError(f"{self.name}: part {part!r} goes on at {first}, not {at}: two processes wrote it")
+                    why = "the server dropped rows, or two processes wrote it at once"
+                    raise ValueError(f"{self.name}: part {part!r} goes on behind {first}, not behind {at}: {why}")
                 found.append(block.rows[(at - first) * size :])
                 held, at = held + block.last - at, block.last
             if len(blocks) < k:

@@ -8,6 +8,7 @@ import threading
 import time
 from contextlib import closing
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -331,3 +332,64 @@ def test_what_is_served_has_its_age_and_says_what_is_stale_or_missing(online):
     strict.declare("must", ["x"], ttl="1d", missing="refuse")
     with pytest.raises(LookupError, match="nothing was stored for it"):
         strict.get("must", 1, 0)
+
+
+@pytest.fixture(params=["file", "postgres"])
+def registry_at(request, tmp_path, servers):
+    """Where a new registry of each kind is."""
+    if request.param == "file":
+        return tmp_path / "registry"
+    url, name = servers("postgres").url, f"registry{next(NUMBER)}"
+    psycopg = pytest.importorskip("psycopg")
+    with psycopg.connect(url, autocommit=True) as database:
+        database.execute(f"create database {name}")
+    return url.removesuffix("postgres") + name
+
+
+def test_a_registry_saves_promotes_rolls_back_and_finds_its_way_back(registry_at):
+    with closing(Registry(registry_at)) as registry, closing(Registry(registry_at)) as other:
+        first = registry.save("eth", b"weights", at=10, features="f1", metrics={"mse": float("nan")})
+        assert registry.save("eth", b"weights", at=10, features="f1") == first
+        data = {"part": "events", "first_offset": 1, "last_offset": 9, "first_time": 1, "last_time": 2}
+        second = other.save("eth", b"better", parent=first, at=20, features="f1", data=data)
+        assert [v.name for v in registry.lineage(second)] == ["eth@2", "eth@1"] and second.learned == "log:events@1-9"
+        for version in (first, second):
+            registry.promote("eth", version, "gate passed", at=version.at, evidence={"by": "gate"})
+        assert other.champion("eth").name == "eth@2" and other.load("eth@champion") == b"better"
+        assert other.rollback("eth", "errors doubled", at=30).name == "eth@1" == registry.champion("eth").name
+        assert registry.served_at("eth", 25).name == "eth@2" and len(registry.ledger("eth")) == 3
+        third = registry.save("eth", b"third", parent=second, at=40, features="f1")
+        assert registry.collect("eth", keep=0) == [third] and not other.kept(third)
+        with pytest.raises(FileNotFoundError, match="missing"):
+            other.load(third)
+        other.put_back(third, b"third")
+        assert registry.load(third) == b"third"
+        with pytest.raises(LookupError, match="no version"):
+            registry.get("eth@9")
+
+
+def test_writers_of_a_registry_number_their_versions_in_turn(registry_at):
+    def write(k):
+        with closing(Registry(registry_at)) as registry:
+            for i in range(5):
+                registry.save("eth", bytes([k, i]), at=10 * k + i, features="f")
+
+    Registry(registry_at).close()
+    threads = [threading.Thread(target=write, args=(k,)) for k in range(3)]
+    [t.start() for t in threads], [t.join() for t in threads]
+    with closing(Registry(registry_at)) as registry:
+        assert [v.number for v in registry.all("eth")] == list(range(1, 16))
+
+
+def test_a_promotion_in_one_database_is_seen_by_two_serving_runs_at_once(tmp_path, registry_at):
+    if isinstance(registry_at, Path):
+        pytest.skip("a file is of one host")
+    runs = [tmp_path / name for name in ("one", "two")]
+    for run in runs:
+        run.mkdir()
+        (run / "registry.url").write_text(registry_at)
+    with closing(Registry(runs[0] / "registry")) as one, closing(Registry(runs[1] / "registry")) as two:
+        version = one.save("eth", b"weights", at=10, features="f1")
+        one.promote("eth", version, "better", at=10)
+        assert two.champion("eth") == version and two.load(version) == b"weights"
+        assert not (runs[1] / "registry").exists()
