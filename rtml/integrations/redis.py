@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -191,18 +191,7 @@ class OnlineStore(_Redis):
     ) -> int:
         """Store many as one, with the ``(source, offset)`` they came from; the number that was not older."""
         held, n = self._group(group), len(keys)
-        if values is None:
-            blobs, definition = [b""] * n, _GONE
-        else:
-            blobs = [row.tobytes() for row in np.ascontiguousarray(values, np.float64).reshape(n, len(held.names))]
-        columns = (
-            [_field(key) for key in keys_of(keys).tolist()],
-            _stamps(moments),
-            _stamps(moments if known is None else known),
-        )
-        words: list[Any] = [*(progress or ("", 0)), n]
-        for key, moment, at, blob in zip(*columns, blobs, strict=True):
-            words += [key, moment, at, definition or held.definition, blob]
+        words = [*(progress or ("", 0)), n, *_words(held, keys, moments, values, known, definition)]
         places = (self._key("latest", group), self._key("progress"))
         written = int(self._tried(lambda again: self.client.eval(_PUT, 2, *places, *words)))
         self.counters[group, "written"] += written
@@ -245,6 +234,19 @@ class OnlineStore(_Redis):
                 raise LookupError(f"no group {group!r} in {self.name}: declare it first")
             self._groups[group] = found
         return self._groups[group]
+
+
+def _words(held: Group, keys: Any, moments: Any, values: Any, known: Any, definition: str) -> Iterator[Any]:
+    """What the script takes of each row: key, two stamps, definition and values."""
+    fields = [_field(key) for key in keys_of(keys).tolist()]
+    definition, blobs = definition or held.definition, [b""] * len(fields)
+    if values is None:
+        definition = _GONE
+    else:
+        blobs = [row.tobytes() for row in np.ascontiguousarray(values, np.float64).reshape(-1, len(held.names))]
+    stamps = _stamps(moments), _stamps(moments if known is None else known)
+    for field, moment, at, blob in zip(fields, *stamps, blobs, strict=True):
+        yield from (field, moment, at, definition, blob)
 
 
 def _stamps(times: Any) -> list[str]:

@@ -50,13 +50,7 @@ def serve(
     access = Access.from_environment()
     check_host(host, access.guarded)
     if follow:
-        with Follower(run) as follower:
-            app = make_app(follower.service, follower.lineage, follower, access, follower.view())
-            if listen < 0:
-                return serve_forever(app, port=port, host=host)
-            follower.wait(10.0)
-            with app.counters.shared(Path(counts)):
-                return serve_forever(app, port, host, partial(print, flush=True), inherited(listen))
+        return _follow(run, access, port, host, listen, counts)
     opened = Run(run.resolve(), "serving")
     with closing(Service(opened.path("live/predictions.db") if run.exists() else ":memory:")) as service:
         prepared: dict = {}
@@ -65,6 +59,17 @@ def serve(
         except (FileNotFoundError, LookupError) as ex:
             print(f"rtml: {ex.args[0] if ex.args else ex}", file=sys.stderr)
         serve_forever(make_app(service, **prepared, access=access), port=port, host=host)
+
+
+def _follow(run: Path, access: Access, port: int, host: str, listen: int, counts: str) -> None:
+    """Serve what others write in the folder, alone or as one of several processes."""
+    with Follower(run) as follower:
+        app = make_app(follower.service, follower.lineage, follower, access, follower.view())
+        if listen < 0:
+            return serve_forever(app, port=port, host=host)
+        follower.wait(10.0)
+        with app.counters.shared(Path(counts)):
+            serve_forever(app, port, host, partial(print, flush=True), inherited(listen))
 
 
 def published(run: Run, service: Service) -> dict:

@@ -42,8 +42,7 @@ async def through(reply: Reply, check: Check | None, scope: dict, receive: Calla
         message = await receive()
         body = message.get("body", b"")
         if message.get("more_body") or len(body) > BODY_LIMIT:
-            many = body[:1] in (b"[", ARROW[:1]) and scope["path"].endswith("/predict")
-            body = await _rest(message, receive, MANY_LIMIT if many else BODY_LIMIT)
+            body = await _rest(message, receive, _limit(body, scope["path"]))
         body = reply(scope["query_string"], body)
         if body.__class__ is not bytes:
             body = await body
@@ -60,6 +59,11 @@ async def through(reply: Reply, check: Check | None, scope: dict, receive: Calla
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
     return status
+
+
+def _limit(body: bytes, path: str) -> int:
+    """How long a body may be that begins so."""
+    return MANY_LIMIT if path.endswith("/predict") and body[:1] in (b"[", ARROW[:1]) else BODY_LIMIT
 
 
 async def _rest(message: dict, receive: Callable, limit: int) -> bytes:

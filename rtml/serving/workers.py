@@ -77,9 +77,7 @@ def serve_by(run: Path, workers: int, *, port: int, host: str, told: Callable[[s
                     slot.watch(stop)
                 if again.is_set():
                     again.clear()
-                    for slot in slots:
-                        slot.replace(stop)
-                    told("all processes were replaced")
+                    _replace(slots, told)
         finally:
             for slot in slots:
                 slot.process.terminate()
@@ -118,7 +116,7 @@ class Slot:
         if self.up():
             self._pause_s = 0.2
 
-    def replace(self, stop: threading.Event) -> None:
+    def replace(self) -> None:
         """Let a new process serve beside the old one, then let the old one finish and go."""
         old, self.process = self.process, self._started()
         if not self.up():  # it could not start: the old one stays
@@ -127,6 +125,12 @@ class Slot:
             return
         old.send_signal(signal.SIGTERM)
         old.communicate()
+
+
+def _replace(slots: list[Slot], told: Callable[[str], None]) -> None:
+    for slot in slots:
+        slot.replace()
+    told("all processes were replaced")
 
 
 def _all_up(slots: list[Slot], stop: threading.Event) -> None:
