@@ -213,7 +213,7 @@ class OnlineStore(_Redis):
         """Every key of a group: moment, age in seconds, whether a value is stale, definition and values."""
         held = self._group(group)
         found = self._tried(lambda again: self.client.hgetall(self._key("latest", group)))
-        rows = [(_key(key.decode()), *_row(row)) for key, row in found.items()]
+        rows: list[Any] = [(_key(key.decode()), *_row(row)) for key, row in found.items()]
         rows = sorted((row for row in rows if row[3] is not None), key=lambda row: (isinstance(row[0], str), row[0]))
         frame = pd.DataFrame([row[:3] for row in rows], columns=["key", "moment", "definition"])
         age = (now - frame["moment"].astype("int64")) / 1e9

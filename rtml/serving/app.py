@@ -46,7 +46,7 @@ def make_app(
     access: Access | None = None,
     view: View | None = None,
     events: Events | None = None,
-) -> FastAPI:
+) -> App:
     """The endpoint's app over a service.
 
     ``lineage`` gives the ancestors of a version as dicts, newest first, for ``/models``. Without ``promotions`` there
