@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
 
-import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from rtml.serving.schemas import Health
@@ -36,7 +36,7 @@ class Counters(Collector):
         self._seconds: dict[str, list[int]] = {}
         self._sums: dict[str, float] = {}
         self._events, self._event_sum = [0] * (len(_SECONDS) + 1), 0.0
-        self._given, self._folder = 0, None  # predictions of other processes, and where they tell what they count
+        self._folder: Path | None = None  # where all processes of a port keep what they count
 
     @contextmanager
     def shared(self, folder: Path) -> Iterator[None]:
@@ -57,41 +57,10 @@ class Counters(Collector):
             self._keep()
 
     def _keep(self) -> None:
-        path = self._folder / f"{os.getpid()}.json"
+        path = self._folder / f"{os.getpid()}.txt"
         partial = path.with_suffix(".part")
-        partial.write_bytes(msgspec.json.encode(self._counts()))
+        partial.write_bytes(self._own())
         partial.replace(path)
-
-    def _counts(self) -> dict:
-        requests = [[*key, count] for key, count in list(self._requests.items())]
-        names = ("answers", "seconds", "sums", "events", "event_sum")
-        counts = {name: getattr(self, f"_{name}") for name in names}
-        return {"requests": requests, "given": self._service.log.given} | counts
-
-    def _add(self, other: dict) -> None:
-        """Add what another process counted."""
-        for route, status, count in other["requests"]:
-            self._requests[route, status] = self._requests.get((route, status), 0) + count
-        for name in ("answers", "sums"):
-            own = getattr(self, f"_{name}")
-            own.update({key: own.get(key, 0) + count for key, count in other[name].items()})
-        for route, counts in other["seconds"].items():
-            before = self._seconds.get(route, [0] * len(counts))
-            self._seconds[route] = [a + b for a, b in zip(before, counts, strict=True)]
-        self._events = [a + b for a, b in zip(self._events, other["events"], strict=True)]
-        self._event_sum += other["event_sum"]
-        self._given += other["given"]
-
-    def _of_all(self) -> Counters:
-        """The counts of all processes that keep theirs in the folder, or its own."""
-        if self._folder is None:
-            return self
-        total = Counters(self._service)
-        total._add(self._counts() | {"given": 0})
-        for path in self._folder.glob("*.json"):
-            if path.stem != str(os.getpid()):
-                total._add(msgspec.json.decode(path.read_bytes()))
-        return total
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """Count a request."""
@@ -115,24 +84,30 @@ class Counters(Collector):
         self._event_sum += seconds
 
     def text(self) -> bytes:
-        """Everything in the text format of Prometheus."""
+        """Everything in the text format of Prometheus, counted over all processes of the port."""
+        if self._folder is None:
+            return self._own()
+        others = [path.read_text() for path in self._folder.glob("*.txt") if path.stem != str(os.getpid())]
+        return generate_latest(_Sum([self._own().decode(), *others]))
+
+    def _own(self) -> bytes:
         registry = CollectorRegistry()
-        registry.register(self._of_all())
+        registry.register(self)
         return generate_latest(registry)
 
     def collect(self) -> Iterator[Metric]:
         """Families of metrics, as the library asks for them."""
         requests = CounterMetricFamily("rtml_requests", "HTTP requests.", labels=("route", "status"))
-        for (route, status), count in self._requests.items():
+        for (route, status), count in list(self._requests.items()):
             requests.add_metric((route, str(status)), count)
         seconds = HistogramMetricFamily(
             "rtml_request_seconds", "From headers read to response written.", labels=("route",)
         )
         bounds = [*map(str, _SECONDS), "+Inf"]
-        for route, counts in self._seconds.items():
+        for route, counts in list(self._seconds.items()):
             seconds.add_metric((route,), list(zip(bounds, accumulate(counts), strict=True)), self._sums[route])
         answers = CounterMetricFamily("rtml_answers", "Answers told, by what became of them.", labels=("status",))
-        for status, count in self._answers.items():
+        for status, count in list(self._answers.items()):
             answers.add_metric((status,), count)
         events = HistogramMetricFamily("rtml_event_to_prediction_seconds", "Event received to prediction published.")
         events.add_metric((), list(zip(bounds, accumulate(self._events), strict=True)), self._event_sum)
@@ -156,7 +131,7 @@ class Counters(Collector):
 
     def _state(self) -> Iterator[Metric]:
         service, health = self._service, self._service.health()
-        yield CounterMetricFamily("rtml_predictions", "Predictions given.", value=self._given + service.log.given)
+        yield CounterMetricFamily("rtml_predictions", "Predictions given.", value=service.log.given)
         yield GaugeMetricFamily("rtml_ready", "1 when predictions can be given.", value=float(health.ready))
         yield GaugeMetricFamily(
             "rtml_prediction_log_waiting",
@@ -186,3 +161,27 @@ class Counters(Collector):
         for *labels, value in service.gauges():
             score.add_metric(labels, value)
         yield from (age, model, trained, score)
+
+
+class _Sum(CollectorRegistry):
+    """Metrics of several texts: counters and histograms added up, gauges as the first text has them."""
+
+    def __init__(self, texts: list[str]) -> None:
+        super().__init__()
+        self._texts = texts
+
+    def collect(self) -> Iterator[Metric]:
+        total: dict[str, Metric] = {}
+        for text in self._texts:
+            for family in text_string_to_metric_families(text):
+                first = total.setdefault(family.name, family)
+                if first is family or family.type == "gauge":
+                    continue
+                places = {(s.name, *sorted(s.labels.items())): k for k, s in enumerate(first.samples)}
+                for s in family.samples:
+                    place = places.get((s.name, *sorted(s.labels.items())))
+                    if place is None:
+                        first.samples.append(s)
+                    else:
+                        first.samples[place] = s._replace(value=first.samples[place].value + s.value)
+        yield from total.values()

@@ -39,47 +39,36 @@ class EventLog(Protocol):
 
     def append(self, part: str, rows: np.ndarray, rejected: pd.DataFrame | None = None, durable: bool = True) -> int:
         """Write rows, and those rejected among them; the last offset of the part."""
-        ...
 
     def sync(self) -> None:
         """Wait until everything that was appended is on the disk."""
-        ...
 
     def read(self, part: str, after: int = 0, n: int = 50_000) -> tuple[np.ndarray, np.ndarray]:
         """Offsets and rows of the next ``n`` events behind an offset; both empty where there are none yet."""
-        ...
 
     def quarantine(self, part: str, rejected: pd.DataFrame, after_offset: int) -> None:
         """Keep rejected rows (``reason``, ``row``) with the offset behind which they arrived."""
-        ...
 
     def rejected(self, part: str) -> pd.DataFrame:
         """The quarantine of a part: ``after``, ``reason``, ``row``."""
-        ...
 
     def refused(self, part: str) -> int:
         """Number of rows in the quarantine of a part."""
-        ...
 
     def count(self, part: str) -> int:
         """Number of events in a part."""
-        ...
 
     def last(self, part: str) -> int:
         """Offset of the newest event of a part, 0 when it has none."""
-        ...
 
     def parts(self) -> list[str]:
         """Names of the parts, in the order in which they were begun."""
-        ...
 
     def dtype(self, part: str) -> np.dtype:
         """Record type of a part."""
-        ...
 
     def close(self) -> None:
         """Let go of the file or the connection."""
-        ...
 
     def __enter__(self) -> Self: ...
 
@@ -91,29 +80,23 @@ class CheckpointStore(Protocol):
 
     def begin(self, offset: int, state: bytes) -> None:
         """Commit the state to start from, unless there is progress already."""
-        ...
 
     @property
     def offset(self) -> int:
         """Offset of the log up to which everything is done."""
-        ...
 
     @property
     def state(self) -> bytes:
         """State at that offset."""
-        ...
 
     def commit(self, offset: int, state: bytes, asked: Iterable[tuple], answered: Iterable[tuple]) -> None:
         """Store progress and outputs as one; refused where another process made progress meanwhile."""
-        ...
 
     def predictions(self, target: str) -> pd.DataFrame:
         """Every prediction of a target with its answer."""
-        ...
 
     def close(self) -> None:
         """Let go of it."""
-        ...
 
 
 class PredictionLog(Protocol):
@@ -121,31 +104,24 @@ class PredictionLog(Protocol):
 
     def define(self, version: str, names: tuple[str, ...], features: str = "", targets: Sequence = ()) -> None:
         """Keep what a version's features are called."""
-        ...
 
     def append(self, *row, propensity: float = 1.0) -> str:
         """Hand over a prediction; its id, which is never given again."""
-        ...
 
     def answer(self, id: int, y: float, at: int) -> Future:
         """Join an answer; the future gives "joined", "repeated", "unknown" or the ``y`` told before."""
-        ...
 
     def answers(self, after: int = 0, n: int = 1000) -> list:
         """Answers behind a place, in the order they came."""
-        ...
 
     def find(self, id: int) -> dict | None:
         """One prediction with what belongs to it."""
-        ...
 
     def flush(self) -> None:
         """Wait until everything handed over is written."""
-        ...
 
     def close(self) -> None:
         """Write what waits and let go of it."""
-        ...
 
 
 class OnlineStore(Protocol):
@@ -155,33 +131,26 @@ class OnlineStore(Protocol):
         self, group: str, names: Sequence[str], *, ttl: Any, defaults: Any = None, definition: str = ""
     ) -> None:
         """Say what a group holds."""
-        ...
 
     def put(self, group: str, key: int | str, moment: int, values, known: int | None = None) -> bool:
         """Store the values of a key; False when newer ones are there."""
-        ...
 
     def put_many(
         self, group: str, keys, moments, values, known=None, *, definition: str = "", progress: tuple | None = None
     ) -> int:
         """Store many as one, with the ``(source, offset)`` they came from; the number that was not older."""
-        ...
 
     def get(self, group: str, key: int | str, now: int) -> Any:
         """The values of a key with their ages."""
-        ...
 
     def table(self, group: str, now: int) -> pd.DataFrame:
         """Every key of a group."""
-        ...
 
     def progress(self, source: str) -> int:
         """Offset up to which a source was stored, 0 when it never was."""
-        ...
 
     def close(self) -> None:
         """Let go of it."""
-        ...
 
 
 class RegistryTables(Protocol):
@@ -189,15 +158,12 @@ class RegistryTables(Protocol):
 
     def write(self) -> AbstractContextManager[Any]:
         """A transaction that holds the only write lock from its start, kept whole or not at all."""
-        ...
 
     def read(self) -> AbstractContextManager[Any]:
         """A consistent view that waits for no writer."""
-        ...
 
     def close(self) -> None:
         """Let go of it."""
-        ...
 
 
 def open_log(url: str | Path) -> EventLog:
