@@ -63,7 +63,7 @@ test: env  ## every test
 
 test-deep: env build/deep/.ready  ## not in "make test", some minutes: 5,000 requests made from OpenAPI, long storms, 50 kills, a version reproduced from its lock
 	@$(PY) tests/deep/fuzz_http.py build/deep/bin/st
-	@RTML_DEEP=1 $(PY) -m pytest -q tests/sources/exchange/test_chaos.py tests/serving/live/test_live.py tests/integration/test_main_job.py tests/integrations/test_reproduce.py
+	@RTML_DEEP=1 $(PY) -m pytest -q tests/sources/exchange/test_chaos.py tests/serving/live/test_live.py tests/integration/test_main_job.py tests/integrations/test_reproduce.py tests/serving/test_workers.py tests/store/test_protocols.py
 
 build/deep/.ready: .ci/schemathesis.lock
 	@$(PYTHON) -m venv --clear build/deep

@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # what a type checker and an editor see; tests/test_api.py co
     from rtml.registry.registry import Registry as Registry
     from rtml.sources.catalogue import open_source as open_source
     from rtml.store.event_log import EventLog as EventLog
+    from rtml.store.protocols import open_log as open_log
     from rtml.training.learner import Learner as Learner
     from rtml.training.run_config import RunConfig as RunConfig
     from rtml.training.trainer import Trainer as Trainer
@@ -39,6 +40,7 @@ NAMES = {  # where each name lives
     "Client": "rtml.integrations.client",
     "Clock": "rtml.core.clock",
     "Dataset": "rtml.evaluation.dataset",
+    "open_log": "rtml.store.protocols",
     "EventLog": "rtml.store.event_log",
     "FeatureSet": "rtml.features.feature_set",
     "Learner": "rtml.training.learner",

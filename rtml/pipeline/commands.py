@@ -106,6 +106,9 @@ _FOLLOW = _option("--follow", is_flag=True, says="Go on with what arrives, until
 _EVERY = _option("--every", default="10m", says="Event time between two versions.")
 _MODEL = _option("--model", default="", says="Name of the model in the registry; that of the use case if empty.")
 _HOST = _option("--host", default="127.0.0.1", says="Address to listen on; any but this machine needs RTML_TOKEN.")
+_LOG = _option(
+    "--log", default="", says="URL of the event log: redis://, postgres://, nats://, kafka://; else events.db."
+)
 _PORT = _option("--port", default=8000, says="Port; 0: a free one.")
 _BOOKS = _option("--notebooks", type=click.Path(path_type=Path), says="Folder of the notebooks.")
 _PUBLISH = _option(
@@ -146,7 +149,7 @@ VERBS = (
         "rtml.pipeline.train:train",
         "Train a run on its event log.",
         _run(),
-        *(_FOLLOW, _EVERY, _PUBLISH, _MODEL),
+        *(_FOLLOW, _EVERY, _PUBLISH, _MODEL, _LOG),
     ),
     Verb(
         "serve",
@@ -154,6 +157,9 @@ VERBS = (
         "Serve the champion of a run over HTTP.",
         _run(),
         _option("--follow", is_flag=True, says="Follow what ingest and training processes write there."),
+        _option("--workers", default=1, says="Processes on the port, each follows; SIGHUP replaces them one by one."),
+        _option("--listen", default=-1, hidden=True, says="Of one of several processes."),
+        _option("--counts", default="", hidden=True, says="Of one of several processes."),
         *(_PORT, _HOST),
     ),
     Verb(
@@ -185,7 +191,7 @@ VERBS = (
         "Follow a source, learn and serve. One process; the same command goes on where it stopped. RUN is live unless "
         "given.",
         _run("live"),
-        *(*_SOURCE, _EVERY, _PUBLISH, _HOST),
+        *(*_SOURCE, _EVERY, _PUBLISH, _HOST, _LOG),
         _option("--port", default=8000, says="Port; 0: a free one, -1: none."),
         _option("--seconds", default=0.0, says="How long to follow the stream; 0: until stopped."),
         _option("--once", is_flag=True, says="End when a recording is over instead of serving on."),
@@ -194,7 +200,7 @@ VERBS = (
         "ingest",
         "rtml.sources.ingest:follow",
         "Write a source into the log of a run.",
-        *(_run(None), *_SOURCE),
+        *(_run(None), *_SOURCE, _LOG),
     ),
     Verb(
         "inspect",

@@ -18,6 +18,7 @@ from rtml.serving.auth import Access
 from rtml.serving.event_writer import EventWriter
 from rtml.serving.events import Events
 from rtml.serving.fast_route import BROKEN, LOG, Check, Reply, Through, through
+from rtml.serving.many_rows import ARROW, predict_list, predict_table
 from rtml.serving.prometheus import Counters
 from rtml.serving.schemas import encode
 from rtml.serving.service import Service, verdict
@@ -51,7 +52,7 @@ def make_app(
     view: View | None = None,
     events: Events | None = None,
     writer: EventWriter | None = None,
-) -> FastAPI:
+) -> App:
     """The endpoint's app over a service.
 
     ``lineage`` gives the ancestors of a version as dicts, newest first, for ``/models``. Without ``promotions`` there
@@ -96,6 +97,7 @@ class App(FastAPI):
         about = {"title": "rtml", "summary": pages.SUMMARY, "version": "1"}
         super().__init__(**about, docs_url=None, redoc_url=None, redirect_slashes=False, telemetry=quiet)
         self.counters = Counters(service)
+        self.draining = False  #: whether each connection is closed with its next answer
         self._service = service
         self._promotions, self._access, self._writer = promotions, access, writer
         self._view = view if view is not None and type(view).reply is not View.reply else None
@@ -129,6 +131,8 @@ class App(FastAPI):
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
         if scope["type"] != "http":
             return await super().__call__(scope, receive, send)
+        if self.draining:
+            send = _last(send)
         started, route = _elapsed(), scope["path"]
         fast = self._quick.get((scope["method"], route))
         if fast is not None:
@@ -164,6 +168,10 @@ class App(FastAPI):
         self.add_api_route(path, route, methods=[method], **pages.described(method, path, secret))
 
     def _post_predict(self, query: bytes, body: bytes) -> bytes | Awaitable[bytes]:
+        if body[:1] == b"[":
+            return predict_list(self._service, body)
+        if body[:4] == ARROW:
+            return predict_table(self._service, body)
         return encode(self._service.ask_json(body)) if self._view is None else self._reply(body)
 
     async def _reply(self, body: bytes) -> bytes:
@@ -217,6 +225,17 @@ class App(FastAPI):
             components.setdefault("schemas", {}).update(pages.SCHEMAS)
             components |= {"securitySchemes": pages.BEARER} if self.guarded else {}
         return self.openapi_schema
+
+
+def _last(send: Callable) -> Callable:
+    """A ``send`` that tells the client to connect again for its next request."""
+
+    async def told(message: dict) -> None:
+        if message["type"] == "http.response.start":
+            message = message | {"headers": [*message.get("headers", ()), (b"connection", b"close")]}
+        await send(message)
+
+    return told
 
 
 def _add_state(app: App, service: Service, lineage: Callable[[str], list[dict]]) -> None:

@@ -17,7 +17,7 @@ from rtml.serving.promotions import Promotions
 from rtml.serving.publisher import Publisher
 from rtml.serving.service import Service
 from rtml.serving.snapshot import StreamClock
-from rtml.store.event_log import EventLog
+from rtml.store.protocols import EventLog
 from rtml.training.run_config import PART, RunConfig
 from rtml.training.trainer import Trainer
 

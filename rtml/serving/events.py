@@ -14,7 +14,7 @@ from rtml.serving.publisher import Publisher
 from rtml.serving.service import Service
 from rtml.serving.snapshot import Question, StreamClock
 from rtml.store.checkpoint_store import CheckpointReader
-from rtml.store.event_log import EventLog
+from rtml.store.protocols import EventLog
 from rtml.training.flow import Outcome
 from rtml.training.run_config import PART
 from rtml.training.trainer import Trainer

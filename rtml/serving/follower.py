@@ -83,6 +83,13 @@ class Follower:
             raise LookupError(f"there is no training in {self.folder.name} yet: start rtml train RUN --follow")
         return Promotions(self._registry, self.publisher, ask=not self._live)
 
+    def wait(self, seconds: float) -> bool:
+        """Wait until there is something to serve, for so long at most; whether there is."""
+        until = self._clock.elapsed() + seconds * 1e9
+        while not (ready := self.service.health().ready) and self._clock.elapsed() < until:
+            self._stop.wait(PAUSE_S)
+        return ready
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self

@@ -83,7 +83,8 @@ _CHANGE = {"schema": "Promoted", "refusals": (401, 403, 404, 413, 422)}
 _ROUTES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/predict"): _PREDICT
     | {
-        "summary": "What was predicted for the newest question of a key, or from given features",
+        "summary": "What was predicted for the newest question of a key, or from given features; a JSON list of such "
+        "requests is answered by a list, an Arrow IPC stream of features by one of predictions, which are not logged",
         "refusals": (413, 422, 503),
         "takes": "PredictRequest",
         "example": {"key": "ETH-USD"},

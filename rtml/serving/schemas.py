@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 BODY_LIMIT = 64 * 1024  # bytes of a request body
+MANY_LIMIT = 64 * 1024 * 1024  # of one with many rows
 SHOWN = 80  # characters of a refused value that are sent back
 
 Key = Annotated[str, Meta(max_length=64, description="one of the run's keys", examples=["ETH-USD"])]

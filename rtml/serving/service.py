@@ -159,7 +159,7 @@ class Service:
         return question
 
     def _by_key(self, serving: Serving, key: str, started: int, choice: Choice | None) -> Prediction:
-        """Answer the newest question of a key, as it was answered or as an arm answers it; of stale features by policy."""
+        """Answer the newest question of a key, as it was or as an arm answers it; stale features by their policies."""
         question, freshness, about = self._known(serving, key), serving.snapshot.freshness, None
         if freshness is not None:
             about = freshness.at(question.moment, self.clock.now())

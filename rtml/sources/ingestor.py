@@ -19,7 +19,7 @@ from rtml.sources.exchange.recorder import frame
 from rtml.sources.pacing import Paced
 from rtml.sources.protocol import Source
 from rtml.sources.trades import EVENT, TICK, TRADE
-from rtml.store.event_log import EventLog
+from rtml.store.protocols import EventLog
 
 CHUNK = 2000
 _SIDE = {"buy": 1, "sell": -1}

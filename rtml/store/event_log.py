@@ -57,6 +57,7 @@ class EventLog:
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
+        self.name = self.path.name
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._lock, self._known = threading.RLock(), {}
         self._newest: dict[str, tuple[int, np.ndarray]] = {}  # offset before the last append, and its rows

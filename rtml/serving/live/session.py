@@ -25,7 +25,7 @@ from rtml.serving.publisher import Publisher
 from rtml.serving.service import Service
 from rtml.serving.snapshot import StreamClock
 from rtml.sources.ingestor import Ingestor, Open, alone
-from rtml.store.event_log import EventLog
+from rtml.store.protocols import run_log
 from rtml.training.run_config import PART
 from rtml.training.trainer import Trainer
 
@@ -49,6 +49,8 @@ class Live:
         Of the endpoint, 0 for a free one; None: nothing is served.
     host
         Where it listens; another host than this machine is refused without a token in the environment.
+    log
+        URL of the event log; that of the run unless given.
     out
         Gets a line a second.
     """
@@ -62,13 +64,14 @@ class Live:
         publish: str = "learner",
         port: int | None = 0,
         host: str = "127.0.0.1",
+        log: str = "",
         out: Callable[[str], object] = print,
     ) -> None:
         self.config, opens = opened(folder, what)
         self.folder, self._out, self._say = folder, out, Logbook(folder / "live.log").say
         with ExitStack() as stack:
             stack.enter_context(alone(folder, "ingest"))
-            self.log = stack.enter_context(EventLog(folder / "events.db"))
+            self.log = stack.enter_context(run_log(folder, log))
             self.registry = stack.enter_context(closing(Registry(folder / "registry")))
             self.service = stack.enter_context(closing(Service(folder / "predictions.db", self._clock())))
             self.ingestor = self._ingestor(opens, what.speed)
