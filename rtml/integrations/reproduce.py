@@ -139,6 +139,10 @@ def locked(code: Path, folder: Path) -> Path:
         done = subprocess.run([*_pip(python), "-r", str(lock)], capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"{lock} cannot be installed: {done.stderr[-400:]}")
+    itself = [*_pip(python)[:-1], "--no-deps", "--no-build-isolation", "--editable", str(code)]
+    done = subprocess.run(itself, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{code} cannot be installed: {done.stderr[-400:]}")
     return python
 
 
