@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 
 from rtml.core.clock import utc
-from rtml.registry.ledger import AUTOMATIC, CHAMPION, Ledger, decided_by
 from rtml.registry.learners import LEARNER, is_learner, lineage_of
+from rtml.registry.ledger import AUTOMATIC, CHAMPION, Ledger, decided_by
 from rtml.registry.metadata import checked
 from rtml.registry.tables import VERSION, Tables
 from rtml.registry.versions import Version, Versions, plain

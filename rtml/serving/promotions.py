@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from rtml.registry.learners import learner_version, lineage_of
 from rtml.registry.ledger import decided_by
-from rtml.registry.registry import LEARNER, Registry
+from rtml.registry.registry import Registry
 from rtml.serving.publisher import Publisher
 from rtml.serving.stream_schemas import Act, Acts, PromoteRequest, RollbackRequest
 
@@ -27,11 +28,17 @@ class Promotions:
         self._registry, self._publisher, self._ask, self._model = registry, publisher, ask, publisher.model
 
     def promote(self, request: PromoteRequest) -> str:
-        """Let a version serve, or the learner (``<use case>@learner``); its name."""
+        """Let a version serve, or a learner (``<use case>@learner``, ``<use case>@learner:<lineage>``); its name.
+
+        A challenger serves once the training has come to it, from its next event on.
+        """
+        lineages, lineage = self._publisher.flow.lineages, lineage_of(request.version)
+        if lineage and lineage not in lineages.names:
+            raise LookupError(lineages.failure(lineage))
         why, about = f"{request.who}: {request.why}", {"who": request.who}
         with self._publisher.changing:
             if not self._registry.acts.entries(self._model):
-                first = (f"{self._model}@{LEARNER}", FROM_THE_START, self._publisher.since, {"by": "run"})
+                first = (learner_version(self._model), FROM_THE_START, self._publisher.since, {"by": "run"})
                 self._registry.promote(self._model, *first)
             at = self._publisher.service.clock.now()
             chosen = self._registry.promote(self._model, request.version, why, at, about)

@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 
 from rtml.core import state as checkpoint
-from rtml.core.callbacks import Callback, Callbacks, TrainingEvent, frame
+from rtml.core.callbacks import Callback, Callbacks, frame
 from rtml.core.clock import span_text
-from rtml.registry.ledger import GUARD
 from rtml.registry.learners import SERVES, is_learner
+from rtml.registry.ledger import GUARD
 from rtml.registry.promotion.gate import Rule, gate
 from rtml.registry.promotion.lineage_gate import LineageGate
 from rtml.registry.registry import Registry
@@ -135,6 +135,11 @@ class Trainer:
     def history(self) -> pd.DataFrame:
         """What happened, in order of event time: at, who said it, kind, and a column a detail."""
         return frame(self._store.history())
+
+    @property
+    def serves(self) -> tuple[str, str]:
+        """Lineage that serves, and the one before."""
+        return self._flow.lineages.serves, self._flow.lineages.before
 
     def close(self) -> None:
         """Close the store; the log and the registry are the caller's."""
@@ -264,12 +269,18 @@ def _deciding(publish: str | Rule, registry: Registry, model: str, flow: Flow, e
     if not flow.challenged:
         return gate(publish, registry, model, flow, every)
     if publish != "learner":
-        raise ValueError(f"challengers are compared with the learner that serves: publish is 'learner', got {publish!r}")
+        raise ValueError(
+            f"challengers are compared with the learner that serves: publish is 'learner', got {publish!r}"
+        )
     return LineageGate(registry, model, flow)
 
 
 def _all(callbacks: Sequence[Callback], flow: Flow, decides: Callback) -> Callbacks:
-    own = [RetrainingCallback(flow.learners), GuardCallback(flow.learners), *([Silenced(flow)] if flow.challenged else [])]
+    own = [
+        RetrainingCallback(flow.learners),
+        GuardCallback(flow.learners),
+        *([Silenced(flow)] if flow.challenged else []),
+    ]
     return Callbacks([*own, *callbacks, decides])
 
 

@@ -85,6 +85,7 @@ class LineageGate(Gate):
         if self._over:
             return
         if self._mirror is not None and self._mirror.sequential_test.failure:  # nothing to look back at any more
+            self._failed.append(lineage_of(self._before))
             self._before = ""
             self._watch()
             self._next(known, said)
@@ -116,10 +117,10 @@ class LineageGate(Gate):
         super()._watch()
 
     def _next(self, at: int, said: list[TrainingEvent]) -> None:
-        """Let the next challenger of the rotation be the candidate."""
+        """Let the next challenger of the rotation be the candidate; the lineage before is looked back at anyway."""
         self._waiting = ["", "", ""]
         left = [name for name in (LEARNER, *self._challenged) if name not in self._failed]
-        left = [name for name in left if learner_version(self._model, name) != self._champion]
+        left = [name for name in left if learner_version(self._model, name) not in (self._champion, self._before)]
         if self._comparison is None and not self._probation and left and is_learner(self._champion):
             lineage, self._place = left[self._place % len(left)], self._place + 1
             self._waiting = [learner_version(self._model, lineage), f"{lineage} learns in shadow", lineage]
