@@ -270,7 +270,7 @@ def _deciding(publish: str | Rule, registry: Registry, model: str, flow: Flow, e
         return gate(publish, registry, model, flow, every)
     if publish != "learner":
         raise ValueError(
-            f"challengers are compared with the learner that serves: publish is 'learner', got {publish!r}"
+            f"challengers are compared with the learner, so publish is 'learner', got {publish!r}"
         )
     return LineageGate(registry, model, flow)
 

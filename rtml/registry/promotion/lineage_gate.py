@@ -30,27 +30,27 @@ class LineageGate(Gate):
     """
 
     def __init__(self, registry: Registry, model: str, flow: Flow, rules: Rules | None = None) -> None:
-        self._flow, self._over, self._failed, self._place = flow, False, [], 0
+        self._flow, self._failed, self._place = flow, [], 0
         self._challenged = [name for name in flow.lineages.names if name != LEARNER]
         super().__init__(registry, model, flow, rules or Rules())
 
     @property
     def serves(self) -> tuple[str, str]:
         """Lineage that is to serve, and the one before it; those of the flow while a frozen version serves."""
-        lineage, before = lineage_of(self._champion), lineage_of(self._before)
-        now = (self._flow.lineages.serves, self._flow.lineages.before)
-        return now if lineage in ("", now[0]) else (lineage, before)
+        lineage, lineages = lineage_of(self._champion), self._flow.lineages
+        if lineage in ("", lineages.serves):
+            return lineages.serves, lineages.before
+        return lineage, lineage_of(self._before)
 
     def push(self, outcome) -> list[TrainingEvent]:
         """Compare on what was asked and answered; the first question lets the first lineage serve."""
         said: list[TrainingEvent] = []
         if not len(outcome.id) + len(outcome.answered):
             return said
-        self._over, at = False, min(outcome.moment.tolist()[:1] + outcome.known.tolist()[:1])
+        at = min(outcome.moment.tolist()[:1] + outcome.known.tolist()[:1])
         self._heed(at, said)
         if not self._champion:
             self._decide(at, learner_version(self._model), FIRST, {}, said)
-            self._over = False  # it serves already
         elif self._comparison is None:
             self._next(at, said)
         return said + super().push(outcome)
@@ -76,6 +76,11 @@ class LineageGate(Gate):
             if flow.targets[target].outputs > 1:
                 raise ValueError(f"a prediction of {target!r} is several numbers, so challengers cannot be compared")
         return flow.lineages.targets
+
+    @property
+    def _over(self) -> bool:
+        """Whether another lineage is to serve than predicted what is looked at."""
+        return self.serves[0] != self._flow.lineages.serves
 
     def _ask(self, running, id: int, moment: int, row: int, outcome) -> None:
         if not self._over:
@@ -106,7 +111,6 @@ class LineageGate(Gate):
                 self._registry.rollback(self._model, why, at, {"by": GATE})
             said.append(TrainingEvent(at, "rolled back", {"version": champion, "why": why}))
             return
-        self._over = True
         super()._turn(at, champion, before, said, probation)
 
     def _watch(self) -> None:
