@@ -269,9 +269,7 @@ def _deciding(publish: str | Rule, registry: Registry, model: str, flow: Flow, e
     if not flow.challenged:
         return gate(publish, registry, model, flow, every)
     if publish != "learner":
-        raise ValueError(
-            f"challengers are compared with the learner, so publish is 'learner', got {publish!r}"
-        )
+        raise ValueError(f"challengers are compared with the learner, so publish is 'learner', got {publish!r}")
     return LineageGate(registry, model, flow)
 
 
