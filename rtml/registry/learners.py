@@ -4,6 +4,7 @@ from __future__ import annotations
 
 LEARNER = "learner"  #: lineage of the run's own learner: ``model@learner``, no version of its own
 FORMER = "former"  #: among the challengers of an outcome, the lineage that served before
+FROM_THE_START = "the learner of the run serves from the first question on"  #: why, where a ledger begins
 SERVES = "serves"  #: kind of the event of a training behind which another lineage serves
 
 

@@ -8,9 +8,9 @@ import sqlalchemy as sa
 
 from rtml.registry.tables import PROMOTION, Tables
 
-CHAMPION = "champion"
-GATE, GUARD, ALWAYS, RULE = "gate", "guard", "always", "rule"  # who decided, where it was no person
-AUTOMATIC = frozenset({GATE, GUARD, ALWAYS, RULE})  # names that no person may take
+CHAMPION, ROUTE = "champion", "route"  # what an entry is of
+GATE, GUARD, ALWAYS, RULE, ROUTER = "gate", "guard", "always", "rule", "router"  # who decided, where it was no person
+AUTOMATIC = frozenset({GATE, GUARD, ALWAYS, RULE, ROUTER})  # names that no person may take
 
 
 class Ledger:
@@ -29,10 +29,15 @@ class Ledger:
         inside = [entry for entry in self.entries(model) if time is None or entry.at <= time]
         return inside[-1].version if inside else None
 
-    def behind(self, model: str, seq: int) -> Sequence[sa.Row]:
+    def behind(self, model: str, seq: int, alias: str = CHAMPION) -> Sequence[sa.Row]:
         """Entries of a model behind a number."""
         with self._tables.read() as connection:
-            return _entries(connection, model, PROMOTION.c.seq > seq)
+            return _entries(connection, model, PROMOTION.c.seq > seq, alias=alias)
+
+    def enter(self, model: str, alias: str, **entry) -> None:
+        """Add an entry of another kind than what serves, such as a route."""
+        with self._tables.write() as connection:
+            _enter(connection, alias, model=model, **entry)
 
     def entered(self, model: str, **entry) -> bool:
         """Whether there is an entry with these values."""
@@ -84,16 +89,16 @@ def decided_by(entry: sa.Row) -> str:
     return entry.evidence.get("by") or entry.evidence.get("who") or "a person"
 
 
-def _entries(connection: sa.Connection, model: str, *where) -> Sequence[sa.Row]:
-    asked = sa.select(PROMOTION).where(PROMOTION.c.model == model, PROMOTION.c.alias == CHAMPION, *where)
+def _entries(connection: sa.Connection, model: str, *where, alias: str = CHAMPION) -> Sequence[sa.Row]:
+    asked = sa.select(PROMOTION).where(PROMOTION.c.model == model, PROMOTION.c.alias == alias, *where)
     return connection.execute(asked.order_by(PROMOTION.c.seq)).all()
 
 
-def _enter(connection: sa.Connection, **entry) -> None:
+def _enter(connection: sa.Connection, alias: str = CHAMPION, **entry) -> None:
     who = str(entry["evidence"].get("who") or "")
     if who.strip().lower() in AUTOMATIC:
         raise ValueError(f"who decided must be a person, got {who!r}: this name stands for a decision by the program")
-    connection.execute(PROMOTION.insert().values(alias=CHAMPION, **entry))
+    connection.execute(PROMOTION.insert().values(alias=alias, **entry))
 
 
 def _reachable(entries: Sequence[sa.Row]) -> list[str]:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from rtml.core.clock import utc
 from rtml.registry.learners import LEARNER, is_learner, lineage_of
-from rtml.registry.ledger import AUTOMATIC, CHAMPION, Ledger, decided_by
+from rtml.registry.ledger import AUTOMATIC, CHAMPION, ROUTE, Ledger, decided_by
 from rtml.registry.metadata import checked
 from rtml.registry.tables import VERSION, Tables
 from rtml.registry.versions import Version, Versions, plain
@@ -169,12 +169,14 @@ class Registry:
         return self._versions.kept(self.get(version))
 
     def collect(self, model: str, keep: int = 20) -> list[Version]:
-        """Drop the states of versions that never served and are not among the newest; their rows and lineage stay.
+        """Drop the states of versions that never served, are in no test and not among the newest; their rows stay.
 
         What was dropped can be built again: :func:`rtml.training.rebuild.rebuild`.
         """
-        promoted = {act.version for act in self.acts.entries(model)}
-        old = [v for v in self.all(model)[: -keep or None] if v.id not in promoted and self._versions.kept(v)]
+        used = {act.version for act in self.acts.entries(model)}
+        for route in self.acts.behind(model, 0, ROUTE)[-1:]:
+            used |= set(route.evidence["route"]["arms"])
+        old = [v for v in self.all(model)[: -keep or None] if not {v.id, v.name} & used and self._versions.kept(v)]
         self._versions.drop(old)
         return old
 

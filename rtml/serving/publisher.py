@@ -16,11 +16,12 @@ from rtml.core.clock import Clock, utc
 from rtml.core.state import loads
 from rtml.core.use_case import title
 from rtml.models.compiled import restore
-from rtml.registry.learners import LEARNER, is_learner, learner_version
+from rtml.registry.learners import LEARNER, is_learner, learner_version, lineage_of
 from rtml.registry.registry import Registry
 from rtml.registry.versions import Version
 from rtml.serving.answers import Band
 from rtml.serving.outcomes import Committed, slices
+from rtml.serving.router import Router
 from rtml.serving.schemas import encode
 from rtml.serving.scores import Scores, plain
 from rtml.serving.service import Service
@@ -70,6 +71,7 @@ class Publisher:
         self._followed = -1  # the last commit that was looked at
         self.questions, self.lag_s, self.moment, self.since = 0, None, 0, 0
         service.gauges = lambda: self.scores.gauges(self.version)
+        self.router = service.router = Router(registry, self)
 
     @property
     def version(self) -> str:
@@ -78,6 +80,7 @@ class Publisher:
 
     def begin(self) -> bool:
         """Begin with what was committed so far: its score, and its last questions for a page; whether there is any."""
+        self.router.start()
         if not self._store.exists():
             return False
         with self._lock:
@@ -149,6 +152,18 @@ class Publisher:
                 self.service.publish(self._frozen or self._learner(), check=self._frozen is not None)
             if acts and ask:
                 self._again()
+            self.router.refresh()
+
+    def extend(self, question: Question, told: dict[str, dict], key: str, closed=None) -> None:
+        """Add to a question's answer what the use case adds to it."""
+        if extra := self.view.extend(told, self.config.keys.index(key), closed):
+            question.extra = Raw(encode(extra))
+
+    def snapshot_of(self, name: str) -> Snapshot:
+        """A version by name, ready to answer: a learner as it is now, or one of the registry."""
+        if lineage := lineage_of(name):
+            return self._learner(lineage)
+        return self.frozen(self._registry.get(name))
 
     def frozen(self, version: Version) -> Snapshot:
         """A version of the registry, ready to serve; its bytes are checked against their hash."""
@@ -289,8 +304,7 @@ class Publisher:
             question = Question(self.version, self._offset, id, name, moment, x, self.flow.horizon)
             said = {target.name: _cells(outcome.predictions[target.name][i]) for target in self.scores.targets}
             told = question.answered(self.scores.targets, said, bounds[i])
-            if extra := self.view.extend(told, key, closed):
-                question.extra = Raw(encode(extra))
+            self.extend(question, told, name, closed)
             if self.service.snapshot is None:
                 self.service.publish(self._frozen or self._learner(), check=False)
             self.service.answered(question)
@@ -317,15 +331,14 @@ class Publisher:
 
     def _again(self) -> None:
         """Ask the newest question of every key again, of what serves now: where no further one comes."""
-        for place, key in enumerate(self.config.keys):
+        for key in self.config.keys:
             before = self.service.newest(key)
             if before is None or self.service.snapshot is None:
                 continue
             about = (self.service.snapshot.version, self.service.snapshot.offset, before.id, key)
             question = Question(*about, before.moment, before.x, self.flow.horizon)
             told = question.answered(self.scores.targets, self.service.snapshot.predict(np.frombuffer(before.x)))
-            if extra := self.view.extend(told, place, None):
-                question.extra = Raw(encode(extra))
+            self.extend(question, told, key)
             self.service.answered(question)
 
     def _opened(self) -> Committed:
@@ -333,9 +346,10 @@ class Publisher:
             self._stored = Committed(self._store, self.flow, self.scores.targets, self.config.case.event)
         return self._stored
 
-    def _learner(self) -> Snapshot:
-        load = partial(self._newest, self._lineage)
-        return self._snapshot(learner_version(self.model, self._lineage), load, self.moment, self._offset)
+    def _learner(self, lineage: str = "") -> Snapshot:
+        lineage = lineage or self._lineage
+        load, name = partial(self._newest, lineage), learner_version(self.model, lineage)
+        return self._snapshot(name, load, self.moment, self._offset)
 
     def _newest(self, lineage: str) -> tuple[int, dict]:
         """Models of a lineage at the newest commit, and its offset."""

@@ -29,6 +29,7 @@ class PredictRequest(Struct, forbid_unknown_fields=True):
     key: Key | None = None
     symbol: Annotated[Key | None, _said("another name for key")] = None
     features: Annotated[dict[str, float] | None, _said("all that the models take, by name: see /models")] = None
+    unit: Annotated[Key | None, _said("who or what it is for, such as a user: says which arm of a test answers")] = None
 
 
 class Prediction(Struct, frozen=True, gc=False):
@@ -197,6 +198,7 @@ def predict_reader(names: tuple[str, ...]) -> Callable[[bytes], Any]:
     renamed = {f"x{i}": name for i, name in enumerate(names)}
     features = msgspec.defstruct("Features", columns, rename=renamed, forbid_unknown_fields=True, gc=False)
     fields = [("key", Key | None, None), ("symbol", Key | None, None), ("features", features | None, None)]
+    fields.append(("unit", Key | None, None))
     return msgspec.json.Decoder(msgspec.defstruct("Asked", fields, forbid_unknown_fields=True)).decode
 
 
@@ -221,9 +223,9 @@ def read_query(query: bytes) -> PredictRequest:
     except ValueError as ex:
         raise invalid("query", "must be key=... in UTF-8", query.decode("utf-8", "replace")) from ex
     for name, value in fields:
-        if name not in ("key", "symbol"):
+        if name not in ("key", "symbol", "unit"):
             raise invalid(shown(name), "is not a field of this request", value)
-    if len(fields) > 1:
+    if sum(name != "unit" for name, _ in fields) > 1:
         raise invalid("key", "is asked for once", [value for _, value in fields])
     return read_predict(encode(dict(fields)))
 

@@ -23,7 +23,10 @@ create table if not exists definition (version text primary key, names text not 
 create table if not exists prediction (
     id integer primary key, asked_at integer not null, moment integer not null, key text not null,
     version text not null, offset integer not null, question integer, x blob not null, prediction not null,
-    others blob, latency_ns integer not null, propensity real not null default 1.0);
+    others blob, latency_ns integer not null, propensity real not null default 1.0,
+    route text not null default '', arm text not null default '', unit text not null default '');
+create table if not exists failure (place integer primary key autoincrement, route text not null, arm text not null,
+    unit text not null, propensity real not null, why text not null, at integer not null);
 create table if not exists served (question integer primary key, version text not null, predictions blob not null);
 create table if not exists answer (
     place integer primary key autoincrement, id integer not null unique, y real not null, answered_at integer not null);
@@ -37,11 +40,13 @@ _ADDED = {
     "prediction": (
         *("propensity real not null default 1.0", "offset integer not null default 0"),
         *("question integer", "others blob"),
+        *(f"{name} text not null default ''" for name in ("route", "arm", "unit")),
     ),
     "definition": ("features text not null default ''", "targets text not null default '[]'"),
 }
 _COLUMNS = "id, asked_at, moment, key, version, offset, question, x, prediction, others, latency_ns, propensity"
-MARKS = ",".join("?" * 12)
+_COLUMNS += ", route, arm, unit"
+MARKS = ",".join("?" * 15)
 # Many rows an insert, as a number is made of powers of two: each call lets go of the interpreter lock and takes it
 # again, and every time a server that answers meanwhile is woken and held up.
 _CHUNKS = [2**power for power in range(10, -1, -1)]
@@ -57,7 +62,8 @@ class Row(NamedTuple):
     ``version`` had learned ``offset`` events of the log; ``question`` is the stream's question that was answered, None
     where a request brought features of its own. ``x`` and ``others`` are bytes of float64: the features, and the
     predictions of all targets but the first, one behind the other. ``prediction`` is that of the first target: a
-    number, or several as their bytes. ``propensity`` is the probability with which this version was chosen to answer.
+    number, or several as their bytes. ``propensity`` is the probability with which this version was chosen to answer;
+    ``arm`` the version that ``route`` chose for a ``unit``, which is another where that one failed.
     """
 
     id: int
@@ -72,6 +78,9 @@ class Row(NamedTuple):
     others: bytes | None
     latency_ns: int
     propensity: float = 1.0
+    route: str = ""
+    arm: str = ""
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,6 +100,9 @@ class Answered:
     asked_at: int = 0
     propensity: float = 1.0
     features: str = ""  # hash of the features' definition
+    route: str = ""
+    arm: str = ""
+    unit: str = ""
 
 
 def id_text(id: int) -> str:
@@ -126,6 +138,7 @@ def opened(path: str | Path) -> sqlite3.Connection:
         for column in columns:
             if column.split()[0] not in known:
                 database.execute(f"alter table {table} add column {column}")
+    database.execute("create index if not exists routed on prediction (route, arm) where route != ''")
     return database
 
 
@@ -205,8 +218,8 @@ def answers(database: sqlite3.Connection, after: int, n: int) -> list[Answered]:
     """Answers behind a place, with what was asked."""
     found = database.execute(
         "select a.place, a.id, key, version, moment, names, x, prediction, y, answered_at, asked_at, propensity, "
-        "features from answer a join prediction using (id) join definition using (version) where a.place > ? "
-        "order by a.place limit ?",
+        "features, route, arm, unit from answer a join prediction using (id) join definition using (version) "
+        "where a.place > ? order by a.place limit ?",
         (after, n),
     )
     return [
@@ -215,3 +228,24 @@ def answers(database: sqlite3.Connection, after: int, n: int) -> list[Answered]:
         )
         for place, id, key, version, moment, names, x, p, *rest in found
     ]
+
+
+def failures(database: sqlite3.Connection, after: int, n: int) -> list[tuple]:
+    """Failures of arms behind a place: place, route, arm, unit, propensity."""
+    asked = "select place, route, arm, unit, propensity from failure where place > ? order by place limit ?"
+    return database.execute(asked, (after, n)).fetchall()
+
+
+def requests(database: sqlite3.Connection, test: str, after: int, n: int) -> list[tuple]:
+    """Requests that a test assigned, behind an id: id, route, arm, unit."""
+    asked = "select id, route, arm, unit from prediction where route glob ? and id > ? order by id limit ?"
+    return database.execute(asked, (f"{test}:*", after, n)).fetchall()
+
+
+def of_arms(database: sqlite3.Connection, test: str, n: int = 20_000) -> list[tuple]:
+    """The newest requests of a test: arm, version that answered, prediction, its ``y``, ns until that was told."""
+    asked = (
+        "select arm, version, prediction, y, answered_at - asked_at from prediction left join answer using (id) "
+        "where route glob ? order by prediction.id desc limit ?"
+    )
+    return database.execute(asked, (f"{test}:*", n)).fetchall()

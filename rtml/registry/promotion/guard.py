@@ -218,7 +218,7 @@ class Guarded:
         self._state = np.array(state["guard"])
         self.model.load(state.get("learner", state["served"]))
         self._saved = state.get("checkpoint", state["served"])
-        self._checkpoint = restore(self._saved)
+        self._checkpoint.load(self._saved)
         self._events = [GuardEvent(*values) for values in state["events"]]
 
     def _save(self) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from rtml.core.callbacks import TrainingEvent
-from rtml.registry.learners import FORMER, LEARNER, is_learner, learner_version, lineage_of
+from rtml.registry.learners import FORMER, FROM_THE_START, LEARNER, is_learner, learner_version, lineage_of
 from rtml.registry.ledger import GATE
 from rtml.registry.promotion.gate import Flow, Gate
 from rtml.registry.promotion.rules import Rules
 from rtml.registry.registry import Registry
 from rtml.registry.versions import Version
-
-FIRST = "the learner of the run serves from the first question on"
 
 
 class LineageGate(Gate):
@@ -50,7 +48,7 @@ class LineageGate(Gate):
         at = min(outcome.moment.tolist()[:1] + outcome.known.tolist()[:1])
         self._heed(at, said)
         if not self._champion:
-            self._decide(at, learner_version(self._model), FIRST, {}, said)
+            self._decide(at, learner_version(self._model), FROM_THE_START, {}, said)
         elif self._comparison is None:
             self._next(at, said)
         return said + super().push(outcome)
