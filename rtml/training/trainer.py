@@ -79,8 +79,8 @@ class Trainer:
     ) -> None:
         self._flow, self._log, self._part, self._chunk, self._on_outcome = flow, log, part, chunk, on_outcome
         self._registry, self._model, self._every = registry, model_name, int(every)
-        self._decides = _deciding(publish, registry, model_name, flow, every)
-        self._callbacks = _all(callbacks, flow, self._decides)
+        decides = _deciding(publish, registry, model_name, flow, every)
+        self._decides, self._callbacks = decides, _all(callbacks, flow, decides)
         self._scoreboard, self._save_on = Scoreboard(flow), frozenset([*save_on, SERVES])
         same = {"part": part, "model": model_name, "after": after, "every": span_text(self._every)}
         self._store = CheckpointStore(store_path, same | identity(flow))
@@ -169,8 +169,7 @@ class Trainer:
         alone = len(rows) == 1 or not self._flow.challenged  # of others a swap among them may be another's to predict
         outcome = self._flow.push(rows, self._on_outcome if alone else None)
         self.newest = outcome if len(outcome.moment) else self.newest
-        new_events = self._callbacks.push(outcome)
-        new_events += self._swap(outcome)
+        new_events = [*self._callbacks.push(outcome), *self._swap(outcome)]
         self._cause = next((kind for *_, kind, _ in new_events if kind in self._save_on), "")
         if self._cause and len(rows) > 1:
             return self._undo(end)
