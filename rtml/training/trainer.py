@@ -78,10 +78,9 @@ class Trainer:
         save_on: Sequence[str] = ("trigger",),
     ) -> None:
         self._flow, self._log, self._part, self._chunk, self._on_outcome = flow, log, part, chunk, on_outcome
-        self._registry, self._model, self._every = registry, model_name, int(every)
-        decides = _deciding(publish, registry, model_name, flow, every)
-        self._decides, self._callbacks = decides, _all(callbacks, flow, decides)
-        self._scoreboard, self._save_on = Scoreboard(flow), frozenset([*save_on, SERVES])
+        self._registry, self._model, self._every, self._scoreboard = registry, model_name, int(every), Scoreboard(flow)
+        self._decides = _deciding(publish, registry, model_name, flow, every)
+        self._callbacks, self._save_on = _all(callbacks, flow, self._decides), frozenset([*save_on, SERVES])
         same = {"part": part, "model": model_name, "after": after, "every": span_text(self._every)}
         self._store = CheckpointStore(store_path, same | identity(flow))
         self._begin(after, parent)
