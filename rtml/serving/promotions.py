@@ -31,9 +31,8 @@ class Promotions:
 
         A challenger serves once the training has come to it, from its next event on.
         """
-        lineages, lineage = self._publisher.flow.lineages, lineage_of(request.version)
-        if lineage and lineage not in lineages.names:
-            raise LookupError(lineages.failure(lineage))
+        if (lineage := lineage_of(request.version)) and lineage not in self._publisher.flow.lineages.names:
+            raise LookupError(self._publisher.flow.lineages.failure(lineage))
         why, about = f"{request.who}: {request.why}", {"who": request.who}
         with self._publisher.changing:
             enter_first(self._registry, self._publisher)
