@@ -52,16 +52,18 @@ class SourceOptions:
         """The source; an exchange goes on behind the trades that are held already."""
         about = {"symbols": (*self.keys, *self.inputs), "backfill": self.backfill, "hours": self.hours}
         about |= {"record": self.record, "client_options": self.client_options, "after": after or {}}
-        source = open_for(load_use_case(self.use_case), self.source, **about)
+        case = load_use_case(self.use_case)
+        named = self.source != SourceOptions.source or not case.usual
+        source = open_for(case, self.source if named else case.usual, **about)
         if self.record and not hasattr(source, "arrivals"):
             raise ValueError(f"only what an exchange sends is recorded, and {source.name} is none: leave out --record")
         return source
 
     def config(self, source: Source) -> RunConfig:
         """The configuration of a run that follows an opened source."""
-        inputs = {"inputs": self.inputs} if self.inputs else {}
+        inputs: dict[str, object] = {"inputs": self.inputs} if self.inputs else {}
         keys = tuple(key for key in source.symbols if key not in self.inputs)
-        return RunConfig.of(self.use_case, keys, source.name, **inputs).with_challengers(self.challengers)
+        return RunConfig(self.use_case, keys, source.name, inputs, challengers=self.challengers)
 
 
 def source_options(

@@ -12,7 +12,7 @@ from rtml.core.use_case import title
 from rtml.monitoring.alert_trigger import monitoring_callbacks
 from rtml.pipeline.options import names
 from rtml.registry.registry import Registry
-from rtml.store.event_log import EventLog
+from rtml.store.protocols import run_log
 from rtml.training.run_config import PART, RunConfig
 from rtml.training.trainer import Trainer
 
@@ -24,6 +24,7 @@ def train(
     publish: str = "learner",
     model: str = "",
     challengers: str = "",
+    log: str = "",
     follow: bool = False,
 ) -> None:
     """Train a run on its log.
@@ -31,7 +32,7 @@ def train(
     Parameters
     ----------
     run
-        Folder of a run that holds recipe.json and events.db.
+        Folder of a run that holds recipe.json and its log.
     every
         Event time between two versions.
     publish
@@ -40,15 +41,17 @@ def train(
         Name of the model in the registry, that of the use case unless given.
     challengers
         Models for the first target that learn in shadow, comma separated; those of the run unless given.
+    log
+        URL of the event log, see :func:`rtml.store.protocols.run_log`; that of the run unless given.
     follow
         Whether to go on with events that arrive later, until Ctrl-C or SIGTERM.
     """
     with stopping() as stop, ExitStack() as stack:
         config = RunConfig.read(awaited(run / "recipe.json", stop) if follow else run / "recipe.json")
         config = config.with_challengers(names(challengers)) if challengers else config
-        log = stack.enter_context(EventLog(run / "events.db"))
+        events = stack.enter_context(run_log(run, log))
         registry = stack.enter_context(closing(Registry(run / "registry")))
-        places = (log, PART, run / "training.db", registry, model or title(config.use_case))
+        places = (events, PART, run / "training.db", registry, model or title(config.use_case))
         flow = config.flow()
         how = {"publish": publish, "callbacks": monitoring_callbacks(flow)}
         trainer = stack.enter_context(closing(Trainer(flow, *places, span(every), **how)))

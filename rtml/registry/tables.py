@@ -1,6 +1,7 @@
-"""The registry's three tables on SQLite, and durable transactions on them.
+"""The registry's tables on SQLite or PostgreSQL, and durable transactions on them.
 
-``version`` holds what was saved, ``edge`` what it came from, ``promotion`` what served: a ledger that only grows.
+``version`` holds what was saved, ``edge`` what it came from, ``promotion`` what served: a ledger that only grows. On a
+server ``blob`` holds the states, which are files beside a SQLite file.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
+
+from rtml.store.protocols import with_password
 
 _TABLES = sa.MetaData()
 _SEQUENCE = sa.BigInteger().with_variant(sa.Integer, "sqlite")
@@ -52,15 +55,28 @@ PROMOTION = sa.Table(
     sa.Column("evidence", sa.JSON, nullable=False),
     sa.Index("promotion_of", "model", "alias", "seq"),
 )
+BLOB = sa.Table(
+    "blob",
+    _TABLES,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+)
+_ONE_WRITER = 0x72746D6C  # key of the lock that every writer of a server's tables takes
 
 
 class Tables:
-    """A database file holding the three tables; safe for several threads and processes."""
+    """A database holding the tables, a file or a server's by its URL; safe for several threads, processes and hosts."""
 
-    def __init__(self, path: Path):
-        self._engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
-        sa.event.listen(self._engine, "connect", _prepare)
-        sa.event.listen(self._engine, "begin", _begin)
+    def __init__(self, where: Path | str):
+        server = "://" in str(where)
+        if server:
+            address = with_password(str(where)).replace("postgres://", "postgresql://", 1)
+            address = address.replace("postgresql://", "postgresql+psycopg://", 1)
+            self._engine = sa.create_engine(address, pool_pre_ping=True)
+        else:
+            self._engine = sa.create_engine(f"sqlite:///{where}", connect_args={"timeout": 30})
+            sa.event.listen(self._engine, "connect", _prepare)
+        sa.event.listen(self._engine, "begin", _lock if server else _begin)
         self._writing = self._engine.execution_options(writing=True)
         weakref.finalize(self, self._engine.dispose)
         with self.write() as connection:
@@ -88,6 +104,11 @@ def _prepare(connection, _record) -> None:
     connection.execute("PRAGMA journal_mode = wal")
     connection.execute("PRAGMA synchronous = full")
     connection.execute("PRAGMA foreign_keys = on")
+
+
+def _lock(connection: sa.Connection) -> None:
+    if connection.get_execution_options().get("writing", False):
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ONE_WRITER)))
 
 
 def _begin(connection: sa.Connection) -> None:

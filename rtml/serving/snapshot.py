@@ -20,6 +20,7 @@ from rtml.models.compiled import restore
 from rtml.models.per_key import KEY
 from rtml.registry.learners import LEARNER
 from rtml.serving.answers import answer_of, columns
+from rtml.serving.freshness import Freshness
 from rtml.serving.schemas import encode, predict_reader
 
 
@@ -48,6 +49,8 @@ class Snapshot:
         Events of the log that it had learned when it was published.
     features
         Hash of the features' definition.
+    freshness
+        Ages and policies of the features, where they declare any.
     """
 
     version: str
@@ -59,6 +62,7 @@ class Snapshot:
     trained_up_to: int
     offset: int = 0
     features: str = ""
+    freshness: Freshness | None = None
 
     @cached_property
     def learned(self) -> tuple[int, Mapping[str, Model]]:

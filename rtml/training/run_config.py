@@ -51,7 +51,7 @@ class RunConfig:
     >>> config.question
     'Where is the price of ETH-USD in 30s?'
     >>> config.flow().learners[config.target.name].model.kind
-    'compiled'
+    'guarded'
     """
 
     use_case: str
@@ -96,6 +96,11 @@ class RunConfig:
     def targets(self) -> tuple[Target, ...]:
         """What is predicted, the first of them for the headline."""
         return self.case.targets_for(self.options)
+
+    @property
+    def live(self) -> bool:
+        """Whether events come as they happen, and not from a recording with a time of its own."""
+        return self.source == "http" or self.source.startswith("exchange:")
 
     @property
     def symbols(self) -> tuple[str, ...]:
