@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
+from rtml.registry.learners import learner_version
 from rtml.registry.tables import PROMOTION, Tables
 
 CHAMPION, ROUTE = "champion", "route"  # what an entry is of
@@ -72,14 +73,16 @@ class Ledger:
     def note(self, model: str, action: str, at: int, why: str, evidence: dict) -> bool:
         """Enter what the guard did inside the version that serves; False, and no entry, when it stands there already.
 
-        What serves stays the same: a guarded model answers from its checkpoint or its baseline itself.
+        What serves stays the same: a guarded model answers from its checkpoint or its baseline itself. Where the ledger
+        is empty it is the learner.
         """
         with self._tables.write() as connection:
             entries = _entries(connection, model)
             same = (action, int(at), why, evidence)
-            if not entries or any((e.action, e.at, e.why, e.evidence) == same for e in entries):
+            if any((e.action, e.at, e.why, e.evidence) == same for e in entries):
                 return False
-            about = {"version": entries[-1].version, "at": int(at), "why": why, "evidence": evidence}
+            serves = entries[-1].version if entries else learner_version(model)
+            about = {"version": serves, "at": int(at), "why": why, "evidence": evidence}
             _enter(connection, model=model, action=action, **about)
         return True
 

@@ -205,7 +205,7 @@ def test_what_the_guard_did_stands_in_the_ledger_once_and_changes_neither_what_s
     assert registry.rollback("eth", "by hand", at=T0 + 6 * MINUTE) == first
     registry.acts.note("eth", "reinstated", T0 + 7 * MINUTE, "the learner is better again", {"by": "guard"})
     assert "rolled back (by hand)" in registry.held("eth"), "a person's word outlives what the guard does"
-    assert not registry.acts.note("btc", "fallback", **noted), "nothing serves that could be guarded"
+    assert registry.acts.note("btc", "fallback", **noted) and registry.champion("btc").id == "btc@learner"
 
 
 def test_promoting_a_version_of_another_model_is_refused(registry):

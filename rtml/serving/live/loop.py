@@ -46,7 +46,7 @@ class Loop:
             while not (stop.is_set() or self._over(seconds, once)):
                 self._ingestor.news.wait(0.1)
                 self._ingestor.news.clear()
-                while self._learn() and not stop.is_set():
+                while self._learn() and not (stop.is_set() or self._past(seconds)):
                     self._look()
                 self._look()
         finally:
@@ -124,4 +124,8 @@ class Loop:
         if once and ingestor.over:
             status = self._trainer.status()
             return status.offset == status.last
+        return self._past(seconds)
+
+    def _past(self, seconds: float) -> bool:
+        """Whether a stream was followed for so long, also where learning is behind it."""
         return bool(seconds and self._began) and self._clock.elapsed() - self._began > seconds * _SECOND
