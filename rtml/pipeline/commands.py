@@ -197,6 +197,12 @@ VERBS = (
         _option("--strict", is_flag=True, says="Features that no question of the log has count as differing."),
     ),
     Verb(
+        "verify",
+        "rtml.pipeline.verify:verify",
+        "Verify that every file and row of a run is what was written. Exit code 1 where one is not.",
+        _run(),
+    ),
+    Verb(
         "advise",
         "rtml.evaluation.advisor:main",
         "Compare ways to train on a run. For each: loss, samples, CPU, staleness.",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from rtml.registry.tables import PROMOTION, Tables
+from rtml.core.clock import Clock
+from rtml.registry.tables import PROMOTION, SOUND, Tables
 
 CHAMPION = "champion"
 GATE, GUARD, ALWAYS, RULE = "gate", "guard", "always", "rule"  # who decided, where it was no person
-AUTOMATIC = frozenset({GATE, GUARD, ALWAYS, RULE})  # names that no person may take
+AUTOMATIC = frozenset({GATE, GUARD, ALWAYS, RULE})
+RESERVED = AUTOMATIC | {"run", "learner", "trainer", "monitor", "champion", "aperson", "rtml"}  # for no person
 
 
 class Ledger:
@@ -71,15 +74,16 @@ def decided_by(entry: sa.Row) -> str:
 
 
 def _entries(connection: sa.Connection, model: str, *where) -> Sequence[sa.Row]:
-    asked = sa.select(PROMOTION).where(PROMOTION.c.model == model, PROMOTION.c.alias == CHAMPION, *where)
+    asked = sa.select(PROMOTION).where(PROMOTION.c.model == model, PROMOTION.c.alias == CHAMPION, SOUND, *where)
     return connection.execute(asked.order_by(PROMOTION.c.seq)).all()
 
 
 def _enter(connection: sa.Connection, **entry) -> None:
     who = str(entry["evidence"].get("who") or "")
-    if who.strip().lower() in AUTOMATIC:
+    letters = "".join(filter(str.isalnum, unicodedata.normalize("NFKC", who))).casefold()
+    if letters in RESERVED or (who and not letters) or not who.isprintable():
         raise ValueError(f"who decided must be a person, got {who!r}: this name stands for a decision by the program")
-    connection.execute(PROMOTION.insert().values(alias=CHAMPION, **entry))
+    connection.execute(PROMOTION.insert().values(alias=CHAMPION, entered=Clock().now(), **entry))
 
 
 def _reachable(entries: Sequence[sa.Row]) -> list[str]:

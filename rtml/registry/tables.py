@@ -11,6 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+
+from rtml.store.database import opened, prepared
 
 _TABLES = sa.MetaData()
 _SEQUENCE = sa.BigInteger().with_variant(sa.Integer, "sqlite")
@@ -50,8 +53,22 @@ PROMOTION = sa.Table(
     sa.Column("at", sa.BigInteger, nullable=False),
     sa.Column("why", sa.Text, nullable=False),
     sa.Column("evidence", sa.JSON, nullable=False),
+    sa.Column("entered", sa.BigInteger),  # wall time, while ``at`` is event time
     sa.Index("promotion_of", "model", "alias", "seq"),
 )
+
+
+def _statements() -> list[str]:
+    """The tables and indexes as SQLite makes them, where they are missing."""
+    made = []
+    for table in _TABLES.sorted_tables:
+        made.append(sa.schema.CreateTable(table, if_not_exists=True))
+        made += [sa.schema.CreateIndex(index, if_not_exists=True) for index in table.indexes]
+    return [str(one.compile(dialect=sqlite.dialect())) for one in made]
+
+
+#: Whether an entry of the ledger is what was written.
+SOUND = sa.func.sound(sa.literal_column("crc"), *PROMOTION.c)
 
 
 class Tables:
@@ -63,8 +80,7 @@ class Tables:
         sa.event.listen(self._engine, "begin", _begin)
         self._writing = self._engine.execution_options(writing=True)
         weakref.finalize(self, self._engine.dispose)
-        with self.write() as connection:
-            _TABLES.create_all(connection)
+        opened(path, _statements(), durable=True).close()
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
@@ -85,6 +101,7 @@ class Tables:
 
 def _prepare(connection, _record) -> None:
     connection.isolation_level = None  # we begin transactions ourselves
+    prepared(connection)
     connection.execute("PRAGMA journal_mode = wal")
     connection.execute("PRAGMA synchronous = full")
     connection.execute("PRAGMA foreign_keys = on")

@@ -16,7 +16,7 @@ from rtml.serving import schemas as messages
 from rtml.serving import stream_schemas as stream_messages
 from rtml.serving.auth import Access
 from rtml.serving.events import Events
-from rtml.serving.fast_route import BROKEN, LOG, Check, Reply, Through, through
+from rtml.serving.fast_route import BROKEN, LOG, Check, Reply, Through, refuse, through
 from rtml.serving.prometheus import Counters
 from rtml.serving.schemas import encode
 from rtml.serving.service import Service, verdict
@@ -111,6 +111,11 @@ class App(FastAPI):
         if scope["type"] != "http":
             return await super().__call__(scope, receive, send)
         started, route = _elapsed(), scope["path"]
+        try:
+            self._access.admit(scope)
+        except messages.Refused as ex:
+            await refuse(ex, send)
+            return self.counters.request("refused", ex.status, (_elapsed() - started) * 1e-9)
         fast = self._quick.get((scope["method"], route))
         if fast is not None:
             status = await through(*fast, scope, receive, send)

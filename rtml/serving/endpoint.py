@@ -14,6 +14,7 @@ import uvicorn
 
 from rtml.core.clock import Clock
 from rtml.serving.auth import check_host
+from rtml.serving.connections import Connection
 
 GRACE_S = 0.4  # how long an open request may take to end after stop
 
@@ -115,7 +116,7 @@ def _config(app, host: str, port: int) -> uvicorn.Config:
         app,
         host=host,
         port=port,
-        http="httptools",
+        http=Connection,
         ws="none",
         log_config=None,
         log_level="critical",  # the app logs its own errors, once

@@ -17,6 +17,7 @@ from rtml.core.run_folder import run_folder
 from rtml.core.state import dumps, loads
 from rtml.core.use_case import title
 from rtml.models.compiled import restore
+from rtml.registry.lineage import models
 from rtml.registry.registry import LEARNER, Registry
 from rtml.serving.answers import columns
 from rtml.serving.service import logged
@@ -133,9 +134,9 @@ def _recomputed(folder: Path, config: RunConfig, flow: Flow, outcome: Outcome | 
     if row["version"] != f"{model}@{LEARNER}":
         with closing(Registry(folder / "registry")) as registry:
             version = registry.get(row["version"])
-            kept = loads(registry.load(version))["models"]
+            kept = models(registry, version)
             learned = f"frozen at {utc(version.at).isoformat()}, " + _lineage(registry.lineage(version))
-        said = {t.name: columns(restore(kept[t.name]).predict(x), t.outputs) for t in targets}
+        said = {t.name: columns(kept[t.name].predict(x), t.outputs) for t in targets}
     elif row["question"] is None:
         said = {t.name: columns(restore(flow.learners[t.name].model.state).predict(x), t.outputs) for t in targets}
         learned = f"the learner's state behind event {row['offset']:,} of the log"

@@ -59,7 +59,9 @@ def test_a_process_that_is_stopped_at_random_gives_the_bars_of_the_tape(tmp_path
         try:
             wait_for(lambda: path.exists() and path.stat().st_size > 20_000 / (1 + 100 / rate), "rows")
             stops = stop_and_go(process, seconds, np.random.default_rng(3))
-            last = {symbol: int(tape.id[exchange.feed.upto(symbol) - 1]) for symbol, tape in exchange.feed.tapes.items()}
+            last = {
+                symbol: int(tape.id[exchange.feed.upto(symbol) - 1]) for symbol, tape in exchange.feed.tapes.items()
+            }
             time.sleep(2.5)
             rows = came(path)
         finally:
