@@ -175,8 +175,6 @@ def invalid(field: str, rule: str, got: Any) -> Refused:
 #: The folders of an absolute path, which begins behind a blank, a quote or a bracket, as a route of ours does not.
 _ROUTES = "predictions|models|answers|promote|rollback|events|questions"
 _FOLDERS = re.compile(rf"""(?<![\w.:/])/(?!(?:{_ROUTES})\b)(?:[^\s/'":]+/)+""")
-    r"(?<![\w.:/])/(?!(?:predictions|models|answers|promote|rollback|events|questions)\b)(?:[^\s/'\":]+/)+"
-)
 encode = msgspec.json.Encoder().encode
 _predict = msgspec.json.Decoder(PredictRequest)
 _answer = msgspec.json.Decoder(AnswerRequest)

@@ -193,7 +193,8 @@ class OnlineStore:
         held = self._group(group)
         with self._lock, told(self.path):
             rows = self._db.execute(
-                f"select key, moment, definition, x from latest where grp = ? and x is not null and {_SOUND} order by key",
+                f"select key, moment, definition, x from latest where grp = ? and x is not null and {_SOUND} "
+                "order by key",
                 (group,),
             ).fetchall()
         values = np.frombuffer(b"".join(row[3] for row in rows)).reshape(len(rows), len(held.names))

@@ -4,24 +4,32 @@ import numpy as np
 import pytest
 
 from rtml.core.state import dumps
-from rtml.sources.catalogue import open_for
+from rtml.sources.synthetic.market import Synthetic
 from rtml.training.run_config import RunConfig
+from rtml.usecases.fraud.synthetic_cards import Cards
+from rtml.usecases.sessions.sources import open_clicks
 
-S = 10**9
-SOURCES = {"crypto": "synthetic", "fraud": "synthetic", "sessions": "shop"}
+SOURCES = {
+    "crypto": lambda: Synthetic(seed=3, hours=1.0),
+    "fraud": lambda: Cards(seed=5, days=12, cards=60, terminals=20, delay="1d"),
+    "sessions": lambda: open_clicks("shop", seed=3, days=1),
+}
 
 
 @pytest.fixture(scope="module", params=sorted(SOURCES))
 def case(request):
     """The configuration of a use case, and events of which many share their moment."""
-    config = RunConfig.of(request.param, (), SOURCES[request.param])
-    source = open_for(config.case, SOURCES[request.param], seed=3)
-    config = RunConfig(request.param, source.symbols or config.keys, source.name)
-    frames = source.chunks(2000)
-    events = np.concatenate([source.schema.accept(next(frames), source.symbols)[0] for _ in range(2)])[:2500].copy()
-    step = 8 * int(np.median(np.diff(np.maximum.accumulate(events["time"])))) or S
-    events["time"] = events["time"] // step * step
+    source = SOURCES[request.param]()
+    config = RunConfig(request.param, tuple(source.symbols)[:2], source.name)
+    accepted = [source.schema.accept(frame, source.symbols)[0] for frame in source.chunks(5000)]
+    events = np.concatenate(accepted)[:2500].copy()
+    events["time"] = events["time"] // _coarse(events["time"]) * _coarse(events["time"])
     return config, events
+
+
+def _coarse(time):
+    steps = np.diff(np.maximum.accumulate(time))
+    return 8 * int(np.median(steps[steps > 0]))
 
 
 def test_events_of_one_moment_taken_one_by_one_give_what_they_give_together(case):
