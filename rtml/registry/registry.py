@@ -158,6 +158,10 @@ class Registry:
         version = self.get(version)
         return _iteration(version, self.get(version.parent) if version.parent else None)
 
+    def models(self) -> list[str]:
+        """Names of the models that it holds versions of."""
+        return list(self._versions.newest())
+
     def all(self, model: str) -> list[Version]:
         """Every version of a model, oldest first."""
         return self._versions.find(VERSION.c.model == model)

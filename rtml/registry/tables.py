@@ -13,7 +13,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
-from rtml.store.database import opened, prepared
+from rtml.store.database import opened, prepared, told
 
 _TABLES = sa.MetaData()
 _SEQUENCE = sa.BigInteger().with_variant(sa.Integer, "sqlite")
@@ -75,6 +75,7 @@ class Tables:
     """A database file holding the three tables; safe for several threads and processes."""
 
     def __init__(self, path: Path):
+        self._path = path
         self._engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
         sa.event.listen(self._engine, "connect", _prepare)
         sa.event.listen(self._engine, "begin", _begin)
@@ -85,14 +86,23 @@ class Tables:
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """A transaction that holds the database's only write lock from its start, kept whole or not at all."""
-        with self._writing.begin() as connection:
+        with self._told(), self._writing.begin() as connection:
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """A consistent view that waits for no writer."""
-        with self._engine.begin() as connection:
+        with self._told(), self._engine.begin() as connection:
             yield connection
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Say of which file an error is, and what it means."""
+        with told(self._path):
+            try:
+                yield
+            except sa.exc.DatabaseError as ex:
+                raise (ex.orig or ex) from ex
 
     def close(self) -> None:
         """Close the connections; the next use opens new ones."""

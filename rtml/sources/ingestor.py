@@ -177,7 +177,7 @@ class Ingestor:
 
     def _recorded(self, source: Source) -> Iterator[tuple[np.ndarray, pd.DataFrame | None, int]]:
         """What the log has not seen, cut where an uninterrupted run cuts it, each piece when its time has come."""
-        seen = self.log.count(self._part) + self.log.refused(self._part)
+        seen = self.log.last(self._part) + self.log.refused(self._part)  # numbered from 1, also where old ones went
         paced = Paced(self._speed, self._clock, self._stop)
         for rows in source.chunks(CHUNK):
             skipped = min(seen, len(rows))

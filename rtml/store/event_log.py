@@ -162,6 +162,32 @@ class EventLog:
         """Offset of the oldest event of a part that is kept, 0 when it has none."""
         return self._number("select coalesce(min(offset), 0) from event where part = ?", part)
 
+    def newest_time(self, part: str) -> int:
+        """Time (ns) of the newest event of a part, 0 when it has none."""
+        rows = self.read(part, max(0, self.last(part) - 1), 1)[1]
+        return int(rows["time"][0]) if len(rows) else 0
+
+    def trim(self, part: str, before: int, until: int, batch: int = 20_000) -> int:
+        """Let go of the oldest events, up to the first that is not older than ``before`` (ns); how many.
+
+        ``until`` is the last offset that may go. Offsets stay what they are.
+        """
+        gone = 0
+        while (first := self.first(part)) and first <= until:
+            offsets, rows = self.read(part, first - 1, min(batch, until - first + 1))
+            late = np.flatnonzero(rows["time"] >= before)
+            n = int(late[0]) if len(late) else len(rows)
+            if not n or int(offsets[n - 1]) == self.last(part):  # the newest stays, so that numbers go on from it
+                break
+            with self._transaction():
+                self._db.execute(
+                    "delete from event where part = ? and offset <= ?", (self._part(part)[0], int(offsets[n - 1]))
+                )
+            gone += n
+            if n < len(rows):
+                break
+        return gone
+
     def parts(self) -> list[str]:
         """Names of the parts, in the order in which they were begun."""
         with self._lock:

@@ -18,7 +18,7 @@ import numpy as np
 from rtml.core import digests
 from rtml.core import state as checkpoint
 from rtml.core.clock import utc
-from rtml.core.process import awaited, quitting, stopping
+from rtml.core.process import awaited, insist, quitting, stopping, tell
 from rtml.store.event_log import EventLog
 from rtml.store.facts import Facts
 from rtml.store.feature_pipeline import FeatureStream, QuestionStream, Stream
@@ -169,9 +169,9 @@ def main(arguments: list[str] | None = None) -> None:
         stream = QuestionStream(config.operator())
         table = FeatureTable(folder / "features" / stream.definition, stream.names)
         job = Job(stream, log, PART, table)
-        print(job.run(), flush=True)
-        while chosen.follow and not stop.wait(1.0):
-            print(job.run(), flush=True)
+        tell(job.run())
+        if chosen.follow:
+            insist(lambda: tell(job.run()), stop, 1.0)
 
 
 if __name__ == "__main__":

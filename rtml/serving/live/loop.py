@@ -27,6 +27,7 @@ class Loop:
     def __init__(self, ingestor: Ingestor, trainer: Trainer, publisher: Publisher) -> None:
         self._ingestor, self._trainer, self.publisher = ingestor, trainer, publisher
         self._clock, self._stop = Clock(), threading.Event()
+        self.retain: Callable[[], object] = lambda: None  #: lets go of what is older than the rules say, when it is due
         self._status: Status = trainer.status()
         self._error, self._tries, self._again, self._looked, self._began = "", 0, 0, 0, 0
 
@@ -101,12 +102,15 @@ class Loop:
         if not last and now - self._looked < _SECOND:
             return
         self._looked = now
-        self._ingestor.log.sync()
         try:
+            self._ingestor.log.sync()
             self.publisher.refresh()
+            self.retain()
+            disk = ""
         except Exception as error:
+            disk = f"what is served goes on, but was not kept or renewed: {type(error).__name__}: {error}"
             self._say("refresh failed", error=str(error))
-        state, trouble = self._ingestor.state, self._ingestor.trouble
+        state, trouble = self._ingestor.state, self._ingestor.trouble or disk
         message = self._error or trouble or ("the recording is over" if self._ingestor.over else "")
         source = self._ingestor.source.name if self._ingestor.source else ""
         about = {"source": source, "alarms": tuple(text for text in (self._error, trouble) if text)}

@@ -25,6 +25,7 @@ from rtml.serving.service import Service
 from rtml.serving.snapshot import StreamClock
 from rtml.sources.ingestor import Ingestor, Open, alone
 from rtml.store.event_log import EventLog
+from rtml.training.retention import Retention
 from rtml.training.run_config import PART
 from rtml.training.trainer import Trainer
 
@@ -74,6 +75,9 @@ class Live:
             self.trainer = stack.enter_context(closing(self._trainer(every, publish)))
             self.publisher = self._publisher(folder / "training.db")
             self.loop = Loop(self.ingestor, self.trainer, self.publisher)
+            rules = Retention.of(folder)
+            self.loop.retain = lambda: rules.due(self.log, self.registry, say=self._out)
+            self._say("retention", rules=str(rules))
             self.url = stack.enter_context(self._endpoint(port, host)).url if port is not None else ""
             self._stack = stack.pop_all()
 
