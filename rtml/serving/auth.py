@@ -69,7 +69,7 @@ class Access:
         headers = dict(scope["headers"])
         host, origin, site = (headers.get(name, b"") for name in (b"host", b"origin", b"sec-fetch-site"))
         if host and not self._known(host):
-            raise Refused(421, STRANGE)
+            raise Refused(403, STRANGE)
         page = headers.get(b"sec-fetch-mode") == b"navigate" and scope["method"] == "GET" and scope["path"] in _PAGES
         foreign = site in (b"cross-site", b"same-site") and not page
         if (foreign or (origin and not _same(origin, host))) and not self._told(headers):
