@@ -57,6 +57,7 @@ class Service:
         self.log = PredictionLog(path, started=self.clock.now())
         self.stream = Stream()
         self.headline: Headline | None = None  #: the score of what was served
+        self.ignored: Callable[[], dict[str, int]] = dict  #: events that changed nothing, by reason
         self.gauges: Callable[[], Iterable[tuple]] = tuple  #: version, target, key, metric and value of every score
 
     @property

@@ -75,6 +75,7 @@ class Live:
             self.trainer = stack.enter_context(closing(self._trainer(every, publish)))
             self.publisher = self._publisher(folder / "training.db")
             self.loop = Loop(self.ingestor, self.trainer, self.publisher)
+            self.service.ignored = self.trainer.ignored
             rules = Retention.of(folder)
             self.loop.retain = lambda: rules.due(self.log, self.registry, say=self._out)
             self._say("retention", rules=str(rules))
