@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rtml.core.state import digest
 
-NAME = "digests.txt"
+NAME = "_digests.txt"  # with a mark by which Delta Lake knows that it is no part of a table
 PART = ".part"
 _LIVING = (".db", ".db-wal", ".db-shm", ".lock", ".log", PART)  # written on, and checked in other ways or not at all
 

@@ -11,8 +11,10 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-from numba import config
+from numba import config, njit
 from numba.core import caching
+
+__all__ = ["njit"]  # kernels take it from here, so that the rule holds before the first is compiled
 
 _ROOT = Path(__file__).parents[2]
 
@@ -34,13 +36,6 @@ class InTree(_Sources, caching.InTreeCacheLocator):
 
 class UserWide(_Sources, caching.UserWideCacheLocator):
     """The user's folder, where that one may not be written."""
-
-
-def install() -> None:
-    """Let numba key every function by these locators, unless the environment names others."""
-    if not config.CACHE_LOCATOR_CLASSES:
-        own = [f"{__name__}.{kind.__name__}" for kind in (Provided, InTree, UserWide)]
-        config.CACHE_LOCATOR_CLASSES = ",".join(own)
 
 
 def stamp(file: Path, root: Path = _ROOT) -> str:
@@ -73,3 +68,7 @@ def _read(path: Path, root: Path, *state: int) -> tuple[str, list[Path]]:
     own = path.relative_to(root).parts[0] if path.is_relative_to(root) else ""
     files = [root.joinpath(*name.split(".")).with_suffix(".py") for name in names if name.partition(".")[0] == own]
     return hashlib.sha256(text).hexdigest(), files
+
+
+if not config.CACHE_LOCATOR_CLASSES:  # unless the environment names others
+    config.CACHE_LOCATOR_CLASSES = ",".join(f"{__name__}.{kind.__name__}" for kind in (Provided, InTree, UserWide))

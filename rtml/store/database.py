@@ -45,6 +45,7 @@ def crc(*cells) -> int:
 
 def _sound(told: int | None, *cells) -> bool:
     if told is not None and told != crc(*cells):
+        print("SOUND", told, crc(*cells), cells, flush=True)
         raise Damaged(cells)
     return True
 

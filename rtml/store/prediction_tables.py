@@ -24,7 +24,7 @@ create table if not exists definition (version text primary key, names text not 
     features text not null default '', targets text not null default '[]');
 create table if not exists prediction (
     id integer primary key, asked_at integer not null, moment integer not null, key text not null,
-    version text not null, offset integer not null, question integer, x blob not null, prediction not null,
+    version text not null, offset integer not null default 0, question integer, x blob not null, prediction not null,
     others blob, latency_ns integer not null, propensity real not null default 1.0);
 create table if not exists served (question integer primary key, version text not null, predictions blob not null);
 create table if not exists answer (

@@ -132,10 +132,10 @@ def test_a_start_that_takes_too_long_is_said():
     "request_bytes",
     [
         b"",
-        b"GET / HTTP/1.1\r\nhost: x\r\n\r\n",
-        b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n",
-        b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nhalf",
-        b"POST / HTTP/1.1\r\nhost: x\r\nconte",
+        b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"GET /endless HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\nhalf",
+        b"POST / HTTP/1.1\r\nhost: localhost\r\nconte",
     ],
     ids=["silent", "idle", "endless answer", "half a body", "half a head"],
 )
@@ -195,15 +195,19 @@ def test_idle_connections_beyond_the_cap_make_room_for_those_who_ask():
 def test_an_endless_header_is_refused_and_a_slow_one_ends(monkeypatch):
     monkeypatch.setattr(connections, "WHOLE_S", 0.5)
     with Endpoint(hello) as endpoint:
-        for request in (b"GET / HTTP/1.1\r\nhost: x\r\nx: " + b"a" * 70_000, b"GET /" + b"a" * 70_000):
+        for request in (b"GET / HTTP/1.1\r\nhost: localhost\r\nx: " + b"a" * 70_000, b"GET /" + b"a" * 70_000):
             with closing(connected(endpoint.url, request)) as client:
                 assert client.recv(4096).startswith((b"HTTP/1.1 431", b"HTTP/1.1 400"))
-        whole = b"GET / HTTP/1.1\r\nhost: x\r\nx: " + b"a" * 66_000 + b"\r\n\r\n"
+        whole = b"GET / HTTP/1.1\r\nhost: localhost\r\nx: " + b"a" * 66_000 + b"\r\n\r\n"
         assert said_to(endpoint.url, whole).startswith(b"HTTP/1.1 431")
-        for request in (b"", b"GET / HTTP/1.1\r\nhost", b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n"):
+        for request in (
+            b"",
+            b"GET / HTTP/1.1\r\nhost",
+            b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n",
+        ):
             assert said_to(endpoint.url, request).startswith(b"HTTP/1.1 408"), request
         with closing(connected(endpoint.url)) as client:
             for _ in range(3):
-                client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+                client.sendall(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
                 assert client.recv(4096).startswith(b"HTTP/1.1 200")
                 time.sleep(0.6)

@@ -74,11 +74,7 @@ class Live:
             self.ingestor = self._ingestor(opens, what.speed)
             self.trainer = stack.enter_context(closing(self._trainer(every, publish)))
             self.publisher = self._publisher(folder / "training.db")
-            self.loop = Loop(self.ingestor, self.trainer, self.publisher)
-            self.service.ignored = self.trainer.ignored
-            rules = Retention.of(folder)
-            self.loop.retain = lambda: rules.due(self.log, self.registry, say=self._out)
-            self._say("retention", rules=str(rules))
+            self.loop = self._loop(Retention.of(folder))
             self.url = stack.enter_context(self._endpoint(port, host)).url if port is not None else ""
             self._stack = stack.pop_all()
 
@@ -119,6 +115,13 @@ class Live:
         publisher = Publisher(self.service, self.registry, self.config, store)
         publisher.begin()
         return publisher
+
+    def _loop(self, rules: Retention) -> Loop:
+        loop = Loop(self.ingestor, self.trainer, self.publisher)
+        loop.retain = lambda: rules.due(self.log, self.registry, say=self._out)
+        self.service.ignored = self.trainer.ignored
+        self._say("retention", rules=str(rules))
+        return loop
 
     def _endpoint(self, port: int, host: str) -> Endpoint:
         publisher = self.publisher

@@ -6,6 +6,7 @@ import numba
 import numpy as np
 
 from rtml.kernels import exact
+from rtml.kernels.cache import njit
 from rtml.sources.trades import EVENT, GAP, QUOTE, TICK, TRADE
 
 NONE = -(2**63)  # a time that has not been seen yet
@@ -145,7 +146,7 @@ def _mark_gap(slots, k, key, e, next_end, every):
 _EVENTS = numba.typeof(np.empty(1, EVENT))
 
 
-@numba.njit(numba.int64[::1](_EVENTS, numba.int64), **_OPTIONS)
+@njit(numba.int64[::1](_EVENTS, numba.int64), **_OPTIONS)
 def survey(events, start):
     """Smallest and largest key and largest time from ``start`` on."""
     low = high = events[start].key
@@ -194,6 +195,23 @@ def _doubt(h, held, e, jump):
         h.believed = 1
 
 
+@numba.njit(inline="always")
+def _believed(h, slots, sums, keys, held, e, end, jump):
+    """Whether an event is taken now; one that is far ahead of all others waits."""
+    if h.believed == 1:
+        if h.told == 0 and h.next_end == h.first_end and e.time - h.max_time > FAR:  # it began with a clock behind
+            _begin(h, slots, sums, keys, end, e.time)
+        return True
+    if h.next_end == NONE or (h.next_end == h.first_end and h.max_time - e.time > jump):
+        _begin(h, slots, sums, keys, end, e.time)
+    if e.time - h.max_time > jump:
+        _doubt(h, held, e, jump)
+        return False
+    h.ahead += h.waiting
+    h.waiting = 0
+    return True
+
+
 _SIGNATURE = numba.int64[:](
     _EVENTS,
     numba.int64,
@@ -210,7 +228,7 @@ _SIGNATURE = numba.int64[:](
 )
 
 
-@numba.njit(_SIGNATURE, **_OPTIONS)
+@njit(_SIGNATURE, **_OPTIONS)
 def push(events, start, every, lateness, jump, head, slots, sums, keys, ids, held, out):
     """Take events from ``start`` on; return (events taken, rows of bars closed, whether the ring of ids is full).
 
@@ -228,17 +246,9 @@ def push(events, start, every, lateness, jump, head, slots, sums, keys, ids, hel
         if not end - every <= e.time < end:  # neighbours mostly share an interval: two divisions saved
             end = (e.time // every + 1) * every
             s_of_end = (end // every) % n_slots
-        if h.believed == 0:
-            if h.next_end == NONE or (h.next_end == h.first_end and h.max_time - e.time > jump):
-                _begin(h, slots, sums, keys, end, e.time)
-            if e.time - h.max_time > jump:
-                _doubt(h, held, e, jump)
-                i += 1
-                continue
-            h.ahead += h.waiting
-            h.waiting = 0
-        elif h.told == 0 and h.next_end == h.first_end and e.time - h.max_time > FAR:  # it began with a clock behind
-            _begin(h, slots, sums, keys, end, e.time)
+        if not _believed(h, slots, sums, keys, held, e, end, jump):
+            i += 1
+            continue
         if e.kind == GAP:
             _mark_gap(slots, k, keys[k], e, h.next_end, every)
         while h.next_end <= e.time - lateness and m < out.shape[0]:
@@ -279,7 +289,7 @@ COLUMNS = ("open", "high", "low", "close", "volume", "value", "flow", "n", "age_
 WIDTH = len(COLUMNS)
 
 
-@numba.njit(**_OPTIONS)
+@njit(**_OPTIONS)
 def columns(bars):
     """Bars of shape (n, symbols) as rows of numbers, ``COLUMNS`` of one symbol after the other."""
     n, symbols = bars.shape
