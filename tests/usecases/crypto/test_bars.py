@@ -141,6 +141,14 @@ def test_a_late_trade_changes_no_closed_bar_and_is_counted():
     assert bars.counts() == {"late": 1, "duplicate": 0, "ahead": 0}
 
 
+@pytest.mark.parametrize("late", [13, 19, 21, 29])
+def test_a_trade_for_the_bar_that_closed_last_or_before_changes_nothing(late):
+    on_time = events(np.array([1, 12, 22, 35, 55, 75]) * S, id=[1, 2, 3, 4, 5, 6], price=[1.0, 2, 3, 4, 5, 6], size=1.0)
+    bars = Bars()
+    pushed = bars.push(np.insert(on_time, 4, events([late * S], id=9, price=99.0, size=7.0)))
+    assert pushed.tobytes() == Bars().push(on_time).tobytes() and bars.counts()["late"] == 1
+
+
 def test_a_quiet_market_closes_bars_by_ticks():
     bars = Bars()
     bars.push(events(np.array([1, 12]) * S, id=[1, 2], price=[1.0, 2.0], size=1.0))
