@@ -74,7 +74,7 @@ def decided_by(entry: sa.Row) -> str:
 
 
 def _entries(connection: sa.Connection, model: str, *where) -> Sequence[sa.Row]:
-    asked = sa.select(PROMOTION).where(PROMOTION.c.model == model, PROMOTION.c.alias == CHAMPION, SOUND, *where)
+    asked = sa.select(PROMOTION, SOUND).where(PROMOTION.c.model == model, PROMOTION.c.alias == CHAMPION, *where)
     return connection.execute(asked.order_by(PROMOTION.c.seq)).all()
 
 

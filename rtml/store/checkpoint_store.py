@@ -35,20 +35,20 @@ _TABLES = (
 _QUESTION = "sound(q.crc, q.seq, q.id, q.key, q.moment, q.x)"
 _SOUND = f"{_QUESTION} and sound(p.crc, p.target, p.id, p.prediction, p.y, p.known)"
 _PREDICTIONS = f"""
-select id, key, moment, prediction, y, known from prediction p join question q using (id)
-where target = ? and {_SOUND} order by moment, id
+select id, key, moment, prediction, y, known, {_SOUND} from prediction p join question q using (id)
+where target = ? order by moment, id
 """
 _ANSWERED = f"""
-select known, target, id, key, moment, prediction, y from prediction p join question q using (id)
-where known > ? and known is not null and {_SOUND} order by known, id, target limit ?
+select known, target, id, key, moment, prediction, y, {_SOUND} from prediction p join question q using (id)
+where known > ? and known is not null order by known, id, target limit ?
 """
 _ANSWERS_OF = f"""
-select known, target, id, key, moment, prediction, y from prediction p join question q using (id)
-where id = ? and known is not null and {_SOUND}
+select known, target, id, key, moment, prediction, y, {_SOUND} from prediction p join question q using (id)
+where id = ? and known is not null
 """
 _EVENT = "insert into event (at, place, who, kind, detail) values (?, ?, ?, ?, ?)"
 _EVENTS = """
-select seq, at, place, who, kind, detail from event where seq > ? and sound(crc, seq, at, place, who, kind, detail)
+select seq, at, place, who, kind, detail, sound(crc, seq, at, place, who, kind, detail) from event where seq > ?
 order by seq
 """
 
@@ -168,7 +168,7 @@ class CheckpointStore:
         A prediction of several numbers is an array in its cell.
         """
         with self._lock, told(self.path):
-            rows = self._db.execute(_PREDICTIONS, (target,)).fetchall()
+            rows = [row[:-1] for row in self._db.execute(_PREDICTIONS, (target,))]
         frame = pd.DataFrame(rows, columns=["id", "key", "moment", "prediction", "y", "known"])
         several = len(rows) and isinstance(rows[0][3], bytes)
         if several:
@@ -179,7 +179,7 @@ class CheckpointStore:
     def history(self) -> list[tuple]:
         """Everything that callbacks said: at, place, who, kind, detail."""
         with self._lock, told(self.path):
-            return [row[1:] for row in self._db.execute(_EVENTS, (0,))]
+            return [row[1:-1] for row in self._db.execute(_EVENTS, (0,))]
 
     def close(self) -> None:
         """Close the file."""
@@ -220,7 +220,7 @@ class CheckpointReader:
     def questions(self, after: int, n: int = 1000) -> list[Asked]:
         """The next questions behind a number, in the order asked, with what was predicted."""
         rows = self._all(
-            f"select seq, id, key, moment, x from question q where seq > ? and {_QUESTION} order by seq limit ?",
+            f"select seq, id, key, moment, x, {_QUESTION} from question q where seq > ? order by seq limit ?",
             (int(after), int(n)),
         )
         asked = [Asked(*row, {}) for row in rows]
@@ -228,8 +228,8 @@ class CheckpointReader:
         for first in range(0, len(asked), 500):
             ids = [one.id for one in asked[first : first + 500]]
             marks = ", ".join("?" * len(ids))
-            query = f"select id, target, prediction from prediction where id in ({marks}) and target in "
-            query += "(select distinct target from prediction) and sound(crc, target, id, prediction, y, known)"
+            query = "select id, target, prediction, sound(crc, target, id, prediction, y, known) from prediction "
+            query += f"where id in ({marks}) and target in (select distinct target from prediction)"
             for id, target, prediction in self._all(query, tuple(ids)):
                 by_id[id].predictions[target] = prediction
         return asked
@@ -249,7 +249,7 @@ class CheckpointReader:
 
     def closed(self, after: int, n: int = 1000) -> list[tuple[int, bytes]]:
         """What the operator closed behind an end (ns): end, and the records of all keys."""
-        query = "select end, record from closed where end > ? and sound(crc, end, record) order by end limit ?"
+        query = "select end, record, sound(crc, end, record) from closed where end > ? order by end limit ?"
         return self._all(query, (int(after), int(n)))
 
     @contextmanager
@@ -285,8 +285,9 @@ class CheckpointReader:
         return self._all(_EVENTS, (int(after),))
 
     def _all(self, query: str, parameters: tuple = ()) -> list[tuple]:
+        """Rows of a query whose last column says that they are sound."""
         with told(self.path):
-            return self._db.execute(query, parameters).fetchall()
+            return [row[:-1] for row in self._db.execute(query, parameters)]
 
     def close(self) -> None:
         """Close the file."""

@@ -1,7 +1,8 @@
 """SQLite files whose every row carries a checksum, with sentences for what is wrong with a file.
 
 A table's column ``crc`` is computed by SQLite from the other columns whenever a row is written, so no statement has to
-know of it. What reads rows puts ``sound(...)`` in its condition, and a row that is not what was written raises.
+know of it. What reads rows selects ``sound(...)`` beside them, and a row that is not what was written raises. It does
+not stand in a condition: there SQLite puts what a column is compared with in its place.
 """
 
 from __future__ import annotations
@@ -45,7 +46,6 @@ def crc(*cells) -> int:
 
 def _sound(told: int | None, *cells) -> bool:
     if told is not None and told != crc(*cells):
-        print("SOUND", told, crc(*cells), cells, flush=True)
         raise Damaged(cells)
     return True
 

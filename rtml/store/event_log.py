@@ -35,11 +35,11 @@ insert into event select ?1, coalesce((select max(offset) from event where part 
 
 
 _READ = """
-select offset, record from event where part = ? and offset > ? and sound(crc, part, offset, record)
+select offset, record, sound(crc, part, offset, record) from event where part = ? and offset > ?
 order by offset limit ?
 """
 _QUARANTINE = """
-select after, reason, row from quarantine where part = ? and sound(crc, id, part, after, reason, row) order by id
+select after, reason, row, sound(crc, id, part, after, reason, row) from quarantine where part = ? order by id
 """
 _NO_EVENTS = np.dtype([("time", "<i8")])  # of a part that was never written
 
@@ -117,9 +117,9 @@ class EventLog:
         with self._lock, told(self.path):
             key, dtype = self._part(part)
             found = self._db.execute(_READ, (key, int(after), int(n))).fetchall()
-        offsets = np.fromiter((offset for offset, _ in found), np.int64, len(found))
+        offsets = np.fromiter((row[0] for row in found), np.int64, len(found))
         self._check(part, after, offsets)
-        return offsets, np.frombuffer(b"".join(record for _, record in found), dtype).copy()
+        return offsets, np.frombuffer(b"".join([row[1] for row in found]), dtype).copy()
 
     def _check(self, part: str, after: int, offsets: np.ndarray) -> None:
         """Events are numbered without a hole: behind ``after``, or from the first that is still kept."""
@@ -143,7 +143,7 @@ class EventLog:
 
         with self._lock:
             found = self._db.execute(_QUARANTINE, (part,)).fetchall()
-        return pd.DataFrame(found, columns=["after", "reason", "row"])
+        return pd.DataFrame([row[:3] for row in found], columns=["after", "reason", "row"])
 
     def refused(self, part: str) -> int:
         """Number of rows in the quarantine of a part."""

@@ -34,7 +34,7 @@ insert into latest values (?, ?, ?, ?, ?, ?) on conflict do update set
 """
 _PROGRESS = "insert into progress values (?, ?) on conflict do update set offset = max(offset, excluded.offset)"
 _SOUND = "sound(crc, grp, key, moment, known, definition, x)"
-_GET = f"select moment, definition, x from latest where grp = ? and key = ? and {_SOUND}"
+_GET = f"select moment, definition, x, {_SOUND} from latest where grp = ? and key = ?"
 _GONE = (NEVER, "", None)
 
 
@@ -193,8 +193,7 @@ class OnlineStore:
         held = self._group(group)
         with self._lock, told(self.path):
             rows = self._db.execute(
-                f"select key, moment, definition, x from latest where grp = ? and x is not null and {_SOUND} "
-                "order by key",
+                f"select key, moment, definition, x, {_SOUND} from latest where grp = ? and x is not null order by key",
                 (group,),
             ).fetchall()
         values = np.frombuffer(b"".join(row[3] for row in rows)).reshape(len(rows), len(held.names))

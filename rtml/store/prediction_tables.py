@@ -128,10 +128,10 @@ def define(
 def found(db: sqlite3.Connection, id: int) -> dict | None:
     """One prediction by its number, with its version's definition and its answer, None where there is none."""
     columns = [*Row._fields, "names", "features", "targets", "y", "answered_at"]
-    asked = f"select {', '.join(columns)} from prediction join definition using (version) left join answer using (id)"
     sound = f"sound(prediction.crc, {_COLUMNS})".replace("(prediction.crc, id", "(prediction.crc, prediction.id")
-    row = db.execute(f"{asked} where prediction.id = ? and {sound}", (id,)).fetchone()
-    return row and dict(zip(columns, row, strict=True))
+    asked = f"select {', '.join(columns)}, {sound} from prediction join definition using (version) "
+    row = db.execute(f"{asked} left join answer using (id) where prediction.id = ?", (id,)).fetchone()
+    return row and dict(zip(columns, row[:-1], strict=True))
 
 
 def numbers(cell: float | bytes) -> float | np.ndarray:
@@ -192,8 +192,7 @@ def answers(db: sqlite3.Connection, after: int, n: int) -> list[Answered]:
     """Answers behind a place, with what was asked."""
     found = db.execute(
         "select a.place, a.id, key, version, moment, names, x, prediction, y, answered_at, asked_at, propensity, "
-        "features from answer a join prediction using (id) join definition using (version) where a.place > ? "
-        "and sound(a.crc, a.place, a.id, a.y, a.answered_at) "
+        "features, sound(a.crc, a.place, a.id, a.y, a.answered_at) from answer a join prediction using (id) join definition using (version) where a.place > ? "
         "order by a.place limit ?",
         (after, n),
     )
@@ -201,5 +200,5 @@ def answers(db: sqlite3.Connection, after: int, n: int) -> list[Answered]:
         Answered(
             place, id_text(id), key, version, moment, tuple(json.loads(names)), np.frombuffer(x), numbers(p), *rest
         )
-        for place, id, key, version, moment, names, x, p, *rest in found
+        for place, id, key, version, moment, names, x, p, *rest, _ in found
     ]
