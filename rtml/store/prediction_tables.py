@@ -192,7 +192,8 @@ def answers(db: sqlite3.Connection, after: int, n: int) -> list[Answered]:
     """Answers behind a place, with what was asked."""
     found = db.execute(
         "select a.place, a.id, key, version, moment, names, x, prediction, y, answered_at, asked_at, propensity, "
-        "features, sound(a.crc, a.place, a.id, a.y, a.answered_at) from answer a join prediction using (id) join definition using (version) where a.place > ? "
+        "features, sound(a.crc, a.place, a.id, a.y, a.answered_at) from answer a join prediction using (id) "
+        "join definition using (version) where a.place > ? "
         "order by a.place limit ?",
         (after, n),
     )
