@@ -107,7 +107,9 @@ class Connection(HttpToolsProtocol):
 
     def _too_slow(self) -> None:
         self._timer = None
-        if not self.transport.is_closing():
+        if self.cycle is not None and self.cycle.response_started:  # the body stays away, and the answer has begun
+            self._drop()
+        elif not self.transport.is_closing():
             self._refuse(408, f"the request was not there within {WHOLE_S:g} s")
 
     def _refuse(self, status: int, why: str) -> None:

@@ -280,4 +280,6 @@ def _created(path: Path, names: tuple[str, ...], key: type) -> DeltaTable:
         raise ValueError(f"a table needs features of different names other than {', '.join(_HEAD)}, got {names}")
     path.parent.mkdir(parents=True, exist_ok=True)
     about = json.dumps({"names": names, "key": key.__name__})
-    return DeltaTable.create(path, _schema(names, key), mode="ignore", name=path.name, description=about)
+    table = DeltaTable.create(path, _schema(names, key), mode="ignore", name=path.name, description=about)
+    digests.seal(path)
+    return table

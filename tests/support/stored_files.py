@@ -35,9 +35,10 @@ def write(folder) -> None:
 
 
 def rows(path) -> dict[str, list[tuple]]:
-    """Everything that a file holds, table by table."""
+    """Everything that a file holds, table by table; what SQLite notes for itself, the last number given, is none."""
+    own = "select name from sqlite_master where type = 'table' and name not like 'sqlite_%' order by name"
     with closing(database.reading(path)) as db:
-        names = [name for (name,) in db.execute("select name from sqlite_master where type = 'table' order by name")]
+        names = [name for (name,) in db.execute(own)]
         return {name: db.execute(f"select * from {name}").fetchall() for name in names}
 
 
