@@ -9,6 +9,7 @@ import pytest
 from rtml.core.clock import span
 from rtml.registry.registry import Registry
 from rtml.sources.trades import events
+from rtml.store import database
 from rtml.store.checkpoint_store import CheckpointReader, CheckpointStore
 from rtml.store.event_log import EventLog
 from rtml.store.prediction_log import PredictionLog
@@ -16,6 +17,11 @@ from rtml.training.retention import Retention
 
 DAY, T0 = span("1d"), 1_700_000_000 * 10**9
 EACH = 300  # events, questions and predictions of a day
+
+
+def pages(path):
+    with closing(database.reading(path)) as db:
+        return db.execute("pragma page_count").fetchone()[0]
 
 
 def lived(folder, days):
@@ -36,7 +42,7 @@ def lived(folder, days):
         registry.save("m", b"weights %d" % day, at=int(at[-1]), features="f")
         rules.apply(log, registry)
         kept = sum(map(registry.kept, registry.all("m")))
-        sizes.append({path.name: path.stat().st_size for path in folder.rglob("*.db")} | {"kept": kept})
+        sizes.append({path.name: pages(path) for path in folder.rglob("*.db")} | {"kept": kept})
     for one in (registry, log, store, served):
         one.close()
     return sizes
