@@ -15,13 +15,12 @@ ALLOW = "RTML_PICKLES"  # 1: whatever a registry holds is trusted
 _MOST = 10_000
 _made: dict[str, None] = {}
 _flat: ContextVar[bool] = ContextVar("flat", default=False)
-_asked = False  # whether this process was told to build a model that can only be pickled
+_ASKED = "RTML_PICKLES_ASKED"  # set where this process, or the one that started it, was told to build such a model
 
 
 def ask() -> None:
     """A model that can only be pickled was built by name or from an object: versions that hold one may be loaded."""
-    global _asked
-    _asked = True
+    os.environ[_ASKED] = "1"
 
 
 @contextmanager
@@ -57,7 +56,7 @@ def made(blob: bytes) -> bytes:
 
 def checked(blob: bytes) -> bytes:
     """The bytes, where they may be loaded; ValueError where nobody asked for it."""
-    allowed = _asked or os.environ.get(ALLOW) == "1" or digest(blob) in _made
+    allowed = "1" in (os.environ.get(ALLOW), os.environ.get(_ASKED)) or digest(blob) in _made
     if blob and (_flat.get() or not allowed):
         raise ValueError(
             "the version holds a pickled model, which runs code when it is loaded, and it is declared flat or another "
