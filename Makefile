@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 PY := $(VENV)/bin/python
-PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-compile
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 MIRROR = $${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(PY) -m pip config get global.index-url 2>/dev/null)}}
 RTML := $(PY) -m rtml
 # handed to the shell as they are and quoted there, so that blanks and quotes survive
@@ -22,7 +22,7 @@ $(VENV)/.ready: requirements.lock .ci/uv.lock pyproject.toml
 	@echo "rtml: setting up $(VENV), once"
 	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
 	@echo "rtml: installing the versions of requirements.lock, hashes checked"
-	@{ $(PIP) --require-hashes -r .ci/uv.lock && UV_DEFAULT_INDEX="$(MIRROR)" $(VENV)/bin/uv pip sync --quiet --python $(PY) --require-hashes requirements.lock; } 2>$(VENV)/uv.log \
+	@{ $(PIP) --require-hashes -r .ci/uv.lock && UV_DEFAULT_INDEX="$(MIRROR)" $(VENV)/bin/uv pip sync --quiet --compile-bytecode --python $(PY) --require-hashes requirements.lock; } 2>$(VENV)/uv.log \
 	  || { echo "rtml: uv is not to be had here (see $(VENV)/uv.log), going on with pip: about a minute"; $(PIP) --require-hashes -r requirements.lock; }
 	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@ && echo "rtml: ready"

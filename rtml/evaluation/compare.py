@@ -48,6 +48,31 @@ def evaluate(
     return Evaluation(target, questions, predictions, pd.DataFrame.from_dict(cost, orient="index"))
 
 
+def whose(online: pd.DataFrame, target: Target, questions: Questions, model, frozen) -> Evaluation:
+    """Whose number is it? What was ``served``, beside the ``learner``, a ``frozen`` version and the ``baseline``.
+
+    Parameters
+    ----------
+    online
+        What was served: ``id`` and ``prediction`` of each question (:meth:`rtml.training.trainer.Trainer.predictions`).
+    target
+        What was predicted.
+    questions
+        Every question asked so far, in order, those before ``online`` included.
+    model
+        What learns, as :func:`evaluate` takes it; the baseline is the first of the target's kind.
+    frozen
+        A version that answers each question by ``predict`` and learns nothing.
+    """
+    place = pd.Index(questions.id).get_indexer(online["id"])
+    asked, parts = questions[place], {"served": np.array(online["prediction"].tolist())}
+    parts["learner"] = evaluate([model], questions, target).part(place).by_model.popitem()[1]
+    parts["frozen"] = np.array([frozen.predict(x) for x in asked.X])
+    for plainest in kind_of(target).baselines[:1]:
+        parts["baseline"] = evaluate([plainest], questions, target).part(place).by_model[plainest]
+    return Evaluation(target, asked, parts)
+
+
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """What every model predicted for every question of one target, and how good that was.
@@ -140,8 +165,12 @@ class Evaluation:
         return confidence_sequence(self.loss(a) - self.loss(b), horizon_steps=self.questions.overlap)
 
     def comparisons(self, name: str, cut: float = np.inf, metric: str = "") -> pd.DataFrame:
-        """The chosen model against every other (see :meth:`compare`): difference, interval, better one, verdict."""
-        rows = {other: self.compare(name, other, cut, metric) for other in self.by_model if other != name}
+        """The chosen model against every other (see :meth:`compare`): difference, interval, better one, verdict.
+
+        Empty where the target's kind has no loss.
+        """
+        others = [other for other in self.by_model if other != name and kind_of(self.target).loss]
+        rows = {other: self.compare(name, other, cut, metric) for other in others}
         columns = {k: [getattr(c, k) for c in rows.values()] for k in ("mean", "low", "high", "n", "better", "verdict")}
         return pd.DataFrame(columns, index=pd.Index(list(rows), name=f"{name} against"))
 

@@ -94,14 +94,17 @@ def _order(build, whole: Outcome) -> str:
         answered, y, known = whole.answers(flow.label_of[target])
         learned, predicted, done = flow.targets[target].learned(y), whole.predictions[target], 0
         model, timed, kept = learner.model, hasattr(learner.model, "learn_at"), []
+        unsupervised = getattr(model, "unsupervised", False)  # learns a row right after it was asked about
         for i, at in enumerate(whole.moment.tolist()):
             while done < len(learned) and known[done] < at:
                 j = row[int(answered[done])]
-                if learned[done] == learned[done]:
+                if learned[done] == learned[done] and not unsupervised:
                     when = (kept[j], int(whole.moment[j]), int(known[done]))
                     _learn(model, whole.X[j], learned[done], when if timed else ())
                 done += 1
             kept.append(model.predict_at(whole.X[i], at) if timed else model.predict(whole.X[i]))
+            if unsupervised:
+                model.learn(whole.X[i], np.nan)
             want = np.ravel(kept[i])[: learner.outputs]
             if not np.array_equal(want, np.ravel(predicted[i]), equal_nan=True):
                 raise Leak(

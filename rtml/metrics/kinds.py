@@ -16,7 +16,7 @@ _TINY = 1e-15
 class Kind:
     """What follows from one kind of target.
 
-    ``loss`` is the name of the loss in a sentence, ``loss_metric`` its mean in a :class:`rtml.metrics.running.Score`,
+    ``loss`` is the name of the loss in a sentence, empty where there is none, ``loss_metric`` its mean in a :class:`rtml.metrics.running.Score`,
     ``headline`` the metric a report begins with, ``metrics`` those kept with a version, ``baselines`` models of the
     catalogue that any other has to beat, the first of them the plainest.
     """
@@ -33,7 +33,7 @@ KINDS = {
     PROBABILITY: Kind("log loss", "log_loss", "log_loss", ("log_loss", "mse", "gain"), ("majority",)),
     CLASSES: Kind("log loss", "log_loss", "accuracy", ("log_loss", "accuracy", "kappa", "macro_f1"), ("majority",)),
     RANKING: Kind("one minus the reciprocal rank", "loss", "recall", ("loss", "mrr", "recall", "ndcg"), ("popular",)),
-    ANOMALY: Kind("no loss", "base_rate", "mean_score_anomalies", ("base_rate", "mean_score_anomalies"), ()),
+    ANOMALY: Kind("", "base_rate", "mean_score_anomalies", ("base_rate", "mean_score_anomalies"), ()),
 }
 
 

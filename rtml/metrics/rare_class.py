@@ -68,6 +68,26 @@ def recall_at(y, p, false_alarms: float = 0.01) -> float:
     return _value(_recall(false_alarms), y, p)
 
 
+def alarms(y, p, threshold: float = 0.5, reviewed: float = 0.01) -> dict[str, float]:
+    """Precision, recall, F1 and false-positive rate of alarms from a threshold on, and the capture rate.
+
+    The capture rate is the share of the ones among the ``reviewed`` share of questions that look most suspicious, so it
+    depends on no threshold.
+
+    Examples
+    --------
+    >>> alarms([0, 1, 1, 0], [0.1, 0.9, 0.4, 0.6], reviewed=0.25)
+    {'precision': 0.5, 'recall': 0.5, 'f1': 0.5, 'fpr': 0.5, 'capture_rate': 0.5}
+    """
+    y, p = _answered(y, p)
+    alarm, ones = p >= threshold, y.sum()
+    hits, looked = y[alarm].sum(), max(1, round(reviewed * len(y)))
+    captured = y[np.argsort(-p, kind="stable")[:looked]].sum()
+    parts = {"precision": (hits, alarm.sum()), "recall": (hits, ones), "f1": (2 * hits, alarm.sum() + ones)}
+    parts |= {"fpr": (alarm.sum() - hits, len(y) - ones), "capture_rate": (captured, ones)}
+    return {name: float(above / below) if below else np.nan for name, (above, below) in parts.items()}
+
+
 def alerts_by_day(y, p, moment, alerts: int = 100) -> pd.DataFrame:
     """Of each day's most suspicious questions, how many were 1.
 

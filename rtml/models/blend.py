@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from river import base
 
 from rtml.kernels import blend as kernels
-from rtml.models.blend_members import HOW, MIXES, Members, complete, plain
+from rtml.models.blend_members import HOW, MIXES, complete, members, plain
 from rtml.models.rows import RowModel, check_names, check_row, check_state
 
 _ARRAYS = ("level", "scaler", "grams", "sides", "weights", "shares", "top")
@@ -29,7 +30,7 @@ class CompiledBlend(RowModel):
     def __init__(self, names: Sequence[str], classifier: bool = False, how: dict | None = None) -> None:
         self.names, self.classifier = check_names(names), classifier
         self.how = complete(classifier, how or {})
-        self._plan = Members(self.names, classifier, self.how)
+        self._plan = members(self.names, classifier, json.dumps(plain(self.how)))
         self._learned = self._plan.fresh()
         self.outside: dict[int, tuple[str, object, bool]] = {}  # place: name, model, whether it learns
 
@@ -255,7 +256,7 @@ class Blend(_Blended, base.Regressor):
     Examples
     --------
     >>> model = Blend(random=0)
-    >>> for i in range(300):
+    >>> for i in range(1000):
     ...     model.learn_one({"a": float(i % 7), "b": float(i % 5)}, 2.0 * (i % 7) - (i % 5))
     >>> round(model.predict_one({"a": 3.0, "b": 1.0}))
     5

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -153,3 +155,9 @@ def complete(classifier: bool, how: dict) -> dict:
 def plain(how: dict) -> dict:
     """The same as a checkpoint gives it back: lists for tuples."""
     return {name: list(value) if isinstance(value, (list, tuple)) else value for name, value in how.items()}
+
+
+@lru_cache(maxsize=64)
+def members(columns: tuple[str, ...], classifier: bool, how: str) -> Members:
+    """The members of a blend, made once for all blends alike: nothing in them changes; ``how`` is JSON."""
+    return Members(columns, classifier, json.loads(how))

@@ -141,15 +141,22 @@ def _called(make: Any, name: Any) -> Any:
     return make()
 
 
-def catalogue() -> pd.DataFrame:
+def catalogue(names: Sequence[str] = ()) -> pd.DataFrame:
     """The models of the package as a table: name, kind, meaning.
+
+    With ``names`` only those, in their order, as notebooks name them: ``pooled`` and ``guarded`` before a name and a
+    schedule behind it are understood, and what is not of the package is ``own``.
 
     Examples
     --------
     >>> list(catalogue()["name"])[:3]
     ['zero', 'mean', 'ar1']
+    >>> catalogue(["pooled rls", "guarded blend: stateful every 1h", "mine.py:Model"])["kind"].tolist()
+    ['linear', 'blend', 'own']
     """
-    return pd.DataFrame([(name, entry.kind, entry.meaning) for name, entry in ZOO.items()], columns=_COLUMNS)
+    own = Entry("own", None, "a model of one's own")
+    rows = [(name, ZOO.get(name.partition(":")[0].rpartition(" ")[2], own)) for name in names or ZOO]
+    return pd.DataFrame([(name, entry.kind, entry.meaning) for name, entry in rows], columns=_COLUMNS)
 
 
 _COLUMNS = ["name", "kind", "meaning"]

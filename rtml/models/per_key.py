@@ -115,7 +115,8 @@ class PerKey:
         """Go on from a state."""
         if tuple(state["names"]) != self.names or state.get("twin") != self.twin:
             raise ValueError(f"the state is of {state.get('twin')} on {', '.join(state['names'])}, not of this model")
-        self.models = {}
+        wanted = {key for key, _ in state["models"]}
+        self.models = {key: model for key, model in self.models.items() if key in wanted}
         for key, kept in state["models"]:
             self._model(key).load(kept)
 

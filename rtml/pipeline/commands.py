@@ -159,6 +159,22 @@ VERBS = (
         *(_PORT, _HOST),
     ),
     Verb(
+        "route",
+        "rtml.pipeline.route:route",
+        "Say which versions of a run answer whom. Without KIND what is in force; the endpoint follows within a second.",
+        _run(None),
+        click.Argument(["kind"], type=click.Choice(["ab", "canary", "bandit", "next", "stop"]), required=False),
+        _option("--arm", "arms", multiple=True, metavar="VERSION=SHARE", says="Such as crypto@3=0.05; repeatable."),
+        _option("--coverage", type=float, says="Share of the units that take part."),
+        _option("--by", type=click.Choice(["unit", "key"]), says="What of a request says which arm answers."),
+        _option("--steps", default="", says="Further shares of a canary, such as 0.2,0.5."),
+        _option("--after", type=int, says="Units that a canary answers before its next step."),
+        _option("--policy", type=click.Choice(["thompson", "ucb", "exp3-ix"]), says="Of a bandit."),
+        _option("--promote/--advise", default=None, says="Promote what is better, or leave it to a person."),
+        _option("--who", default="", says="For the ledger."),
+        _option("--why", default="", says="For the ledger."),
+    ),
+    Verb(
         "live",
         "rtml.pipeline.live:live",
         "Follow a source, learn and serve. One process; the same command goes on where it stopped. RUN is live unless "

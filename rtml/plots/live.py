@@ -87,7 +87,7 @@ def weights_over_time(frame: pd.DataFrame, top: int = 8, unit: str = "bp per sta
     ax.set_ylabel(f"weight, {unit}")
     label_ends(ax, [(frame[name].iloc[-1], name, paint[name]) for name in strongest])
     if len(frame.columns) > len(strongest):
-        ax.set_title(f"the {len(strongest)} strongest of {len(frame.columns)} features are named")
+        ax.set_title(f"the {len(strongest)} strongest of {len(frame.columns)} are named")
     time_axis(ax, moments)
     return figure
 

@@ -1,4 +1,4 @@
-"""The ledger of what served: promotions and rollbacks in the order in which they were decided, never changed."""
+"""The ledger of what served: promotions, rollbacks and acts of the guard in the order of decision, never changed."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from rtml.core.clock import Clock
 from rtml.registry.tables import PROMOTION, SOUND, Tables
 
-CHAMPION = "champion"
-GATE, GUARD, ALWAYS, RULE = "gate", "guard", "always", "rule"  # who decided, where it was no person
-AUTOMATIC = frozenset({GATE, GUARD, ALWAYS, RULE})
+CHAMPION, ROUTE = "champion", "route"  # what an entry is of
+GATE, GUARD, ALWAYS, RULE, ROUTER = "gate", "guard", "always", "rule", "router"  # who decided, where it was no person
+AUTOMATIC = frozenset({GATE, GUARD, ALWAYS, RULE, ROUTER})
 RESERVED = AUTOMATIC | {"run", "learner", "trainer", "monitor", "champion", "aperson", "rtml"}  # for no person
 
 
@@ -32,10 +32,15 @@ class Ledger:
         inside = [entry for entry in self.entries(model) if time is None or entry.at <= time]
         return inside[-1].version if inside else None
 
-    def behind(self, model: str, seq: int) -> Sequence[sa.Row]:
+    def behind(self, model: str, seq: int, alias: str = CHAMPION) -> Sequence[sa.Row]:
         """Entries of a model behind a number."""
         with self._tables.read() as connection:
-            return _entries(connection, model, PROMOTION.c.seq > seq)
+            return _entries(connection, model, PROMOTION.c.seq > seq, alias=alias)
+
+    def enter(self, model: str, alias: str, **entry) -> None:
+        """Add an entry of another kind than what serves, such as a route."""
+        with self._tables.write() as connection:
+            _enter(connection, alias, model=model, **entry)
 
     def entered(self, model: str, **entry) -> bool:
         """Whether there is an entry with these values."""
@@ -67,23 +72,37 @@ class Ledger:
             _enter(connection, model=model, action="rollback", version=reachable[-2], **entry)
         return reachable[-2]
 
+    def note(self, model: str, action: str, at: int, why: str, evidence: dict) -> bool:
+        """Enter what the guard did inside the version that serves; False, and no entry, when it stands there already.
+
+        What serves stays the same: a guarded model answers from its checkpoint or its baseline itself.
+        """
+        with self._tables.write() as connection:
+            entries = _entries(connection, model)
+            same = (action, int(at), why, evidence)
+            if not entries or any((e.action, e.at, e.why, e.evidence) == same for e in entries):
+                return False
+            about = {"version": entries[-1].version, "at": int(at), "why": why, "evidence": evidence}
+            _enter(connection, model=model, action=action, **about)
+        return True
+
 
 def decided_by(entry: sa.Row) -> str:
     """Who decided an entry: one of :data:`AUTOMATIC`, a person by name, or "a person"."""
     return entry.evidence.get("by") or entry.evidence.get("who") or "a person"
 
 
-def _entries(connection: sa.Connection, model: str, *where) -> Sequence[sa.Row]:
-    asked = sa.select(PROMOTION, SOUND).where(PROMOTION.c.model == model, PROMOTION.c.alias == CHAMPION, *where)
+def _entries(connection: sa.Connection, model: str, *where, alias: str = CHAMPION) -> Sequence[sa.Row]:
+    asked = sa.select(PROMOTION, SOUND).where(PROMOTION.c.model == model, PROMOTION.c.alias == alias, *where)
     return connection.execute(asked.order_by(PROMOTION.c.seq)).all()
 
 
-def _enter(connection: sa.Connection, **entry) -> None:
+def _enter(connection: sa.Connection, alias: str = CHAMPION, **entry) -> None:
     who = str(entry["evidence"].get("who") or "")
     letters = "".join(filter(str.isalnum, unicodedata.normalize("NFKC", who))).casefold()
     if letters in RESERVED or (who and not letters) or not who.isprintable():
         raise ValueError(f"who decided must be a person, got {who!r}: this name stands for a decision by the program")
-    connection.execute(PROMOTION.insert().values(alias=CHAMPION, entered=Clock().now(), **entry))
+    connection.execute(PROMOTION.insert().values(alias=alias, entered=Clock().now(), **entry))
 
 
 def _reachable(entries: Sequence[sa.Row]) -> list[str]:
@@ -92,6 +111,6 @@ def _reachable(entries: Sequence[sa.Row]) -> list[str]:
     for entry in entries:
         if entry.action == "rollback":
             served.pop()
-        else:
+        elif entry.action == "promote":
             served.append(entry.version)
     return served

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from rtml.core.clock import utc
-from rtml.registry.ledger import AUTOMATIC, CHAMPION, Ledger, decided_by
+from rtml.registry.ledger import AUTOMATIC, CHAMPION, ROUTE, Ledger, decided_by
 from rtml.registry.metadata import checked
 from rtml.registry.tables import VERSION, Tables
 from rtml.registry.versions import Version, Versions, plain
@@ -129,7 +129,8 @@ class Registry:
 
     def held(self, model: str) -> str:
         """Why only a person may promote: a person took back what served. Empty where nothing is held."""
-        last = (self.acts.entries(model) or [None])[-1]
+        decided = [entry for entry in self.acts.entries(model) if entry.action in ("promote", "rollback")]
+        last = decided[-1] if decided else None
         if last is None or last.action != "rollback" or decided_by(last) in AUTOMATIC:
             return ""
         return f"{decided_by(last)} rolled back ({last.why}): until a person promotes, nothing is promoted"
@@ -171,12 +172,14 @@ class Registry:
         return self._versions.kept(self.get(version))
 
     def collect(self, model: str, keep: int = 20) -> list[Version]:
-        """Drop the states of versions that never served and are not among the newest; their rows and lineage stay.
+        """Drop the states of versions that never served, are in no test and not among the newest; their rows stay.
 
         What was dropped can be built again: :func:`rtml.training.rebuild.rebuild`.
         """
-        promoted = {act.version for act in self.acts.entries(model)}
-        old = [v for v in self.all(model)[: -keep or None] if v.id not in promoted and self._versions.kept(v)]
+        used = {act.version for act in self.acts.entries(model)}
+        for route in self.acts.behind(model, 0, ROUTE)[-1:]:
+            used |= set(route.evidence["route"]["arms"])
+        old = [v for v in self.all(model)[: -keep or None] if not {v.id, v.name} & used and self._versions.kept(v)]
         self._versions.drop(old)
         return old
 
@@ -211,7 +214,7 @@ class Registry:
         )
 
     def ledger(self, model: str) -> pd.DataFrame:
-        """Every promotion and rollback of a model, oldest first: what served from when on, and why."""
+        """Every promotion, rollback and act of the guard, oldest first: what served from when on, and why."""
         numbers = {version.id: version.number for version in self._versions.find(VERSION.c.model == model)}
         numbers[f"{model}@{LEARNER}"] = 0
         rows = self.acts.entries(model)

@@ -106,3 +106,8 @@ def columns(prediction: np.ndarray, outputs: int) -> float | np.ndarray:
     if prediction.__class__ is float:
         return prediction
     return float(np.atleast_1d(prediction)[0]) if outputs == 1 else np.asarray(prediction, float)[:outputs]
+
+
+def finite(prediction: float | np.ndarray) -> bool:
+    """Whether every number of a prediction is finite."""
+    return isfinite(prediction) if prediction.__class__ is float else bool(np.isfinite(prediction).all())

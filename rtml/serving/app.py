@@ -21,7 +21,7 @@ from rtml.serving.prometheus import Counters
 from rtml.serving.schemas import encode
 from rtml.serving.service import Service, verdict
 from rtml.serving.sse import CLIENTS, EventStream
-from rtml.serving.stream_schemas import PromoteRequest, RollbackRequest
+from rtml.serving.stream_schemas import PromoteRequest, RollbackRequest, RouteRequest
 from rtml.serving.view import View
 
 _elapsed = Clock().elapsed  # how long a request took, whatever the clock of the service
@@ -36,6 +36,10 @@ class Promoter(Protocol):
     def rollback(self, request: RollbackRequest) -> str: ...
 
     def ledger(self, at_ms: int | None) -> stream_messages.Acts: ...
+
+    def route(self, request: RouteRequest) -> str: ...
+
+    def routes(self) -> stream_messages.Routed: ...
 
 
 def make_app(
@@ -92,6 +96,8 @@ class App(FastAPI):
             self._fast("POST", "/promote", self._post_promote, access.check)
             self._fast("POST", "/rollback", self._post_rollback, access.check)
             self._fast("GET", "/ledger", self._get_ledger)
+            self._fast("POST", "/routes", self._post_route, access.check)
+            self._fast("GET", "/routes", self._get_routes)
 
     @property
     def guarded(self) -> bool:
@@ -171,7 +177,16 @@ class App(FastAPI):
     async def _get_ledger(self, query: bytes, body: bytes) -> bytes:
         return encode(await asyncio.to_thread(self._promotions.ledger, stream_messages.read_moment(query)))
 
-    async def _served(self, change: Callable[[Any], str], request: PromoteRequest | RollbackRequest) -> bytes:
+    async def _post_route(self, query: bytes, body: bytes) -> bytes:
+        return await self._served(self._promotions.route, stream_messages.read_route(body))
+
+    async def _get_routes(self, query: bytes, body: bytes) -> bytes:
+        try:
+            return encode(await asyncio.to_thread(self._promotions.routes))
+        except LookupError as ex:
+            raise messages.Refused(404, str(ex.args[0])) from ex
+
+    async def _served(self, change: Callable[[Any], str], request: Any) -> bytes:
         """Change what serves, without keeping other requests waiting."""
         try:
             return encode(stream_messages.Promoted(await asyncio.to_thread(change, request)))

@@ -37,7 +37,7 @@ class Endpoint:
         How long to wait until it is up, seconds.
     """
 
-    def __init__(self, app, port: int = 0, host: str = "127.0.0.1", start_timeout_s: float = 5.0) -> None:
+    def __init__(self, app, port: int = 0, host: str = "127.0.0.1", start_timeout_s: float = 30.0) -> None:
         self._server = _Server(_config(app, host, port))
         self._thread = threading.Thread(target=self._run, name="rtml-endpoint", daemon=True)
         self._thread.start()

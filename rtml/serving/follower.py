@@ -15,7 +15,7 @@ from rtml.serving.promotions import Promotions
 from rtml.serving.publisher import Publisher
 from rtml.serving.service import Service
 from rtml.serving.snapshot import StreamClock
-from rtml.serving.stream_schemas import Acts, PromoteRequest, RollbackRequest
+from rtml.serving.stream_schemas import Acts, PromoteRequest, RollbackRequest, Routed, RouteRequest
 from rtml.serving.view import View, view_of
 from rtml.training.run_config import RunConfig
 
@@ -56,6 +56,14 @@ class Follower:
         """Let what served before serve again; its name."""
         return self._promotions().rollback(request)
 
+    def route(self, request: RouteRequest) -> str:
+        """Let other versions answer, or other shares of the requests; in words."""
+        return self._promotions().route(request)
+
+    def routes(self) -> Routed:
+        """Which versions answer whom, and how well."""
+        return self._promotions().routes()
+
     def ledger(self, at_ms: int | None = None) -> Acts:
         """What served, since when and why; nothing as long as there is no training."""
         return Acts([], "") if self.publisher is None else self._promotions().ledger(at_ms)
@@ -73,6 +81,8 @@ class Follower:
         self._stop.set()
         self._thread.join(10)
         with closing(self.service):
+            if self.publisher is not None:
+                self.publisher.router.close()
             if self._registry is not None:
                 self._registry.close()
 

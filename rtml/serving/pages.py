@@ -56,6 +56,7 @@ _TYPES = (
     )
     + (stream.Questions, stream.ToldQuestion, stream.Status)
     + (stream.PromoteRequest, stream.RollbackRequest, stream.Promoted, stream.Acts, stream.Act)
+    + (stream.RouteRequest, stream.Routed)
 )
 _REFERENCES, SCHEMAS = msgspec.json.schema_components(_TYPES, ref_template="#/components/schemas/{name}")
 _REF = {kind.__name__: reference for kind, reference in zip(_TYPES, _REFERENCES, strict=True)}
@@ -100,6 +101,17 @@ _ROUTES: dict[tuple[str, str], dict[str, Any]] = {
         "summary": "Let what served before serve again",
         "takes": "RollbackRequest",
         "example": {"who": "ada", "why": "errors doubled"},
+    },
+    ("POST", "/routes"): _CHANGE
+    | {
+        "summary": "Let several versions answer: an A/B test, a canary, a bandit; or stop one",
+        "takes": "RouteRequest",
+        "example": {"kind": "canary", "arms": {"crypto@3": 0.05}, "who": "ada", "why": "better in shadow"},
+    },
+    ("GET", "/routes"): {
+        "summary": "Which versions answer whom, how well, and who decided it",
+        "schema": "Routed",
+        "refusals": (404,),
     },
     ("GET", "/ledger"): {
         "summary": "What served from when on, who decided it and why; at: only what served at that time, ms",

@@ -15,6 +15,13 @@ from rtml.serving.service import Service
 from rtml.serving.stream_schemas import STATES
 
 _SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+_OF_ARMS = {
+    "share": "Share of the requests in a test that an arm answers.",
+    "asked": "Requests of an arm in the running test.",
+    "answered_units": "Units of an arm with an answer.",
+    "failures": "Failures of an arm, counted once a unit.",
+    "loss": "Mean loss of an arm, between 0 and 1.",
+}
 
 
 class Counters(Collector):
@@ -127,4 +134,14 @@ class Counters(Collector):
             trained.add_metric((), snapshot.trained_up_to / 1e9)
         for *labels, value in service.gauges():
             score.add_metric(labels, value)
-        yield from (age, model, trained, score)
+        yield from (age, model, trained, score, *self._arms())
+
+    def _arms(self) -> Iterator[Metric]:
+        """What the arms of a test were asked and answered."""
+        router = self._service.router
+        rows = router.counts() if router is not None else []
+        for place, (name, says) in enumerate(_OF_ARMS.items(), 1):
+            of_arms = GaugeMetricFamily(f"rtml_arm_{name}", says, labels=("arm",))
+            for row in rows:
+                of_arms.add_metric(row[:1], row[place])
+            yield of_arms

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from rtml.registry.ledger import decided_by
-from rtml.registry.registry import LEARNER, Registry
+from rtml.registry.registry import Registry
 from rtml.serving.publisher import Publisher
-from rtml.serving.stream_schemas import Act, Acts, PromoteRequest, RollbackRequest
-
-FROM_THE_START = "the learner of the run serves from the first question on"
+from rtml.serving.router import enter_first
+from rtml.serving.stream_schemas import Act, Acts, PromoteRequest, RollbackRequest, Routed, RouteRequest
 
 
 class Promotions:
@@ -30,9 +29,7 @@ class Promotions:
         """Let a version serve, or the learner (``<use case>@learner``); its name."""
         why, about = f"{request.who}: {request.why}", {"who": request.who}
         with self._publisher.changing:
-            if not self._registry.acts.entries(self._model):
-                first = (f"{self._model}@{LEARNER}", FROM_THE_START, self._publisher.since, {"by": "run"})
-                self._registry.promote(self._model, *first)
+            enter_first(self._registry, self._publisher)
             at = self._publisher.service.clock.now()
             chosen = self._registry.promote(self._model, request.version, why, at, about)
             self._publisher.refresh(self._ask)
@@ -46,6 +43,14 @@ class Promotions:
             before = self._registry.rollback(self._model, why, at, {"who": request.who})
             self._publisher.refresh(self._ask)
         return before.name
+
+    def route(self, request: RouteRequest) -> str:
+        """Let other versions answer, or other shares of the requests; in words."""
+        return self._publisher.router.change(request.kind, request.arms, request.who, request.why, **request.about())
+
+    def routes(self) -> Routed:
+        """Which versions answer whom, and how well."""
+        return Routed(**self._publisher.router.told())
 
     def ledger(self, at_ms: int | None = None) -> Acts:
         """What served, since when and why; of one event time (ms) what was in force then, nothing before the first."""

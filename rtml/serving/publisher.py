@@ -18,6 +18,7 @@ from rtml.registry.registry import LEARNER, Registry
 from rtml.registry.versions import Version
 from rtml.serving.answers import Band
 from rtml.serving.outcomes import Committed, slices
+from rtml.serving.router import Router
 from rtml.serving.schemas import encode, without_paths
 from rtml.serving.scores import Scores, plain
 from rtml.serving.service import Service
@@ -66,14 +67,21 @@ class Publisher:
         self._followed = -1  # the last commit that was looked at
         self.questions, self.lag_s, self.moment, self.since = 0, None, 0, 0
         service.gauges = lambda: self.scores.gauges(self.version)
+        self.router = service.router = Router(registry, self)
 
     @property
     def version(self) -> str:
         """What serves, by name."""
-        return self._frozen.version if self._frozen else f"{self.model}@{LEARNER}"
+        return self._frozen.version if self._frozen else self.learner_name
+
+    @property
+    def learner_name(self) -> str:
+        """Name of the newest state of the learner."""
+        return f"{self.model}@{LEARNER}"
 
     def begin(self) -> bool:
         """Begin with what was committed so far: its score, and its last questions for a page; whether there is any."""
+        self.router.start()
         if not self._store.exists():
             return False
         with self._lock:
@@ -143,6 +151,18 @@ class Publisher:
                 self.service.publish(self._frozen or self._learner(), check=self._frozen is not None)
             if acts and ask:
                 self._again()
+            self.router.refresh()
+
+    def extend(self, question: Question, told: dict[str, dict], key: str, closed=None) -> None:
+        """Add to a question's answer what the use case adds to it."""
+        if extra := self.view.extend(told, self.config.keys.index(key), closed):
+            question.extra = Raw(encode(extra))
+
+    def snapshot_of(self, name: str) -> Snapshot:
+        """A version by name, ready to answer: the learner as it is now, or one of the registry."""
+        if name == self.learner_name:
+            return self._learner()
+        return self.frozen(self._registry.get(name))
 
     def frozen(self, version: Version) -> Snapshot:
         """A version of the registry, ready to serve; its bytes are checked against their hash."""
@@ -283,8 +303,7 @@ class Publisher:
             question = Question(self.version, self._offset, id, name, moment, x, self.flow.horizon)
             said = {target.name: _cells(outcome.predictions[target.name][i]) for target in self.scores.targets}
             told = question.answered(self.scores.targets, said, bounds[i])
-            if extra := self.view.extend(told, key, closed):
-                question.extra = Raw(encode(extra))
+            self.extend(question, told, name, closed)
             if self.service.snapshot is None:
                 self.service.publish(self._frozen or self._learner(), check=False)
             self.service.answered(question)
@@ -311,15 +330,14 @@ class Publisher:
 
     def _again(self) -> None:
         """Ask the newest question of every key again, of what serves now: where no further one comes."""
-        for place, key in enumerate(self.config.keys):
+        for key in self.config.keys:
             before = self.service.newest(key)
             if before is None or self.service.snapshot is None:
                 continue
             about = (self.service.snapshot.version, self.service.snapshot.offset, before.id, key)
             question = Question(*about, before.moment, before.x, self.flow.horizon)
             told = question.answered(self.scores.targets, self.service.snapshot.predict(np.frombuffer(before.x)))
-            if extra := self.view.extend(told, place, None):
-                question.extra = Raw(encode(extra))
+            self.extend(question, told, key)
             self.service.answered(question)
 
     def _opened(self) -> Committed:
@@ -328,7 +346,7 @@ class Publisher:
         return self._stored
 
     def _learner(self) -> Snapshot:
-        return self._snapshot(f"{self.model}@{LEARNER}", self._newest, self.moment, self._offset)
+        return self._snapshot(self.learner_name, self._newest, self.moment, self._offset)
 
     def _newest(self) -> tuple[int, dict]:
         """Models of the newest commit, and its offset."""

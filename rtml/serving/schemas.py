@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 BODY_LIMIT = 64 * 1024  # bytes of a request body
 SHOWN = 80  # characters of a refused value that are sent back
 
-Key = Annotated[str, Meta(min_length=1, max_length=64, description="one of the run's keys", examples=["ETH-USD"])]
+Key = Annotated[str, Meta(max_length=64, description="one of the run's keys", examples=["ETH-USD"])]
 
 
 def _said(description: str) -> Meta:
@@ -29,6 +29,7 @@ class PredictRequest(Struct, forbid_unknown_fields=True):
     key: Key | None = None
     symbol: Annotated[Key | None, _said("another name for key")] = None
     features: Annotated[dict[str, float] | None, _said("all that the models take, by name: see /models")] = None
+    unit: Annotated[Key | None, _said("who or what it is for, such as a user: says which arm of a test answers")] = None
 
 
 class Prediction(Struct, frozen=True, gc=False):
@@ -214,6 +215,7 @@ def predict_reader(names: tuple[str, ...]) -> Callable[[bytes], Any]:
     renamed = {f"x{i}": name for i, name in enumerate(names)}
     features = msgspec.defstruct("Features", columns, rename=renamed, forbid_unknown_fields=True, gc=False)
     fields = [("key", Key | None, None), ("symbol", Key | None, None), ("features", features | None, None)]
+    fields.append(("unit", Key | None, None))
     return msgspec.json.Decoder(msgspec.defstruct("Asked", fields, forbid_unknown_fields=True)).decode
 
 
@@ -238,9 +240,9 @@ def read_query(query: bytes) -> PredictRequest:
     except ValueError as ex:
         raise invalid("query", "must be key=... in UTF-8", query.decode("utf-8", "replace")) from ex
     for name, value in fields:
-        if name not in ("key", "symbol"):
+        if name not in ("key", "symbol", "unit"):
             raise invalid(shown(name), "is not a field of this request", value)
-    if len(fields) > 1:
+    if sum(name != "unit" for name, _ in fields) > 1:
         raise invalid("key", "is asked for once", [value for _, value in fields])
     return read_predict(encode(dict(fields)))
 

@@ -7,12 +7,14 @@ from concurrent.futures import Future
 from json import loads
 from math import isfinite
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from msgspec import DecodeError
 from msgspec.structs import astuple
 
 from rtml.core.clock import Clock, utc
+from rtml.serving.answers import finite
 from rtml.serving.schemas import (
     Headline,
     Health,
@@ -29,6 +31,9 @@ from rtml.serving.snapshot import Question, Serving, Snapshot
 from rtml.serving.sse import Stream
 from rtml.store.prediction_log import PredictionLog
 from rtml.store.prediction_tables import Answered, id_number, numbers
+
+if TYPE_CHECKING:
+    from rtml.serving.router import Choice, Router
 
 NO_MODEL = "nothing serves yet: run 04_online_train first (make run-04), or follow a stream (rtml live)"
 
@@ -56,6 +61,7 @@ class Service:
         self._started = self.clock.elapsed()
         self.log = PredictionLog(path, started=self.clock.now())
         self.stream = Stream()
+        self.router: Router | None = None  #: says which version answers whom, where several do
         self.headline: Headline | None = None  #: the score of what was served
         self.ignored: Callable[[], dict[str, int]] = dict  #: events that changed nothing, by reason
         self.gauges: Callable[[], Iterable[tuple]] = tuple  #: version, target, key, metric and value of every score
@@ -73,14 +79,18 @@ class Service:
         """
         if check:
             snapshot.predict(np.zeros(len(snapshot.names)))
-        about = (snapshot.version, snapshot.names, snapshot.features)
-        if about not in self._defined:
-            self.log.define(*about, targets=[(target.name, target.outputs) for target in snapshot.targets])
-            self._defined.add(about)
+        self.define(snapshot)
         before = self._serving
         if before is not None and before.snapshot.names != snapshot.names:
             self._newest = {}
         self._serving = Serving(snapshot, before)
+
+    def define(self, snapshot: Snapshot) -> None:
+        """Let the log know features and targets of a version that answers."""
+        about = (snapshot.version, snapshot.names, snapshot.features)
+        if about not in self._defined:
+            self.log.define(*about, targets=[(target.name, target.outputs) for target in snapshot.targets])
+            self._defined.add(about)
 
     def answered(self, question: Question) -> bool:
         """Take the newest question of a key; False where a newer one is here."""
@@ -100,15 +110,16 @@ class Service:
         if serving is None:
             raise Refused(503, NO_MODEL)
         key = self._key(serving, request)
+        choice = self.router and self.router.choose(request)
         if request.features is None:
-            return self._given(self._known(serving, key), started)
+            return self._by_key(serving, key, started, choice)
         try:
             values = [request.features[name] for name in serving.asked]
         except KeyError:
             raise _wrong_names(serving.asked, request.features) from None
         if len(request.features) != len(serving.asked):
             raise _wrong_names(serving.asked, request.features)
-        return self._own(serving, key, values, started)
+        return self._own(serving, key, values, started, choice)
 
     def ask_json(self, body: bytes) -> Prediction:
         """The same for a request in JSON; of features by name, the fields are read as the numbers they are."""
@@ -120,9 +131,10 @@ class Service:
         if serving is None:
             return self.ask(request)
         key = self._key(serving, request)
+        choice = self.router and self.router.choose(request)
         if request.features is None:
-            return self._given(self._known(serving, key), started)
-        return self._own(serving, key, astuple(request.features), started)
+            return self._by_key(serving, key, started, choice)
+        return self._own(serving, key, astuple(request.features), started, choice)
 
     def predict(self, key: str | None = None) -> Prediction:
         """What was predicted for the newest question of a key; the key may be left out where there is one."""
@@ -133,13 +145,13 @@ class Service:
         return self.ask(read_predict(encode(PredictRequest(key=key, features=features))))
 
     def _key(self, serving: Serving, request) -> str:
-        key, keys = request.key or request.symbol, serving.snapshot.keys
+        key, keys = request.symbol if request.key is None else request.key, serving.snapshot.keys
         if key is None:
             if request.features is None and len(keys) > 1:
                 raise invalid("key", "give a key, features, or both", None)
             return keys[0]
         if key not in serving.places:
-            raise invalid("key" if request.key else "symbol", f"must be one of {', '.join(keys[:50])}", key)
+            raise invalid("symbol" if request.key is None else "key", f"must be one of {', '.join(keys[:50])}", key)
         return key
 
     def _known(self, serving: Serving, key: str) -> Question:
@@ -148,26 +160,38 @@ class Service:
             raise Refused(503, f"no question of {key or 'the stream'} yet: its features come with its first events")
         return question
 
-    def _own(self, serving: Serving, key: str, values: Iterable[float], started: int) -> Prediction:
-        """Answer features that a request brought, of now, with the newest published models."""
-        snapshot = serving.snapshot
-        x = serving.pack(*values, *serving.places[key])
-        said = snapshot.predict(np.frombuffer(x))  # of read-only bytes: no model can change what is logged
-        for value in said.values():
-            if not (isfinite(value) if value.__class__ is float else np.isfinite(value).all()):
-                raise invalid("features", "must be of a size for which the prediction is finite", list(values))
-        horizon, offset = snapshot.horizon, snapshot.learned[0]
-        question = Question(snapshot.version, offset, None, key, self.clock.now(), x, horizon)
-        question.answered(snapshot.targets, said)
-        return self._given(question, started)
+    def _by_key(self, serving: Serving, key: str, started: int, choice: Choice | None) -> Prediction:
+        """Answer the newest question of a key: as it was answered, or as an arm answers it."""
+        asked = self._known(serving, key)
+        answered = choice and choice.answer(asked.id, key, asked.moment, asked.x)
+        return self._given(answered or asked, started, choice)
 
-    def _given(self, asked: Question, started: int) -> Prediction:
+    def _own(
+        self, serving: Serving, key: str, values: Iterable[float], started: int, choice: Choice | None
+    ) -> Prediction:
+        """Answer features that a request brought, of now, with the newest published models or an arm's."""
+        x, now = serving.pack(*values, *serving.places[key]), self.clock.now()
+        question = choice and choice.answer(None, key, now, x)
+        if question is None:
+            try:
+                question = _asked(serving.snapshot, key, now, x)
+            except Exception as ex:
+                if choice is not None:
+                    choice.fail(f"{type(ex).__name__}: {ex}")
+                raise
+        return self._given(question, started, choice)
+
+    def _given(self, asked: Question, started: int, choice: Choice | None) -> Prediction:
         """Log what is given, and give it."""
         clock = self.clock
         now, moment = clock.now(), asked.moment
         took = clock.elapsed() - started
         about = (asked.key, asked.version, asked.offset, asked.id, asked.x, asked.cell, asked.others)
-        text = self.log.append(now, moment, *about, took)
+        if choice is None:
+            text = self.log.append(now, moment, *about, took)
+        else:
+            choice.took(took)
+            text = self.log.append(now, moment, *about, took, propensity=choice.propensity, routed=choice.routed)
         age_ms, horizon_s = (now - moment) / 1e6, self._serving.snapshot.horizon / 1e9
         said = (asked.key, asked.predictions, asked.version, asked.offset, asked.id, asked.features_at)
         return Prediction(text, *said, age_ms, horizon_s, asked.due_at, asked.extra)
@@ -210,7 +234,20 @@ class Service:
 
     def close(self) -> None:
         """Write what waits and close the log."""
+        if self.router is not None:
+            self.router.close()
         self.log.close()
+
+
+def _asked(snapshot: Snapshot, key: str, now: int, x: bytes) -> Question:
+    """A request's own features, answered by a snapshot."""
+    said = snapshot.predict(np.frombuffer(x))  # of read-only bytes: no model can change what is logged
+    for value in said.values():
+        if not finite(value):
+            raise invalid("features", "must be of a size for which the prediction is finite", np.frombuffer(x).tolist())
+    question = Question(snapshot.version, snapshot.learned[0], None, key, now, x, snapshot.horizon)
+    question.answered(snapshot.targets, said)
+    return question
 
 
 def logged(prediction_id: str, row: dict) -> dict:

@@ -106,6 +106,44 @@ class RollbackRequest(Struct, forbid_unknown_fields=True):
     why: Why
 
 
+class RouteRequest(Struct, forbid_unknown_fields=True):
+    """Say which versions answer whom; what is left out stays as it is, or as it usually is."""
+
+    kind: Annotated[str, Meta(description="ab, canary or bandit; next step of a canary; stop an arm, or all")]
+    who: Word
+    why: Why
+    arms: Annotated[dict[str, float], Meta(description="versions and their shares; champion: what serves")] = {}
+    coverage: Annotated[float | None, Meta(description="share of the units that take part")] = None
+    by: Annotated[str | None, Meta(description="unit or key: what says which arm answers")] = None
+    steps: Annotated[list[float] | None, Meta(description="further shares of a canary")] = None
+    after: Annotated[int | None, Meta(description="units that a canary answers before its next step")] = None
+    policy: Annotated[str | None, Meta(description="of a bandit: thompson, ucb or exp3-ix")] = None
+    discount: Annotated[float | None, Meta(description="of a bandit: weight of what is one answer older")] = None
+    latency_ms: Annotated[float | None, Meta(description="a slower request counts as a failure")] = None
+    promote: Annotated[bool | None, Meta(description="whether what is better is promoted without a person")] = None
+
+    def about(self) -> dict:
+        """What was given besides kind, arms, who and why."""
+        names = self.__struct_fields__[4:]
+        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return given | ({"steps": tuple(given["steps"])} if "steps" in given else {})
+
+
+class Routed(Struct, frozen=True):
+    """Which versions answer whom, and how well."""
+
+    kind: str
+    route: Annotated[str, Meta(description="in words")]
+    test: Annotated[str, Meta(description="name of the test, the salt of its assignment; empty where none runs")]
+    coverage: float
+    by: str
+    steps: list[float]
+    advice: Annotated[str, Meta(description="what a person should do; empty where nothing is settled")]
+    mismatch: Annotated[float, Meta(description="log evidence that units do not come in the shares that were set")]
+    arms: Annotated[list[dict], Meta(description="what each was asked, how it was answered, its metrics and evidence")]
+    entries: Annotated[list[dict], Meta(description="of the ledger, oldest first")]
+
+
 class Promoted(Struct, frozen=True):
     """The version that serves now."""
 
@@ -132,6 +170,7 @@ class Acts(Struct, frozen=True):
     held: str
 
 
+_route = msgspec.json.Decoder(RouteRequest)
 _promote, _rollback = msgspec.json.Decoder(PromoteRequest), msgspec.json.Decoder(RollbackRequest)
 
 
@@ -143,6 +182,11 @@ def read_promote(body: bytes) -> PromoteRequest:
 def read_rollback(body: bytes) -> RollbackRequest:
     """Rollback of a JSON body."""
     return _read(_rollback, body)
+
+
+def read_route(body: bytes) -> RouteRequest:
+    """Route of a JSON body."""
+    return _read(_route, body)
 
 
 def _read(decoder: msgspec.json.Decoder, body: bytes):

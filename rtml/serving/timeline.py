@@ -89,7 +89,7 @@ class History:
     def _entry(self, act) -> Happened:
         by = decided_by(act)
         why = act.why.removeprefix(f"{by}: ")
-        return Happened(act.at // _MS, _DONE[act.action], by, self._name(act.version), why)
+        return Happened(act.at // _MS, _DONE.get(act.action, act.action), by, self._name(act.version), why)
 
     def _told_of(self, act) -> Serving:
         """The entry in force, with what was measured for it and what its version was learned from."""

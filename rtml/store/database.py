@@ -159,14 +159,16 @@ def _made(database: sqlite3.Connection, statement: str) -> None:
     table, body, behind = match[1], match[2], match[3] or ""
     parts = [part.strip() for part in _COLUMN.split(body)]
     own = [part for part in parts if not part.lower().startswith(_CONSTRAINTS)]
-    names = _names(part.split()[0] for part in own)
+    columns = [part.split()[0].strip('"') for part in own]
+    names = _names(columns)
     whole = ", ".join(own) + _ADDED.format(names)
     whole += "".join(f", {part}" for part in parts if part not in own)
-    there = [row[1] for row in database.execute(f"pragma table_xinfo({table})")]
-    if there and "crc" not in there:  # of an older version
+    there = {row[1] for row in database.execute(f"pragma table_xinfo({table})")}
+    older = there and not {*columns, "crc"} <= there
+    if older:
         database.execute(f"alter table {table} rename to {table}_before")
     database.execute(f"create table if not exists {table} ({whole}){behind}")
-    if there and "crc" not in there:
-        kept = _names(name for name in there if f'"{name}"' in names)
+    if older:
+        kept = _names(name for name in columns if name in there)
         database.execute(f"insert into {table} ({kept}) select {kept} from {table}_before")
         database.execute(f"drop table {table}_before")

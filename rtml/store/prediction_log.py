@@ -84,20 +84,26 @@ class PredictionLog:
             rows = self._database.execute("select question, version, predictions from served")
             return {question: about for question, *about in rows}
 
-    def append(self, *row, propensity: float = 1.0) -> str:
+    def append(self, *row, propensity: float = 1.0, routed: tuple[str, str, str] = ("", "", "")) -> str:
         """Hand over a prediction (a :class:`Row` without its id), to be written soon; its id as text.
 
-        ``propensity`` is the probability with which its version was chosen to answer. An id is never given again, by
-        this session or a later one.
+        ``propensity`` is the probability with which its version was chosen to answer, ``routed`` route, arm and unit.
+        An id is never given again, by this session or a later one.
         """
         if self._closing or len(self._rows) + len(self._batch) >= BACKLOG:
             raise LogUnavailable(self._full())
         with self._counting:
             self.given = number = self.given + 1
-        self._rows.append((self._first + number, *row, propensity))
+        self._rows.append((self._first + number, *row, propensity, *routed))
         if not self._work.is_set():
             self._work.set()
         return self._prefix + str(number)
+
+    def fail(self, route: str, arm: str, unit: str, propensity: float, why: str, at: int) -> None:
+        """Keep that an arm failed, or was too slow, for a unit."""
+        row = (None, route, arm, unit, propensity, why, at)
+        with self._lock:
+            self._database.execute("insert into failure values (?, ?, ?, ?, ?, ?, ?)", row)
 
     def _full(self) -> str:
         if self._closing:

@@ -25,7 +25,10 @@ create table if not exists definition (version text primary key, names text not 
 create table if not exists prediction (
     id integer primary key, asked_at integer not null, moment integer not null, key text not null,
     version text not null, offset integer not null default 0, question integer, x blob not null, prediction not null,
-    others blob, latency_ns integer not null, propensity real not null default 1.0);
+    others blob, latency_ns integer not null, propensity real not null default 1.0,
+    route text not null default '', arm text not null default '', unit text not null default '');
+create table if not exists failure (place integer primary key autoincrement, route text not null, arm text not null,
+    unit text not null, propensity real not null, why text not null, at integer not null);
 create table if not exists served (question integer primary key, version text not null, predictions blob not null);
 create table if not exists answer (
     place integer primary key autoincrement, id integer not null unique, y real not null, answered_at integer not null);
@@ -34,9 +37,11 @@ create table if not exists forgotten (id integer primary key);
 create table if not exists verdict (name text primary key, n integer not null);
 create table if not exists delay (below integer primary key, n integer not null);
 create table if not exists learner (name text primary key, place integer not null, state blob not null);
+create index if not exists routed on prediction (route, arm) where route != '';
 """
 _COLUMNS = "id, asked_at, moment, key, version, offset, question, x, prediction, others, latency_ns, propensity"
-MARKS = ",".join("?" * 12)
+_COLUMNS += ", route, arm, unit"
+MARKS = ",".join("?" * 15)
 # Many rows an insert, as a number is made of powers of two: each call lets go of the interpreter lock and takes it
 # again, and every time a server that answers meanwhile is woken and held up.
 _CHUNKS = [2**power for power in range(10, -1, -1)]
@@ -52,7 +57,8 @@ class Row(NamedTuple):
     ``version`` had learned ``offset`` events of the log; ``question`` is the stream's question that was answered, None
     where a request brought features of its own. ``x`` and ``others`` are bytes of float64: the features, and the
     predictions of all targets but the first, one behind the other. ``prediction`` is that of the first target: a
-    number, or several as their bytes. ``propensity`` is the probability with which this version was chosen to answer.
+    number, or several as their bytes. ``propensity`` is the probability with which this version was chosen to answer;
+    ``arm`` the version that ``route`` chose for a ``unit``, which is another where that one failed.
     """
 
     id: int
@@ -67,6 +73,9 @@ class Row(NamedTuple):
     others: bytes | None
     latency_ns: int
     propensity: float = 1.0
+    route: str = ""
+    arm: str = ""
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,6 +95,9 @@ class Answered:
     asked_at: int = 0
     propensity: float = 1.0
     features: str = ""  # hash of the features' definition
+    route: str = ""
+    arm: str = ""
+    unit: str = ""
 
 
 def id_text(id: int) -> str:
@@ -192,9 +204,8 @@ def answers(db: sqlite3.Connection, after: int, n: int) -> list[Answered]:
     """Answers behind a place, with what was asked."""
     found = db.execute(
         "select a.place, a.id, key, version, moment, names, x, prediction, y, answered_at, asked_at, propensity, "
-        "features, sound(a.crc, a.place, a.id, a.y, a.answered_at) from answer a join prediction using (id) "
-        "join definition using (version) where a.place > ? "
-        "order by a.place limit ?",
+        "features, route, arm, unit, sound(a.crc, a.place, a.id, a.y, a.answered_at) from answer a "
+        "join prediction using (id) join definition using (version) where a.place > ? order by a.place limit ?",
         (after, n),
     )
     return [
@@ -203,3 +214,24 @@ def answers(db: sqlite3.Connection, after: int, n: int) -> list[Answered]:
         )
         for place, id, key, version, moment, names, x, p, *rest, _ in found
     ]
+
+
+def failures(db: sqlite3.Connection, after: int, n: int) -> list[tuple]:
+    """Failures of arms behind a place: place, route, arm, unit, propensity."""
+    asked = "select place, route, arm, unit, propensity from failure where place > ? order by place limit ?"
+    return db.execute(asked, (after, n)).fetchall()
+
+
+def requests(db: sqlite3.Connection, test: str, after: int, n: int) -> list[tuple]:
+    """Requests that a test assigned, behind an id: id, route, arm, unit."""
+    asked = "select id, route, arm, unit from prediction where route glob ? and id > ? order by id limit ?"
+    return db.execute(asked, (f"{test}:*", after, n)).fetchall()
+
+
+def of_arms(db: sqlite3.Connection, test: str, n: int = 20_000) -> list[tuple]:
+    """The newest requests of a test: arm, version that answered, prediction, its ``y``, ns until that was told."""
+    asked = (
+        "select arm, version, prediction, y, answered_at - asked_at from prediction left join answer using (id) "
+        "where route glob ? order by prediction.id desc limit ?"
+    )
+    return db.execute(asked, (f"{test}:*", n)).fetchall()

@@ -95,9 +95,13 @@ class Scoreboard:
         keys, predictions = zip(*(open_.pop(id) for *_, id in answered), strict=True)
         for scores in (self._all, self._recent):
             scores[target].update(values, predictions)
-        for value, key, prediction in zip(values, keys, predictions, strict=True):
-            score = self._by_key[target].setdefault(key, score_of(self._targets[target]))
-            score.update(*(([value], [prediction]) if isinstance(prediction, list) else (value, prediction)))
+        of_key: dict[int, list[int]] = {}
+        for place, key in enumerate(keys):
+            of_key.setdefault(key, []).append(place)
+        for key, places in of_key.items():
+            if key not in self._by_key[target]:
+                self._by_key[target][key] = score_of(self._targets[target])
+            self._by_key[target][key].update([values[i] for i in places], [predictions[i] for i in places])
         return answered
 
 

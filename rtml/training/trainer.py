@@ -6,6 +6,7 @@ was committed, so a process killed anywhere ends with the same state, prediction
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,8 +16,9 @@ import pandas as pd
 from rtml.core import state as checkpoint
 from rtml.core.callbacks import Callback, Callbacks, frame
 from rtml.core.clock import span_text
+from rtml.registry.ledger import GUARD
 from rtml.registry.promotion.gate import Rule, gate
-from rtml.registry.registry import Registry
+from rtml.registry.registry import LEARNER, Registry
 from rtml.store.checkpoint_store import CheckpointStore
 from rtml.store.event_log import EventLog
 from rtml.training.flow import Flow, Outcome
@@ -205,6 +207,11 @@ class Trainer:
         """Make the step durable, then go on from the very bytes that a restart would go on from."""
         self._offset, self._ahead, self._narrow = offset, False, 0
         state = self._checkpoint()
+        if self._registry.acts.serving(self._model) == f"{self._model}@{LEARNER}":
+            for at, _, who, kind, detail in new_events:
+                if who == GuardCallback.name:
+                    about = json.loads(detail)
+                    self._registry.acts.note(self._model, kind, at, about.pop("why"), {"by": GUARD} | about)
         self._log.sync()  # a power cut must not leave a state of events that are gone
         self._store.commit(offset, state, asked, answered, questions, closed, new_events)
         self._load(state)

@@ -19,6 +19,7 @@ SMALL = {  # parameters that make a study quick: those of them that it declares 
     "SEEDS": 2, "PER_KIND": 2, "DAYS": 20,
 }  # fmt: skip
 OWN = {
+    "ab_test_or_bandit": {"RUNS": 20, "REQUESTS": 4000},
     "cost_of_stateful_training": {"WINDOW": "10d", "EVENTS": 2000},
     "which_trigger": {"EVENTS": 6000},
     "what_a_detector_sees": {"EVENTS": 8000, "STREAMS": 1},

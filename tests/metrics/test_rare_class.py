@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from river import metrics as river_metrics
 from scipy import stats
 
 from rtml.metrics import metrics
@@ -26,6 +27,24 @@ def fraud_like(days=40, a_day=200, seed=0, skill=2.0):
     n = days * a_day
     y = (rng.random(n) < 0.02).astype(float)
     return y, rng.normal(0, 1, n) + skill * y, np.arange(n) * (DAY // a_day)
+
+
+@given(scored(), st.sampled_from([0.0, 0.5, 1.0]))
+def test_alarms_are_counted_as_by_river_and_the_capture_rate_by_hand(data, threshold):
+    y, p = data
+    counts = river_metrics.ConfusionMatrix()
+    for truth, score in zip(y, p, strict=True):
+        if truth == truth:
+            counts.update(bool(truth), bool(score >= threshold))
+    found = imbalance.alarms(y, p, threshold)
+    for name, of_river in (("precision", "Precision"), ("recall", "Recall"), ("f1", "F1")):
+        expected = getattr(river_metrics, of_river)(cm=counts).get()
+        assert np.isnan(found[name]) or found[name] == pytest.approx(expected), name
+    negatives = [score for truth, score in zip(y, p, strict=True) if truth == 0]
+    if negatives:
+        assert found["fpr"] == pytest.approx(np.mean([score >= threshold for score in negatives]))
+    some = imbalance.alarms([1, 0, 1, 0, 0, 1, 0, 0, 0, 0], np.arange(10) / 10, reviewed=0.5)
+    assert some["capture_rate"] == pytest.approx(1 / 3)
 
 
 @given(scored())

@@ -195,6 +195,20 @@ def test_the_ledger_says_what_served_and_why(registry):
         registry.served_at("eth", T0)
 
 
+def test_what_the_guard_did_stands_in_the_ledger_once_and_changes_neither_what_serves_nor_the_way_back(registry):
+    first, second = save_chain(registry, 2)
+    registry.promote("eth", first, "first", at=first.at)
+    registry.promote("eth", second, "better", at=second.at)
+    noted = {"at": T0 + 5 * MINUTE, "why": "the checkpoint is better", "evidence": {"by": "guard", "evidence": 31.0}}
+    assert registry.acts.note("eth", "fallback", **noted) and not registry.acts.note("eth", "fallback", **noted)
+    assert registry.ledger("eth").action.tolist() == ["promote", "promote", "fallback"]
+    assert registry.ledger("eth").by.tolist()[-1] == "guard" and registry.champion("eth") == second
+    assert registry.rollback("eth", "by hand", at=T0 + 6 * MINUTE) == first
+    registry.acts.note("eth", "reinstated", T0 + 7 * MINUTE, "the learner is better again", {"by": "guard"})
+    assert "rolled back (by hand)" in registry.held("eth"), "a person's word outlives what the guard does"
+    assert not registry.acts.note("btc", "fallback", **noted), "nothing serves that could be guarded"
+
+
 def test_promoting_a_version_of_another_model_is_refused(registry):
     save_chain(registry, 1)
     with pytest.raises(ValueError, match="eth@1 is no version of 'btc': promote it as 'eth'"):

@@ -156,7 +156,7 @@ def test_models_tell_what_serves_and_where_it_comes_from(client):
         ("/predict", "[]", "body", "expected an object, got a list", "[]"),
         ("/predict", "{}", "key", "give a key, features, or both", None),
         ("/predict", '{"key": 5}', "key", "expected a text or null, got a whole number", 5),
-        ("/predict", '{"key": ""}', "key", "expected a text of length >= 1", ""),
+        ("/predict", '{"key": ""}', "key", "must be one of ETH-USD, BTC-USD", ""),
         ("/predict", '{"symbol": "DOGE"}', "symbol", "must be one of ETH-USD, BTC-USD", "DOGE"),
         ("/predict", '{"simbol": "ETH-USD"}', "simbol", "is not a field of this request", "ETH-USD"),
         ("/predict", '{"features": {}}', "features.return_1", "is required; the models take", None),

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from contextlib import closing
 from dataclasses import replace
 
 import httpx
@@ -9,6 +10,8 @@ import pytest
 from following import wait_for
 
 from rtml.pipeline.options import SourceOptions
+from rtml.registry.registry import Registry
+from rtml.registry.routing.route import Routes
 from rtml.serving.app import make_app
 from rtml.serving.endpoint import Endpoint
 from rtml.serving.follower import Follower
@@ -47,6 +50,23 @@ def test_what_serves_is_changed_over_http_and_entered_in_the_ledger(folder):
         ledger = follower._registry.ledger("crypto")
         assert ledger["action"].tolist() == ["promote", "promote", "rollback"] and ledger["by"].tolist()[0] == "run"
         assert set(ledger["why"][1:]) == {"me: to see it"}
+
+
+def test_a_version_answers_a_share_of_the_requests_until_another_process_stops_it(folder):
+    with Follower(folder) as follower, Endpoint(make_app(follower.service, promotions=follower)) as endpoint:
+
+        def versions() -> set[str]:
+            asked = [{"key": "ETH-USD", "unit": f"u{n}"} for n in range(30)]
+            return {httpx.post(f"{endpoint.url}/predict", json=one, timeout=10).json()["version"] for one in asked}
+
+        wait_for(lambda: httpx.get(f"{endpoint.url}/predict?key=ETH-USD", timeout=10).is_success, "it serves")
+        begun = {"kind": "ab", "arms": {"champion": 0.5, "crypto@2": 0.5}, "who": "me", "why": "to see it"}
+        assert httpx.post(f"{endpoint.url}/routes", json=begun, timeout=10).status_code == 200
+        serving = follower.publisher.version
+        assert versions() == {serving, "crypto@2"}
+        with closing(Registry(folder / "registry")) as other:
+            Routes(other, "crypto").change("stop", {}, "me", "seen it", at=1)
+        wait_for(lambda: versions() == {serving}, "another process's stop is followed", limit=5)
 
 
 def test_without_a_training_there_is_nothing_to_promote(tmp_path):

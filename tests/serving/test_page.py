@@ -8,9 +8,13 @@ from contextlib import closing
 import pytest
 from browser import CHROMIUM, Browser
 from published import HORIZON, Even, snapshot
+from routed import several
 
 from rtml.serving.app import make_app
+from rtml.serving.auth import Access
 from rtml.serving.endpoint import Endpoint
+from rtml.serving.promotions import Promotions
+from rtml.serving.schemas import PredictRequest
 from rtml.serving.service import Service
 from rtml.serving.view import view_of
 from rtml.training.run_config import RunConfig
@@ -19,6 +23,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-
 START = 1_700_000_000_000
 SCORE = dict(target="return", metric="r2_zero", value=0.031, text="return r2_zero 0.0310", answered=190, asked=200)
 TOLD = {"return": dict(value=1.25, unit="bp", low=-2.0, high=4.5), "rise": dict(probability=0.61)}
+SECRET = "a-secret-of-the-house"
 LAPTOP, PHONE = dict(width=1366, height=768), dict(width=390, height=844)
 
 
@@ -204,3 +209,24 @@ def luminance(color: str) -> float:
     parts = [int(part) / 255 for part in re.findall(r"\d+", color)[:3]]
     red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_a_running_test_is_shown_with_its_arms_and_stopped_by_a_person_with_the_token(browser, tmp_path):
+    with several(tmp_path) as publisher:
+        publisher.router.change("canary", {"crypto@2": 0.1}, "ada", "better in shadow", steps=(0.5,))
+        for n in range(40):
+            publisher.service.ask(PredictRequest(key="ETH-USD", unit=f"u{n}"))
+        publisher.router.learn()
+        access, promotions = Access(SECRET), Promotions(publisher.registry, publisher)
+        view = view_of(RunConfig.of("crypto", ()))
+        with Endpoint(make_app(publisher.service, promotions=promotions, access=access, view=view)) as endpoint:
+            browser.open(endpoint.url)
+            browser.wait("document.querySelectorAll('#arms tr').length == 3")
+            assert browser.text("route") == "a canary of 100 % of the units: crypto@1 90 %, crypto@2 10 %"
+            assert "crypto@210 %" in browser.text("arms") and "Last change by ada" in browser.text("advice")
+            browser.value(f"window.prompt = text => text.includes('token') ? {SECRET!r} : 'ada from the page'")
+            browser.value("document.getElementById('next').click()")
+            browser.wait("document.getElementById('route').textContent.includes('crypto@2 50 %')")
+            browser.value("document.getElementById('stop').click()")
+            browser.wait("document.getElementById('routing').hidden")
+        assert publisher.router.routes.entries()[-1].evidence["who"] == "ada from the page"

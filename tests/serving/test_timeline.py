@@ -65,6 +65,9 @@ def test_what_serves_is_told_with_what_was_measured_and_since_when_by_the_ledger
     assert (serving.version, serving.at, serving.by, serving.why) == ("champion@3", 30_000, "gate", "loses less")
     assert (serving.before, serving.learned, serving.held) == ("champion@1", "log:events@201-300", "")
     assert {name: getattr(serving, name) for name in FACTS} == FACTS
+    registry.acts.note("champion", "fallback", 35 * SECOND, "the checkpoint serves", {"by": "guard", "evidence": 99.0})
+    history.read()
+    assert (history.newest()[0].what, history.serving.by, history.serving.version) == ("fallback", "guard", "champion@3")
     registry.rollback("champion", "ada: errors doubled", 40 * SECOND, {"who": "ada"})
     history.read()
     serving, last = history.serving, history.newest()[0]

@@ -121,11 +121,11 @@ def check_same(found: dict, whole: dict) -> None:
         assert found[name] == value, f"{name} differs"
 
 
-def test_killed_at_every_other_line_of_its_steps_and_started_again_ends_the_same(workers, run, market, tmp_path):
+def test_killed_at_every_fifth_line_of_its_steps_and_started_again_ends_the_same(workers, run, market, tmp_path):
     until, line = 1500, 1
     while (code := workers.run("train", str(run), line, until)) != 0:
         assert code == -signal.SIGKILL
-        line += 2
+        line += 5
     assert line > 50  # each life died a little further on, the first ones without a commit
     train(other := copy(market, tmp_path / "other"), until=until)
     check_same(result(run), result(other))
@@ -359,6 +359,23 @@ def test_the_gate_decides_what_serves(run):
     train(run, publish=every_fifth)
     ledger = Registry(run / "registry").ledger("eth")
     assert ledger.number.tolist() == [5, 10] and ledger.why.str.startswith("fifth: ").all()
+
+
+def test_what_the_guard_does_stands_in_the_ledger_of_what_it_guards_alone(run, tmp_path):
+    recipe, other = RunConfig.read(run / "recipe.json"), copy(run, tmp_path / "other")
+    for folder, publish in ((run, "learner"), (other, "always")):
+        replace(recipe, models={"return": "guarded spoilt:Spoilt"}).write(folder / "recipe.json")
+        train(folder, publish=publish, until=600)
+        if publish == "learner":
+            registry = Registry(folder / "registry")
+            registry.promote("eth", "eth@learner", "the learner serves", at=registry.all("eth")[0].at)
+        train(folder, publish=publish)
+    ledger = Registry(run / "registry").ledger("eth")
+    told = [kind for _, _, who, kind, _ in result(run)["history"] if who == "guard"]
+    falls = ledger[ledger.by.eq("guard")]
+    assert falls.action.tolist() == told and falls.action.iloc[0] == "fallback"
+    assert (falls.number == 0).all() and falls.serves.iloc[0] in ("checkpoint", "baseline"), falls
+    assert not Registry(other / "registry").ledger("eth").by.eq("guard").any(), "frozen versions served, not what is guarded"
 
 
 def test_never_publishes_nothing_and_another_word_is_refused(run):

@@ -94,8 +94,8 @@ class Guarded:
     >>> kept.tolist()  # served, checkpoint, baseline, learner
     [0.0, 0.0, 0.0, 0.0]
     >>> model.learn_at(np.ones(1), 3.0, kept, 100, 110)
-    >>> model.predict(np.ones(1)), model.serves
-    (1.5, 'learner')
+    >>> round(model.predict(np.ones(1)), 2), model.serves
+    (3.0, 'learner')
     """
 
     kind = "guarded"
@@ -218,7 +218,7 @@ class Guarded:
         self._state = np.array(state["guard"])
         self.model.load(state.get("learner", state["served"]))
         self._saved = state.get("checkpoint", state["served"])
-        self._checkpoint = restore(self._saved)
+        self._checkpoint.load(self._saved)
         self._events = [GuardEvent(*values) for values in state["events"]]
 
     def _save(self) -> None:

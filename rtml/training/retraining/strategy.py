@@ -48,7 +48,7 @@ def build(model, names: Sequence[str], seed: int = 0, classes: Sequence[str] = (
         baseline serves while the learner is worse (:class:`rtml.registry.promotion.guard.Guarded`).
     names
         Names of the features. Where the last one is ``key_number`` there is one model per key, unless ``pooled`` stands
-        before the name.
+        before the name; with a single key ``pooled`` says nothing.
     seed
         Of what is rehearsed.
     classes
@@ -61,9 +61,12 @@ def build(model, names: Sequence[str], seed: int = 0, classes: Sequence[str] = (
     >>> build("rls", ["a"]).kind, build("rls", ["a", "key_number"]).describe()[:7]
     ('compiled', 'per key')
     """
+    pooled = isinstance(model, str) and model.startswith("pooled ")
+    if pooled:  # with a single key there is nothing to pool
+        model = model.removeprefix("pooled ")
     if names and names[-1] == KEY:
-        if isinstance(model, str) and model.startswith("pooled "):
-            return Pooled(build(model.removeprefix("pooled "), names[:-1], seed, classes))
+        if pooled:
+            return Pooled(build(model, names[:-1], seed, classes))
         return PerKey(lambda own: build(deepcopy(model), own, seed, classes), names)
     if isinstance(model, str) and model.startswith("guarded "):
         return Guarded(build(model.removeprefix("guarded "), names, seed, classes), names)

@@ -21,8 +21,8 @@ class LiveView(View):
     >>> view = LiveView(RunConfig.of("crypto", ("ETH-USD",)))
     >>> bars = np.zeros(2, BAR)
     >>> bars["close"] = 2000.0
-    >>> view.extend({"return": {"value": 5.0}}, 0, bars)
-    {'close': 2000.0, 'price': 2001.000250041669}
+    >>> {name: round(value, 6) for name, value in view.extend({"return": {"value": 5.0}}, 0, bars).items()}
+    {'close': 2000.0, 'price': 2001.00025}
     """
 
     panel = script(__file__, "panel.js")

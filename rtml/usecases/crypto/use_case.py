@@ -65,7 +65,7 @@ def operator(config) -> Market:
 
 def models(options: Mapping) -> dict[str, str]:
     """Which model learns which target, whatever its horizon."""
-    by_kind = {"return": "rls", "sign": "logistic", "volatility": "rls"}
+    by_kind = {"return": "guarded blend", "sign": "guarded blend_probability", "volatility": "rls"}
     return {target.name: by_kind[target.name.partition("_")[0]] for target in targets(options)}
 
 

@@ -105,7 +105,7 @@ class PaymentEndpoint:
             outcome = self._events.take(events([asked.time], kind=PAYMENT, id=asked.id, **what))
             if not len(outcome.id):
                 raise Refused(409, f"payment {asked.id} was made before this endpoint opened: it has its answer")
-            given = self._events.service.ask(PredictRequest())
+            given = self._events.service.ask(PredictRequest(unit=str(asked.card)))
             probability = next(iter(given.answers().values()))["probability"]
             alert = json.loads(bytes(given.extra))["alert"]
             judged = Judged(asked.id, probability, alert, given.version, given.prediction_id)

@@ -7,6 +7,7 @@ import pytest
 from rtml.core.clock import span
 from rtml.core.state import dumps
 from rtml.registry.registry import Registry
+from rtml.registry.routing.assignment import assigned
 from rtml.serving.app import make_app
 from rtml.serving.endpoint import Endpoint
 from rtml.serving.events import Events
@@ -139,6 +140,24 @@ def test_a_payment_asked_again_gets_the_same_answer_and_counts_once(endpoint, lo
     row = stream[BEFORE:][stream[BEFORE:]["kind"] == PAYMENT][0]
     first, before = endpoint.pay(encode(payment(row))), log.count(PART)
     assert endpoint.pay(encode(payment(row))) == first and log.count(PART) == before
+
+
+def test_an_ab_test_judges_each_card_by_one_version_and_scores_its_arms(endpoint, taken, registry, stream):
+    router, part = taken.publisher.router, stream[BEFORE : BEFORE + 500]
+    old = registry.all("fraud")[-1].name
+    router.change("ab", {"champion": 0.5, old: 0.5}, "ada", "is what was learned since worth it?")
+    judged = {}
+    for row, one in zip(part[part["kind"] == PAYMENT], hand_in(endpoint, part), strict=True):
+        judged.setdefault(int(row["card"]), set()).add(one.version)
+        assert one.version == assigned(router.route.test, str(row["card"]), router.route.cut)
+        assert one.alert == (one.probability >= 0.02)
+    assert all(len(versions) == 1 for versions in judged.values())
+    assert set.union(*judged.values()) == {"fraud@learner", old}
+    router.learn()
+    first, second = router.told()["arms"]
+    assert first["units"] + second["units"] == len(judged) and first["answered"] > 20 < second["answered"]
+    assert {"precision", "recall", "f1", "fpr", "capture_rate"} <= second["metrics"].keys()
+    assert 0 < second["coverage"] < 1 and second["delay_s"] > 3600, "labels come later, in time of the stream"
 
 
 def test_a_label_answers_the_prediction_of_its_payment(endpoint, service, stream):

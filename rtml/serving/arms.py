@@ -1,0 +1,61 @@
+"""Arms of a test in figures: what each was asked, how it was answered, and its metrics by the kind of the target."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from rtml.core.target import PROBABILITY, Target
+from rtml.metrics.kinds import score_of
+from rtml.metrics.rare_class import alarms
+from rtml.registry.routing.experiment import Experiment
+from rtml.registry.versions import plain
+from rtml.store import prediction_tables as tables
+from rtml.store.prediction_log import PredictionLog
+
+
+def figures(log: PredictionLog, experiment: Experiment, target: Target) -> list[dict]:
+    """One row an arm: requests, units, failures, labels with their delay, mean loss a unit, evidence, metrics."""
+    with log.reading() as database:
+        rows = tables.of_arms(database, experiment.route.test)
+    found = []
+    for place, arm in enumerate(experiment.losses):
+        own = [row[2:] for row in rows if row[0] == row[1] == arm]
+        delays = [ns / 1e9 for _, y, ns in own if y is not None]
+        answered, total = experiment.losses[arm]
+        about = {
+            "arm": arm,
+            "asked": experiment.asked[arm],
+            "answered": len(delays),
+            "failures": experiment.failures[arm],
+        }
+        about |= {"units": sum(n for (_, of), n in experiment.units.items() if of == arm), "answered_units": answered}
+        about |= {
+            "coverage": len(delays) / len(own) if own else math.nan,
+            "loss": total / answered if answered else math.nan,
+        }
+        about["delay_s"] = float(np.median(delays)) if delays else math.nan
+        evidence = experiment.facts(arm) if place else {}
+        about |= {name: evidence.get(name) for name in ("gain", "gain_low", "gain_high", "worse", "better")}
+        found.append(plain(about | {"metrics": metrics(target, own)}))
+    return found
+
+
+def metrics(target: Target, rows: list[tuple]) -> dict[str, float]:
+    """Metrics of a target's kind; of a probability also those of alarms.
+
+    Parameters
+    ----------
+    target
+        Its kind decides, and what is learned of an answer.
+    rows
+        Prediction as the log holds it, ``y`` (None: no answer), and whatever follows.
+    """
+    if not rows:
+        return {}
+    y = target.learned(np.array([np.nan if row[1] is None else row[1] for row in rows]))
+    p = np.array([np.atleast_1d(tables.numbers(row[0])) for row in rows])
+    p = p if target.outputs > 1 else p[:, 0]
+    found = score_of(target).update(y, p).get()
+    return found | alarms(y, p) if target.kind == PROBABILITY else found
