@@ -43,7 +43,7 @@ serve: env  ## keep the newest run's champion up behind HTTP until Ctrl-C (SERVE
 	@$(RTML) serve "$$RUN" $(SERVE_ARGS)
 
 live: env  ## follow a source, learn and serve until Ctrl-C (SOURCE=kraken SYMBOLS= RUN=live LIVE_ARGS="--speed 10 --port 8000")
-	@$(RTML) live "$$RUN" --source "$$SOURCE" --symbols "$$SYMBOLS" $(LIVE_ARGS)
+	@$(RTML) live "$$RUN" --use-case "$$USE_CASE" --source "$$SOURCE" --symbols "$$SYMBOLS" $(LIVE_ARGS)
 
 stores: env  ## store what a run's questions were asked with, and compare what was served with it (RUN=latest unless given)
 	@$(RTML) materialize "$$RUN"
@@ -61,9 +61,9 @@ notebooks: env  ## run the notebooks in place with their defaults and store what
 test: env  ## every test
 	@$(PY) -m pytest -n 2 --dist loadfile -q
 
-test-deep: env build/deep/.ready  ## not in "make test", some minutes: 5,000 requests made from OpenAPI, storms of faults and stops, full disks, kills, 500 flipped bits
+test-deep: env build/deep/.ready  ## not in "make test", long: 5,000 requests made from OpenAPI, storms of faults and stops, full disks, kills, 500 flipped bits, a version reproduced from its lock
 	@$(PY) tests/deep/fuzz_http.py build/deep/bin/st
-	@RTML_DEEP=1 $(PY) -m pytest -q tests/sources/exchange/test_chaos.py tests/sources/exchange/test_stalls.py tests/serving/live/test_live.py
+	@RTML_DEEP=1 $(PY) -m pytest -q tests/sources/exchange/test_chaos.py tests/sources/exchange/test_stalls.py tests/serving/live/test_live.py tests/integration/test_main_job.py tests/integrations/test_reproduce.py tests/serving/test_workers.py tests/store/test_protocols.py
 	@$(PY) tests/deep/hard_ground.py
 
 build/deep/.ready: .ci/schemathesis.lock

@@ -22,19 +22,25 @@ if TYPE_CHECKING:  # what a type checker and an editor see; tests/test_api.py co
     from rtml.evaluation.compare import evaluate as evaluate
     from rtml.evaluation.dataset import Dataset as Dataset
     from rtml.features.feature_set import FeatureSet as FeatureSet
+    from rtml.integrations.client import AsyncClient as AsyncClient
+    from rtml.integrations.client import Client as Client
     from rtml.models.compiled import compile as compile
     from rtml.monitoring.monitor import Monitor as Monitor
     from rtml.pipeline.runs import runs as runs
     from rtml.registry.registry import Registry as Registry
     from rtml.sources.catalogue import open_source as open_source
     from rtml.store.event_log import EventLog as EventLog
+    from rtml.store.protocols import open_log as open_log
     from rtml.training.learner import Learner as Learner
     from rtml.training.run_config import RunConfig as RunConfig
     from rtml.training.trainer import Trainer as Trainer
 
 NAMES = {  # where each name lives
+    "AsyncClient": "rtml.integrations.client",
+    "Client": "rtml.integrations.client",
     "Clock": "rtml.core.clock",
     "Dataset": "rtml.evaluation.dataset",
+    "open_log": "rtml.store.protocols",
     "EventLog": "rtml.store.event_log",
     "FeatureSet": "rtml.features.feature_set",
     "Learner": "rtml.training.learner",

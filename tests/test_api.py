@@ -34,7 +34,7 @@ def test_importing_the_package_is_light():
 
 def test_a_room_is_reached_by_its_name_and_an_unknown_name_is_refused():
     assert rtml.features.__name__ == "rtml.features"
-    with pytest.raises(AttributeError, match="rtml has no 'evalute'; there are: Clock, Dataset"):
+    with pytest.raises(AttributeError, match="rtml has no 'evalute'; there are: AsyncClient, Client, Clock, Dataset"):
         rtml.evalute  # noqa: B018
 
 

@@ -24,11 +24,16 @@ def code() -> str:
     >>> code().startswith("sha256:")
     True
     """
-    source = hashlib.sha256()
-    for path in sorted(PACKAGE.rglob("*.py")):
-        source.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     commit = _commit()
-    return f"sha256:{source.hexdigest()[:16]}" + (f" git:{commit}" if commit else "")
+    return source(PACKAGE) + (f" git:{commit}" if commit else "")
+
+
+def source(package: Path) -> str:
+    """Hash of the Python files of a folder, by name and content."""
+    found = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        found.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return f"sha256:{found.hexdigest()[:16]}"
 
 
 @cache

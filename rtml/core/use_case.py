@@ -42,6 +42,8 @@ class UseCase:
         Keys that are asked where a run names none; one without a name unless given.
     source
         Opens a source for notebook 01: ``source(name, config, **how)``; the generic catalogue unless given.
+    usual
+        The source that is followed where none is named; an exchange unless given.
     view
         What the live page and the endpoint add for this use case, ``module:attribute``; nothing unless given.
     notebooks
@@ -57,6 +59,7 @@ class UseCase:
     options: Mapping[str, object] = field(default_factory=dict)
     keys: tuple[str, ...] = ("",)
     source: Callable | None = None
+    usual: str = ""
     view: str = ""
     notebooks: str = "generic"
 

@@ -12,7 +12,7 @@ import pandas as pd
 from rtml.core.clock import NEVER
 from rtml.core.questions import Questions
 from rtml.core.target import Target, by_name
-from rtml.store.event_log import EventLog
+from rtml.store.protocols import EventLog
 from rtml.training.flow import Flow
 from rtml.training.run_config import RunConfig
 
@@ -126,9 +126,7 @@ def build(log: EventLog, part: str, config: RunConfig, done: Callable[[int], obj
         after = int(offsets[-1])
         done(len(rows))
     if not sum(map(len, places)):
-        raise ValueError(
-            f"no question was asked in {log.count(part)} events of {log.path.name}: the stream is too short"
-        )
+        raise ValueError(f"no question was asked in {log.count(part)} events of {log.name}: the stream is too short")
     return _joined(outcomes, np.concatenate(places), flow, config)
 
 

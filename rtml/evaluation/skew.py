@@ -19,11 +19,11 @@ import numpy as np
 from rtml.core.clock import utc
 from rtml.core.operator import Asked
 from rtml.core.process import quitting
-from rtml.store.event_log import EventLog
 from rtml.store.facts import Facts
 from rtml.store.feature_pipeline import QuestionStream, Stream
 from rtml.store.label_join import reading
 from rtml.store.prediction_log import PredictionLog
+from rtml.store.protocols import EventLog, run_log
 from rtml.training.run_config import PART, RunConfig
 
 _SHOWN = 5  # differences in the text of an error
@@ -143,7 +143,7 @@ def check_run(folder: Path, strict: bool = False) -> Consistency:
         """Key of every question, as it is asked for."""
         return np.array(config.keys)[asked.keys()]
 
-    with closing(EventLog(folder / "events.db")) as log:
+    with closing(run_log(folder)) as log:
         recomputed = recompute(QuestionStream(config.operator(), key), log, PART)
     rehearsed = folder / "live" / "predictions.db"  # of notebook 05; a run that is live has its own beside the log
     return check(rehearsed if rehearsed.exists() else folder / "predictions.db", recomputed, strict)

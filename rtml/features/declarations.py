@@ -7,15 +7,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rtml.core.clock import span_text
+from rtml.core.clock import span, span_text
 from rtml.features.formulas import AGGREGATES, Formula, column, constant, kind_of, parts, reach
+
+LAST, DEFAULT, REFUSE = "last", "default", "refuse"  #: policies of a feature at serving
 
 
 @dataclass(frozen=True)
 class Feature:
     """A formula with a name, a unit and a meaning, and the default that stands where it is not known.
 
-    ``warm_up`` is the time until the feature is meaningful; by default the lookback of its formula.
+    ``warm_up`` is the time until the feature is meaningful; by default the lookback of its formula. ``ttl`` is the age
+    from which on a served value is stale (never unless given), and ``policy`` what then stands there, or where a
+    request did not bring it: "last", the newest value, "default", or "refuse". Unless given, a stale value is served
+    as it is and one that is absent from a request is refused. Neither is part of the definition.
     """
 
     name: str
@@ -24,12 +29,21 @@ class Feature:
     meaning: str
     default: float = 0.0
     warm_up: str = ""
+    ttl: str = ""
+    policy: str = ""
+
+    def __post_init__(self) -> None:
+        if self.policy not in ("", LAST, DEFAULT, REFUSE):
+            raise ValueError(f"policy of {self.name!r} must be last, default or refuse, got {self.policy!r}")
+        if self.ttl:
+            span(self.ttl)
 
     def described(self, resolved: Formula) -> dict:
         """The whole declaration as data; ``resolved`` is the formula without references."""
         spans = sorted({part.value for part in parts(resolved) if part.op in AGGREGATES})
         kind, window = kind_of(resolved), ", ".join(span_text(width) for width in spans)
         about = {"kind": kind, "unit": self.unit, "window": window, "warm_up": self.warm_up or _lookback(resolved)}
+        about |= {"ttl": self.ttl, "policy": self.policy}
         return about | {"default": self.default, "meaning": self.meaning, "formula": str(self.formula)}
 
 

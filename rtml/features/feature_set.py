@@ -30,7 +30,9 @@ class FeatureSet:
 
     Rules: a window includes the row itself and no later one, also of the same moment (order of arrival decides). A row
     earlier than its key's newest is taken at that newest moment and counted in ``moved``. A row later than ``lateness``
-    behind the newest row of all keys is answered, counted in ``late`` and not used.
+    behind the newest row of its partition is answered, counted in ``late`` and not used. Keys are in one partition
+    unless more are declared; then whole partitions may be given to as many processes as one likes, and each row is
+    answered with the same bits as in one process.
 
     Parameters
     ----------
@@ -43,6 +45,9 @@ class FeatureSet:
     lateness
         How late rows may come, such as ``"1h"``; ``"0s"`` for none. With it, keys whose windows are all empty are
         forgotten (which changes no feature). Without it every row is used and every key kept.
+    partitions
+        How many watermarks there are, 1 to 256: each key belongs to one for good, see
+        :func:`rtml.features.keys.partition`.
 
     Examples
     --------
@@ -64,20 +69,23 @@ class FeatureSet:
         columns: Sequence[str | Category],
         keys: int = 1,
         lateness: str | None = None,
+        partitions: int = 1,
     ) -> None:
         repeated = {f.name for f in features if sum(f.name == g.name for g in features) > 1}
         if repeated:
             raise ValueError(f"feature names must be unique, repeated: {', '.join(sorted(repeated))}")
         self.features = tuple(features)
         self.inputs = tuple(columns)
-        self.lateness = lateness
+        self.lateness, self.partitions = lateness, partitions
+        if not 1 <= partitions <= layout.PARTITIONS:
+            raise ValueError(f"partitions must be 1 to {layout.PARTITIONS}, got {partitions}")
         self.columns = tuple(c.name if isinstance(c, Category) else c for c in columns)
         self.names = tuple(f.name for f in features)
         served = {f.name: f.formula.fill(f.default) for f in features}
         self.resolved = {f.name: resolve(f.formula, served, (f.name,)) for f in features}
         program = Program(list(self.resolved.values()), [f.default for f in features], self.columns)
         wait = -1 if lateness is None else 0 if lateness == "0s" else span(lateness)
-        self._windows = Windows(program, wait, keys)
+        self._windows = Windows(program, wait, keys, partitions)
 
     @cached_property
     def definition(self) -> str:
@@ -85,6 +93,7 @@ class FeatureSet:
         lines = [f"{f.name} = {f.formula} ?? {f.default}" for f in self.features]
         lines += [f"{c.name} in {c.values}" for c in self.inputs if isinstance(c, Category)]
         lines += [f"lateness {self.lateness}"] if self.lateness is not None else []
+        lines += [f"partitions {self.partitions}"] if self.partitions > 1 else []
         return digest("\n".join(lines).encode())[:12]
 
     def push(self, time, rows, key=None, reads=None) -> np.ndarray:
@@ -113,7 +122,7 @@ class FeatureSet:
         ``row`` is a contiguous float64 array of one number per column; ``key`` an integer.
         """
         state = self._windows
-        if windows.push_one(state.address, time, key, row):
+        if self.partitions > 1 or windows.push_one(state.address, time, key, row):
             state.out[:] = self._take(time, row, key, _PUSH)[0]
         return state.out
 

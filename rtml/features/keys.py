@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +11,33 @@ from rtml.core.arrays import plain
 from rtml.kernels import interning
 
 _TEXT_BYTES = 150  # of a dict's entry, a text and its reference: for the estimate of its memory
+
+
+def partition(ids: np.ndarray, n: int) -> np.ndarray:
+    """Of each id the partition, 0 to ``n - 1``: by its hash, the same in every process and on every machine.
+
+    Parameters
+    ----------
+    ids
+        Integers (mixed by SplitMix64's finalizer: Steele, Lea and Flood, OOPSLA 2014) or texts (CRC-32 of UTF-8).
+    n
+        Number of partitions.
+
+    Examples
+    --------
+    >>> partition(np.array([1, 2, 3, 4]), 3).tolist(), partition(np.array(["card 1", "card 2"], object), 3).tolist()
+    ([1, 1, 2, 2], [2, 0])
+    """
+    if n == 1:
+        return np.zeros(len(ids), np.int64)
+    if np.asarray(ids).dtype.kind in "OUT":
+        mixed = np.array([zlib.crc32(str(text).encode()) for text in ids], np.uint64)
+    else:
+        mixed = np.asarray(ids, np.int64).view(np.uint64)
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+        mixed ^= mixed >> np.uint64(31)
+    return (mixed % np.uint64(n)).astype(np.int64)
 
 
 class Keys:

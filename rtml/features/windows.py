@@ -6,7 +6,7 @@ import numpy as np
 
 from rtml.features.compiler import Program
 from rtml.features.formulas import KINDS, Formula
-from rtml.features.keys import Keys
+from rtml.features.keys import Keys, partition
 from rtml.kernels import blocks, layout, windows
 from rtml.kernels.context import CONTEXT
 
@@ -17,12 +17,12 @@ _SWEEP = 1024  # with fewer keys nothing is swept
 class Windows:
     """A program, run over rows of keys: state in a few arrays, one row of them a key, rows of the past in one arena."""
 
-    def __init__(self, program: Program, lateness: int = -1, keys: int = 1) -> None:
-        self.program, self.keys = program, Keys()
+    def __init__(self, program: Program, lateness: int = -1, keys: int = 1, partitions: int = 1) -> None:
+        self.program, self.keys, self.partitions = program, Keys(), partitions
         self.control = np.zeros(layout.CONTROL, np.int64)
-        self.control[layout.NEWEST] = layout.LONG_AGO
         self.control[layout.LATENESS], self.control[layout.KEEP] = lateness, program.keep
-        self.control[layout.FREE :] = -1
+        self.control[layout.FREE : layout.NEWEST] = -1
+        self.control[layout.NEWEST :] = layout.LONG_AGO
         own = layout.TAILS + len(program.windows) + 2 * program.n_queues + program.every.size
         self.ints, self.floats = np.zeros((0, own), np.int64), np.zeros((0, program.n_floats))
         self.times, self.rings = np.zeros(0, np.int64), np.zeros((0, len(program.rings)))
@@ -43,7 +43,10 @@ class Windows:
         for a in range(0, len(time), _PIECE):
             piece = slice(a, a + _PIECE)
             modes = mode[piece] if len(mode) > 1 else mode
-            self._run(time[piece], self._rows(ids[piece], modes), modes, rows[piece], out[piece])
+            keys = self._rows(ids[piece], modes)
+            if self.partitions > 1:
+                modes = modes + (partition(ids[piece], self.partitions) << layout.PART)
+            self._run(time[piece], keys, modes, rows[piece], out[piece])
             if len(self.keys) >= self._sweep_at and self.control[layout.LATENESS] >= 0:
                 self.sweep()
 
@@ -68,10 +71,16 @@ class Windows:
         """Forget quiet keys; how many."""
         rows = self.keys.in_use()
         gone = np.empty(rows.size, np.int64)
-        n = blocks.sweep(rows + 1, gone, self.ints, self.floats, self.control, self.program.ewms, self.times)
+        n = blocks.sweep(
+            rows + 1, self._parts(rows), gone, self.ints, self.floats, self.control, self.program.ewms, self.times
+        )
         self.keys.release(rows[gone[:n]])
         self._sweep_at = max(_SWEEP, 2 * len(self.keys))
         return n
+
+    def _parts(self, rows: np.ndarray) -> np.ndarray:
+        """Partition of the keys of rows."""
+        return partition(self.keys.of(rows), self.partitions)
 
     def _more_keys(self, wanted: int) -> None:
         had = len(self.ints)
@@ -133,12 +142,17 @@ class Windows:
         return self.times[places][held], self.rings[places, ring][held]
 
     @property
+    def _numbers(self) -> list[int]:
+        """Places of the numbers that a state holds."""
+        return [*range(layout.NEWEST, layout.NEWEST + self.partitions), layout.LATE, layout.MOVED]
+
+    @property
     def state(self) -> dict:
         """What the next row depends on, by key in order of ids, without quiet keys: the same for every cutting."""
         p, c = self.program, self.control
         rows = self.keys.in_use()
         held = np.empty(rows.size, np.int64)
-        blocks.measure(rows + 1, held, self.ints, self.floats, c, p.ewms, len(p.windows), p.deepest)
+        blocks.measure(rows + 1, self._parts(rows), held, self.ints, self.floats, c, p.ewms, len(p.windows), p.deepest)
         rows, held = rows[held >= 0], held[held >= 0]
         ids = self.keys.of(rows)
         order = np.argsort(ids, kind="stable")
@@ -150,7 +164,7 @@ class Windows:
         blocks.export(rows, held, self.ints, self.times, self.rings, tails, times, rings)
         keys = {"ids": ids.tolist() if self.keys.texts else ids, "last": self.ints[rows, layout.LAST], "held": held}
         ticks = np.ascontiguousarray(self.ints[rows, self.ints.shape[1] - p.every.size :])
-        numbers = c[[layout.NEWEST, layout.LATE, layout.MOVED]]
+        numbers = c[self._numbers]
         return (
             keys
             | {"tails": tails, "ticks": ticks, "sums": self.floats[rows], "times": times, "rings": rings}
@@ -160,8 +174,8 @@ class Windows:
     def load(self, state: dict) -> None:
         """Continue from a state."""
         p, ids = self.program, state["ids"]
-        self.__init__(p, int(self.control[layout.LATENESS]), len(ids))
-        self.control[[layout.NEWEST, layout.LATE, layout.MOVED]] = state["numbers"]
+        self.__init__(p, int(self.control[layout.LATENESS]), len(ids), self.partitions)
+        self.control[self._numbers] = state["numbers"]
         rows, held = self.keys.rows(ids) + 1, state["held"]
         self.floats[rows], self.ints[rows, layout.LAST] = state["sums"], state["last"]
         self.ints[rows[:, None], np.arange(self.ints.shape[1] - p.every.size, self.ints.shape[1])] = state["ticks"]

@@ -62,11 +62,11 @@ def _free(base, size, control, times):
 
 
 @numba.njit(forceinline=True)
-def quiet(key, cells, control, ewms):
+def quiet(key, cells, control, ewms, part):
     """Whether all windows of a key are empty for every row and read that may still come."""
     if control[LATENESS] < 0 or control[KEEP] < 0 or key[LAST] == LONG_AGO:
         return False
-    since = control[NEWEST] - control[LATENESS] - key[LAST]
+    since = control[NEWEST + part] - control[LATENESS] - key[LAST]
     if since < control[KEEP]:
         return False
     for i in range(ewms.shape[0]):

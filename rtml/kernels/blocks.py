@@ -17,13 +17,13 @@ _f1 = _f8[::1]
 _f2 = _f8[:, ::1]
 
 
-@njit(_i8(_i1, _i1, _i2, _f2, _i1, _i2, _i1), cache=True, nogil=True)
-def sweep(keys, gone, ints, floats, control, ewms, times):
+@njit(_i8(_i1, _i1, _i1, _i2, _f2, _i1, _i2, _i1), cache=True, nogil=True)
+def sweep(keys, parts, gone, ints, floats, control, ewms, times):
     """Forget the keys that are quiet; ``gone`` begins with the places of them and of those never used."""
     n = 0
     for i in range(keys.size):
         key, cells = ints[keys[i]], floats[keys[i]]
-        if quiet(key, cells, control, ewms):
+        if quiet(key, cells, control, ewms, parts[i]):
             forget(key, cells, control, times)
         if key[LAST] == LONG_AGO:
             gone[n] = i
@@ -31,12 +31,12 @@ def sweep(keys, gone, ints, floats, control, ewms, times):
     return n
 
 
-@njit(numba.void(_i1, _i1, _i2, _f2, _i1, _i2, _i8, _i8), cache=True, nogil=True)
-def measure(keys, held, ints, floats, control, ewms, n_tails, deepest):
+@njit(numba.void(_i1, _i1, _i1, _i2, _f2, _i1, _i2, _i8, _i8), cache=True, nogil=True)
+def measure(keys, parts, held, ints, floats, control, ewms, n_tails, deepest):
     """How many rows of each key are still needed; -1 for a key that is quiet or was never used."""
     for i in range(keys.size):
         key = ints[keys[i]]
-        if key[LAST] == LONG_AGO or quiet(key, floats[keys[i]], control, ewms):
+        if key[LAST] == LONG_AGO or quiet(key, floats[keys[i]], control, ewms, parts[i]):
             held[i] = -1
             continue
         oldest = max(key[COUNT] - deepest, 0)

@@ -23,14 +23,17 @@ SIZE = 1
 COUNT = 2
 LAST = 3
 TAILS = 4
-#: Numbers of the whole set: newest moment, lateness (-1: none), how long to keep a quiet key (-1: for ever), rows too
-#: late, rows taken at a later moment, arena rows used, then heads of the lists of free blocks by size.
-NEWEST = 0
-LATENESS = 1
-KEEP = 2
-LATE = 3
-MOVED = 4
-USED = 5
-FREE = 6
-CONTROL = FREE + 48
+#: A row's mode is what to do with it, and from bit ``PART`` on the partition that its key is declared to be in.
+PART = 2
+PARTITIONS = 256
+#: Numbers of the whole set: lateness (-1: none), how long to keep a quiet key (-1: for ever), rows too late, rows taken
+#: at a later moment, arena rows used, then heads of the lists of free blocks by size, the newest moment by partition.
+LATENESS = 0
+KEEP = 1
+LATE = 2
+MOVED = 3
+USED = 4
+FREE = 5
+NEWEST = FREE + 48
+CONTROL = NEWEST + PARTITIONS
 LONG_AGO = -(2**62)

@@ -1,4 +1,4 @@
-"""Lists for a session from what was learned: by popularity, successors, neighbours, vectors, or all of them ranked."""
+"""Lists for a session of what was learned: by popularity, successors, neighbours, vectors, or all of them ranked."""
 
 from __future__ import annotations
 

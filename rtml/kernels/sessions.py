@@ -17,7 +17,7 @@ from rtml.kernels.cache import njit
 from rtml.kernels.interning import slot_of
 
 #: Places of a question's row: session number, clicks so far; the newest items begin at ``ITEMS``.
-SESSION, LENGTH, DWELL, VISITS, ITEMS = range(5)
+SESSION, LENGTH, DWELL, VISITS, VISITOR, OWN, ITEMS = range(7)
 #: Kinds of list, and what is known of each: where it begins, how many places it has, how many values were put in.
 POSTINGS, NEXT, AFTER_NEXT, CLICKS = range(4)
 START, PLACES, COUNT = range(3)

@@ -29,6 +29,7 @@ from rtml.kernels.layout import (
     MOVED,
     NEWEST,
     OP,
+    PART,
     PREVIEW,
     PUSH,
     RING,
@@ -122,11 +123,11 @@ def _move(t, key, windows, times, tails):
 
 
 @numba.njit(forceinline=True)
-def _taken_at(t, mode, key, control):
+def _taken_at(t, mode, key, control, part):
     """The moment that counts for a row or a read, and whether the row is stored."""
-    soonest = control[NEWEST] - control[LATENESS] if control[LATENESS] >= 0 else LONG_AGO
+    soonest = control[NEWEST + part] - control[LATENESS] if control[LATENESS] >= 0 else LONG_AGO
     if mode == PUSH and t >= soonest:
-        control[NEWEST] = max(control[NEWEST], t)
+        control[NEWEST + part] = max(control[NEWEST + part], t)
         control[MOVED] += t < key[LAST]
         return max(t, key[LAST]), True
     control[LATE] += mode == PUSH
@@ -214,12 +215,12 @@ def run(c, start, time, keys, mode, rows, out):
     for i in range(start, time.size):
         _ask_ahead(i, keys, ints, c)
         key, kept = ints[keys[i]], floats[keys[i]]
-        what = mode[min(i, mode.size - 1)]
-        if quiet(key, kept, control, ewms):
+        what, part = mode[min(i, mode.size - 1)] & 3, mode[min(i, mode.size - 1)] >> PART
+        if quiet(key, kept, control, ewms, part):
             forget(key, kept, control, times)
         if what == PUSH and not room(key, control, c[at.DEEPEST], tails.size, times, rings, queues, n_queues, tables):
             return i
-        t, stores = _taken_at(time[i], what, key, control)
+        t, stores = _taken_at(time[i], what, key, control, part)
         for h in range(helds.shape[0]):
             held[h] = kept[helds[h, 1]]
         for phase in range(every.size + 1):

@@ -16,9 +16,9 @@ _TINY = 1e-15
 class Kind:
     """What follows from one kind of target.
 
-    ``loss`` is the name of the loss in a sentence, empty where there is none, ``loss_metric`` its mean in a :class:`rtml.metrics.running.Score`,
-    ``headline`` the metric a report begins with, ``metrics`` those kept with a version, ``baselines`` models of the
-    catalogue that any other has to beat, the first of them the plainest.
+    ``loss`` is the name of the loss in a sentence, empty where there is none, ``loss_metric`` its mean in a
+    :class:`rtml.metrics.running.Score`, ``headline`` the metric a report begins with, ``metrics`` those kept with a
+    version, ``baselines`` models of the catalogue that any other has to beat, the first of them the plainest.
     """
 
     loss: str

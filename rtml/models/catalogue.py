@@ -16,6 +16,7 @@ from rtml.models.boosted import BoostedRefit
 from rtml.models.calibrated import Calibrate
 from rtml.models.clip import Clip
 from rtml.models.compiled import compile
+from rtml.models.echo_state import EchoState
 from rtml.models.forest import AdaptiveRandomForest
 from rtml.models.ranking import RANKINGS, Ranking
 from rtml.models.recursive_logistic import RecursiveLogistic
@@ -96,6 +97,7 @@ ZOO = {
     ),
     "ridge_hourly": Entry("refit", RidgeRefit, "a ridge fitted again from scratch every 360 answers on all so far"),
     "ridge_once": Entry("refit", lambda: RidgeRefit(every=720, fits=1), "a ridge fitted once, after 720 answers"),
+    "echo_state": Entry("memory", EchoState, "an echo-state network: linear in a memory of what came before"),
     "half_space_trees": Entry(
         "anomaly", _half_space_trees, "25 half-space trees: how few of the last 250 rows are near; needs no labels"
     ),

@@ -50,6 +50,13 @@ class Compiled(RowModel):
             check_row(x, self.names)  # the row is to blame, or the model has left the numbers
         return prediction
 
+    def predict_rows(self, X: np.ndarray) -> np.ndarray:
+        """Predictions of many rows in one call of the kernel, shape (m,)."""
+        X, none = plain(X, np.float64), np.empty(0, np.int64)
+        if np.isinf(X).any():
+            check_row(X[np.argmax(np.isinf(X).any(axis=1))], self.names)
+        return self.replay(X, np.empty(0), np.zeros(len(X), np.int64), none, none, 0)[0]
+
     def learn(self, x: np.ndarray, y: float) -> None:
         """Learn one answer, or refuse it and stay as it was."""
         x, y = plain(x, np.float64), self._label(y)

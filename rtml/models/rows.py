@@ -39,6 +39,10 @@ class RowModel:
         """Numbers in a prediction: the number of classes, or 1."""
         return len(self.classes) or 1
 
+    def predict_rows(self, X: np.ndarray) -> np.ndarray:
+        """Predictions of many rows, shape (m,) or (m, outputs): the bits of asking for each."""
+        return np.array([self.predict(row) for row in X])
+
     def _label(self, y: float) -> float:
         """Label as a float, or why it cannot be one."""
         if self.unsupervised:

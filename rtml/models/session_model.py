@@ -19,8 +19,8 @@ _START = (0.5, 0.3, 0.1, 0.0, 0.4, -0.3, 0.1, 0.0, 0.0, 0.0)  # weights of a ran
 class SessionModel(RowModel):
     """A model that lists items for a session and learns from every click.
 
-    A question's row is the session's number, how many clicks it has, two more columns, then its items, newest first and
-    padded with -1. The list is ``k`` item ids, NaN where there are fewer; behind it stand the scores and, of a ranker,
+    A question's row is the session's number, how many clicks it has, four more columns, then its items, newest first
+    and padded with -1. The list is ``k`` item ids, NaN where there are fewer; behind it stand scores and, of a ranker,
     the features of what was listed, which it learns from when the answer comes. Memory grows by doubling: 8 bytes a
     place of the lists (at most 512 sessions and 2 x 64 successors an item, 32 clicks a session), 56 bytes a session,
     and an item 180 bytes and 8 more a dimension.
@@ -34,10 +34,10 @@ class SessionModel(RowModel):
 
     Examples
     --------
-    >>> names = ["session", "length", "dwell", "visits", "item_1", "item_2"]
+    >>> names = ["session", "length", "dwell", "visits", "visitor", "own", "item_1", "item_2"]
     >>> model = SessionModel(names, Ranking("successors", k=3, steps=1))
-    >>> model.learn_at([0.0, 1.0, 0.0, 0.0, 7.0, -1.0], 8.0, None, 0, 10)
-    >>> model.predict([1.0, 1.0, 0.0, 0.0, 7.0, -1.0])
+    >>> model.learn_at([0.0, 1.0, 0.0, 0.0, 5.0, -1.0, 7.0, -1.0], 8.0, None, 0, 10)
+    >>> model.predict([1.0, 1.0, 0.0, 0.0, 6.0, -1.0, 7.0, -1.0])
     array([ 8.,  7., nan])
     """
 
@@ -66,12 +66,12 @@ class SessionModel(RowModel):
     def predict_at(self, x, moment: int) -> np.ndarray:
         """The list, its scores, and what a ranker must keep until the answer comes."""
         kept = np.empty(self.outputs + self.memory)
-        ranking.rank(np.ascontiguousarray(x, np.float64), self._how, self._memory, kept)
+        ranking.rank(np.require(x, np.float64, "CW"), self._how, self._memory, kept)  # of bytes of a log it is a copy
         return kept
 
     def learn_at(self, x, y: float, kept, moment: int, known: int) -> None:
         """Learn that the click after those of ``x`` was ``y``."""
-        x = np.ascontiguousarray(x, np.float64)
+        x = np.require(x, np.float64, "CW")
         kept = self.predict_at(x, moment) if kept is None else np.ascontiguousarray(kept, np.float64)
         while need := ranking.tell(x, float(y), int(known), kept, self._how, self._memory):
             self._grow(need)
@@ -98,6 +98,20 @@ class SessionModel(RowModel):
         control = self._memory.control
         places = {"items": sessions.GIVEN, "places": sessions.USED, "answers": sessions.NEGATIVES}
         return {name: int(control[at]) for name, at in places.items()} | {"gave_way": int(control[sessions.GIVEN_WAY])}
+
+    def reasons(self, x) -> dict[int, dict[str, float]]:
+        """Why a ranker lists an item for a session: what is known of each candidate (:data:`ranking.FEATURES`).
+
+        Shares are those of neighbours and successors, from 0 to 1; an item that only popularity put there is missing.
+        """
+        k, said = self.outputs, self.predict_at(x, 0)
+        if self.ranking.kind != "ranker":
+            return {}
+        known = said[2 * k :].reshape(k, ranking.WIDTH)
+        shares = np.clip(np.exp(known[:, :3]) - (1e-4, 1e-3, 1e-3), 0.0, 1.0)
+        rows = zip(said[:k], shares.tolist(), known[:, 3:].tolist(), strict=True)
+        names = ranking.FEATURES
+        return {int(item): dict(zip(names, (*a, *b), strict=True)) for item, a, b in rows if b[0] == b[0]}
 
     def vector(self, items: Sequence[int]) -> np.ndarray:
         """Vector of a session: the mean of the vectors of those of its items that are known; shape (dimension,)."""

@@ -108,6 +108,9 @@ _FOLLOW = _option("--follow", is_flag=True, says="Go on with what arrives, until
 _EVERY = _option("--every", default="10m", says="Event time between two versions.")
 _MODEL = _option("--model", default="", says="Name of the model in the registry; that of the use case if empty.")
 _HOST = _option("--host", default="127.0.0.1", says="Address to listen on; any but this machine needs RTML_TOKEN.")
+_LOG = _option(
+    "--log", default="", says="URL of the event log: redis://, postgres://, nats://, kafka://; else events.db."
+)
 _PORT = _option("--port", default=8000, says="Port; 0: a free one.")
 _BOOKS = _option("--notebooks", type=click.Path(path_type=Path), says="Folder of the notebooks.")
 _PUBLISH = _option(
@@ -117,7 +120,7 @@ _PUBLISH = _option(
     says="What serves: the learner; or frozen versions: those better in shadow, the same once approved, all, none.",
 )
 _SOURCE = (
-    _option("--source", default="kraken", type=Text("kraken"), says="kraken, coinbase, a recording, synthetic ..."),
+    _option("--source", default="kraken", type=Text("kraken"), says="kraken, a recording, synthetic, http ..."),
     _option("--use-case", default="crypto", type=Text("crypto"), says="crypto, fraud ... or path/to/file.py."),
     _option("--symbols", default="", says="Keys that are asked for, comma separated; all of the source if empty."),
     _option("--inputs", default="", says="Symbols that are only read beside them, comma separated."),
@@ -148,7 +151,7 @@ VERBS = (
         "rtml.pipeline.train:train",
         "Train a run on its event log.",
         _run(),
-        *(_FOLLOW, _EVERY, _PUBLISH, _MODEL),
+        *(_FOLLOW, _EVERY, _PUBLISH, _MODEL, _LOG),
     ),
     Verb(
         "serve",
@@ -156,6 +159,9 @@ VERBS = (
         "Serve the champion of a run over HTTP.",
         _run(),
         _option("--follow", is_flag=True, says="Follow what ingest and training processes write there."),
+        _option("--workers", default=1, says="Processes on the port, each follows; SIGHUP replaces them one by one."),
+        _option("--listen", default=-1, hidden=True, says="Of one of several processes."),
+        _option("--counts", default="", hidden=True, says="Of one of several processes."),
         *(_PORT, _HOST),
     ),
     Verb(
@@ -175,12 +181,19 @@ VERBS = (
         _option("--why", default="", says="For the ledger."),
     ),
     Verb(
+        "batch",
+        "rtml.pipeline.batch:batch",
+        "Store one prediction for each key. What serves predicts, for whoever looks it up later; see online.db.",
+        _run(),
+        _option("--ttl", default="1d", says="Age from which on a prediction is stale."),
+    ),
+    Verb(
         "live",
         "rtml.pipeline.live:live",
         "Follow a source, learn and serve. One process; the same command goes on where it stopped. RUN is live unless "
         "given.",
         _run("live"),
-        *(*_SOURCE, _EVERY, _PUBLISH, _HOST),
+        *(*_SOURCE, _EVERY, _PUBLISH, _HOST, _LOG),
         _option("--port", default=8000, says="Port; 0: a free one, -1: none."),
         _option("--seconds", default=0.0, says="How long to follow the stream; 0: until stopped."),
         _option("--once", is_flag=True, says="End when a recording is over instead of serving on."),
@@ -189,7 +202,7 @@ VERBS = (
         "ingest",
         "rtml.sources.ingest:follow",
         "Write a source into the log of a run.",
-        *(_run(None), *_SOURCE),
+        *(_run(None), *_SOURCE, _LOG),
     ),
     Verb(
         "inspect",
@@ -232,10 +245,33 @@ VERBS = (
         _option("--few", is_flag=True, says="The few settings that differ most, instead of some thirty."),
     ),
     Verb(
+        "schedule",
+        "rtml.pipeline.scheduler:schedule",
+        "Carry out jobs of a run at set times. Missed ones are caught up once; schedule.json says what was done.",
+        _run(),
+        _option("--job", multiple=True, says="Interval and command such as '1d check'; repeatable. The usual if none."),
+        _option("--clock", default="wall", type=click.Choice(["wall", "event"]), says="Whose time decides."),
+        _option("--once", is_flag=True, says="Carry out what is due, and end."),
+    ),
+    Verb(
+        "retention",
+        "rtml.pipeline.scheduler:retention",
+        "Drop what can be made again. States of old versions that never served, replaced files of feature tables.",
+        _run(),
+        _option("--keep", default=20, says="Newest versions that keep their states in any case."),
+    ),
+    Verb(
         "rebuild",
         "rtml.training.rebuild:main",
         "Build a version again from the log. VERSION is such as champion@3; the bytes are compared.",
         *(_run(None), click.Argument(["version"])),
+    ),
+    Verb(
+        "reproduce",
+        "rtml.integrations.reproduce:reproduce",
+        "Load a version in a fresh environment. Of its own code and lock; the predictions are compared.",
+        *(_run(None), click.Argument(["version"])),
+        _option("--folder", default="", says="Where to build it; build/reproduce/<id> unless given."),
     ),
     Verb(
         "explain",
@@ -244,10 +280,35 @@ VERBS = (
         *(_run(None), click.Argument(["prediction"])),
     ),
     Verb(
+        "export",
+        "rtml.integrations.edge:export_version",
+        "Write a version as one file for a device. It goes on learning there. VERSION is such as champion@3.",
+        *(_run(None), click.Argument(["version"])),
+        _option("--to", default="python", type=click.Choice(["python", "javascript", "micropython"]), says="Language."),
+        _option("--out", default="", says="File; - is standard output. Named after the version unless given."),
+        _option("--target", default="", says="Which of its models; the first unless given."),
+    ),
+    Verb(
+        "import",
+        "rtml.integrations.edge:import_state",
+        "Make what a device has learned a version. FILE is its state in JSON, VERSION the one it was exported from.",
+        *(_run(None), click.Argument(["version"]), click.Argument(["file"])),
+        _option("--at", default="", says="Event time, ISO, of the state; that of the parent unless given."),
+    ),
+    Verb(
         "mirror",
         "rtml.integrations.mlflow:mirror",
         "Copy promoted versions to MLflow, whose server is at URL.",
         *(_run(None), click.Argument(["url"]), _MODEL),
+    ),
+    Verb(
+        "alerts",
+        "rtml.integrations.alerts:alerts",
+        "Send a run's new alerts out. To a webhook, to Slack (slack+https://...) or by mail (smtp://host?to=a@b).",
+        _run(),
+        _option("--to", required=True, says="Address."),
+        _option("--least", default=0.0, says="Least harm of an alert that is sent, in units of the usual error."),
+        _option("--an-hour", default=20, says="Most messages in an hour."),
     ),
     Verb("report", "rtml.pipeline.report:rewrite", "Write the report of a run again.", _run()),
     Verb(
@@ -257,6 +318,13 @@ VERBS = (
         click.Argument(["names"], nargs=-1, type=RunName()),
         _option("--where", default="", says="Condition on the columns, such as 'auc > 0.6'."),
         _option("--sort", default="", says="Column to sort by, largest first; -NAME: smallest first."),
+    ),
+    Verb(
+        "compare",
+        "rtml.pipeline.runs:compare",
+        "Compare two runs. What differs, all metrics, and which lost less on the questions both were asked.",
+        click.Argument(["first"], type=RunName()),
+        click.Argument(["second"], type=RunName()),
     ),
     Verb(
         "notebooks",

@@ -11,7 +11,16 @@ from rtml.serving.live.session import Live
 
 
 def live(
-    run: Path, *, every: str, publish: str, port: int, host: str, seconds: float = 0.0, once: bool = False, **source
+    run: Path,
+    *,
+    every: str,
+    publish: str,
+    port: int,
+    host: str,
+    log: str = "",
+    seconds: float = 0.0,
+    once: bool = False,
+    **source,
 ) -> None:
     """Go on until Ctrl-C or SIGTERM; started again it goes on where it was.
 
@@ -19,7 +28,7 @@ def live(
     ----------
     run
         Folder of the run.
-    every, publish, host
+    every, publish, host, log
         As in :class:`rtml.serving.live.session.Live`.
     port
         Port of the endpoint, 0 for a free one; a negative one: nothing is served.
@@ -32,6 +41,6 @@ def live(
     """
     with stopping() as stop:
         check_host(host, Access.from_environment().guarded)
-        how = {"every": every, "publish": publish, "port": None if port < 0 else port, "host": host}
+        how = {"every": every, "publish": publish, "port": None if port < 0 else port, "host": host, "log": log}
         with Live(run, source_options(**source), **how, out=tell) as session:
             session.run(stop, seconds=seconds, once=once)

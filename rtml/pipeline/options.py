@@ -49,7 +49,9 @@ class SourceOptions:
         """The source; an exchange goes on behind the trades that are held already."""
         about = {"symbols": (*self.keys, *self.inputs), "backfill": self.backfill, "hours": self.hours}
         about |= {"record": self.record, "client_options": self.client_options, "after": after or {}}
-        source = open_for(load_use_case(self.use_case), self.source, **about)
+        case = load_use_case(self.use_case)
+        named = self.source != SourceOptions.source or not case.usual
+        source = open_for(case, self.source if named else case.usual, **about)
         if self.record and not hasattr(source, "arrivals"):
             raise ValueError(f"only what an exchange sends is recorded, and {source.name} is none: leave out --record")
         return source

@@ -18,7 +18,7 @@ from rtml.core.run_folder import claim, run_folder, shown
 from rtml.core.use_case import load_use_case, title, whole_name
 from rtml.pipeline import interpreter, report
 from rtml.pipeline.parameters import chosen, declared
-from rtml.pipeline.status import Status, alone, begin, point
+from rtml.pipeline.status import Status, alone, begin, data_range, point
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = CHECKOUT / "notebooks"
@@ -190,7 +190,7 @@ def carry_out(plan: Plan) -> bool:
     start = status.clock.elapsed()
     passed = in_sequence(plan, status)
     state = "done" if passed else status.values["state"]
-    status.note(state, finished=status.now(), seconds=status.since(start))
+    status.note(state, finished=status.now(), seconds=status.since(start), data=data_range(plan.folder))
     if status.finished(plan.every):
         point(plan.folder)
     page = report.write(plan.folder)

@@ -1,6 +1,7 @@
 """Runs side by side: which there are, what they came to, and in what two of them differ.
 
-Everything is read from ``status.json``, ``recipe.json``, ``parameters.json`` and ``metrics.json`` of the run folders.
+Everything is read from ``status.json``, ``recipe.json``, ``parameters.json`` and ``metrics.json`` of the run folders;
+a paired comparison also reads what both trainings predicted.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ABOUT = ("run", "use_case", "source", "state", "started", "seconds")
+MORE = ("events", "first", "last", "code")  # columns that a condition may name: the data, and the code's hash
 
 
 def folders() -> list[Path]:
@@ -42,7 +44,8 @@ def runs(where: str = "", sort: str = "") -> pd.DataFrame:
     ----------
     where
         Condition on the columns, such as ``"auc > 0.6 and use_case == 'crypto'"``. Any recorded metric may be named,
-        headline or not, by the last part of its name.
+        headline or not, by the last part of its name; so may ``events``, ``first`` and ``last`` of the data, and
+        ``code``.
     sort
         Column to sort by, largest first; ``-name`` puts the smallest first. The newest run comes first unless given.
 
@@ -53,7 +56,7 @@ def runs(where: str = "", sort: str = "") -> pd.DataFrame:
     import pandas as pd
 
     every = [_row(folder) for folder in folders()]
-    frame = pd.DataFrame(every, columns=list(dict.fromkeys([*ABOUT, *(name for row in every for name in row)])))
+    frame = pd.DataFrame(every, columns=list(dict.fromkeys([*ABOUT, *MORE, *(name for row in every for name in row)])))
     by = sort.removeprefix("-") or "started"
     if by not in frame:
         raise LookupError(f"no run has a column {by!r}; there are: {', '.join(frame.columns)}")
@@ -92,6 +95,35 @@ def compare_runs(*names: str | Path) -> pd.DataFrame:
     return frame
 
 
+def verdicts(first: str | Path, second: str | Path) -> list[str]:
+    """Which of two runs lost less on the questions that both were asked: a sentence with an interval for each target.
+
+    The same question is one of the same key at the same moment; its answer must have been known to both.
+    """
+    from rtml.metrics.confidence_sequence import compare as compare_losses
+    from rtml.metrics.kinds import kind_of
+    from rtml.training.run_config import RunConfig
+
+    folders = [run_folder(first), run_folder(second)]
+    found = [_losses(folder) for folder in folders]
+    sentences = []
+    for target in RunConfig.read(folders[0] / "recipe.json").targets:
+        a, b = (losses.get(target.name, {}) for losses in found)
+        if shared := [at for at in a if at in b]:
+            both = ([losses[at] for at in shared] for losses in (a, b))
+            names = (folders[0].name, folders[1].name)
+            told = compare_losses(*both, names=names, loss=kind_of(target).loss).verdict
+            sentences.append(f"{target.name}: {told}")
+    return sentences or ["no question was asked and answered in both runs: nothing to compare pairwise"]
+
+
+def compare(first: str | Path, second: str | Path) -> int:
+    """Print two runs side by side, then what they lost on the same questions; the exit code of ``rtml compare``."""
+    show([str(first), str(second)])
+    print("\n" + "\n".join(verdicts(first, second)))
+    return 0
+
+
 def show(names: Sequence[str] = (), where: str = "", sort: str = "") -> int:
     """Print the runs, or those named side by side; the exit code of ``rtml runs``."""
     import pandas as pd
@@ -102,6 +134,31 @@ def show(names: Sequence[str] = (), where: str = "", sort: str = "") -> int:
     return 0
 
 
+def _losses(folder: Path) -> dict[str, dict[tuple[str, int], float]]:
+    """Loss of every answered question of a run's training, by target, then by key and moment."""
+    from contextlib import closing
+
+    import numpy as np
+
+    from rtml.metrics.kinds import losses
+    from rtml.store.checkpoint_store import CheckpointReader
+    from rtml.store.prediction_tables import numbers
+    from rtml.training.run_config import RunConfig
+
+    config = RunConfig.read(folder / "recipe.json")
+    with closing(CheckpointReader(folder / "training.db")) as reader:
+        answers = [one for one in reader.answers(-1, 10**9) if one.y is not None]
+    found: dict[str, dict[tuple[str, int], float]] = {}
+    for target in config.targets:
+        rows = [one for one in answers if one.target == target.name]
+        if rows:
+            y, p = np.array([one.y for one in rows]), np.array([numbers(one.prediction) for one in rows])
+            loss = losses(target, y, p).tolist()
+            places = [(config.keys[one.key], one.moment) for one in rows]
+            found[target.name] = dict(zip(places, loss, strict=True))
+    return found
+
+
 def _row(folder: Path) -> dict[str, Any]:
     """One run as a row: every metric under the last part of its name, those of the headline first."""
     status = _read(folder, "status.json")
@@ -110,7 +167,10 @@ def _row(folder: Path) -> dict[str, Any]:
     about = {**recipe, **status, "run": folder.name}
     every = {name.rpartition(".")[2]: value for name, value in reversed(_flat(metrics).items()) if _is_number(value)}
     named = _headline(metrics) | every | _headline(metrics)
-    return {name: about.get(name) for name in ABOUT} | {name: named[name] for name in named if name not in ABOUT}
+    about |= status.get("data", {})
+    return {name: about.get(name) for name in (*ABOUT, *MORE)} | {
+        name: named[name] for name in named if name not in (*ABOUT, *MORE)
+    }
 
 
 def _headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,7 +185,7 @@ def _values(folder: Path) -> dict[tuple[str, str], Any]:
         raise FileNotFoundError(f"no run {folder.name!r}; there are: {', '.join(f.name for f in folders()) or 'none'}")
     status = _read(folder, "status.json")
     versions = {"code": status.get("code"), **status.get("libraries", {})}
-    parts = {"parameter": _flat(_read(folder, "parameters.json")), "version": versions}
+    parts = {"parameter": _flat(_read(folder, "parameters.json")), "data": status.get("data", {}), "version": versions}
     parts["metric"] = _flat(_read(folder, "metrics.json"))
     return {(kind, name): value for kind, part in parts.items() for name, value in part.items()}
 
@@ -133,7 +193,7 @@ def _values(folder: Path) -> dict[tuple[str, str], Any]:
 def _in_order(parts: Iterable[Mapping[tuple[str, str], Any]]) -> list[tuple[str, str]]:
     """Names of several runs in the order in which they first appear, kind by kind."""
     names = dict.fromkeys(name for part in parts for name in part)
-    return sorted(names, key=lambda name: ("parameter", "version", "metric").index(name[0]))
+    return sorted(names, key=lambda name: ("parameter", "data", "version", "metric").index(name[0]))
 
 
 def _flat(values: Mapping[str, Any], head: str = "") -> dict[str, Any]:

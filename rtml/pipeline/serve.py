@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from rtml.core.run_folder import Run, shown
@@ -15,10 +16,20 @@ from rtml.serving.follower import Follower
 from rtml.serving.promotions import Promotions
 from rtml.serving.publisher import Publisher
 from rtml.serving.service import Service
+from rtml.serving.workers import inherited, serve_by
 from rtml.training.run_config import RunConfig
 
 
-def serve(run: Path, *, port: int = 8000, host: str = "127.0.0.1", follow: bool = False) -> None:
+def serve(
+    run: Path,
+    *,
+    port: int = 8000,
+    host: str = "127.0.0.1",
+    follow: bool = False,
+    workers: int = 1,
+    listen: int = -1,
+    counts: str = "",
+) -> None:
     """Serve until Ctrl-C; where there is nothing to serve yet, every answer names the command that makes it.
 
     Parameters
@@ -29,14 +40,17 @@ def serve(run: Path, *, port: int = 8000, host: str = "127.0.0.1", follow: bool 
         Where the endpoint listens; any host but this machine needs the token ``RTML_TOKEN``.
     follow
         Whether to follow what ingest and training processes write in the folder.
+    workers
+        Processes on the port, see :func:`rtml.serving.workers.serve_by`; more than one follow.
+    listen, counts
+        Of one of several processes: the socket it was handed, and the folder where all keep what they count.
     """
+    if workers > 1:
+        return serve_by(run, workers, port=port, host=host, told=partial(print, flush=True))
     access = Access.from_environment()
     check_host(host, access.guarded)
     if follow:
-        with Follower(run) as follower:
-            app = make_app(follower.service, follower.lineage, follower, access, follower.view())
-            serve_forever(app, port=port, host=host)
-        return
+        return _follow(run, access, port, host, listen, counts)
     opened = Run(run.resolve(), "serving")
     with closing(Service(opened.path("live/predictions.db") if run.exists() else ":memory:")) as service:
         prepared: dict = {}
@@ -45,6 +59,18 @@ def serve(run: Path, *, port: int = 8000, host: str = "127.0.0.1", follow: bool 
         except (FileNotFoundError, LookupError) as ex:
             print(f"rtml: {ex.args[0] if ex.args else ex}", file=sys.stderr)
         serve_forever(make_app(service, **prepared, access=access), port=port, host=host)
+
+
+def _follow(run: Path, access: Access, port: int, host: str, listen: int, counts: str) -> None:
+    """Serve what others write in the folder, alone or as one of several processes."""
+    with Follower(run) as follower:
+        view, writer = follower.view(), follower.writer()
+        app = make_app(follower.service, follower.lineage, follower, access, view, writer=writer)
+        if listen < 0:
+            return serve_forever(app, port=port, host=host)
+        follower.wait(10.0)
+        with app.counters.shared(Path(counts)):
+            serve_forever(app, port, host, partial(print, flush=True), inherited(listen))
 
 
 def published(run: Run, service: Service) -> dict:

@@ -84,6 +84,21 @@ def made_by() -> dict:
     return {"code": provenance.code(), "libraries": provenance.libraries()}
 
 
+def data_range(folder: Path) -> dict[str, int | str]:
+    """How many events a run has logged, and the event times of the first and the last that arrived; empty without."""
+    from rtml.store.event_log import EventLog
+    from rtml.training.run_config import PART
+
+    path = folder / "events.db"
+    if not path.exists():
+        return {}
+    with EventLog(path) as log:
+        n = log.last(PART) if PART in log.parts() else 0
+        ends = [int(log.read(PART, after, 1)[1]["time"][0]) for after in (0, n - 1)] if n else []
+    named = zip(("first", "last"), ends, strict=False)
+    return {"events": n} | {name: utc(at).isoformat(timespec="seconds") for name, at in named}
+
+
 def latest() -> Path:
     """The link to the newest run that finished."""
     return home() / "runs" / "latest"

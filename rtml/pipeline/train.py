@@ -10,37 +10,41 @@ from rtml.core.process import awaited, insist, stopping, tell
 from rtml.core.use_case import title
 from rtml.monitoring.alert_trigger import monitoring_callbacks
 from rtml.registry.registry import Registry
-from rtml.store.event_log import EventLog
+from rtml.store.protocols import run_log
 from rtml.training.retention import Retention
 from rtml.training.run_config import PART, RunConfig
 from rtml.training.trainer import Trainer
 
 
-def train(run: Path, *, every: str = "10m", publish: str = "learner", model: str = "", follow: bool = False) -> None:
+def train(
+    run: Path, *, every: str = "10m", publish: str = "learner", model: str = "", log: str = "", follow: bool = False
+) -> None:
     """Train a run on its log.
 
     Parameters
     ----------
     run
-        Folder of a run that holds recipe.json and events.db.
+        Folder of a run that holds recipe.json and its log.
     every
         Event time between two versions.
     publish
         Which versions serve, see :func:`rtml.registry.promotion.gate.gate`.
     model
         Name of the model in the registry, that of the use case unless given.
+    log
+        URL of the event log, see :func:`rtml.store.protocols.run_log`; that of the run unless given.
     follow
         Whether to go on with events that arrive later, until Ctrl-C or SIGTERM.
     """
     with stopping() as stop, ExitStack() as stack:
         config = RunConfig.read(awaited(run / "recipe.json", stop) if follow else run / "recipe.json")
-        log = stack.enter_context(EventLog(run / "events.db"))
+        events = stack.enter_context(run_log(run, log))
         registry = stack.enter_context(closing(Registry(run / "registry")))
-        places = (log, PART, run / "training.db", registry, model or title(config.use_case))
+        places = (events, PART, run / "training.db", registry, model or title(config.use_case))
         flow = config.flow()
         how = {"publish": publish, "callbacks": monitoring_callbacks(flow)}
         trainer = stack.enter_context(closing(Trainer(flow, *places, span(every), **how)))
         tell(trainer.run(on_commit=tell))
         if follow:
             retention = Retention.of(run)
-            insist(lambda: (trainer.run(on_commit=tell), retention.due(log, registry, say=tell)), stop, 0.05)
+            insist(lambda: (trainer.run(on_commit=tell), retention.due(events, registry, say=tell)), stop, 0.05)

@@ -213,3 +213,4 @@ def _plain_log(ax) -> None:
     """Shares as percentages and durations as plain numbers, not as powers of ten."""
     ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
     ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter(lambda ms, _: f"{ms:g}" if f"{ms:e}"[0] in "25" else "")

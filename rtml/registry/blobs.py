@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from rtml.core.digests import PART, write
 from rtml.core.state import digest
+from rtml.registry.tables import BLOB, Tables
 
 
 class Blobs:
@@ -61,3 +64,41 @@ class Blobs:
         for part in parts:
             part.unlink()
         return len(parts)
+
+
+class TableBlobs:
+    """The same in the table ``blob`` of a server, where several hosts find them."""
+
+    def __init__(self, tables: Tables):
+        self._tables = tables
+
+    def write(self, content: bytes) -> str:
+        """Keep content durably and return its name."""
+        name = digest(content)
+        with self._tables.read() as connection:  # a transaction of its own: it may be written inside another one
+            if connection.scalar(sa.select(BLOB.c.name).where(BLOB.c.name == name)) is None:
+                connection.execute(BLOB.insert().values(name=name, content=content))
+        return name
+
+    def read(self, name: str) -> bytes:
+        """Content of a name, refused when it is not what was written."""
+        with self._tables.read() as connection:
+            content = connection.scalar(sa.select(BLOB.c.content).where(BLOB.c.name == name))
+        if content is None:
+            raise FileNotFoundError(f"the state {name[:16]} is missing: serve another version, or rtml rebuild")
+        if digest(content) != name:
+            raise ValueError(f"the state {name[:16]} was changed: it is not loaded: roll back to another version")
+        return content
+
+    def __contains__(self, name: str) -> bool:
+        with self._tables.read() as connection:
+            return connection.scalar(sa.select(BLOB.c.name).where(BLOB.c.name == name)) is not None
+
+    def drop(self, name: str) -> None:
+        """Remove content that is no longer needed."""
+        with self._tables.read() as connection:
+            connection.execute(BLOB.delete().where(BLOB.c.name == name))
+
+    def sweep(self) -> int:
+        """Nothing is ever half written on a server."""
+        return 0

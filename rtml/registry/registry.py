@@ -11,17 +11,21 @@ from pathlib import Path
 import pandas as pd
 
 from rtml.core.clock import utc
+from rtml.registry.blobs import Blobs, TableBlobs
 from rtml.registry.ledger import AUTOMATIC, CHAMPION, ROUTE, Ledger, decided_by
 from rtml.registry.metadata import checked
 from rtml.registry.tables import VERSION, Tables
 from rtml.registry.versions import Version, Versions, plain
+from rtml.store.protocols import without_password
 
 FORMATS = ("flat", "pickle")
 LEARNER = "learner"  #: ``model@learner`` in the ledger: the newest state of the run's learner, no version of its own
 
 
 class Registry:
-    """Versions, their lineage and the ledger of promotions, in one folder.
+    """Versions, their lineage and the ledger of promotions, in one folder, or in a PostgreSQL database by its URL.
+
+    A file ``registry.url`` beside the folder ``registry`` holds the URL of the database to use instead of it.
 
     A version is named by its id, by four or more first digits of it, as ``model@number`` or as ``model@champion``;
     ``model@learner`` stands in the ledger for the newest state of the learner, which is kept elsewhere.
@@ -44,10 +48,13 @@ class Registry:
     """
 
     def __init__(self, path: str | Path):
-        self.path = Path(path)
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._tables = Tables(self.path / "registry.db")
-        self._versions = Versions(self._tables, self.path / "blobs")
+        kept = Path(f"{path}.url")
+        url = str(path) if "://" in str(path) else kept.read_text().strip() if kept.exists() else ""
+        self.path = Path(without_password(url).partition("://")[2] if url else path)
+        if not url:
+            self.path.mkdir(parents=True, exist_ok=True)
+        self._tables = Tables(url or self.path / "registry.db")
+        self._versions = Versions(self._tables, TableBlobs(self._tables) if url else Blobs(self.path / "blobs"))
         self.acts = Ledger(self._tables)  #: the ledger's entries as they are, for the gate and the endpoint
 
     def save(
@@ -159,13 +166,13 @@ class Registry:
         version = self.get(version)
         return _iteration(version, self.get(version.parent) if version.parent else None)
 
-    def models(self) -> list[str]:
-        """Names of the models that it holds versions of."""
-        return list(self._versions.newest())
-
     def all(self, model: str) -> list[Version]:
         """Every version of a model, oldest first."""
         return self._versions.find(VERSION.c.model == model)
+
+    def models(self) -> list[str]:
+        """Names of the models that have versions."""
+        return list(self._versions.newest())
 
     def kept(self, version: Version | str) -> bool:
         """Whether the state of a version is still there, and was not collected."""

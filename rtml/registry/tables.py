@@ -1,6 +1,7 @@
-"""The registry's three tables on SQLite, and durable transactions on them.
+"""The registry's tables on SQLite or PostgreSQL, and durable transactions on them.
 
-``version`` holds what was saved, ``edge`` what it came from, ``promotion`` what served: a ledger that only grows.
+``version`` holds what was saved, ``edge`` what it came from, ``promotion`` what served: a ledger that only grows. On a
+server ``blob`` holds the states, which are files beside a SQLite file.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from rtml.store.database import opened, prepared, told
+from rtml.store.protocols import with_password
 
 _TABLES = sa.MetaData()
 _SEQUENCE = sa.BigInteger().with_variant(sa.Integer, "sqlite")
@@ -56,6 +58,13 @@ PROMOTION = sa.Table(
     sa.Column("entered", sa.BigInteger),  # wall time, while ``at`` is event time
     sa.Index("promotion_of", "model", "alias", "seq"),
 )
+BLOB = sa.Table(
+    "blob",
+    _TABLES,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+)
+_ONE_WRITER = 0x72746D6C  # key of the lock that every writer of a server's tables takes
 
 
 def _statements() -> list[str]:
@@ -72,16 +81,24 @@ SOUND = sa.func.sound(sa.literal_column("crc"), *PROMOTION.c)
 
 
 class Tables:
-    """A database file holding the three tables; safe for several threads and processes."""
+    """A database holding the tables, a file or a server's by its URL; safe for several threads, processes and hosts."""
 
-    def __init__(self, path: Path):
-        self._path = path
-        self._engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
-        sa.event.listen(self._engine, "connect", _prepare)
-        sa.event.listen(self._engine, "begin", _begin)
+    def __init__(self, where: Path | str):
+        server, self._where = "://" in str(where), where
+        if server:
+            address = with_password(str(where)).replace("postgres://", "postgresql://", 1)
+            address = address.replace("postgresql://", "postgresql+psycopg://", 1)
+            self._engine = sa.create_engine(address, pool_pre_ping=True)
+        else:
+            opened(where, _statements(), durable=True).close()
+            self._engine = sa.create_engine(f"sqlite:///{where}", connect_args={"timeout": 30})
+            sa.event.listen(self._engine, "connect", _prepare)
+        sa.event.listen(self._engine, "begin", _lock if server else _begin)
         self._writing = self._engine.execution_options(writing=True)
         weakref.finalize(self, self._engine.dispose)
-        opened(path, _statements(), durable=True).close()
+        if server:
+            with self.write() as connection:
+                _TABLES.create_all(connection)
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
@@ -98,7 +115,7 @@ class Tables:
     @contextmanager
     def _told(self) -> Iterator[None]:
         """Say of which file an error is, and what it means."""
-        with told(self._path):
+        with told(self._where):
             try:
                 yield
             except sa.exc.DatabaseError as ex:
@@ -115,6 +132,11 @@ def _prepare(connection, _record) -> None:
     connection.execute("PRAGMA journal_mode = wal")
     connection.execute("PRAGMA synchronous = full")
     connection.execute("PRAGMA foreign_keys = on")
+
+
+def _lock(connection: sa.Connection) -> None:
+    if connection.get_execution_options().get("writing", False):
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ONE_WRITER)))
 
 
 def _begin(connection: sa.Connection) -> None:

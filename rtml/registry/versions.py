@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import sqlalchemy as sa
 
 from rtml.core import provenance
 from rtml.core.state import digest, dumps
-from rtml.registry.blobs import Blobs
+from rtml.registry.blobs import Blobs, TableBlobs
 from rtml.registry.tables import EDGE, VERSION, Tables
 
 _MADE = ("model", "at", "format", "features", "data", "blob", "parent")
@@ -58,9 +57,8 @@ class Version:
 class Versions:
     """The ``version`` and ``edge`` tables and the folder of states."""
 
-    def __init__(self, tables: Tables, blobs: Path):
-        self._tables = tables
-        self._blobs = Blobs(blobs)
+    def __init__(self, tables: Tables, blobs: Blobs | TableBlobs):
+        self._tables, self._blobs = tables, blobs
         with tables.write():  # no other writer is active: a partial file is a killed writer's
             self._blobs.sweep()
 
@@ -84,7 +82,7 @@ class Versions:
 
     def lineage(self, id: str) -> list[Version]:
         """A version, its parent, and so on up to the root."""
-        start = sa.select(sa.literal(id).label("id"), sa.literal(0).label("depth"))
+        start = sa.select(sa.literal(id, sa.Text).label("id"), sa.literal(0).label("depth"))
         chain = start.cte("chain", recursive=True)
         above = sa.select(EDGE.c.ref, chain.c.depth + 1).where(EDGE.c.child == chain.c.id, EDGE.c.kind == "parent")
         chain = chain.union_all(above)

@@ -81,6 +81,8 @@ def answer_of(target: Target, prediction, bounds: tuple[float, ...] = ()) -> dic
     {'label': 'wet', 'probabilities': {'dry': 0.25, 'wet': 0.75}}
     >>> answer_of(Target("next", "ranking", size=2), np.array([7.0, 3.0]))
     {'items': [{'item': 7, 'score': 1.0}, {'item': 3, 'score': 0.5}]}
+    >>> answer_of(Target("next", "ranking", size=2), np.array([7.0, np.nan]))  # a catalogue of one item
+    {'items': [{'item': 7, 'score': 1.0}]}
     >>> answer_of(Target("oddness", "anomaly"), 3.0, (2.5,))
     {'score': 3.0, 'threshold': 2.5, 'flag': True}
     """
@@ -98,6 +100,7 @@ def answer_of(target: Target, prediction, bounds: tuple[float, ...] = ()) -> dic
         flag = bool(bounded and prediction > bounds[0])
         return {"score": float(prediction), "threshold": float(bounds[0]) if bounded else None, "flag": flag}
     items = np.asarray(prediction)
+    items = items[np.isfinite(items)]
     return {"items": [{"item": int(item), "score": 1.0 / (place + 1)} for place, item in enumerate(items)]}
 
 

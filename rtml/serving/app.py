@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from fastapi import FastAPI, Request, Response
@@ -15,8 +15,10 @@ from rtml.serving import pages
 from rtml.serving import schemas as messages
 from rtml.serving import stream_schemas as stream_messages
 from rtml.serving.auth import Access
+from rtml.serving.event_writer import EventWriter
 from rtml.serving.events import Events
 from rtml.serving.fast_route import BROKEN, LOG, Check, Reply, Through, refuse, through
+from rtml.serving.many_rows import ARROW, predict_list, predict_table
 from rtml.serving.prometheus import Counters
 from rtml.serving.schemas import encode
 from rtml.serving.service import Service, verdict
@@ -49,12 +51,14 @@ def make_app(
     access: Access | None = None,
     view: View | None = None,
     events: Events | None = None,
-) -> FastAPI:
+    writer: EventWriter | None = None,
+) -> App:
     """The endpoint's app over a service.
 
     ``lineage`` gives the ancestors of a version as dicts, newest first, for ``/models``. Without ``promotions`` there
     is no ``/promote``, ``/rollback`` or ``/ledger``. ``access`` is what the environment says unless given. ``view`` is
-    what the use case adds to the page, and, where there are ``events`` to take, its routes.
+    what the use case adds to the page and to the routes, some of which take ``events``. With a ``writer`` there is
+    ``POST /events``.
 
     Examples
     --------
@@ -63,11 +67,11 @@ def make_app(
     ['/answers', '/health', '/metrics', '/models', '/predict', '/predictions/stream', '/predictions/{id}', '/questions']
     >>> service.close()
     """
-    app = App(service, promotions, Access.from_environment() if access is None else access)
+    app = App(service, promotions, Access.from_environment() if access is None else access, writer, view)
     _add_state(app, service, lineage or (lambda version: []))
     _add_stream(app, service)
     _add_pages(app, view.panel if view else "")
-    if view is not None and events is not None:
+    if view is not None:
         view.routes(app, events)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _broken)
@@ -81,17 +85,28 @@ class App(FastAPI):
     a mount, where the path differs, they are found through the router and do the same.
     """
 
-    def __init__(self, service: Service, promotions: Promoter | None, access: Access) -> None:
+    def __init__(
+        self,
+        service: Service,
+        promotions: Promoter | None,
+        access: Access,
+        writer: EventWriter | None = None,
+        view: View | None = None,
+    ) -> None:
         quiet = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}  # nothing leaves here
         about = {"title": "rtml", "summary": pages.SUMMARY, "version": "1"}
         super().__init__(**about, docs_url=None, redoc_url=None, redirect_slashes=False, telemetry=quiet)
         self.counters = Counters(service)
+        self.draining = False  #: whether each connection is closed with its next answer
         self._service = service
-        self._promotions, self._access = promotions, access
+        self._promotions, self._access, self._writer = promotions, access, writer
+        self._view = view if view is not None and type(view).reply is not View.reply else None
         self._quick: dict[tuple[str, str], tuple[Reply, Check | None]] = {}
         self._fast("POST", "/predict", self._post_predict)
         self._fast("GET", "/predict", self._get_predict)
         self._fast("POST", "/answers", self._post_answers, access.check)
+        if writer is not None:
+            self._fast("POST", "/events", self._post_events, access.check)
         if promotions is not None:
             self._fast("POST", "/promote", self._post_promote, access.check)
             self._fast("POST", "/rollback", self._post_rollback, access.check)
@@ -116,6 +131,8 @@ class App(FastAPI):
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
         if scope["type"] != "http":
             return await super().__call__(scope, receive, send)
+        if self.draining:
+            send = _last(send)
         started, route = _elapsed(), scope["path"]
         try:
             self._access.admit(scope)
@@ -155,8 +172,16 @@ class App(FastAPI):
         secret = check is not None and self.guarded
         self.add_api_route(path, route, methods=[method], **pages.described(method, path, secret))
 
-    def _post_predict(self, query: bytes, body: bytes) -> bytes:
-        return encode(self._service.ask_json(body))
+    def _post_predict(self, query: bytes, body: bytes) -> bytes | Awaitable[bytes]:
+        if body[:1] == b"[":
+            return predict_list(self._service, body)
+        if body[:4] == ARROW:
+            return predict_table(self._service, body)
+        return encode(self._service.ask_json(body)) if self._view is None else self._reply(body)
+
+    async def _reply(self, body: bytes) -> bytes:
+        given = await self._view.reply(self._service, body)
+        return encode(self._service.ask_json(body) if given is None else given)
 
     def _get_predict(self, query: bytes, body: bytes) -> bytes:
         return encode(self._service.ask(messages.read_query(query)))
@@ -167,6 +192,9 @@ class App(FastAPI):
         self.counters.answer(told if isinstance(told, str) else "contradicting")
         status = verdict(request.prediction_id, request.y, told)
         return encode(messages.AnswerReply(request.prediction_id, status))
+
+    async def _post_events(self, query: bytes, body: bytes) -> tuple[int, bytes]:
+        return 202, encode(await asyncio.wrap_future(self._writer.send(query, body)))
 
     async def _post_promote(self, query: bytes, body: bytes) -> bytes:
         return await self._served(self._promotions.promote, stream_messages.read_promote(body))
@@ -202,6 +230,17 @@ class App(FastAPI):
             components.setdefault("schemas", {}).update(pages.SCHEMAS)
             components |= {"securitySchemes": pages.BEARER} if self.guarded else {}
         return self.openapi_schema
+
+
+def _last(send: Callable) -> Callable:
+    """A ``send`` that tells the client to connect again for its next request."""
+
+    async def told(message: dict) -> None:
+        if message["type"] == "http.response.start":
+            message = message | {"headers": [*message.get("headers", ()), (b"connection", b"close")]}
+        await send(message)
+
+    return told
 
 
 def _add_state(app: App, service: Service, lineage: Callable[[str], list[dict]]) -> None:

@@ -11,12 +11,13 @@ from rtml.core.run_folder import Run
 from rtml.core.use_case import title
 from rtml.registry.registry import Registry
 from rtml.serving.app import App, make_app
+from rtml.serving.event_writer import EventWriter
 from rtml.serving.events import Events
 from rtml.serving.promotions import Promotions
 from rtml.serving.publisher import Publisher
 from rtml.serving.service import Service
 from rtml.serving.snapshot import StreamClock
-from rtml.store.event_log import EventLog
+from rtml.store.protocols import EventLog
 from rtml.training.run_config import PART, RunConfig
 from rtml.training.trainer import Trainer
 
@@ -50,14 +51,19 @@ class Continuation:
         told = (lambda outcome: None) if takes_events else self.publisher.outcome
         self.trainer = Trainer(config.flow(), *places, **how, on_outcome=told)
         self.publisher.begin()
-        self.events = Events(self.publisher, log, self.store, durable=False) if takes_events else None
+        self.events, self.writer = None, None
+        if takes_events:
+            self.events = Events(self.publisher, log, self.store, durable=False)
+            now, post = self.service.clock.now, self.events.post
+            self.writer = EventWriter(log, self.publisher.view, now, write=post)
         self._error: BaseException | None = None
 
     @property
     def app(self) -> App:
         """The endpoint's app over it."""
-        promotions = Promotions(self.registry, self.publisher)
-        return make_app(self.service, self.publisher.lineage, promotions, view=self.publisher.view, events=self.events)
+        promotions, view = Promotions(self.registry, self.publisher), self.publisher.view
+        taking = {"events": self.events, "writer": self.writer}
+        return make_app(self.service, self.publisher.lineage, promotions, view=view, **taking)
 
     @contextmanager
     def arriving(self, seconds: float) -> Iterator[Publisher]:

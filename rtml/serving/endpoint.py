@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import signal
 import socket
@@ -17,6 +18,7 @@ from rtml.serving.auth import check_host
 from rtml.serving.connections import Connection
 
 GRACE_S = 0.4  # how long an open request may take to end after stop
+DRAIN_S = 3.0  # how long an open connection may wait for its next request where others go on serving
 
 
 class Endpoint:
@@ -70,10 +72,17 @@ class Endpoint:
         self.stop()
 
 
-def serve_forever(app, port: int = 8000, host: str = "127.0.0.1", started: Callable[[str], None] = print) -> None:
+def serve_forever(
+    app,
+    port: int = 8000,
+    host: str = "127.0.0.1",
+    started: Callable[[str], None] = print,
+    listen: socket.socket | None = None,
+) -> None:
     """Serve in the foreground (main thread) until Ctrl-C or SIGTERM, then return, so that the caller can close.
 
-    ``started`` is called with a line that holds the URL once it is up.
+    ``started`` is called with a line that holds the URL once it is up. ``listen`` is a socket that listens already and
+    that other processes serve too: then each open connection is told with its next answer to connect again.
     """
     server = _Announcing(_config(app, host, port))
     server.announce = started
@@ -83,7 +92,7 @@ def serve_forever(app, port: int = 8000, host: str = "127.0.0.1", started: Calla
 
     before = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        server.run()
+        server.run([listen] if listen else None)
     except SystemExit as ex:
         raise _not_started(host, port) from ex
     finally:
@@ -96,7 +105,19 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         getattr(self.config.app, "stopping", lambda: None)()
+        if sockets:
+            await self._drain()
         await super().shutdown(sockets)
+
+    async def _drain(self) -> None:
+        """Take no new connections, and wait until those there are have been answered for the last time."""
+        for server in self.servers:
+            server.close()
+        self.config.app.draining = True
+        for _ in range(round(DRAIN_S / 0.02)):
+            if not self.server_state.connections:
+                return
+            await asyncio.sleep(0.02)
 
 
 class _Announcing(_Server):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from rtml.serving.publisher import Publisher
 from rtml.serving.service import Service
 from rtml.serving.snapshot import Question, StreamClock
 from rtml.store.checkpoint_store import CheckpointReader
-from rtml.store.event_log import EventLog
+from rtml.store.protocols import EventLog
 from rtml.training.flow import Outcome
 from rtml.training.run_config import PART
 from rtml.training.trainer import Trainer
@@ -59,12 +59,19 @@ class Events:
         """Where what is given is logged."""
         return self.publisher.service
 
-    def take(self, events: np.ndarray) -> Outcome:
+    def post(self, events: np.ndarray, clients: Sequence[tuple[str | None, bytes]]) -> None:
+        """Write events that clients posted into the log with their ids, and serve what they lead to."""
+        self.take(events, clients)
+
+    def take(self, events: np.ndarray, clients: Sequence[tuple[str | None, bytes]] | None = None) -> Outcome:
         """Write events into the log, and serve what they lead to."""
         with self._lock:
             if isinstance(self.service.clock, StreamClock):  # a replayed stream has its own time
                 self.service.clock.tell(int(events["time"][-1]))
-            self._log.append(self._part, events, durable=self._durable)
+            if clients is None:
+                self._log.append(self._part, events, durable=self._durable)
+            else:
+                self._log.append_posted(self._part, events, clients)
             outcome = self.flow.push(events)
             self.publisher.outcome(outcome)
         return outcome

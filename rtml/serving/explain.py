@@ -23,8 +23,8 @@ from rtml.serving.answers import columns
 from rtml.serving.service import logged
 from rtml.serving.view import view_of
 from rtml.store.checkpoint_store import CheckpointReader
-from rtml.store.event_log import EventLog
 from rtml.store.prediction_tables import found, id_number, opened
+from rtml.store.protocols import EventLog, run_log
 from rtml.training.flow import Flow, Outcome
 from rtml.training.run_config import PART, RunConfig
 
@@ -92,7 +92,7 @@ def explain(folder: Path, prediction_id: str) -> Explanation:
     if row is None:
         raise LookupError(f"no prediction {prediction_id!r} in {below.name}: take an id that /predict gave there")
     config = RunConfig.read(folder / "recipe.json")
-    with EventLog(next(p for p in (below / "events.db", folder / "events.db") if p.exists())) as log:
+    with run_log(below if (below / "events.db").exists() else folder) as log:
         flow, outcome = _again(config.flow(), log, row)
     said, x, learned = _recomputed(below, config, flow, outcome, row)
     windows, answers = _windows(config, flow, outcome, row), _answers(below, row["question"])

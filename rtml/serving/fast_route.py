@@ -7,16 +7,19 @@ from collections.abc import Awaitable, Callable
 
 from starlette.responses import Response
 
-from rtml.serving.schemas import BODY_LIMIT, Refusal, Refused, encode
+from rtml.serving.many_rows import ARROW
+from rtml.serving.schemas import BODY_LIMIT, MANY_LIMIT, Refusal, Refused, encode
 from rtml.store.prediction_log import LogUnavailable
 
 LOG = logging.getLogger("rtml.serving")
 BROKEN = encode(Refusal("internal error: the request was not served; the server's log has the reason"))
 _JSON = (b"content-type", b"application/json")
-_BEARER = (b"www-authenticate", b"Bearer")
+_ARROW = (b"content-type", b"application/vnd.apache.arrow.stream")
+_HINTS = {401: [(b"www-authenticate", b"Bearer")], 429: [(b"retry-after", b"1")]}
 
-# Query and body in, body out, at once or awaited; refuses by raising Refused.
-Reply = Callable[[bytes, bytes], bytes | Awaitable[bytes]]
+# Query and body in, body out, at once, or awaited with its status where that is not 200; refuses by raising Refused.
+Said = bytes | tuple[int, bytes]
+Reply = Callable[[bytes, bytes], bytes | Awaitable[Said]]
 Check = Callable[[dict], None]  # looks at the scope of a request before its body is read
 
 
@@ -40,10 +43,11 @@ async def through(reply: Reply, check: Check | None, scope: dict, receive: Calla
         message = await receive()
         body = message.get("body", b"")
         if message.get("more_body") or len(body) > BODY_LIMIT:
-            body = await _rest(body, receive)
+            body = await _rest(message, receive, _limit(body, scope["path"]))
         body = reply(scope["query_string"], body)
         if body.__class__ is not bytes:
-            body = await body
+            said = await body
+            status, body = (200, said) if said.__class__ is bytes else said
     except Refused as ex:
         status, body = ex.status, encode(ex.refusal)
     except LogUnavailable as ex:
@@ -61,20 +65,24 @@ async def refuse(ex: Refused, send: Callable) -> None:
 
 
 async def _answer(status: int, body: bytes, send: Callable) -> None:
-    headers = [_JSON, (b"content-length", b"%d" % len(body))]
-    if status == 401:
-        headers.append(_BEARER)
+    kind = _ARROW if body[:4] == ARROW else _JSON
+    headers = [kind, (b"content-length", b"%d" % len(body)), *_HINTS.get(status, ())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
-async def _rest(body: bytes, receive: Callable) -> bytes:
+def _limit(body: bytes, path: str) -> int:
+    """How long a body may be that begins so."""
+    return MANY_LIMIT if path.endswith("/predict") and body[:1] in (b"[", ARROW[:1]) else BODY_LIMIT
+
+
+async def _rest(message: dict, receive: Callable, limit: int) -> bytes:
     """The whole body, which came in parts, if it is not too long."""
-    more = True
-    while more and len(body) <= BODY_LIMIT:
+    whole, more = bytearray(message.get("body", b"")), message.get("more_body", False)
+    while more and len(whole) <= limit:
         message = await receive()
-        body += message.get("body", b"")
+        whole += message.get("body", b"")
         more = message.get("more_body", False)
-    if len(body) > BODY_LIMIT:
-        raise Refused(413, f"the body is over {BODY_LIMIT // 1024} kB: ask for one prediction at a time")
-    return body
+    if len(whole) > limit:
+        raise Refused(413, f"the body is over {limit // 1024} kB: ask for one prediction at a time, or for fewer rows")
+    return bytes(whole)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import logging
 import threading
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Self
 
 from rtml.core.clock import Clock
 from rtml.core.run_folder import claim
 from rtml.registry.registry import Registry
+from rtml.serving.event_writer import EventWriter
 from rtml.serving.promotions import Promotions
 from rtml.serving.publisher import Publisher
 from rtml.serving.service import Service
 from rtml.serving.snapshot import StreamClock
 from rtml.serving.stream_schemas import Acts, PromoteRequest, RollbackRequest, Routed, RouteRequest
 from rtml.serving.view import View, view_of
+from rtml.store.event_log import EventLog
 from rtml.training.run_config import RunConfig
 
 PAUSE_S = 0.02  # between two looks at the store: 20 us each
@@ -33,6 +35,7 @@ class Follower:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self._clock, self._stop = folder, Clock(), threading.Event()
+        self._stack = ExitStack()
         claim(folder)
         self.service = Service(folder / "predictions.db", StreamClock())
         self.publisher: Publisher | None = None  #: once there is a training
@@ -47,6 +50,13 @@ class Follower:
         """What the use case adds to the page; nothing while there is no run yet."""
         path = self.folder / "recipe.json"
         return view_of(RunConfig.read(path)) if path.exists() else None
+
+    def writer(self) -> EventWriter | None:
+        """Takes events over HTTP into the log that the training follows; nothing while there is no run yet."""
+        if (view := self.view()) is None:
+            return None
+        log = self._stack.enter_context(EventLog(self.folder / "events.db"))
+        return self._stack.enter_context(closing(EventWriter(log, view, lambda: self.service.clock.now())))
 
     def promote(self, request: PromoteRequest) -> str:
         """Let a version serve; its name."""
@@ -73,6 +83,13 @@ class Follower:
             raise LookupError(f"there is no training in {self.folder.name} yet: start rtml train RUN --follow")
         return Promotions(self._registry, self.publisher, ask=not self._live)
 
+    def wait(self, seconds: float) -> bool:
+        """Wait until there is something to serve, for so long at most; whether there is."""
+        until = self._clock.elapsed() + seconds * 1e9
+        while not (ready := self.service.health().ready) and self._clock.elapsed() < until:
+            self._stop.wait(PAUSE_S)
+        return ready
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self
@@ -80,7 +97,7 @@ class Follower:
     def __exit__(self, *_) -> None:
         self._stop.set()
         self._thread.join(10)
-        with closing(self.service):
+        with closing(self.service), self._stack:
             if self.publisher is not None:
                 self.publisher.router.close()
             if self._registry is not None:
@@ -104,7 +121,7 @@ class Follower:
         """Open what is there by now; whether all is."""
         if self.publisher is None and all((self.folder / name).exists() for name in ("recipe.json", "training.db")):
             config = RunConfig.read(self.folder / "recipe.json")
-            self._live = config.source.startswith("exchange:")
+            self._live = config.live
             if self._live:
                 self.service.clock = Clock()
             self._registry = Registry(self.folder / "registry")

@@ -33,11 +33,15 @@ def live(panel: str = "", ledger: bool = True) -> tuple[str, dict[str, str]]:
     (True, True)
     """
     page = _LIVE.replace(_PANEL, panel.replace("</", "<\\/"))
+    return page if ledger else page.replace(_LEDGER, ""), shut(page)
+
+
+def shut(page: str) -> dict[str, str]:
+    """Headers of a page that let its own script run and nothing else."""
     script = hashlib.sha256(re.search(r"<script>(.*?)</script>", page, re.DOTALL)[1].encode()).digest()
     policy = f"{SHUT['content-security-policy']}; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     policy += f"script-src 'sha256-{base64.b64encode(script).decode()}'"
-    headers = {"content-security-policy": policy, "cache-control": "no-store"}
-    return page if ledger else page.replace(_LEDGER, ""), headers
+    return {"content-security-policy": policy, "cache-control": "no-store"}
 
 
 BEARER = {"bearer": {"type": "http", "scheme": "bearer"}}
@@ -49,6 +53,7 @@ _TYPES = (
         m.GivenPrediction,
         m.AnswerRequest,
         m.AnswerReply,
+        m.EventsReply,
         m.Models,
         m.Version,
         m.Health,
@@ -61,21 +66,25 @@ _TYPES = (
 _REFERENCES, SCHEMAS = msgspec.json.schema_components(_TYPES, ref_template="#/components/schemas/{name}")
 _REF = {kind.__name__: reference for kind, reference in zip(_TYPES, _REFERENCES, strict=True)}
 
+_REF["Events"] = {"oneOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}, "maxItems": 1000}]}
+
 _REFUSALS = {
     401: "The token is missing or wrong.",
     403: "Asked by a page of another origin.",
     404: "No such prediction or version.",
     409: "Answered before with another value.",
     413: "The body is over 64 kB.",
+    429: "So many events wait to be written: come again after Retry-After seconds.",
     422: "Bad input: the field, its rule and what was got.",
     503: "Not possible now: the sentence says why and what to do.",
 }
-_PREDICT = {"status": "200", "schema": "Prediction", "refusals": (422, 503)}
+_PREDICT = {"schema": "Prediction", "refusals": (422, 503)}
 _CHANGE = {"schema": "Promoted", "refusals": (401, 403, 404, 413, 422)}
 _ROUTES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/predict"): _PREDICT
     | {
-        "summary": "What was predicted for the newest question of a key, or from given features",
+        "summary": "What was predicted for the newest question of a key, or from given features; a JSON list of such "
+        "requests is answered by a list, an Arrow IPC stream of features by one of predictions, which are not logged",
         "refusals": (413, 422, 503),
         "takes": "PredictRequest",
         "example": {"key": "ETH-USD"},
@@ -87,6 +96,16 @@ _ROUTES: dict[tuple[str, str], dict[str, Any]] = {
         "refusals": (401, 403, 404, 409, 413, 422, 503),
         "takes": "AnswerRequest",
         "example": {"prediction_id": "1-1", "y": -0.8},
+    },
+    ("POST", "/events"): {
+        "summary": "New events for the log that the learner follows, one or a list; with an event_id each counts once",
+        "status": 202,
+        "schema": "EventsReply",
+        "query": "durable",
+        "rule": {"type": "boolean", "default": True},
+        "refusals": (401, 403, 409, 413, 422, 429, 503),
+        "takes": "Events",
+        "example": {"event_id": "app-1", "visitor": "ada", "item": 7},
     },
     ("GET", "/models"): {"summary": "What serves, and the versions it comes from", "schema": "Models"},
     ("GET", "/health"): {"summary": "Ready, or the reason why not", "schema": "Health", "refusals": (503,)},
@@ -148,7 +167,9 @@ def described(method: str, path: str, secret: bool = False) -> dict[str, Any]:
     about = _ROUTES[method, path]
     media = about.get("media", "application/json")
     schema = _REF.get(about.get("schema", ""), {"type": "string"})
-    responses: dict[int, dict] = {200: {"description": "Success.", "content": {media: {"schema": schema}}}}
+    responses: dict[int, dict] = {
+        about.get("status", 200): {"description": "Success.", "content": {media: {"schema": schema}}}
+    }
     for status in about.get("refusals", ()):
         content = {"application/json": {"schema": _REF["Refusal"] if path != "/health" else schema}}
         responses[status] = {"description": _REFUSALS[status], "content": content}

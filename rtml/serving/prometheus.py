@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from bisect import bisect_left
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import accumulate
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from rtml.serving.schemas import Health
@@ -38,6 +43,31 @@ class Counters(Collector):
         self._seconds: dict[str, list[int]] = {}
         self._sums: dict[str, float] = {}
         self._events, self._event_sum = [0] * (len(_SECONDS) + 1), 0.0
+        self._folder: Path | None = None  # where all processes of a port keep what they count
+
+    @contextmanager
+    def shared(self, folder: Path) -> Iterator[None]:
+        """Count together with all processes that keep their counts in a folder, twice a second and at the end."""
+        self._folder, stop = folder, threading.Event()
+
+        def keep() -> None:
+            while not stop.wait(0.5):
+                self._keep()
+
+        thread = threading.Thread(target=keep, name="rtml-counts", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+            self._keep()
+
+    def _keep(self) -> None:
+        path = self._folder / f"{os.getpid()}.txt"
+        partial = path.with_suffix(".part")
+        partial.write_bytes(self._own())
+        partial.replace(path)
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """Count a request."""
@@ -61,7 +91,13 @@ class Counters(Collector):
         self._event_sum += seconds
 
     def text(self) -> bytes:
-        """Everything in the text format of Prometheus."""
+        """Everything in the text format of Prometheus, counted over all processes of the port."""
+        if self._folder is None:
+            return self._own()
+        others = [path.read_text() for path in self._folder.glob("*.txt") if path.stem != str(os.getpid())]
+        return generate_latest(_Sum([self._own().decode(), *others]))
+
+    def _own(self) -> bytes:
         registry = CollectorRegistry()
         registry.register(self)
         return generate_latest(registry)
@@ -69,16 +105,16 @@ class Counters(Collector):
     def collect(self) -> Iterator[Metric]:
         """Families of metrics, as the library asks for them."""
         requests = CounterMetricFamily("rtml_requests", "HTTP requests.", labels=("route", "status"))
-        for (route, status), count in self._requests.items():
+        for (route, status), count in list(self._requests.items()):
             requests.add_metric((route, str(status)), count)
         seconds = HistogramMetricFamily(
             "rtml_request_seconds", "From headers read to response written.", labels=("route",)
         )
         bounds = [*map(str, _SECONDS), "+Inf"]
-        for route, counts in self._seconds.items():
+        for route, counts in list(self._seconds.items()):
             seconds.add_metric((route,), list(zip(bounds, accumulate(counts), strict=True)), self._sums[route])
         answers = CounterMetricFamily("rtml_answers", "Answers told, by what became of them.", labels=("status",))
-        for status, count in self._answers.items():
+        for status, count in list(self._answers.items()):
             answers.add_metric((status,), count)
         events = HistogramMetricFamily("rtml_event_to_prediction_seconds", "Event received to prediction published.")
         events.add_metric((), list(zip(bounds, accumulate(self._events), strict=True)), self._event_sum)
@@ -134,7 +170,7 @@ class Counters(Collector):
             trained.add_metric((), snapshot.trained_up_to / 1e9)
         for *labels, value in service.gauges():
             score.add_metric(labels, value)
-        yield from (age, model, trained, score, *self._arms())
+        yield from (age, self._fresh(), model, trained, score, *self._arms())
 
     def _arms(self) -> Iterator[Metric]:
         """What the arms of a test were asked and answered."""
@@ -145,3 +181,37 @@ class Counters(Collector):
             for row in rows:
                 of_arms.add_metric(row[:1], row[place])
             yield of_arms
+
+    def _fresh(self) -> CounterMetricFamily:
+        """What became of features that were stale or absent when they were served."""
+        about = "Features that were stale, refused, or replaced by a default or their last value."
+        fresh = CounterMetricFamily("rtml_features_at_serve", about, labels=("feature", "what"))
+        snapshot = self._service.snapshot
+        counts = snapshot.freshness.counts if snapshot is not None and snapshot.freshness is not None else {}
+        for labels, count in list(counts.items()):
+            fresh.add_metric(labels, count)
+        return fresh
+
+
+class _Sum(CollectorRegistry):
+    """Metrics of several texts: counters and histograms added up, gauges as the first text has them."""
+
+    def __init__(self, texts: list[str]) -> None:
+        super().__init__()
+        self._texts = texts
+
+    def collect(self) -> Iterator[Metric]:
+        total: dict[str, Metric] = {}
+        for text in self._texts:
+            for family in text_string_to_metric_families(text):
+                first = total.setdefault(family.name, family)
+                if first is family or family.type == "gauge":
+                    continue
+                places = {(s.name, *sorted(s.labels.items())): k for k, s in enumerate(first.samples)}
+                for s in family.samples:
+                    place = places.get((s.name, *sorted(s.labels.items())))
+                    if place is None:
+                        first.samples.append(s)
+                    else:
+                        first.samples[place] = s._replace(value=first.samples[place].value + s.value)
+        yield from total.values()

@@ -13,10 +13,12 @@ from msgspec import UNSET, Raw
 
 from rtml.core.clock import Clock, utc
 from rtml.core.use_case import title
+from rtml.features.feature_set import FeatureSet
 from rtml.registry.lineage import models as models_of_version
 from rtml.registry.registry import LEARNER, Registry
 from rtml.registry.versions import Version
 from rtml.serving.answers import Band
+from rtml.serving.freshness import Freshness
 from rtml.serving.outcomes import Committed, slices
 from rtml.serving.router import Router
 from rtml.serving.schemas import encode, without_paths
@@ -65,9 +67,16 @@ class Publisher:
         self._frozen: Snapshot | None = None
         self._act, self._step, self._offset = 0, -1, 0
         self._followed = -1  # the last commit that was looked at
+        self._freshness = Freshness(self.flow.features) if isinstance(self.flow.features, FeatureSet) else None
         self.questions, self.lag_s, self.moment, self.since = 0, None, 0, 0
+        self.view.open(self)
         service.gauges = lambda: self.scores.gauges(self.version)
         self.router = service.router = Router(registry, self)
+
+    @property
+    def folder(self) -> Path:
+        """Of the training that is served."""
+        return self._store.parent
 
     @property
     def version(self) -> str:
@@ -228,6 +237,7 @@ class Publisher:
             if isinstance(self.service.clock, StreamClock):  # a replayed stream has its own time
                 self.service.clock.tell(self.moment)
         self._answer(served, bounds, answers if show else None, arrived)
+        self.view.served(served, self.version)
 
     def _asked_here(self, outcome: Outcome) -> Outcome:
         """Without answers to questions that were asked before the training began, or are answered already."""
@@ -358,7 +368,7 @@ class Publisher:
     def _snapshot(self, version: str, load: Callable, trained_up_to: int, offset: int) -> Snapshot:
         features = self.flow.features
         about = (tuple(features.names), self.config.keys, self.scores.targets, self.flow.horizon, trained_up_to)
-        return Snapshot(version, load, *about, offset, features.definition)
+        return Snapshot(version, load, *about, offset, features.definition, self._freshness)
 
 
 def _cells(prediction) -> float | np.ndarray:

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 BODY_LIMIT = 64 * 1024  # bytes of a request body
+MANY_LIMIT = 64 * 1024 * 1024  # of one with many rows
 SHOWN = 80  # characters of a refused value that are sent back
 
 Key = Annotated[str, Meta(max_length=64, description="one of the run's keys", examples=["ETH-USD"])]
@@ -46,6 +47,9 @@ class Prediction(Struct, frozen=True, gc=False):
     horizon_s: Annotated[float, _said("seconds; 0 where answers come at a time of their own")]
     due_at: Annotated[str | None, _said("when the truth is known, ISO, UTC; null where that is not known")]
     extra: Annotated[Raw | UnsetType, _said("what the use case adds")] = UNSET
+    ages_s: Annotated[dict[str, float] | UnsetType, _said("age of each group of features, seconds")] = UNSET
+    stale: Annotated[tuple[str, ...] | UnsetType, _said("features older than their TTL")] = UNSET
+    filled: Annotated[tuple[str, ...] | UnsetType, _said("features in whose place a default or the last is")] = UNSET
 
     def answers(self) -> dict[str, dict]:
         """The predictions by target, decoded."""
@@ -82,6 +86,15 @@ class AnswerReply(Struct, frozen=True):
 
     prediction_id: str
     status: str
+
+
+class EventsReply(Struct, frozen=True):
+    """What became of posted events: on the disk, unless that was not asked for."""
+
+    accepted: Annotated[int, _said("events written")]
+    repeated: Annotated[int, _said("events whose event_id was there already, with the same content")]
+    time: Annotated[str | None, _said("event time of the newest one written, ISO, UTC")]
+    durable: Annotated[bool, _said("whether they survive a power cut")]
 
 
 class Headline(Struct, frozen=True):

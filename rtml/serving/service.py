@@ -15,6 +15,7 @@ from msgspec.structs import astuple
 
 from rtml.core.clock import Clock, utc
 from rtml.serving.answers import finite
+from rtml.serving.freshness import Served
 from rtml.serving.schemas import (
     Headline,
     Health,
@@ -113,13 +114,12 @@ class Service:
         choice = self.router and self.router.choose(request)
         if request.features is None:
             return self._by_key(serving, key, started, choice)
-        try:
-            values = [request.features[name] for name in serving.asked]
-        except KeyError:
-            raise _wrong_names(serving.asked, request.features) from None
-        if len(request.features) != len(serving.asked):
-            raise _wrong_names(serving.asked, request.features)
-        return self._own(serving, key, values, started, choice)
+        filled = self._filled(serving, key, request.features)
+        features = {**request.features, **filled}
+        if len(features) != len(serving.asked):
+            raise _wrong_names(serving.asked, features)
+        about = Served({"request": 0.0}, (), tuple(filled)) if filled else None
+        return self._own(serving, key, [features[name] for name in serving.asked], started, choice, about)
 
     def ask_json(self, body: bytes) -> Prediction:
         """The same for a request in JSON; of features by name, the fields are read as the numbers they are."""
@@ -161,13 +161,43 @@ class Service:
         return question
 
     def _by_key(self, serving: Serving, key: str, started: int, choice: Choice | None) -> Prediction:
-        """Answer the newest question of a key: as it was answered, or as an arm answers it."""
-        asked = self._known(serving, key)
-        answered = choice and choice.answer(asked.id, key, asked.moment, asked.x)
-        return self._given(answered or asked, started, choice)
+        """Answer the newest question of a key, as it was or as an arm answers it; stale features by their policies."""
+        question, freshness, about = self._known(serving, key), serving.snapshot.freshness, None
+        if freshness is not None:
+            about = freshness.at(question.moment, self.clock.now())
+        if about is not None and about.stale:
+            try:
+                replaced = freshness.replaced(about.stale)
+            except LookupError as ex:
+                raise Refused(503, f"{ex}: ask again when its source is back") from ex
+            if replaced:
+                values = dict(zip(serving.snapshot.names, np.frombuffer(question.x).tolist(), strict=True)) | replaced
+                about = about._replace(filled=tuple(replaced))
+                return self._own(serving, key, [values[name] for name in serving.asked], started, choice, about)
+        answered = choice and choice.answer(question.id, key, question.moment, question.x)
+        return self.give(answered or question, started, choice, about)
+
+    def _filled(self, serving: Serving, key: str, features: dict[str, float]) -> dict[str, float]:
+        """What stands in for features that a request did not bring, by their policies; else it is refused."""
+        absent = [name for name in serving.asked if name not in features]
+        if not absent:
+            return {}
+        newest, freshness = self._newest.get(key), serving.snapshot.freshness
+        values = [] if newest is None else np.frombuffer(newest.x).tolist()
+        last = dict(zip(serving.snapshot.names, values, strict=False))
+        filled = None if freshness is None else freshness.filled(absent, last)
+        if filled is None:
+            raise _wrong_names(serving.asked, features)
+        return filled
 
     def _own(
-        self, serving: Serving, key: str, values: Iterable[float], started: int, choice: Choice | None
+        self,
+        serving: Serving,
+        key: str,
+        values: Iterable[float],
+        started: int,
+        choice: Choice | None,
+        about: Served | None = None,
     ) -> Prediction:
         """Answer features that a request brought, of now, with the newest published models or an arm's."""
         x, now = serving.pack(*values, *serving.places[key]), self.clock.now()
@@ -179,22 +209,24 @@ class Service:
                 if choice is not None:
                     choice.fail(f"{type(ex).__name__}: {ex}")
                 raise
-        return self._given(question, started, choice)
+        return self.give(question, started, choice, about)
 
-    def _given(self, asked: Question, started: int, choice: Choice | None) -> Prediction:
+    def give(
+        self, asked: Question, started: int, choice: Choice | None = None, about: Served | None = None
+    ) -> Prediction:
         """Log what is given, and give it."""
         clock = self.clock
         now, moment = clock.now(), asked.moment
         took = clock.elapsed() - started
-        about = (asked.key, asked.version, asked.offset, asked.id, asked.x, asked.cell, asked.others)
+        logged = (asked.key, asked.version, asked.offset, asked.id, asked.x, asked.cell, asked.others)
         if choice is None:
-            text = self.log.append(now, moment, *about, took)
+            text = self.log.append(now, moment, *logged, took)
         else:
             choice.took(took)
-            text = self.log.append(now, moment, *about, took, propensity=choice.propensity, routed=choice.routed)
+            text = self.log.append(now, moment, *logged, took, propensity=choice.propensity, routed=choice.routed)
         age_ms, horizon_s = (now - moment) / 1e6, self._serving.snapshot.horizon / 1e9
         said = (asked.key, asked.predictions, asked.version, asked.offset, asked.id, asked.features_at)
-        return Prediction(text, *said, age_ms, horizon_s, asked.due_at, asked.extra)
+        return Prediction(text, *said, age_ms, horizon_s, asked.due_at, asked.extra, *(about or ()))
 
     def tell(self, prediction_id: str, y: float) -> Future:
         """Hand over an answer; the future gives the verdict of the log once it is on disk."""

@@ -19,6 +19,7 @@ from rtml.core.target import Target
 from rtml.models.compiled import restore
 from rtml.models.per_key import KEY
 from rtml.serving.answers import answer_of, columns
+from rtml.serving.freshness import Freshness
 from rtml.serving.schemas import encode, predict_reader
 
 
@@ -47,6 +48,8 @@ class Snapshot:
         Events of the log that it had learned when it was published.
     features
         Hash of the features' definition.
+    freshness
+        Ages and policies of the features, where they declare any.
     """
 
     version: str
@@ -58,6 +61,7 @@ class Snapshot:
     trained_up_to: int
     offset: int = 0
     features: str = ""
+    freshness: Freshness | None = None
 
     @cached_property
     def learned(self) -> tuple[int, Mapping[str, Model]]:

@@ -10,10 +10,15 @@ import numpy as np
 from rtml.core import plugin
 from rtml.core.operator import Operator
 from rtml.features.feature_set import FeatureSet
+from rtml.sources.columns import Schema
 
 if TYPE_CHECKING:
     from rtml.serving.app import App
     from rtml.serving.events import Events
+    from rtml.serving.publisher import Publisher
+    from rtml.serving.schemas import Prediction
+    from rtml.serving.service import Service
+    from rtml.training.flow import Outcome
     from rtml.training.run_config import RunConfig
 
 
@@ -24,6 +29,7 @@ class View:
     run's configuration.
     """
 
+    schema: Schema | None = None  #: what a row that is posted must hold; the fields of the event unless given
     panel: str = ""  #: script of a panel of the page, which calls ``rtml.panel(title, note, draw)``
 
     def __init__(self, config: RunConfig) -> None:
@@ -41,8 +47,18 @@ class View:
         """The feature sets behind a question that was just asked, each with the key of its windows."""
         return [(operator.features, key)] if isinstance(operator.features, FeatureSet) else []
 
-    def routes(self, app: App, events: Events) -> None:
-        """Add routes that take events of this use case over HTTP."""
+    def open(self, publisher: Publisher) -> None:
+        """Begin: the publisher's service answers, and its folder holds the run."""
+
+    def served(self, outcome: Outcome, version: str) -> None:
+        """Look at questions that were just asked, with the predictions that are served."""
+
+    async def reply(self, service: Service, body: bytes) -> Prediction | None:
+        """Answer a body of ``POST /predict`` that is of this use case alone; None: it is like any other."""
+        return None
+
+    def routes(self, app: App, events: Events | None) -> None:
+        """Add routes of this use case; where there are ``events``, some that take them over HTTP."""
 
 
 def view_of(config: RunConfig) -> View:

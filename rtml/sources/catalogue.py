@@ -11,6 +11,7 @@ from rtml.core.use_case import UseCase
 from rtml.sources.exchange.dialects import DIALECTS
 from rtml.sources.exchange.exchange import Exchange
 from rtml.sources.exchange.recorder import Capture, header
+from rtml.sources.posted import HTTP, Posted
 from rtml.sources.protocol import Source
 from rtml.sources.records import Records
 from rtml.sources.replay import Replay, place
@@ -25,6 +26,7 @@ SOURCES = {
     "kraken, coinbase": "a live exchange: the last hour, then every trade as it comes",
     "binance": "the same; it does not serve every place",
     "exchange:<name>": "the same exchanges by their full name",
+    "http": "nothing by itself: events come over POST /events, from an application of yours",
     "<capture>": "what a live exchange sent, recorded message by message (Exchange(record=...))",
 }
 
@@ -66,6 +68,8 @@ def open_source(
 def open_for(case: UseCase, source: str, **how) -> Source:
     """Open a source of a use case: by its own function, or as a recording of its own events.
 
+    ``http`` is of every use case: its events are posted.
+
     Parameters
     ----------
     case
@@ -75,6 +79,8 @@ def open_for(case: UseCase, source: str, **how) -> Source:
     how
         What the use case's function takes; of a recording ``symbols`` (the keys) and ``columns``.
     """
+    if source.strip() == HTTP:
+        return Posted(case, how.get("symbols", ()))
     if case.source is not None:
         return case.source(source, **how)
     return Records(source, case.event, how.get("symbols", ()), how.get("columns"))

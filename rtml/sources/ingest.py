@@ -15,7 +15,7 @@ from rtml.pipeline.options import opened, source_options
 from rtml.sources.ingestor import Ingestor, alone
 from rtml.sources.protocol import Source
 from rtml.sources.report import IngestReport
-from rtml.store.event_log import EventLog
+from rtml.store.protocols import EventLog, run_log
 from rtml.training.run_config import PART
 
 
@@ -63,13 +63,15 @@ def _summary(source: Source, log: EventLog, part: str, received: int) -> IngestR
     )
 
 
-def follow(run: Path, **source) -> None:
+def follow(run: Path, log: str = "", **source) -> None:
     """Follow a source into the log of a run, until Ctrl-C, SIGTERM or the end of a recording.
 
     Parameters
     ----------
     run
         Folder of the run; a new one is made.
+    log
+        URL of the event log; that of the run unless given.
     source
         The options of :func:`rtml.pipeline.options.source_options`.
     """
@@ -77,9 +79,9 @@ def follow(run: Path, **source) -> None:
         what = source_options(**source)
         config, opens = opened(run, what)
         say = Logbook(run / "live.log", "ingest").say
-        with alone(run, "ingest"), EventLog(run / "events.db") as log:
-            ingestor = Ingestor(opens, log, PART, config.symbols, speed=what.speed, say=say)
-            _follow(ingestor, log, stop)
+        with alone(run, "ingest"), run_log(run, log) as events:
+            ingestor = Ingestor(opens, events, PART, config.symbols, speed=what.speed, say=say)
+            _follow(ingestor, events, stop)
 
 
 def _follow(ingestor: Ingestor, log: EventLog, stop: Event) -> None:

@@ -19,7 +19,7 @@ from rtml.sources.exchange.recorder import frame
 from rtml.sources.pacing import Paced
 from rtml.sources.protocol import RAW, Source
 from rtml.sources.trades import EVENT, TICK, TRADE
-from rtml.store.event_log import EventLog
+from rtml.store.protocols import EventLog
 
 CHUNK = 2000
 _SIDE = {"buy": 1, "sell": -1}
@@ -177,7 +177,8 @@ class Ingestor:
 
     def _recorded(self, source: Source) -> Iterator[tuple[np.ndarray, pd.DataFrame | None, int]]:
         """What the log has not seen, cut where an uninterrupted run cuts it, each piece when its time has come."""
-        seen = self.log.last(self._part) + self.log.refused(self._part)  # numbered from 1, also where old ones went
+        log, part = self.log, self._part  # numbered from 1, also where old ones went
+        seen = log.last(part) - log.count_posted(part) + log.refused(part)
         paced = Paced(self._speed, self._clock, self._stop)
         for rows in source.chunks(CHUNK):
             skipped = min(seen, len(rows))

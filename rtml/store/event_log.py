@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,9 @@ _TABLES = (
     "primary key (part, offset)) without rowid",
     "create table if not exists quarantine (id integer primary key, part text not null, after integer not null, "
     "reason text not null, row text not null)",
+    "create table if not exists posted (part text, offset integer, client text, digest blob, "
+    "primary key (part, offset)) without rowid",
+    "create unique index if not exists posted_client on posted (part, client) where client is not null",
 )
 _NEXT = """
 insert into event select ?1, coalesce((select max(offset) from event where part = ?1), 0) + 1, ?2 returning offset
@@ -62,6 +66,7 @@ class EventLog:
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
+        self.name = self.path.name
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._lock, self._known = threading.RLock(), {}
         self._newest: dict[str, tuple[int, np.ndarray]] = {}  # offset before the last append, and its rows
@@ -97,6 +102,29 @@ class EventLog:
             if rejected is not None:
                 self.quarantine(part, rejected, last)
         return last
+
+    def append_posted(self, part: str, rows: np.ndarray, clients: Sequence[tuple[str | None, bytes]]) -> int:
+        """Write events that clients sent, each with the client's id and a digest, in one transaction; the last offset.
+
+        It does not wait for the disk, as :meth:`sync` does. An id that is there already raises and writes nothing.
+        """
+        with self._transaction():
+            last = self._append(part, rows.dtype, rows.tobytes(), None)
+            first = last - len(rows) + 1
+            posted = ((part, first + k, *client) for k, client in enumerate(clients))
+            self._db.executemany("insert into posted values (?, ?, ?, ?)", posted)
+        return last
+
+    def posted(self, part: str, clients: Iterable[str]) -> dict[str, bytes]:
+        """Digests of the events that were posted with one of these ids."""
+        query = "select client, digest from posted where part = ? and client = ?"
+        with self._lock:
+            return dict(row for client in clients for row in self._db.execute(query, (part, client)))
+
+    def count_posted(self, part: str) -> int:
+        """Number of events in a part that clients sent, and no source."""
+        with self._lock:
+            return self._db.execute("select count(*) from posted where part = ?", (part,)).fetchone()[0]
 
     def sync(self) -> None:
         """Wait until everything that was appended, by whichever process, is on the disk."""

@@ -9,7 +9,7 @@ backfilling a day gives what live would have stored: the same transition functio
 from __future__ import annotations
 
 import argparse
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +19,11 @@ from rtml.core import digests
 from rtml.core import state as checkpoint
 from rtml.core.clock import utc
 from rtml.core.process import awaited, insist, quitting, stopping, tell
-from rtml.store.event_log import EventLog
 from rtml.store.facts import Facts
 from rtml.store.feature_pipeline import FeatureStream, QuestionStream, Stream
 from rtml.store.offline import FeatureTable
 from rtml.store.online import OnlineStore
+from rtml.store.protocols import EventLog, run_log
 from rtml.training.run_config import PART, RunConfig
 
 _KEPT_EVERY = 20  # chunks between two states on disk: what a killed job computes again, without storing it
@@ -165,7 +165,7 @@ def main(arguments: list[str] | None = None) -> None:
     folder = chosen.run_dir
     with stopping() as stop, quitting(parser.prog), ExitStack() as stack:
         config = RunConfig.read(awaited(folder / "recipe.json", stop) if chosen.follow else folder / "recipe.json")
-        log = stack.enter_context(closing(EventLog(folder / "events.db")))
+        log = stack.enter_context(run_log(folder))
         stream = QuestionStream(config.operator())
         table = FeatureTable(folder / "features" / stream.definition, stream.names)
         job = Job(stream, log, PART, table)

@@ -52,6 +52,55 @@ class Group:
     definition: str = ""
     missing: str = "default"
 
+    @classmethod
+    def read(cls, text: str | bytes) -> Group:
+        """A group from the JSON of its fields."""
+        about = json.loads(text)
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in about.items()})
+
+    def check(self, made: Group) -> None:
+        """Refuse another declaration of the same name with other features or another definition."""
+        if (self.names, self.definition) != (made.names, made.definition):
+            raise ValueError(
+                f"group {self.name!r} holds {', '.join(self.names)} of definition {self.definition!r}, got "
+                f"{', '.join(made.names)} of {made.definition!r}: store another definition under another name"
+            )
+
+    def latest(
+        self, moment: int, definition: str, values: np.ndarray | None, key: int | str, now: int, counters
+    ) -> Latest:
+        """What is served of a key, of which there are these values or none; counted."""
+        counters[self.name, "get"] += 1
+        if values is None:
+            counters[self.name, "missing"] += 1
+            if self.missing == "refuse":
+                raise LookupError(f"no {self.name} {key!r}: nothing was stored for it, and the group has no default")
+            ages = (NEVER,) * len(self.names)
+            return Latest(self.names, np.array(self.defaults), ages, (), self.names, self.definition)
+        age, stale = now - moment, ()
+        if age > min(self.ttl):
+            stale = tuple(name for name, ttl in zip(self.names, self.ttl, strict=True) if age > ttl)
+            counters[self.name, "stale"] += 1
+            counters.update((name, "stale") for name in stale)
+        return Latest(self.names, values, (age,) * len(self.names), stale, (), definition)
+
+
+def group_of(
+    name: str,
+    names: Sequence[str],
+    ttl: str | Mapping[str, str],
+    defaults: Sequence[float] | None,
+    definition: str,
+    missing: str,
+) -> Group:
+    """A group from what a user declares: spans as text, NaN where no default is given."""
+    spans = [span(ttl if isinstance(ttl, str) else ttl[feature]) for feature in names]
+    defaults = [float("nan")] * len(spans) if defaults is None else [float(value) for value in defaults]
+    made = Group(name, tuple(names), tuple(spans), tuple(defaults), definition, missing)
+    if len(defaults) != len(spans) or missing not in ("default", "refuse"):
+        raise ValueError(f"{name} needs a default a feature and missing 'default' or 'refuse', got {made}")
+    return made
+
 
 class Latest:
     """The values of a key as they are served, with the age of each in ns (``NEVER`` where there is none).
@@ -119,18 +168,10 @@ class OnlineStore:
         missing: str = "default",
     ) -> None:
         """Say what a group holds; what was declared before is refused with other names or another definition."""
-        spans = [span(ttl if isinstance(ttl, str) else ttl[name]) for name in names]
-        defaults = [float("nan")] * len(spans) if defaults is None else [float(value) for value in defaults]
-        made = Group(group, tuple(names), tuple(spans), tuple(defaults), definition, missing)
-        if len(defaults) != len(spans) or missing not in ("default", "refuse"):
-            raise ValueError(f"{group} needs a default a feature and missing 'default' or 'refuse', got {made}")
+        made = group_of(group, names, ttl, defaults, definition, missing)
         with self._lock, told(self.path), database.transaction(self._db):
-            known = self._stored(group)
-            if known and (known.names, known.definition) != (made.names, definition):
-                raise ValueError(
-                    f"group {group!r} holds {', '.join(known.names)} of definition {known.definition!r}, got "
-                    f"{', '.join(names)} of {definition!r}: store another definition under another name"
-                )
+            if known := self._stored(group):
+                known.check(made)
             self._db.execute("insert or replace into grp values (?, ?)", (group, json.dumps(asdict(made))))
         self._groups[group] = made
 
@@ -166,22 +207,9 @@ class OnlineStore:
 
     def get(self, group: str, key: int | str, now: int) -> Latest:
         """The values of a key with their ages; a missing key gives the defaults, or is refused if so declared."""
-        held, counters = self._groups.get(group) or self._group(group), self.counters
+        held = self._groups.get(group) or self._group(group)
         with self._lock, told(self.path):
-            moment, definition, values = self._row(group, key)
-            counters[group, "get"] += 1
-            if values is None:
-                counters[group, "missing"] += 1
-                if held.missing == "refuse":
-                    raise LookupError(f"no {group} {key!r}: nothing was stored for it, and the group has no default")
-                names = held.names
-                return Latest(names, np.array(held.defaults), (NEVER,) * len(names), (), names, held.definition)
-            age, stale = now - moment, ()
-            if age > min(held.ttl):
-                stale = tuple(name for name, ttl in zip(held.names, held.ttl, strict=True) if age > ttl)
-                counters[group, "stale"] += 1
-                counters.update((name, "stale") for name in stale)
-        return Latest(held.names, values, (age,) * len(held.names), stale, (), definition)
+            return held.latest(*self._row(group, key), key, now, self.counters)
 
     def join(self, keys: Mapping[str, int | str], now: int) -> Latest:
         """The values of several groups side by side, each by its own key: ``{"card": 7, "terminal": 3}``."""
@@ -232,10 +260,7 @@ class OnlineStore:
 
     def _stored(self, group: str) -> Group | None:
         found = self._db.execute("select about from grp where name = ?", (group,)).fetchone()
-        if found is None:
-            return None
-        about = json.loads(found[0])
-        return Group(**{name: tuple(value) if isinstance(value, list) else value for name, value in about.items()})
+        return Group.read(found[0]) if found else None
 
     def _group(self, group: str) -> Group:
         if group not in self._groups:

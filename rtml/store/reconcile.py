@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rtml.store.event_log import EventLog
 from rtml.store.feature_pipeline import Stream
 from rtml.store.offline import FeatureTable
 from rtml.store.online import OnlineStore
+from rtml.store.protocols import EventLog
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from rtml.core.state import digest
 from rtml.registry.fingerprint import fingerprint
 from rtml.registry.registry import Registry
 from rtml.registry.versions import Version
-from rtml.store.event_log import EventLog
+from rtml.store.protocols import EventLog, run_log
 from rtml.training.flow import Flow
 from rtml.training.run_config import RunConfig
 
@@ -102,7 +102,7 @@ def main(arguments: list[str] | None = None) -> None:
     folder = Path(run_folder(chosen.run))
     with quitting(parser.prog), ExitStack() as stack:
         config = RunConfig.read(folder / "recipe.json")
-        log = stack.enter_context(EventLog(folder / "events.db"))
+        log = stack.enter_context(run_log(folder))
         registry = stack.enter_context(closing(Registry(folder / "registry")))
         built = rebuild(registry, log, config, chosen.version)
         print(built)

@@ -91,6 +91,11 @@ class RunConfig:
         return self.case.targets_for(self.options)
 
     @property
+    def live(self) -> bool:
+        """Whether events come as they happen, and not from a recording with a time of its own."""
+        return self.source == "http" or self.source.startswith("exchange:")
+
+    @property
     def symbols(self) -> tuple[str, ...]:
         """Keys of the events, in the order of their numbers: those asked for, then those that are only read."""
         return (*self.keys, *self.options.get("inputs", ()))

@@ -20,7 +20,7 @@ from rtml.registry.ledger import GUARD
 from rtml.registry.promotion.gate import Rule, gate
 from rtml.registry.registry import LEARNER, Registry
 from rtml.store.checkpoint_store import CheckpointStore
-from rtml.store.event_log import EventLog
+from rtml.store.protocols import EventLog
 from rtml.training.flow import Flow, Outcome
 from rtml.training.outputs import Status, closed_rows, question_rows
 from rtml.training.retraining.callbacks import GuardCallback, RetrainingCallback
@@ -221,7 +221,7 @@ class Trainer:
         self._offset, self._read, self._ahead = self._store.offset, np.empty(0), False
         if (last := self._log.last(self._part)) < self._offset:
             raise ValueError(
-                f"{self._log.path} holds {self._part!r} up to offset {last}, but {self._store.path} was trained up "
+                f"{self._log.name} holds {self._part!r} up to offset {last}, but {self._store.path} was trained up "
                 f"to {self._offset}: it is another log, or was cut off; start a new run"
             )
         self._load(self._store.state)

@@ -1,6 +1,7 @@
 """Windows of every kind against two oracles, DuckDB's SQL and brute force, on streams with every trouble."""
 
 import math
+from functools import partial
 from itertools import pairwise
 
 import duckdb
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from rtml.core.state import dumps, loads
 from rtml.features.feature_set import Feature, FeatureSet, column, constant, moment
+from rtml.features.keys import partition
 
 HOUR = 3600 * 10**9
 START = 1_700_000_000 * 10**9
@@ -289,3 +291,36 @@ def test_the_streams_of_these_tests_hold_every_trouble():
             forgotten += features._windows.sweep()
         late, moved = late + features.late, moved + features.moved
     assert late > 20 and moved > 50 and forgotten > 20, (late, moved, forgotten)
+
+
+@given(seed=st.integers(0, 10**6), partitions=st.sampled_from([2, 5, 256]), data=st.data(), texts=st.booleans())
+@settings(max_examples=12)
+def test_one_process_equals_any_spread_of_the_declared_partitions_over_processes(seed, partitions, data, texts):
+    time, rows, key = stream(seed)
+    key = np.array([f"card {k}" for k in key], object) if texts else key
+    of = partition(key, partitions)
+    process = np.array([data.draw(st.integers(0, 2), label="process") for _ in range(partitions)])[of]
+    make = partial(FeatureSet, declared(), COLUMNS, lateness="3h", partitions=partitions)
+    whole, parts = make(), [make() for _ in range(3)]
+    want, got = whole.push(time, rows, key), np.empty((len(time), len(whole.names)))
+    for k, part in enumerate(parts):
+        mine, half = np.flatnonzero(process == k), data.draw(st.integers(0, 40))
+        for piece in (mine[:half], mine[half:]):  # cut, and its quiet keys forgotten
+            got[piece] = part.push(time[piece], rows[piece], key[piece])
+            part._windows.sweep()
+    assert got.tobytes() == want.tobytes()
+    assert (sum(p.late for p in parts), sum(p.moved for p in parts)) == (whole.late, whole.moved)
+    if partitions == 5:
+        one = FeatureSet(declared(), COLUMNS, lateness="3h")
+        one.push(time, rows, key)
+        assert one.late >= whole.late, "the newest row of fewer keys is not newer"
+        at = np.full(3, time.max() + HOUR)
+        ids = key[:3]
+        owners = [make() for _ in range(partitions)]
+        for k, part in enumerate(owners):
+            part.push(time[of == k], rows[of == k], key[of == k])
+        for a, k, row in zip(ids, of[:3], whole.read(at, ids), strict=True):
+            assert owners[k].read(at[:1], np.array([a], key.dtype)).tobytes() == row.tobytes()
+    again = make()
+    again.load(loads(dumps(whole.state)))
+    assert dumps(again.state) == dumps(whole.state)

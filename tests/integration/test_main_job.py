@@ -96,8 +96,24 @@ def test_the_five_notebooks_run_for_fraud_too(tmp_path):
     whose = [json.loads((run / "metrics.json").read_text())["04_online_train"][name] for name in WHOSE]
     assert all(block.keys() == whose[0].keys() >= {"average_precision", "log_loss"} for block in whose)
     assert whose[0]["average_precision"] > whose[3]["average_precision"]
+    golden = {"average_precision": 0.429, "log_loss": 0.0337}
+    assert {name: whose[0][name] for name in golden} == pytest.approx(golden, rel=0.03), "the figures of this town"
     assert json.loads((run / "status.json").read_text())["state"] == "done"
     assert (run / "report.html").stat().st_size < 3_000_000
+
+
+@pytest.mark.skipif(os.environ.get("RTML_DEEP") != "1", reason="a minute: make test-deep")
+def test_the_five_notebooks_run_for_sessions_too(tmp_path):
+    command = [sys.executable, "-m", "rtml", "run", "shop", "--profile", "sessions-small"]
+    home = os.environ | {"RTML_HOME": str(tmp_path)}
+    done = subprocess.run(command, cwd=ROOT, env=home, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads((tmp_path / "runs" / "shop" / "metrics.json").read_text())
+    golden = {"recall": 0.8005, "mrr": 0.3352, "frozen_recall": 0.3067}
+    assert found["03_backtest_progressive_eval"]["backtest"] == pytest.approx(golden, abs=0.003)
+    served = {"recall": 0.8889, "mrr": 0.3789}
+    assert {name: found["05_serve"]["served"][name] for name in served} == pytest.approx(served, abs=0.02)
+    assert json.loads((tmp_path / "runs" / "shop" / "status.json").read_text())["state"] == "done"
 
 
 @pytest.mark.parametrize("example", ["bikes", "weather", "pumps"])

@@ -24,7 +24,9 @@ KEPT_METADATA = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "languag
 
 pytestmark = pytest.mark.skipif(not NOTEBOOKS, reason="there are no notebooks yet")
 FRAUD = sorted((ROOT / "notebooks/fraud").glob("*.ipynb"))
-each_notebook = pytest.mark.parametrize("path", [*NOTEBOOKS, *FRAUD], ids=lambda p: f"{p.parent.name}/{p.stem}")
+SESSIONS = sorted((ROOT / "notebooks/sessions").glob("*.ipynb"))
+EVERY = [*NOTEBOOKS, *FRAUD, *SESSIONS]
+each_notebook = pytest.mark.parametrize("path", EVERY, ids=lambda p: f"{p.parent.name}/{p.stem}")
 
 
 def read(path):
@@ -41,6 +43,7 @@ def source(cell):
 
 def test_there_are_the_five_in_sequence():
     assert [path.stem for path in NOTEBOOKS] == [path.stem for path in FRAUD] == STEPS
+    assert [path.stem for path in SESSIONS] == STEPS
 
 
 @each_notebook
@@ -55,7 +58,9 @@ def test_it_opens_with_its_question_its_imports_and_its_parameters(path):
 @each_notebook
 def test_parameters_are_typed_literals_with_a_meaning_and_all_of_them_are_recorded(path):
     parameters = declared(path)
-    assert parameters["RUN_DIR"].default == ("runs/fraud" if path in FRAUD else "runs/dev")
+    assert parameters["RUN_DIR"].default == {"fraud": "runs/fraud", "sessions": "runs/sessions"}.get(
+        path.parent.name, "runs/dev"
+    )
     used = " ".join(source(cell) for cell in code_cells(path) if not tagged(cell))
     assert not [name for name in parameters if not re.search(rf"\b{name}\b", used)], "declared, but never used"
 

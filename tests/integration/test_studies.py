@@ -24,6 +24,7 @@ OWN = {
     "which_trigger": {"EVENTS": 6000},
     "what_a_detector_sees": {"EVENTS": 8000, "STREAMS": 1},
     "stages_of_online_prediction": {"DAYS": 45.0},
+    "explore_or_exploit": {"ROUNDS": 3000, "LOGGED": 2500},
 }
 RECORDED = {"SOURCE": str(ELEC2), "DELAY": "1d"}
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Try, ast.TryStar)

@@ -62,6 +62,7 @@ def test_the_catalogue_names_every_model_once():
         "refit",
         "anomaly",
         "blend",
+        "memory",
     }
 
 

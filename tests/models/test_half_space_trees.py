@@ -13,6 +13,7 @@ from river import anomaly, base, preprocessing
 from rtml.core import state as checkpoint
 from rtml.core.clock import NEVER
 from rtml.metrics import metrics
+from rtml.metrics.rare_class import precision_at_alerts
 from rtml.models.catalogue import build
 from rtml.models.compiled import compile, restore
 from rtml.models.half_space_trees import HalfSpace
@@ -129,6 +130,19 @@ def test_it_finds_what_was_planted_as_well_as_river():
     X, y = planted()
     ours, theirs = replay(build("half_space_trees", NAMES), X), of_river(build("half_space_trees"), X)
     assert ours.tolist() == theirs.tolist() and metrics.auc(y[250:], ours[250:]) > 0.85
+
+
+def test_of_ten_alerts_a_day_as_many_are_right_as_of_rivers_and_five_times_as_many_as_by_chance():
+    X, y = planted()
+    moment = np.arange(len(y)) * (86_400 * 10**9 // 500)  # five hundred rows a day
+    ours, theirs = replay(build("half_space_trees", NAMES), X), of_river(build("half_space_trees"), X)
+    right = [precision_at_alerts(y[250:], p[250:], moment[250:], alerts=10) for p in (ours, theirs)]
+    assert right[0] == right[1] > 5 * y[250:].mean()
+    by_hand = []
+    for day in np.unique(moment[250:] // (86_400 * 10**9)):
+        rows = np.flatnonzero(moment[250:] // (86_400 * 10**9) == day)
+        by_hand.append(y[250:][rows[np.argsort(-ours[250:][rows], kind="stable")[:10]]].mean())
+    assert right[0] == pytest.approx(np.mean(by_hand))
 
 
 @pytest.mark.skipif(not ULB.exists(), reason="the recorded transactions are not beside this repository")

@@ -1,13 +1,17 @@
 """Runs side by side: the list, its conditions, and what differs between two."""
 
 import json
+from contextlib import closing
 
 import numpy as np
 import pytest
 from command_line import command
+from runs import trained
 
 from rtml.core.run_folder import open_run
-from rtml.pipeline.runs import compare_runs, folders, newest_finished, runs
+from rtml.pipeline.runs import compare_runs, folders, newest_finished, runs, verdicts
+from rtml.pipeline.status import data_range
+from rtml.store.checkpoint_store import CheckpointReader
 
 
 @pytest.fixture
@@ -17,6 +21,7 @@ def three(tmp_path, monkeypatch):
         run = open_run(f"runs/{name}", notebook="03_backtest", SEED=day, HOURS=3.0)
         when = f"2026-01-0{day}T00:00:00+00:00"
         about = {"state": state, "started": when, "finished": when, "seconds": 9.5, "code": f"sha256:{day}"}
+        about["data"] = {"events": 100 * day, "first": "2026-01-01T00:00:00+00:00", "last": when}
         run.write_json("status.json", about | {"libraries": {"numpy": "2.4.6"}})
         run.write_json("recipe.json", {"use_case": "crypto", "source": f"synthetic:{day}"})
         if auc:
@@ -38,6 +43,7 @@ def test_every_run_is_a_row_with_its_headline_and_the_newest_comes_first(three):
 
 def test_a_condition_and_an_order_may_name_any_metric(three):
     assert runs("auc > 0.6")["run"].tolist() == ["b b"] and runs("auc > 0.6")["auc"].tolist() == [0.65]
+    assert runs("events >= 200 and last < '2026-01-03' and code == 'sha256:2'")["run"].tolist() == ["b b"]
     assert runs("state == 'done'", "rmse")["run"].tolist() == ["a", "b b"]
     assert runs("state == 'done'", "-rmse")["rmse"].tolist() == pytest.approx([2.35, 2.45])
 
@@ -47,6 +53,7 @@ def test_two_runs_are_compared_by_what_differs_and_by_every_metric(three):
     assert list(found) == ["a", "b b", "difference"]
     assert found.xs("parameter").index.tolist() == ["03_backtest.SEED"], "HOURS is the same in both"
     assert found.xs("version").index.tolist() == ["code"]
+    assert found.xs("data").index.tolist() == ["events", "last"], "both begin at the same time"
     assert found.loc[("metric", "03_backtest.champion.auc"), "difference"] == pytest.approx(0.1)
     assert found.loc[("metric", "03_backtest.champion.model"), "a"] == "rls", (
         "a metric is shown also where it is the same"
@@ -75,6 +82,23 @@ def test_the_command_prints_the_list_and_the_comparison(three, capsys):
     assert command("runs", "a", "b b") == 0
     line = next(line for line in capsys.readouterr().out.splitlines() if "champion.auc" in line)
     assert line.split()[-3:] == ["0.55", "0.65", "0.1"]
+
+
+def test_two_trainings_are_compared_on_the_questions_that_both_were_asked(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("RTML_HOME", str(tmp_path))
+    folders = [tmp_path / "runs" / name for name in ("good", "short", "other")]
+    for folder, model, hours in zip(folders, ("rls", "zero", "zero"), (0.3, 0.2, 0.2), strict=True):
+        trained(folder, {"return": model}, hours)
+        (folder / "status.json").write_text(json.dumps({"state": "done", "data": data_range(folder)}))
+    (sentence,) = verdicts("good", "short")
+    with closing(CheckpointReader(folders[1] / "training.db")) as reader:
+        n = len([one for one in reader.answers(-1, 10**6) if one.y is not None])
+    assert sentence.startswith("return: ") and f"n = {n:,}" in sentence
+    assert command("compare", "good", "short") == 0
+    printed = capsys.readouterr().out
+    assert sentence in printed and "events" in printed
+    assert verdicts("short", "other") == [f"return: short against other: too few answers to tell (n = {n})"], "the same"
+    assert "first" in data_range(folders[0]) and data_range(tmp_path) == {}
 
 
 def test_without_a_run_the_list_is_empty(tmp_path, monkeypatch):

@@ -67,7 +67,11 @@ def test_what_serves_is_told_with_what_was_measured_and_since_when_by_the_ledger
     assert {name: getattr(serving, name) for name in FACTS} == FACTS
     registry.acts.note("champion", "fallback", 35 * SECOND, "the checkpoint serves", {"by": "guard", "evidence": 99.0})
     history.read()
-    assert (history.newest()[0].what, history.serving.by, history.serving.version) == ("fallback", "guard", "champion@3")
+    assert (history.newest()[0].what, history.serving.by, history.serving.version) == (
+        "fallback",
+        "guard",
+        "champion@3",
+    )
     registry.rollback("champion", "ada: errors doubled", 40 * SECOND, {"who": "ada"})
     history.read()
     serving, last = history.serving, history.newest()[0]

@@ -375,7 +375,9 @@ def test_what_the_guard_does_stands_in_the_ledger_of_what_it_guards_alone(run, t
     falls = ledger[ledger.by.eq("guard")]
     assert falls.action.tolist() == told and falls.action.iloc[0] == "fallback"
     assert (falls.number == 0).all() and falls.serves.iloc[0] in ("checkpoint", "baseline"), falls
-    assert not Registry(other / "registry").ledger("eth").by.eq("guard").any(), "frozen versions served, not what is guarded"
+    assert not Registry(other / "registry").ledger("eth").by.eq("guard").any(), (
+        "frozen versions served, not what is guarded"
+    )
 
 
 def test_never_publishes_nothing_and_another_word_is_refused(run):

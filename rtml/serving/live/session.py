@@ -18,13 +18,14 @@ from rtml.pipeline.options import SourceOptions, opened
 from rtml.registry.registry import Registry
 from rtml.serving.app import make_app
 from rtml.serving.endpoint import Endpoint
+from rtml.serving.event_writer import EventWriter
 from rtml.serving.live.loop import Loop
 from rtml.serving.promotions import Promotions
 from rtml.serving.publisher import Publisher
 from rtml.serving.service import Service
 from rtml.serving.snapshot import StreamClock
 from rtml.sources.ingestor import Ingestor, Open, alone
-from rtml.store.event_log import EventLog
+from rtml.store.protocols import run_log
 from rtml.training.retention import Retention
 from rtml.training.run_config import PART
 from rtml.training.trainer import Trainer
@@ -49,6 +50,8 @@ class Live:
         Of the endpoint, 0 for a free one; None: nothing is served.
     host
         Where it listens; another host than this machine is refused without a token in the environment.
+    log
+        URL of the event log; that of the run unless given.
     out
         Gets a line a second.
     """
@@ -62,20 +65,21 @@ class Live:
         publish: str = "learner",
         port: int | None = 0,
         host: str = "127.0.0.1",
+        log: str = "",
         out: Callable[[str], object] = print,
     ) -> None:
         self.config, opens = opened(folder, what)
         self.folder, self._out, self._say = folder, out, Logbook(folder / "live.log").say
         with ExitStack() as stack:
             stack.enter_context(alone(folder, "ingest"))
-            self.log = stack.enter_context(EventLog(folder / "events.db"))
+            self.log = stack.enter_context(run_log(folder, log))
             self.registry = stack.enter_context(closing(Registry(folder / "registry")))
             self.service = stack.enter_context(closing(Service(folder / "predictions.db", self._clock())))
             self.ingestor = self._ingestor(opens, what.speed)
             self.trainer = stack.enter_context(closing(self._trainer(every, publish)))
             self.publisher = self._publisher(folder / "training.db")
             self.loop = self._loop(Retention.of(folder))
-            self.url = stack.enter_context(self._endpoint(port, host)).url if port is not None else ""
+            self.url = stack.enter_context(self._endpoint(port, host, stack)).url if port is not None else ""
             self._stack = stack.pop_all()
 
     def run(self, stop: threading.Event, *, seconds: float = 0.0, once: bool = False) -> None:
@@ -99,7 +103,7 @@ class Live:
 
     def _clock(self) -> StreamClock | None:
         """A replayed stream has its own time, an exchange that of the machine."""
-        return None if self.config.source.startswith("exchange:") else StreamClock()
+        return None if self.config.live else StreamClock()
 
     def _ingestor(self, opens: Open, speed: float) -> Ingestor:
         say, inputs = self._say, tuple(self.config.options.get("inputs", ()))
@@ -123,9 +127,12 @@ class Live:
         self._say("retention", rules=str(rules))
         return loop
 
-    def _endpoint(self, port: int, host: str) -> Endpoint:
-        publisher = self.publisher
-        app = make_app(self.service, publisher.lineage, Promotions(self.registry, publisher), view=publisher.view)
+    def _endpoint(self, port: int, host: str, stack: ExitStack) -> Endpoint:
+        publisher, view = self.publisher, self.publisher.view
+        now, wake = (lambda: self.service.clock.now()), self.ingestor.news.set
+        writer = stack.enter_context(closing(EventWriter(self.log, view, now, on_written=wake)))
+        promotions = Promotions(self.registry, publisher)
+        app = make_app(self.service, publisher.lineage, promotions, view=view, writer=writer)
         publisher.observe = app.counters.observe_event
         return Endpoint(app, port=port, host=host)
 

@@ -7,6 +7,7 @@ from math import exp, isfinite
 import numpy as np
 
 from rtml.serving.view import View, script
+from rtml.sources.columns import TRADES
 from rtml.training.run_config import RunConfig
 
 _FIELDS = ("open", "high", "low", "close", "volume")
@@ -26,6 +27,7 @@ class LiveView(View):
     """
 
     panel = script(__file__, "panel.js")
+    schema = TRADES
 
     def __init__(self, config: RunConfig) -> None:
         super().__init__(config)

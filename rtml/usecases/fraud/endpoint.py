@@ -23,7 +23,7 @@ from rtml.serving.events import Events
 from rtml.serving.schemas import PredictRequest, Refused, encode, invalid, refuse
 from rtml.serving.view import View, script
 from rtml.usecases.fraud.operator import Checkout
-from rtml.usecases.fraud.schema import LABEL, PAYMENT, events
+from rtml.usecases.fraud.schema import LABEL, PAYMENT, PAYMENTS, events
 
 KEPT = 200_000  # replies that are remembered, so that a repeated request gets the same one
 _Whole = Annotated[int, Meta(ge=0, lt=2**62)]
@@ -65,6 +65,7 @@ class FraudView(View):
     """The view of card payments."""
 
     panel = script(__file__, "panel.js")
+    schema = PAYMENTS
     threshold = 0.5  #: probability from which on a payment is worth an alert
 
     def extend(self, answer: dict[str, dict], key: int, closed: np.ndarray | None) -> dict:
@@ -75,9 +76,10 @@ class FraudView(View):
         """Of each view, the windows of the payment's card or terminal."""
         return [(view.features, operator.key_of(id, view.key)) for view in operator.features.views]
 
-    def routes(self, app: FastAPI, events: Events) -> None:
-        """``POST /payments`` and ``POST /labels``."""
-        PaymentEndpoint(events).add_to(app)
+    def routes(self, app: FastAPI, events: Events | None) -> None:
+        """``POST /payments`` and ``POST /labels``, where there are events to take."""
+        if events is not None:
+            PaymentEndpoint(events).add_to(app)
 
 
 class PaymentEndpoint:

@@ -55,6 +55,7 @@ use_case = UseCase(
     models={"fraud": "recursive_logistic"},
     keys=("payment",),
     source=source,
+    usual="cards",
     view="rtml.usecases.fraud.endpoint:FraudView",
     notebooks="fraud",
 )

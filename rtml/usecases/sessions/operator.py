@@ -19,6 +19,8 @@ _HEAD = {
     "length": ("count", "clicks of the session so far, this one included"),
     "dwell": ("s", "since the click before; 0 on the first"),
     "visits": ("count", "earlier sessions of the visitor; -1 where only a session id is known"),
+    "visitor": ("number", "number of the visitor's id, -1 where it is not known"),
+    "own": ("number", "number of the session's own id, -1 where it has none"),
 }
 
 
@@ -197,7 +199,7 @@ class Visits:
         items.insert(0, item)
         del items[self.features.n :]
         entry[2] = self._asked
-        row[: len(_HEAD)] = number, length + 1, (at - before) / 1e9, visits
+        row[: len(_HEAD)] = number, length + 1, (at - before) / 1e9, visits, visitor, session
         row[len(_HEAD) : len(_HEAD) + len(items)] = items
         return True
 

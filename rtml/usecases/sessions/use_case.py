@@ -15,6 +15,13 @@ def operator(config=None) -> Visits:
     return Visits()
 
 
+def source(name: str = "shop", *, seed: int = 7, hours: float = 0.0, days: float = 0.0, columns=None, **live):
+    """A source of clicks by name; ``hours`` or ``days`` is the length of a seeded shop, or the part of a recording."""
+    from rtml.usecases.sessions.sources import open_clicks  # pandas and pyarrow, for those that open a source alone
+
+    return open_clicks(name, seed=seed, days=days or (hours / 24.0 if name == "shop" else 0.0), columns=columns)
+
+
 use_case = UseCase(
     name="sessions",
     question="What will this visitor click next?",
@@ -23,5 +30,8 @@ use_case = UseCase(
     targets=(Target("next_click", "ranking", size=LISTED),),
     models={"next_click": "session_ranker"},
     keys=("shop",),
+    source=source,
+    usual="shop",
+    view="rtml.usecases.sessions.view:ShopView",
     notebooks="sessions",
 )

@@ -90,7 +90,7 @@ def test_answers_are_those_of_a_loop_by_hand(events):
 
 def test_a_question_shows_the_session_so_far_newest_first():
     asked = Visits(last=2).push(clicks([0, 10 * S, 20 * S], visitor=5, item=[7, 8, 9]))
-    assert asked.X.tolist() == [[0, 1, 0, 0, 7, -1], [0, 2, 10, 0, 8, 7], [0, 3, 10, 0, 9, 8]]
+    assert asked.X.tolist() == [[0, 1, 0, 0, 5, -1, 7, -1], [0, 2, 10, 0, 5, -1, 8, 7], [0, 3, 10, 0, 5, -1, 9, 8]]
 
 
 def test_a_visitor_who_comes_again_has_a_new_session_and_is_known():

@@ -1,0 +1,112 @@
+"""NATS JetStream: the event log on streams (``nats://HOST:4222``, over ``nats-py``).
+
+A stream is a part, a message a block of rows. A message says which number it expects to get, so of two writers at once
+one is told to look again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from typing import Any
+
+import nats
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StorageType, StreamConfig
+from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
+
+from rtml.integrations.block_log import Append, MessageLog
+
+_WAIT_S = 5.0
+_WRONG_SEQUENCE = 10071
+
+
+class EventLog(MessageLog):
+    """The event log on a server with JetStream; streams are called NAME-PART."""
+
+    LOST = (nats.errors.Error, OSError, asyncio.TimeoutError, ServiceUnavailableError)
+    _client: Any = None
+
+    def __init__(self, url: str) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="rtml-nats", daemon=True)
+        self._thread.start()
+        super().__init__(url)
+
+    def _do(self, what: Coroutine) -> Any:
+        return asyncio.run_coroutine_threadsafe(what, self._loop).result(4 * _WAIT_S)
+
+    def _connect(self) -> None:
+        self._drop()
+        self._pulls: dict[str, tuple[int, Any]] = {}  # of a part: number of the message that comes next, and what pulls
+        quiet = {"error_cb": _quiet, "allow_reconnect": False, "connect_timeout": 2}
+        quiet |= {"max_reconnect_attempts": 1, "reconnect_time_wait": 0.05}
+        self._client = self._do(nats.connect(self.url, **quiet))
+        self._js = self._client.jetstream(timeout=_WAIT_S)
+        self._do(self._js.account_info())
+
+    def _stream(self, part: str) -> str:
+        if not part or any(c in part for c in " .*>/\\\t\n"):
+            raise ValueError(f"a part on NATS has a name without blanks, '.', '*', '>' and '/', got {part!r}")
+        return f"{self.log_name}-{part}"
+
+    def _state(self, part: str) -> Any:
+        return self._do(self._js.stream_info(self._stream(part))).state
+
+    def _bounds(self, part: str) -> tuple[int, int]:
+        try:
+            state = self._state(part)
+        except NotFoundError:
+            return 1, 1
+        return max(1, state.first_seq), state.last_seq + 1
+
+    def _messages(self, part: str, seq: int, k: int) -> list[bytes]:
+        if k == 1:
+            return [self._do(self._js.get_msg(self._stream(part), seq)).data]
+        following, pull = self._pulls.get(part, (0, None))
+        if following != seq:
+            if pull is not None:
+                self._do(pull.unsubscribe())
+            start = {"deliver_policy": DeliverPolicy.BY_START_SEQUENCE, "opt_start_seq": seq}
+            config = ConsumerConfig(ack_policy=AckPolicy.NONE, mem_storage=True, inactive_threshold=300.0, **start)
+            stream = self._stream(part)
+            pull = self._do(self._js.pull_subscribe(stream, durable=None, stream=stream, config=config))
+        found = self._do(pull.fetch(k, timeout=_WAIT_S))
+        self._pulls[part] = (seq + len(found), pull)
+        return [message.data for message in found]
+
+    def _add(self, what: Append) -> int:
+        while True:
+            try:
+                return super()._add(what)
+            except APIError as ex:  # another writer was first
+                if ex.err_code != _WRONG_SEQUENCE:
+                    raise
+
+    def _send(self, part: str, content: bytes, seq: int, durable: bool) -> None:
+        expected = {"Nats-Expected-Last-Sequence": str(seq - 1)}
+        self._do(self._js.publish(self._stream(part), content, headers=expected, timeout=_WAIT_S))
+
+    def _make(self, part: str) -> None:
+        name = self._stream(part)
+        self._do(self._js.add_stream(StreamConfig(name=name, subjects=[name], storage=StorageType.FILE)))
+
+    def _parts(self) -> list[str]:
+        head, found = f"{self.log_name}-", self._do(self._js.streams_info())
+        own = [info for info in found if info.config.name.startswith(head) and info.state.messages]
+        return [info.config.name.removeprefix(head) for info in sorted(own, key=lambda info: str(info.created))]
+
+    def _drop(self) -> None:
+        if self._client is not None and not self._client.is_closed:
+            self._do(self._client.close())
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._drop()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+async def _quiet(_: Exception) -> None:
+    """A lost connection is seen by the call that needs it."""
