@@ -16,6 +16,7 @@ from rtml.sources.exchange.recorder import Recorder, understand
 from rtml.sources.exchange.timeouts import Timeouts
 
 _SECOND = 10**9
+_CLOCKS = 60 * _SECOND  # how far an exchange's clock may be ahead of this machine's before ticks follow this one
 
 
 class Session:
@@ -208,7 +209,8 @@ class Session:
         """Send the time of a market that was quiet for a while, as far as it was listened to."""
         if self.gap_filler.time and self._heard - max(self._moved, self._ticked) >= self.timeouts.tick * _SECOND:
             self._ticked = self._heard
-            self.note("tick", self.gap_filler.time + self._heard - self._moved)
+            time, now = self.gap_filler.time + self._heard - self._moved, self.clock.now()
+            self.note("tick", time if time <= now + _CLOCKS else now - (self.clock.elapsed() - self._heard))
 
     async def _ping(self, now: int) -> None:
         """Ask whether everything was heard, once the market is quiet, and one question at a time."""

@@ -176,7 +176,7 @@ def _begin(h, slots, sums, keys, end, time):
 def _doubt(h, held, e, jump):
     """Let a row far ahead wait until rows of several times confirm the jump; those that it contradicts were wrong.
 
-    The time of a quiet market follows the newest trade, so a tick confirms no trade.
+    A tick confirms it at once: a live source sends none beyond the wall clock.
     """
     n = 0
     for j in range(h.waiting):
@@ -184,14 +184,12 @@ def _doubt(h, held, e, jump):
             held[n] = held[j]
             n += 1
     h.ahead += h.waiting - n
-    if e.kind != TICK or n == 0 or held[0].kind == TICK:
-        held[n] = e
-        n += 1
-    h.waiting = n
-    times = 0
+    held[n] = e
+    h.waiting = n + 1
+    times = 1
     for j in range(n):
-        times += j == 0 or held[j].time != held[j - 1].time
-    if times >= SEVERAL or n == MOST_WAITING:
+        times += held[j].time != held[j + 1].time
+    if e.kind == TICK or times >= SEVERAL or h.waiting == MOST_WAITING:
         h.believed = 1
 
 

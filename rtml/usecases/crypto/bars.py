@@ -23,9 +23,10 @@ class Bars:
     bar is counted in ``late`` and changes nothing. The first, partial interval is dropped. A bar that overlaps a gap
     says ``complete = False``.
 
-    An event more than ``jump`` (and a bar) ahead of all others waits until events of three different times say the
-    same: a hole of any length is no end. One that the next event contradicts is a broken clock: counted in ``ahead``,
-    ignored. A first event far ahead of, or behind, those that follow begins nothing.
+    An event more than ``jump`` (and a bar) ahead of all others waits until a tick, or events of three different times,
+    say the same: a hole of any length is no end. One that the next event contradicts is a broken clock, ignored. Those,
+    and the ones that wait still, are counted in ``ahead``. A first event far ahead of, or behind, those that follow
+    begins nothing.
 
     Any way of cutting the same events into chunks gives the same bars, bit by bit. Where sides are recorded, so does
     any order of arrival within ``lateness``; otherwise ``flow`` follows the changes of price as they arrive.
@@ -81,7 +82,12 @@ class Bars:
 
     def counts(self) -> dict[str, int]:
         """Events that changed nothing: late, duplicate, ahead of time."""
-        return {name: int(self._head[name][0]) for name in ("late", "duplicate", "ahead")}
+        head = self._head[0]
+        return {
+            "late": int(head["late"]),
+            "duplicate": int(head["duplicate"]),
+            "ahead": int(head["ahead"] + head["waiting"]),
+        }
 
     @property
     def state(self) -> dict:

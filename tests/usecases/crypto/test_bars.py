@@ -190,8 +190,8 @@ def test_a_clock_ahead_is_ignored_and_counted(ahead):
     right = events(np.array([1, 12, 31, 45]) * S, id=[1, 2, 4, 5], price=1.0, size=1.0)
     wrong, bars = np.insert(right, 2, events([ahead * S], id=3, price=99.0, size=1.0)), Bars()
     assert bars.push(wrong).tobytes() == Bars().push(right).tobytes() and bars.counts()["ahead"] == 1
-    ticked = np.insert(wrong, 3, events(np.arange(1, 9) * S + ahead * S, kind=TICK))
-    assert Bars().push(ticked).tobytes() == Bars().push(right).tobytes(), "a quiet market's clock follows it"
+    ticked, bars = np.insert(wrong, 3, events(np.arange(13, 20) * S, kind=TICK)), Bars()
+    assert bars.push(ticked).tobytes() == Bars().push(right).tobytes() and bars.counts()["ahead"] == 1
 
 
 @pytest.mark.parametrize("first", [-(10**9), -2 * DAY, 3600, 365 * DAY])
@@ -211,6 +211,21 @@ def test_a_pause_of_any_length_is_filled_with_empty_bars_once_three_rows_confirm
     assert len(bars.push(rows[:4])) == 0
     closed = bars.push(rows[4:])
     assert len(closed) == days * 8640 - 1 and closed["empty"][1:].all() and bars.counts()["ahead"] == 0
+
+
+@pytest.mark.parametrize("trade_first", [True, False])
+def test_a_tick_confirms_a_pause_at_once_and_what_waits_at_the_end_of_a_stream_is_counted(trade_first):
+    bars, pause = Bars(), 600
+    bars.push(events(np.array([1, 12]) * S, id=[1, 2], price=1.0, size=1.0))
+    trade, tick = events([pause * S], id=3, price=2.0, size=1.0), events([(pause + 11) * S], kind=TICK)
+    if trade_first:
+        assert len(bars.push(trade)) == 0 and bars.counts()["ahead"] == 1, "where the stream ends, it says so"
+        closed = bars.push(tick)
+    else:
+        before = bars.push(events([(pause - 1) * S], kind=TICK))
+        closed = np.concatenate([before, bars.push(trade), bars.push(tick)])
+    assert closed["end"][-1, 0] == (pause + 10) * S and closed["n"][:, 0].tolist() == [1] + [0] * 58 + [1]
+    assert bars.counts()["ahead"] == 0
 
 
 @settings(max_examples=20)
