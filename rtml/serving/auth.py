@@ -43,9 +43,9 @@ class Access:
         self._hosts = {host.strip().lower() for host in (*hosts, socket.gethostname()) if host.strip()}
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Access:
-        """The access that the environment asks for; an empty variable is none."""
-        return cls(environment.get(TOKEN, "").strip(), environment.get(HOSTS, "").split(","))
+    def from_environment(cls, environment: Mapping[str, str] = os.environ, host: str = "") -> Access:
+        """The access that the environment asks for, at an endpoint of this host; an empty variable is none."""
+        return cls(environment.get(TOKEN, "").strip(), (host, *environment.get(HOSTS, "").split(",")))
 
     @property
     def guarded(self) -> bool:

@@ -157,12 +157,11 @@ def test_a_page_of_another_origin_may_read_and_ask_nothing_on_any_route(registry
 
 def test_a_name_of_ones_own_is_known_once_it_is_given(registry):
     with closing(Service()) as service:
-        app = make_app(service, access=Access.from_environment({"RTML_HOSTS": "models.house, "}))
+        app = make_app(service, access=Access.from_environment({"RTML_HOSTS": "models.house, "}, host="served.here"))
+        names = ("Models.House:80", "served.here:8000", "localhost", "127.0.0.1:80", "[::1]:80", "x.y", "localhost.x.y")
         with Endpoint(app) as endpoint:
-            asked = [
-                httpx.get(f"{endpoint.url}/questions", headers={"host": host}) for host in ("Models.House:80", "x.y")
-            ]
-    assert [reply.status_code for reply in asked] == [200, 403]
+            asked = [httpx.get(f"{endpoint.url}/questions", headers={"host": host}) for host in names]
+    assert [reply.status_code for reply in asked] == [200] * 5 + [403] * 2
 
 
 @pytest.mark.parametrize("version", ["champion@99999999999999999999", "champion@٣", "champion@-1", "champion@"])

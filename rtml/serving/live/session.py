@@ -17,6 +17,7 @@ from rtml.monitoring.alert_trigger import monitoring_callbacks
 from rtml.pipeline.options import SourceOptions, opened
 from rtml.registry.registry import Registry
 from rtml.serving.app import make_app
+from rtml.serving.auth import Access
 from rtml.serving.endpoint import Endpoint
 from rtml.serving.event_writer import EventWriter
 from rtml.serving.live.loop import Loop
@@ -132,7 +133,8 @@ class Live:
         now, wake = (lambda: self.service.clock.now()), self.ingestor.news.set
         writer = stack.enter_context(closing(EventWriter(self.log, view, now, on_written=wake)))
         promotions = Promotions(self.registry, publisher)
-        app = make_app(self.service, publisher.lineage, promotions, view=view, writer=writer)
+        access = Access.from_environment(host=host)
+        app = make_app(self.service, publisher.lineage, promotions, access, view, writer=writer)
         publisher.observe = app.counters.observe_event
         return Endpoint(app, port=port, host=host)
 
