@@ -24,7 +24,7 @@ class EventLog(MessageLog):
     LOST = (KafkaException,)
 
     def _connect(self) -> None:
-        where = {"bootstrap.servers": self.url.removeprefix("kafka://").rstrip("/"), "log_level": 0}
+        where: dict[str, Any] = {"bootstrap.servers": self.url.removeprefix("kafka://").rstrip("/"), "log_level": 0}
         self._producer = Producer(where | {"enable.idempotence": True, "linger.ms": 0, "message.timeout.ms": 5000})
         self._admin = AdminClient(where)
         group = {"group.id": "rtml", "enable.auto.commit": False, "isolation.level": "read_committed"}
@@ -55,8 +55,8 @@ class EventLog(MessageLog):
                 raise KafkaException(message.error())
         if not found:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
-        self._at[topic] = found[-1].offset() + 1
-        return [message.value() for message in found]
+        self._at[topic] = int(found[-1].offset() or 0) + 1
+        return [message.value() or b"" for message in found]
 
     def _send(self, part: str, content: bytes, seq: int, durable: bool) -> None:
         failed: list[Any] = []

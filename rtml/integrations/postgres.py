@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from rtml.integrations.block_log import Append, Block, BlockLog
 
@@ -37,12 +38,14 @@ class EventLog(BlockLog):
         self.close()
         self._db = psycopg.connect(self.url, connect_timeout=5, autocommit=True)
         self._db.execute("set client_min_messages = warning")
+        name = sql.Identifier(self.log_name)
+        search = sql.SQL("set search_path to {}").format(name)
         with self._db.transaction():  # one process at a time makes the tables
             self._db.execute("select pg_advisory_xact_lock(hashtext(%s))", (self.log_name,))
-            self._db.execute(f'create schema if not exists "{self.log_name}"')
-            self._db.execute(f'set search_path to "{self.log_name}"')
+            self._db.execute(sql.SQL("create schema if not exists {}").format(name))
+            self._db.execute(search)
             self._db.execute(_TABLES)
-        self._db.execute(f'set search_path to "{self.log_name}"')
+        self._db.execute(search)
 
     def _add(self, what: Append) -> int:
         with self._db.transaction(), self._db.cursor() as cursor:

@@ -58,9 +58,9 @@ class SourceOptions:
 
     def config(self, source: Source) -> RunConfig:
         """The configuration of a run that follows an opened source."""
-        inputs = {"inputs": self.inputs} if self.inputs else {}
+        inputs: dict[str, object] = {"inputs": self.inputs} if self.inputs else {}
         keys = tuple(key for key in source.symbols if key not in self.inputs)
-        return RunConfig.of(self.use_case, keys, source.name, **inputs)
+        return RunConfig(self.use_case, keys, source.name, inputs)
 
 
 def source_options(client_options: str = "{}", symbols: str = "", inputs: str = "", **values) -> SourceOptions:

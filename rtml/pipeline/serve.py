@@ -86,6 +86,6 @@ def published(run: Run, service: Service) -> dict:
     publisher.begin()
     publisher.tell("stopped", "this run is over; what it learned goes on answering")
     keys = ", ".join(config.keys)
-    print(f"rtml: {shown(run.folder)}: {service.snapshot.version} serves {keys}", file=sys.stderr)
+    print(f"rtml: {shown(run.folder)}: {publisher.version} serves {keys}", file=sys.stderr)
     promotions = Promotions(registry, publisher, ask=True)
     return dict(lineage=publisher.lineage, promotions=promotions, view=publisher.view)

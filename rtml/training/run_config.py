@@ -46,7 +46,7 @@ class RunConfig:
     >>> config.question
     'Where is the price of ETH-USD in 30s?'
     >>> config.flow().learners[config.target.name].model.kind
-    'compiled'
+    'guarded'
     """
 
     use_case: str
