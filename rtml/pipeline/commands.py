@@ -113,6 +113,7 @@ _LOG = _option(
 )
 _PORT = _option("--port", default=8000, says="Port; 0: a free one.")
 _BOOKS = _option("--notebooks", type=click.Path(path_type=Path), says="Folder of the notebooks.")
+_CHALLENGERS = _option("--challengers", default="", says="Models that learn in shadow, comma separated.")
 _PUBLISH = _option(
     "--publish",
     type=click.Choice(["learner", "gate", "recommend", "always", "never"]),
@@ -151,7 +152,7 @@ VERBS = (
         "rtml.pipeline.train:train",
         "Train a run on its event log.",
         _run(),
-        *(_FOLLOW, _EVERY, _PUBLISH, _MODEL, _LOG),
+        *(_FOLLOW, _EVERY, _PUBLISH, _CHALLENGERS, _MODEL, _LOG),
     ),
     Verb(
         "serve",
@@ -193,7 +194,7 @@ VERBS = (
         "Follow a source, learn and serve. One process; the same command goes on where it stopped. RUN is live unless "
         "given.",
         _run("live"),
-        *(*_SOURCE, _EVERY, _PUBLISH, _HOST, _LOG),
+        *(*_SOURCE, _EVERY, _PUBLISH, _CHALLENGERS, _HOST, _LOG),
         _option("--port", default=8000, says="Port; 0: a free one, -1: none."),
         _option("--seconds", default=0.0, says="How long to follow the stream; 0: until stopped."),
         _option("--once", is_flag=True, says="End when a recording is over instead of serving on."),

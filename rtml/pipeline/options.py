@@ -31,6 +31,8 @@ class SourceOptions:
         How much of an exchange's past to begin with, and the length of a synthetic stream.
     speed
         Of a recording, 1 as it happened; 0: as fast as possible.
+    challengers
+        Models for the first target that learn in shadow.
     record
         A file that gets everything that an exchange sends.
     """
@@ -42,6 +44,7 @@ class SourceOptions:
     backfill: str = "1h"
     speed: float = 1.0
     hours: float = 24.0
+    challengers: tuple[str, ...] = ()
     record: str = ""
     client_options: dict = field(default_factory=dict)
 
@@ -60,19 +63,29 @@ class SourceOptions:
         """The configuration of a run that follows an opened source."""
         inputs: dict[str, object] = {"inputs": self.inputs} if self.inputs else {}
         keys = tuple(key for key in source.symbols if key not in self.inputs)
-        return RunConfig(self.use_case, keys, source.name, inputs)
+        return RunConfig(self.use_case, keys, source.name, inputs, challengers=self.challengers)
 
 
-def source_options(client_options: str = "{}", symbols: str = "", inputs: str = "", **values) -> SourceOptions:
+def source_options(
+    client_options: str = "{}", symbols: str = "", inputs: str = "", challengers: str = "", **values
+) -> SourceOptions:
     """The options as a command line gives them: names comma separated, the client's options as JSON."""
     try:
         options = json.loads(client_options)
     except json.JSONDecodeError as ex:
         raise ValueError(f"--client-options must be a JSON object, got {client_options!r}: {ex}") from ex
-    return SourceOptions(keys=_names(symbols), inputs=_names(inputs), client_options=options, **values)
+    listed = {"keys": names(symbols), "inputs": names(inputs), "challengers": names(challengers)}
+    return SourceOptions(**listed, client_options=options, **values)
 
 
-def _names(text: str) -> tuple[str, ...]:
+def names(text: str) -> tuple[str, ...]:
+    """Names of a comma separated list.
+
+    Examples
+    --------
+    >>> names("blend, rls: stateful every 1h")
+    ('blend', 'rls: stateful every 1h')
+    """
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
@@ -88,6 +101,9 @@ def opened(folder: Path, what: SourceOptions) -> tuple[RunConfig, Open]:
         before = RunConfig.read(path)
         if (before.use_case, before.source, before.keys) != (config.use_case, config.source, config.keys):
             raise ValueError(f"{shown(folder)} follows {before.source}, not {source.name}: name another RUN")
+        if what.challengers and before.challengers != config.challengers:
+            there = ", ".join(before.challengers) or "no challenger"
+            raise ValueError(f"{shown(folder)} was begun with {there}: name another RUN for other challengers")
         config = before
     else:
         partial = path.with_name(f"{path.name}.{os.getpid()}.part")  # others may wait for it: whole or not at all

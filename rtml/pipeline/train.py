@@ -9,6 +9,7 @@ from rtml.core.clock import span
 from rtml.core.process import awaited, insist, stopping, tell
 from rtml.core.use_case import title
 from rtml.monitoring.alert_trigger import monitoring_callbacks
+from rtml.pipeline.options import names
 from rtml.registry.registry import Registry
 from rtml.store.protocols import run_log
 from rtml.training.retention import Retention
@@ -17,7 +18,14 @@ from rtml.training.trainer import Trainer
 
 
 def train(
-    run: Path, *, every: str = "10m", publish: str = "learner", model: str = "", log: str = "", follow: bool = False
+    run: Path,
+    *,
+    every: str = "10m",
+    publish: str = "learner",
+    model: str = "",
+    challengers: str = "",
+    log: str = "",
+    follow: bool = False,
 ) -> None:
     """Train a run on its log.
 
@@ -31,6 +39,8 @@ def train(
         Which versions serve, see :func:`rtml.registry.promotion.gate.gate`.
     model
         Name of the model in the registry, that of the use case unless given.
+    challengers
+        Models for the first target that learn in shadow, comma separated; those of the run unless given.
     log
         URL of the event log, see :func:`rtml.store.protocols.run_log`; that of the run unless given.
     follow
@@ -38,12 +48,15 @@ def train(
     """
     with stopping() as stop, ExitStack() as stack:
         config = RunConfig.read(awaited(run / "recipe.json", stop) if follow else run / "recipe.json")
+        config = config.with_challengers(names(challengers)) if challengers else config
         events = stack.enter_context(run_log(run, log))
         registry = stack.enter_context(closing(Registry(run / "registry")))
         places = (events, PART, run / "training.db", registry, model or title(config.use_case))
         flow = config.flow()
         how = {"publish": publish, "callbacks": monitoring_callbacks(flow)}
         trainer = stack.enter_context(closing(Trainer(flow, *places, span(every), **how)))
+        if challengers:
+            config.write(run / "recipe.json")  # where whoever serves, explains or rebuilds it finds them
         tell(trainer.run(on_commit=tell))
         if follow:
             retention = Retention.of(run)

@@ -19,6 +19,7 @@ class Data(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     last_time: int | msgspec.UnsetType = msgspec.UNSET
     table: str | msgspec.UnsetType = msgspec.UNSET
     version: int | msgspec.UnsetType = msgspec.UNSET
+    lineage: str | msgspec.UnsetType = msgspec.UNSET  # that serves, where there are challengers
 
 
 class Description(msgspec.Struct):

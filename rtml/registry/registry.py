@@ -12,6 +12,7 @@ import pandas as pd
 
 from rtml.core.clock import utc
 from rtml.registry.blobs import Blobs, TableBlobs
+from rtml.registry.learners import LEARNER, is_learner, lineage_of
 from rtml.registry.ledger import AUTOMATIC, CHAMPION, ROUTE, Ledger, decided_by
 from rtml.registry.metadata import checked
 from rtml.registry.tables import VERSION, Tables
@@ -19,7 +20,6 @@ from rtml.registry.versions import Version, Versions, plain
 from rtml.store.protocols import without_password
 
 FORMATS = ("flat", "pickle")
-LEARNER = "learner"  #: ``model@learner`` in the ledger: the newest state of the run's learner, no version of its own
 
 
 class Registry:
@@ -28,7 +28,8 @@ class Registry:
     A file ``registry.url`` beside the folder ``registry`` holds the URL of the database to use instead of it.
 
     A version is named by its id, by four or more first digits of it, as ``model@number`` or as ``model@champion``;
-    ``model@learner`` stands in the ledger for the newest state of the learner, which is kept elsewhere.
+    ``model@learner`` stands in the ledger for the newest state of the learner, which is kept elsewhere, and
+    ``model@learner:<lineage>`` for that of a challenger.
     Saving is idempotent and all or nothing: a process killed while saving leaves no half version.
 
     Examples
@@ -93,10 +94,10 @@ class Registry:
         """Version of an id, an id's first digits, ``model@number`` or ``model@champion``."""
         if isinstance(version, Version):
             return version
-        model, _, which = version.rpartition("@")
+        model, _, which = version.partition("@")
         if model and which == CHAMPION:
             return self.champion(model)
-        if model and which == LEARNER:
+        if model and is_learner(version):
             return Version(version, model, 0, 0, None, "", "flat", "", {}, {}, {}, "", {})
         if model and which.isascii() and which.isdecimal() and len(which) < 19:
             found = self._versions.find(VERSION.c.model == model, VERSION.c.number == int(which))
@@ -221,10 +222,13 @@ class Registry:
         )
 
     def ledger(self, model: str) -> pd.DataFrame:
-        """Every promotion, rollback and act of the guard, oldest first: what served from when on, and why."""
+        """Every promotion, rollback and act of the guard, oldest first: what served from when on, and why.
+
+        Learners have the number 0; a column ``lineage`` names the challenger where one serves.
+        """
         numbers = {version.id: version.number for version in self._versions.find(VERSION.c.model == model)}
-        numbers[f"{model}@{LEARNER}"] = 0
         rows = self.acts.entries(model)
+        numbers |= {row.version: 0 for row in rows if is_learner(row.version)}
         before = [0, *(numbers[row.version] for row in rows)]  # 0: nothing served before
         entries = [
             {
@@ -234,6 +238,7 @@ class Registry:
                 "number": numbers[row.version],
                 "by": decided_by(row),
                 "why": row.why,
+                **({"lineage": one} if (one := lineage_of(row.version)) not in ("", LEARNER) else {}),
                 **{name: value for name, value in row.evidence.items() if name not in ("by", "who")},
             }
             for i, row in enumerate(rows)

@@ -102,16 +102,20 @@ class App(FastAPI):
         self._promotions, self._access, self._writer = promotions, access, writer
         self._view = view if view is not None and type(view).reply is not View.reply else None
         self._quick: dict[tuple[str, str], tuple[Reply, Check | None]] = {}
+        self._open(access.check)
+
+    def _open(self, check: Check) -> None:
+        """Add the fast routes that this service has."""
         self._fast("POST", "/predict", self._post_predict)
         self._fast("GET", "/predict", self._get_predict)
-        self._fast("POST", "/answers", self._post_answers, access.check)
-        if writer is not None:
-            self._fast("POST", "/events", self._post_events, access.check)
-        if promotions is not None:
-            self._fast("POST", "/promote", self._post_promote, access.check)
-            self._fast("POST", "/rollback", self._post_rollback, access.check)
+        self._fast("POST", "/answers", self._post_answers, check)
+        if self._writer is not None:
+            self._fast("POST", "/events", self._post_events, check)
+        if self._promotions is not None:
+            self._fast("POST", "/promote", self._post_promote, check)
+            self._fast("POST", "/rollback", self._post_rollback, check)
             self._fast("GET", "/ledger", self._get_ledger)
-            self._fast("POST", "/routes", self._post_route, access.check)
+            self._fast("POST", "/routes", self._post_route, check)
             self._fast("GET", "/routes", self._get_routes)
 
     @property

@@ -26,7 +26,8 @@ class Events:
     """Takes events one by one, and answers from a flow that stands where the log ends.
 
     The flow learns every answer as it comes, and any cutting of a stream gives the same bits: a trainer that follows
-    the log in its own time commits the very predictions that were given here.
+    the log in its own time commits the very predictions that were given here. Where it lets a challenger serve, that
+    one answers here once it was committed; what was given until then is scored as it was given.
 
     Parameters
     ----------
@@ -96,10 +97,18 @@ class Events:
         if self._error is not None:
             raise RuntimeError("training failed while it served; the last state went on serving") from self._error
 
+    def _swap(self, trainer: Trainer) -> None:
+        """Answer from the lineage that serves in the training, from the next event on."""
+        with self._lock:
+            lineages = self.flow.lineages
+            if (serves := trainer.serves) != (lineages.serves, lineages.before):
+                lineages.serve(*serves)
+
     def _learn(self, trainer: Trainer, stop: threading.Event, pause: float) -> None:
         try:
             while not stop.wait(pause):
                 trainer.run(self._log.last(self._part))  # what is there now: more arrives meanwhile
+                self._swap(trainer)
                 self.publisher.refresh()
                 self.publisher.committed()
             trainer.run()

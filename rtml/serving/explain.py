@@ -15,10 +15,10 @@ from rtml.core.clock import utc
 from rtml.core.process import quitting
 from rtml.core.run_folder import run_folder
 from rtml.core.state import dumps, loads
-from rtml.core.use_case import title
 from rtml.models.compiled import restore
-from rtml.registry.lineage import models
-from rtml.registry.registry import LEARNER, Registry
+from rtml.registry.learners import lineage_of
+from rtml.registry.lineage import models as models_of_version
+from rtml.registry.registry import Registry
 from rtml.serving.answers import columns
 from rtml.serving.service import logged
 from rtml.serving.view import view_of
@@ -126,23 +126,26 @@ def _again(flow: Flow, log: EventLog, row: dict) -> tuple[Flow, Outcome | None]:
 
 def _recomputed(folder: Path, config: RunConfig, flow: Flow, outcome: Outcome | None, row: dict) -> tuple:
     """Predictions by target, bytes of the features, and what had been learned, in words."""
-    x, model = np.frombuffer(row["x"]), title(config.use_case)
+    x = np.frombuffer(row["x"])
     targets = [target for target in config.targets if target.name in config.models]
     if outcome is not None:
         place = outcome.id.tolist().index(row["question"])
         x = outcome.X[place]
-    if row["version"] != f"{model}@{LEARNER}":
+    lineage = lineage_of(row["version"])
+    if not lineage:
         with closing(Registry(folder / "registry")) as registry:
             version = registry.get(row["version"])
-            kept = models(registry, version)
+            kept = models_of_version(registry, version)
             learned = f"frozen at {utc(version.at).isoformat()}, " + _lineage(registry.lineage(version))
         said = {t.name: columns(kept[t.name].predict(x), t.outputs) for t in targets}
     elif row["question"] is None:
-        said = {t.name: columns(restore(flow.learners[t.name].model.state).predict(x), t.outputs) for t in targets}
+        models = {t.name: restore(flow.lineages.learner(lineage, t.name).model.state) for t in targets}
+        said = {t.name: columns(models[t.name].predict(x), t.outputs) for t in targets}
         learned = f"the learner's state behind event {row['offset']:,} of the log"
     else:
-        said = {} if outcome is None else {t.name: outcome.predictions[t.name][place] for t in targets}
-        learner = flow.learners[targets[0].name]
+        by = {} if outcome is None else {outcome.lineage: outcome.predictions} | outcome.challengers
+        said = {t.name: by[lineage][t.name][place] for t in targets if by}
+        learner = flow.lineages.learner(lineage, targets[0].name)
         learned = f"the learner had {learner.answered:,} answers of {learner.asked:,} questions"
     plain = {name: value.tolist() if np.ndim(value) else float(value) for name, value in said.items()}
     return plain, np.asarray(x).tobytes(), learned

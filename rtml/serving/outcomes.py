@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from json import loads
 from pathlib import Path
 
 import numpy as np
 
 from rtml.core.operator import NOTHING
 from rtml.core.target import Target
+from rtml.registry.learners import LEARNER, SERVES
 from rtml.store.checkpoint_store import CheckpointReader
 from rtml.training.flow import Flow, Outcome
 
 _AT_ONCE = 5000  # rows of the store read at once
+_NEVER_YET = -(2**63)
 
 
 class Committed:
@@ -35,6 +38,7 @@ class Committed:
         self.reader, self._targets, self._width = CheckpointReader(store), tuple(targets), len(flow.features.names)
         self._closed = flow.operator.push(np.empty(0, event)).closed
         self.seq, self._known, self._end = 0, 0, 0
+        self._challenged, self._event, self._swaps = flow.challenged, 0, [(_NEVER_YET, LEARNER)]
 
     def outcomes(self) -> Iterator[Outcome]:
         """What the store holds behind what was read, in the order asked.
@@ -43,7 +47,27 @@ class Committed:
         """
         with self.reader.at_one_commit():
             found = list(self._read())
-        yield from found
+            if self._challenged:
+                self._read_swaps()
+        for outcome in found:
+            yield from self._by_lineage(outcome) if len(self._swaps) > 1 else [outcome]
+
+    def _read_swaps(self) -> None:
+        """Moments behind which another lineage served."""
+        for seq, at, _, _, kind, detail in self.reader.history(self._event):
+            self._event = seq
+            if kind == SERVES:
+                self._swaps.append((at, loads(detail)["lineage"]))
+
+    def _by_lineage(self, outcome: Outcome) -> Iterator[Outcome]:
+        """An outcome cut where another lineage began to serve."""
+        ends = [at for at, _ in self._swaps[1:]]
+        places = np.searchsorted(outcome.moment, ends, side="right").tolist()
+        told = np.searchsorted(outcome.known, ends, side="right").tolist()
+        starts, stops = ((0, *places), (0, *told)), ((*places, len(outcome.id)), (*told, len(outcome.answered)))
+        for (_, lineage), a, b, c, d in zip(self._swaps, starts[0], stops[0], starts[1], stops[1], strict=True):
+            if a < b or c < d:
+                yield replace(_part(outcome, slice(a, b), slice(c, d)), lineage=lineage)
 
     def _read(self) -> Iterator[Outcome]:
         while asked := self.reader.questions(self.seq, _AT_ONCE):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rtml.registry.learners import lineage_of
 from rtml.registry.ledger import decided_by
 from rtml.registry.registry import Registry
 from rtml.serving.publisher import Publisher
@@ -26,7 +27,12 @@ class Promotions:
         self._registry, self._publisher, self._ask, self._model = registry, publisher, ask, publisher.model
 
     def promote(self, request: PromoteRequest) -> str:
-        """Let a version serve, or the learner (``<use case>@learner``); its name."""
+        """Let a version serve, or a learner (``<use case>@learner``, ``<use case>@learner:<lineage>``); its name.
+
+        A challenger serves once the training has come to it, from its next event on.
+        """
+        if (lineage := lineage_of(request.version)) and lineage not in self._publisher.flow.lineages.names:
+            raise LookupError(self._publisher.flow.lineages.failure(lineage))
         why, about = f"{request.who}: {request.why}", {"who": request.who}
         with self._publisher.changing:
             enter_first(self._registry, self._publisher)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -14,8 +15,9 @@ from msgspec import UNSET, Raw
 from rtml.core.clock import Clock, utc
 from rtml.core.use_case import title
 from rtml.features.feature_set import FeatureSet
+from rtml.registry.learners import LEARNER, is_learner, learner_version, lineage_of
 from rtml.registry.lineage import models as models_of_version
-from rtml.registry.registry import LEARNER, Registry
+from rtml.registry.registry import Registry
 from rtml.registry.versions import Version
 from rtml.serving.answers import Band
 from rtml.serving.freshness import Freshness
@@ -24,7 +26,7 @@ from rtml.serving.router import Router
 from rtml.serving.schemas import encode, without_paths
 from rtml.serving.scores import Scores, plain
 from rtml.serving.service import Service
-from rtml.serving.snapshot import Question, Snapshot, StreamClock, models_of, scoreboard_of
+from rtml.serving.snapshot import Question, Snapshot, StreamClock, models_of, scoreboard_of, serving_of
 from rtml.serving.timeline import History
 from rtml.serving.view import view_of
 from rtml.training.flow import Outcome
@@ -66,6 +68,7 @@ class Publisher:
         self._seen: dict[int, None] = {}
         self._frozen: Snapshot | None = None
         self._act, self._step, self._offset = 0, -1, 0
+        self._lineage = LEARNER  # of what the flow predicts
         self._followed = -1  # the last commit that was looked at
         self._freshness = Freshness(self.flow.features) if isinstance(self.flow.features, FeatureSet) else None
         self.questions, self.lag_s, self.moment, self.since = 0, None, 0, 0
@@ -81,12 +84,7 @@ class Publisher:
     @property
     def version(self) -> str:
         """What serves, by name."""
-        return self._frozen.version if self._frozen else self.learner_name
-
-    @property
-    def learner_name(self) -> str:
-        """Name of the newest state of the learner."""
-        return f"{self.model}@{LEARNER}"
+        return self._frozen.version if self._frozen else learner_version(self.model, self._lineage)
 
     def begin(self) -> bool:
         """Begin with what was committed so far: its score, and its last questions for a page; whether there is any."""
@@ -144,6 +142,8 @@ class Publisher:
             if not self._store.exists() or (done := self._opened().reader.done()) == (self._step, self._offset):
                 return
             self._step, self._offset = done
+            if self.flow.challenged:
+                self._lineage = serving_of(self._stored.reader.progress()[2])
             if self._frozen is None:
                 self.service.publish(self._learner(), check=False)
 
@@ -168,9 +168,9 @@ class Publisher:
             question.extra = Raw(encode(extra))
 
     def snapshot_of(self, name: str) -> Snapshot:
-        """A version by name, ready to answer: the learner as it is now, or one of the registry."""
-        if name == self.learner_name:
-            return self._learner()
+        """A version by name, ready to answer: a learner as it is now, or one of the registry."""
+        if lineage := lineage_of(name):
+            return self._learner(lineage)
         return self.frozen(self._registry.get(name))
 
     def frozen(self, version: Version) -> Snapshot:
@@ -182,7 +182,7 @@ class Publisher:
     def lineage(self, version: str = "") -> list[dict]:
         """A version and its parents, newest first, as the endpoint tells it; of the learner its newest version's."""
         newest = self._registry.all(self.model)
-        if version.endswith(f"@{LEARNER}"):
+        if is_learner(version):
             version = newest[-1].id if newest else ""
         chain = self._registry.lineage(version) if version else []
         return [{"version": v.name, "id": v.id, "trained_up_to": utc(v.at).isoformat()} for v in chain]
@@ -221,7 +221,7 @@ class Publisher:
 
     def _take(self, outcome: Outcome, arrived: int | None = None, show: bool = True, kept: dict | None = None) -> None:
         """Serve and score what one moment led to, or, with nothing to show, many of them."""
-        learned = self._asked_here(outcome)
+        self._lineage, learned = outcome.lineage, self._asked_here(outcome)
         served, frozen = self._said(learned, kept or {})
         self.scores.take(served, learned, frozen)
         if show:
@@ -355,15 +355,17 @@ class Publisher:
             self._stored = Committed(self._store, self.flow, self.scores.targets, self.config.case.event)
         return self._stored
 
-    def _learner(self) -> Snapshot:
-        return self._snapshot(self.learner_name, self._newest, self.moment, self._offset)
+    def _learner(self, lineage: str = "") -> Snapshot:
+        lineage = lineage or self._lineage
+        load, name = partial(self._newest, lineage), learner_version(self.model, lineage)
+        return self._snapshot(name, load, self.moment, self._offset)
 
-    def _newest(self) -> tuple[int, dict]:
-        """Models of the newest commit, and its offset."""
+    def _newest(self, lineage: str) -> tuple[int, dict]:
+        """Models of a lineage at the newest commit, and its offset."""
         if self._stored is None:
             return 0, {name: learner.model for name, learner in self.config.flow().learners.items()}
         _, offset, blob = self._stored.reader.progress()
-        return offset, models_of(blob)
+        return offset, models_of(blob, lineage)
 
     def _snapshot(self, version: str, load: Callable, trained_up_to: int, offset: int) -> Snapshot:
         features = self.flow.features

@@ -9,8 +9,9 @@ from functools import partial
 
 import numpy as np
 
+from rtml.registry.learners import FROM_THE_START, is_learner, learner_version
 from rtml.registry.ledger import ROUTER, decided_by
-from rtml.registry.registry import LEARNER, Registry
+from rtml.registry.registry import Registry
 from rtml.registry.routing import bandit
 from rtml.registry.routing.assignment import assigned
 from rtml.registry.routing.experiment import Decision, Experiment
@@ -21,7 +22,6 @@ from rtml.serving.schemas import invalid
 from rtml.serving.snapshot import Question, Snapshot
 from rtml.store import prediction_tables as tables
 
-FROM_THE_START = "the learner of the run serves from the first question on"
 PAUSE_S = 0.25  # between two looks at the ledger and at the answers
 _AT_ONCE = 2000  # rows of the log
 _LOG = logging.getLogger("rtml.serving")
@@ -30,7 +30,7 @@ _LOG = logging.getLogger("rtml.serving")
 def enter_first(registry: Registry, publisher) -> None:
     """Enter that the learner served from the first question on, where a ledger is empty."""
     if not registry.acts.entries(publisher.model):
-        about = (f"{publisher.model}@{LEARNER}", FROM_THE_START, publisher.since, {"by": "run"})
+        about = (learner_version(publisher.model), FROM_THE_START, publisher.since, {"by": "run"})
         registry.promote(publisher.model, *about)
 
 
@@ -152,7 +152,7 @@ class Router:
         """Follow the ledger."""
         with self._publisher.changing:
             route, before = self.routes.now(), self._active
-            learns = [arm for arm in route.arms[1:] if arm == self._publisher.learner_name]
+            learns = [arm for arm in route.arms[1:] if is_learner(arm)]
             if route == before.route and not learns:
                 return
             snapshots = self._snapshots(route)
@@ -239,7 +239,7 @@ class Router:
         snapshots: dict[str, Snapshot | None] = dict.fromkeys(route.arms[:1])
         for arm in route.arms[1:]:
             snapshot = self._active.snapshots.get(arm)
-            if snapshot is None or arm == self._publisher.learner_name:
+            if snapshot is None or is_learner(arm):
                 snapshot = self._publisher.snapshot_of(arm)
             serving = self._service.snapshot
             if serving is not None and snapshot.names != serving.names:

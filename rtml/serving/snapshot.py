@@ -18,6 +18,7 @@ from rtml.core.state import loads
 from rtml.core.target import Target
 from rtml.models.compiled import restore
 from rtml.models.per_key import KEY
+from rtml.registry.learners import LEARNER
 from rtml.serving.answers import answer_of, columns
 from rtml.serving.freshness import Freshness
 from rtml.serving.schemas import encode, predict_reader
@@ -36,7 +37,7 @@ class Snapshot:
     Parameters
     ----------
     version
-        Its name, ``<use case>@learner`` or ``<use case>@<number>``.
+        Its name, ``<use case>@learner``, ``<use case>@learner:<lineage>`` or ``<use case>@<number>``.
     load
         Gives its models by target, and how many events of the log they had learned; called at the first such request,
         so that publishing costs nothing.
@@ -78,8 +79,14 @@ class _Learner(msgspec.Struct):
     model: Raw
 
 
+class _Lineages(msgspec.Struct):
+    serves: str = LEARNER
+    shadows: dict[str, dict[str, Raw]] = {}
+
+
 class _Flow(msgspec.Struct):
     learners: dict[str, _Learner]
+    lineages: _Lineages = msgspec.field(default_factory=_Lineages)
 
 
 class _Checkpoint(msgspec.Struct):
@@ -87,9 +94,16 @@ class _Checkpoint(msgspec.Struct):
     scoreboard: Raw = Raw()
 
 
-def models_of(blob: bytes) -> dict[str, Model]:
-    """The models of a training's checkpoint by target; the rest of it is passed over unread."""
-    learners = msgspec.msgpack.decode(blob, type=_Checkpoint).flow.learners
+def serving_of(blob: bytes) -> str:
+    """Lineage that serves in a training's checkpoint."""
+    return msgspec.msgpack.decode(blob, type=_Checkpoint).flow.lineages.serves
+
+
+def models_of(blob: bytes, lineage: str = LEARNER) -> dict[str, Model]:
+    """The models of a lineage in a training's checkpoint by target; the rest of it is passed over unread."""
+    flow = msgspec.msgpack.decode(blob, type=_Checkpoint).flow
+    own = {} if lineage == flow.lineages.serves else flow.lineages.shadows.get(lineage, {})
+    learners = flow.learners | {target: msgspec.msgpack.decode(one, type=_Learner) for target, one in own.items()}
     return {target: restore(loads(bytes(learner.model))) for target, learner in learners.items()}
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from rtml.core.operator import Operator
 from rtml.core.state import dumps
 from rtml.core.target import Target, by_name
+from rtml.registry.learners import LEARNER
 from rtml.training.learner import Learner
+from rtml.training.lineages import Lineages, Told, drive
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,8 @@ class Outcome:
     """What a chunk of events led to: :class:`rtml.core.operator.Asked`, and ``predictions`` by target.
 
     ``key`` is the key of each question, ``label`` the number of each answer's label. A prediction is a number, shape
-    (m,), or several, shape (m, outputs).
+    (m,), or several, shape (m, outputs). ``lineage`` gave the predictions; ``challengers`` are those of the lineages in
+    shadow, by name and target.
     """
 
     closed: np.ndarray
@@ -31,6 +34,8 @@ class Outcome:
     y: np.ndarray
     known: np.ndarray
     label: np.ndarray
+    challengers: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    lineage: str = LEARNER
 
     def keys(self) -> np.ndarray:
         """Key of every question, as :class:`rtml.core.operator.Asked` has it."""
@@ -59,6 +64,8 @@ class Flow:
         One for each target that is predicted; none to compute questions and answers only.
     targets
         What is predicted, and what each target learns from an answer.
+    challengers
+        Learners that are asked in shadow, by lineage and target, see :class:`rtml.training.lineages.Lineages`.
 
     Raises
     ------
@@ -66,12 +73,20 @@ class Flow:
         Where a learner is of no target.
     """
 
-    def __init__(self, operator: Operator, learners: Mapping[str, Learner], targets: Sequence[Target]) -> None:
+    def __init__(
+        self,
+        operator: Operator,
+        learners: Mapping[str, Learner],
+        targets: Sequence[Target],
+        challengers: Mapping[str, Mapping[str, Learner]] = {},
+    ) -> None:
         self.targets = by_name(tuple(targets))
         unknown = set(learners) - set(self.targets)
         if unknown:
             raise LookupError(f"no target {', '.join(sorted(unknown))!r}; known: {', '.join(self.targets)}")
-        self.operator, self.learners = operator, dict(learners)
+        self.operator, self.lineages = operator, Lineages(learners, challengers)
+        self.learners = self.lineages.learners  #: those that serve, by target
+        self.challenged = bool(challengers)
         labels = list(dict.fromkeys(target.label for target in targets))
         self.label_of = {target.name: labels.index(target.label) for target in targets}
 
@@ -92,33 +107,22 @@ class Flow:
         does not wait for that.
         """
         asked = self.operator.push(events)
-        columns = (asked.answered, asked.y, asked.known, asked.labels())
-        outcome = Outcome(asked.closed, asked.id, asked.keys(), asked.moment, asked.X, {}, *columns)
-        left = {name: self._drive(name, outcome) for name in self.learners}
+        columns, serves = (asked.answered, asked.y, asked.known, asked.labels()), self.lineages.serves
+        outcome = Outcome(asked.closed, asked.id, asked.keys(), asked.moment, asked.X, {}, *columns, {}, serves)
+        left = {}
+        for name, learner in self.learners.items():
+            answers = self._learned(name, outcome)
+            outcome.predictions[name], left[name] = drive(learner, outcome, answers)
         if on_outcome is not None:
             on_outcome(outcome)
         for name, answers in left.items():
             for answer in answers:
                 self.learners[name].tell(*answer)
+        if self.challenged:
+            outcome.challengers.update(self.lineages.ask(outcome, lambda target: self._learned(target, outcome)))
         return outcome
 
-    def _drive(self, target: str, outcome: Outcome) -> list[tuple[int, float, int]]:
-        """Ask every question behind what was known before its moment; the answers that are left.
-
-        At equal times the question comes first. Predictions go into the outcome.
-        """
-        learner, answers = self.learners[target], self._learned(target, outcome)
-        columns = () if learner.outputs == 1 else (learner.outputs,)
-        predictions, done = np.empty((len(outcome.id), *columns)), 0
-        for i, (id, at) in enumerate(zip(outcome.id.tolist(), outcome.moment.tolist(), strict=True)):
-            while done < len(answers) and answers[done][2] < at:
-                learner.tell(*answers[done])
-                done += 1
-            predictions[i] = learner.ask(id, at, outcome.X[i])
-        outcome.predictions[target] = predictions
-        return answers[done:]
-
-    def _learned(self, target: str, outcome: Outcome) -> list[tuple[int, float, int]]:
+    def _learned(self, target: str, outcome: Outcome) -> list[Told]:
         """What a target learns from the answers of an outcome: id, y, known."""
         if not len(outcome.answered):
             return []
@@ -137,11 +141,14 @@ class Flow:
     def state(self) -> dict:
         """Everything the next event depends on."""
         learners = {name: learner.state for name, learner in self.learners.items()}
-        return {"operator": self.operator.state, "learners": learners}
+        whole = {"operator": self.operator.state, "learners": learners}
+        return whole | ({"lineages": self.lineages.state} if self.challenged else {})
 
     def load(self, state: dict) -> None:
         """Continue from a state; a learner that the state does not hold starts from scratch."""
         self.operator.load(state["operator"])
+        if self.challenged:
+            self.lineages.load(state.get("lineages", {}))
         for name, learner in self.learners.items():
             if name in state["learners"]:
                 learner.load(state["learners"][name])

@@ -62,6 +62,10 @@ class Learner:
         """Questions that wait for their answer."""
         return len(self._open)
 
+    def waits_for(self, id: int) -> bool:
+        """Whether a question was asked here and has no answer yet."""
+        return int(id) in self._open
+
     def ask(self, id: int, moment: int, x) -> float | np.ndarray:
         """Predict, and remember question and features until the answer is told.
 

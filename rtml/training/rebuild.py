@@ -13,11 +13,12 @@ from rtml.core.process import quitting
 from rtml.core.run_folder import run_folder
 from rtml.core.state import digest
 from rtml.registry.fingerprint import fingerprint
+from rtml.registry.learners import LEARNER
 from rtml.registry.registry import Registry
 from rtml.registry.versions import Version
 from rtml.store.protocols import EventLog, run_log
 from rtml.training.flow import Flow
-from rtml.training.run_config import RunConfig
+from rtml.training.run_config import PART, RunConfig
 
 _AT_ONCE = 20_000  # events
 
@@ -61,24 +62,46 @@ def rebuild(registry: Registry, log: EventLog, config: RunConfig, version: Versi
         Where the log or the recipe cannot lead to it, with what is missing.
     """
     version, flow = registry.get(version), config.flow()
-    _check(registry.lineage(version), flow)
-    part, last, after = version.data["part"], version.data["last_offset"], 0
+    serves = version.data.get("lineage", LEARNER)
+    _check(registry.lineage(version), flow, serves)
+    part, last = version.data["part"], version.data["last_offset"]
     if log.last(part) < last:
         raise ValueError(f"{version.name} learned {last:,} events of {part!r}, the log holds {log.last(part):,}")
-    while after < last:
-        rows = log.read(part, after, min(_AT_ONCE, last - after))[1]
-        flow.push(rows)
-        after += len(rows)
+    _pushed(flow, log, part, last)
+    flow.lineages.serve(serves, "")  # every lineage learned the same all along, whichever served
     models = {target: learner.model for target, learner in flow.learners.items()}
     state, same_code = flow.snapshot(), version.code == provenance.code()
     mark = fingerprint(models, flow.features.names)
     return Rebuilt(version, state, mark, digest(state) == version.blob, same_code)
 
 
-def _check(chain: list[Version], flow: Flow) -> None:
+def resumed(flow: Flow, state: dict, log: EventLog, until: int, part: str = PART) -> Flow:
+    """A flow behind an offset: from a state that was kept there, or, for its challengers, from the first event on.
+
+    ``state`` is of a flow without challengers, such as a backtest's. These have learned every answer too then, so that
+    a version saved while one of them serves can be built again.
+    """
+    if flow.challenged:
+        return _pushed(flow, log, part, until)
+    flow.load(state)
+    return flow
+
+
+def _pushed(flow: Flow, log: EventLog, part: str, last: int) -> Flow:
+    """A flow that took the events of a log up to an offset."""
+    after = 0
+    while after < last:
+        rows = log.read(part, after, min(_AT_ONCE, last - after))[1]
+        flow.push(rows)
+        after += len(rows)
+    return flow
+
+
+def _check(chain: list[Version], flow: Flow, serves: str) -> None:
     """Refuse a lineage that this log and recipe cannot lead to."""
     version, root = chain[0], chain[-1]
-    made = {target: learner.model.describe() for target, learner in flow.learners.items()}
+    known = serves in flow.lineages.names
+    made = {name: flow.lineages.learner(serves, name).model.describe() for name in flow.learners if known}
     recorded = version.describe.get("models", made)
     if version.features != flow.features.definition or recorded != made:
         what = "features" if version.features != flow.features.definition else "models"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -34,11 +34,16 @@ class RunConfig:
     models
         Models of the catalogue by target, with a schedule where one is wanted (``"rls: stateful every 1h"``); those of
         the use case where none is named.
+    challengers
+        Models for the first target that learn in shadow and serve once the gate finds them better; a lineage is named
+        after its model.
 
     Raises
     ------
     LookupError
         For a use case, option or target that does not exist.
+    ValueError
+        For a challenger named twice, or that serves already.
 
     Examples
     --------
@@ -54,6 +59,7 @@ class RunConfig:
     source: str = ""
     options: dict = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)
+    challengers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "use_case", whole_name(self.use_case))
@@ -72,6 +78,7 @@ class RunConfig:
         if wrong := set(models) - {target.name for target in self.targets}:
             raise LookupError(f"{self.use_case} has no target {', '.join(sorted(wrong))}")
         object.__setattr__(self, "models", models)
+        self._check_challengers()
 
     @classmethod
     def of(
@@ -121,19 +128,38 @@ class RunConfig:
         chosen = self.models.items() if learning else ()
         classes = {target.name: target.classes for target in self.targets}
         learners = {name: Learner(build(model, names, classes=classes[name]), names) for name, model in chosen}
-        return Flow(operator, learners, self.targets)
+        first = self.target.name
+        shadows = {
+            model: {first: Learner(build(model, names, classes=classes[first]), names)}
+            for model in (self.challengers if learning else ())
+        }
+        return Flow(operator, learners, self.targets, shadows)
 
     def with_champion(self, name: str) -> RunConfig:
         """The same with another model for the first target."""
         return replace(self, models=self.models | {self.target.name: name})
 
+    def with_challengers(self, names: Iterable[str]) -> RunConfig:
+        """The same with these models in shadow."""
+        return replace(self, challengers=tuple(names))
+
     def write(self, path: Path) -> RunConfig:
         """Write it as JSON, and hand it back."""
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        values = asdict(self)
+        if not self.challengers:  # as it was written before there were any
+            del values["challengers"]
+        path.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
         return self
 
     @classmethod
     def read(cls, path: Path) -> RunConfig:
         """Configuration of :meth:`write`."""
         values = json.loads(path.read_text(encoding="utf-8"))
-        return cls(**values | {"keys": tuple(values["keys"])})
+        return cls(**values | {name: tuple(values.get(name, ())) for name in ("keys", "challengers")})
+
+    def _check_challengers(self) -> None:
+        object.__setattr__(self, "challengers", tuple(self.challengers))
+        champion = self.models.get(self.target.name, "")
+        for name in self.challengers:
+            if name == champion or self.challengers.count(name) > 1:
+                raise ValueError(f"{name!r} is compared with itself: name challengers once, and not the champion")

@@ -16,14 +16,16 @@ import pandas as pd
 from rtml.core import state as checkpoint
 from rtml.core.callbacks import Callback, Callbacks, frame
 from rtml.core.clock import span_text
+from rtml.registry.learners import SERVES, is_learner
 from rtml.registry.ledger import GUARD
 from rtml.registry.promotion.gate import Rule, gate
-from rtml.registry.registry import LEARNER, Registry
+from rtml.registry.promotion.lineage_gate import LineageGate
+from rtml.registry.registry import Registry
 from rtml.store.checkpoint_store import CheckpointStore
 from rtml.store.protocols import EventLog
 from rtml.training.flow import Flow, Outcome
 from rtml.training.outputs import Status, closed_rows, question_rows
-from rtml.training.retraining.callbacks import GuardCallback, RetrainingCallback
+from rtml.training.retraining.callbacks import GuardCallback, RetrainingCallback, Silenced
 from rtml.training.scoreboard import Scoreboard
 from rtml.training.versioning import identity, save
 
@@ -76,9 +78,9 @@ class Trainer:
         save_on: Sequence[str] = ("trigger",),
     ) -> None:
         self._flow, self._log, self._part, self._chunk, self._on_outcome = flow, log, part, chunk, on_outcome
-        self._registry, self._model, self._every = registry, model_name, int(every)
-        self._callbacks = _all(callbacks, flow, gate(publish, registry, model_name, flow, every))
-        self._scoreboard, self._save_on = Scoreboard(flow), frozenset(save_on)
+        self._registry, self._model, self._every, self._scoreboard = registry, model_name, int(every), Scoreboard(flow)
+        self._decides = _deciding(publish, registry, model_name, flow, every)
+        self._callbacks, self._save_on = _all(callbacks, flow, self._decides), frozenset([*save_on, SERVES])
         same = {"part": part, "model": model_name, "after": after, "every": span_text(self._every)}
         self._store = CheckpointStore(store_path, same | identity(flow))
         self._begin(after, parent)
@@ -137,6 +139,11 @@ class Trainer:
         """What happened, in order of event time: at, who said it, kind, and a column a detail."""
         return frame(self._store.history())
 
+    @property
+    def serves(self) -> tuple[str, str]:
+        """Lineage that serves, and the one before."""
+        return self._flow.lineages.serves, self._flow.lineages.before
+
     def close(self) -> None:
         """Close the store; the log and the registry are the caller's."""
         self._store.close()
@@ -162,12 +169,15 @@ class Trainer:
     def _learn(self, rows: np.ndarray, settle: bool = True) -> None:
         """Push events, and commit everything they led to."""
         self._read, end = self._read[len(rows) :], self._offset + len(rows)
-        outcome = self._flow.push(rows, self._on_outcome)
+        alone = len(rows) == 1 or not self._flow.challenged  # of others a swap among them may be another's to predict
+        outcome = self._flow.push(rows, self._on_outcome if alone else None)
         self.newest = outcome if len(outcome.moment) else self.newest
-        new_events = self._callbacks.push(outcome)
+        new_events = [*self._callbacks.push(outcome), *self._swap(outcome)]
         self._cause = next((kind for *_, kind, _ in new_events if kind in self._save_on), "")
         if self._cause and len(rows) > 1:
             return self._undo(end)
+        if not alone:
+            self._on_outcome(outcome)
         first = {"first_offset": self._offset + 1, "first_time": int(rows["time"][0]), "last_time": 0}
         self._since = self._since or first
         self._since["last_time"] = max(self._since["last_time"], int(rows["time"].max()))
@@ -177,9 +187,18 @@ class Trainer:
         if settle:
             self._commit(end, *outputs)
 
+    def _swap(self, outcome: Outcome) -> list[tuple]:
+        """Let the lineage that was decided on serve from the next event on; what happened, as a row of the journal."""
+        lineages, (serves, before) = self._flow.lineages, getattr(self._decides, "serves", ("", ""))
+        if serves in ("", lineages.serves):
+            return []
+        lineages.serve(serves, before)
+        at = max([*outcome.moment.tolist()[-1:], *outcome.known.tolist()])
+        return [(at, 0, "trainer", SERVES, json.dumps({"lineage": serves, "before": before}, sort_keys=True))]
+
     def _foretell(self, rows: np.ndarray) -> None:
         """Tell what the next events lead to before the version of the state behind them is saved: nobody waits."""
-        state = self._checkpoint()
+        state, rows = self._checkpoint(), rows[:1] if self._flow.challenged else rows
         self._flow.push(_before(rows, self._boundary(rows["time"][0]) + self._every), self._on_outcome)
         self._load(state)
 
@@ -194,6 +213,8 @@ class Trainer:
         Killed before the commit it is done again: saving is idempotent, and what was promoted is not promoted again.
         """
         data = {"part": self._part, "last_offset": self._offset, **self._since}
+        if self._flow.challenged:
+            data["lineage"] = self._flow.lineages.serves
         about = {"parent": self._version, "data": data, "metrics": self._scoreboard.metrics(), "cause": cause}
         version = save(self._registry, self._model, self._flow, at, **about)
         new_events = self._callbacks.saved(version, cause)
@@ -207,7 +228,7 @@ class Trainer:
         """Make the step durable, then go on from the very bytes that a restart would go on from."""
         self._offset, self._ahead, self._narrow = offset, False, 0
         state = self._checkpoint()
-        if self._registry.acts.serving(self._model) == f"{self._model}@{LEARNER}":
+        if is_learner(self._registry.acts.serving(self._model) or ""):
             for at, _, who, kind, detail in new_events:
                 if who == GuardCallback.name:
                     about = json.loads(detail)
@@ -245,8 +266,21 @@ class Trainer:
         return int(time) // self._every * self._every
 
 
+def _deciding(publish: str | Rule, registry: Registry, model: str, flow: Flow, every: int) -> Callback:
+    """What decides what serves: between learners where there are challengers."""
+    if not flow.challenged:
+        return gate(publish, registry, model, flow, every)
+    if publish != "learner":
+        raise ValueError(f"challengers are compared with the learner, so publish is 'learner', got {publish!r}")
+    return LineageGate(registry, model, flow)
+
+
 def _all(callbacks: Sequence[Callback], flow: Flow, decides: Callback) -> Callbacks:
-    own = [RetrainingCallback(flow.learners), GuardCallback(flow.learners)]
+    own = [
+        RetrainingCallback(flow.learners),
+        GuardCallback(flow.learners),
+        *([Silenced(flow)] if flow.challenged else []),
+    ]
     return Callbacks([*own, *callbacks, decides])
 
 

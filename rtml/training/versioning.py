@@ -12,7 +12,8 @@ from rtml.training.flow import Flow
 def identity(flow: Flow) -> dict:
     """What must be the same when the training of a flow is taken up again."""
     models = {target: learner.model.describe() for target, learner in flow.learners.items()}
-    return {"models": models, "features": flow.features.definition}
+    lineages = {"challengers": list(flow.lineages.names[1:])} if flow.challenged else {}
+    return {"models": models, "features": flow.features.definition} | lineages
 
 
 def save(registry: Registry, model: str, flow: Flow, at: int, **about) -> Version:

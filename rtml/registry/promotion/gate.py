@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from rtml.core.callbacks import Callback, TrainingEvent
 from rtml.core.clock import Clock, span_text
 from rtml.kernels import betting
+from rtml.registry.learners import FORMER
 from rtml.registry.ledger import ALWAYS, AUTOMATIC, GATE, RULE, decided_by
 from rtml.registry.promotion.comparison import LineageComparison
 from rtml.registry.promotion.policy import PublishPolicy, Rule
@@ -24,7 +25,6 @@ from rtml.registry.registry import Registry
 from rtml.registry.versions import Version, plain
 from rtml.training.flow import Flow
 
-FORMER = "former"  # name of the lineage that served before, among the challengers of an outcome
 WORDS = {"gate": Rules(), "recommend": Rules(automatic=False)}
 
 
@@ -66,9 +66,10 @@ class Gate:
 
     def __init__(self, registry: Registry, model: str, flow: Flow, rules: Rules, clock: Clock | None = None) -> None:
         self._registry, self._model, self._rules = registry, model, rules
-        self._targets: Mapping[str, Callable] = {name: flow.targets[name].learned for name in flow.learners}
-        probability = tuple(bool(learner.model.classifier) for learner in flow.learners.values())
-        terms = Terms(tuple(flow.learners), probability, flow.horizon)
+        compared = self._compared(flow)
+        self._targets: Mapping[str, Callable] = {name: flow.targets[name].learned for name in compared}
+        probability = tuple(bool(flow.learners[name].model.classifier) for name in compared)
+        terms = Terms(compared, probability, flow.horizon)
         self._terms = terms
         self._shadow = Shadow(registry, terms, len(flow.features.names), clock or Clock())
         acts = registry.acts.entries(model)
@@ -142,6 +143,10 @@ class Gate:
         self._comparison, self._mirror = (
             one and self._shadow.again(one) for one in (state["comparison"], state["mirror"])
         )
+
+    def _compared(self, flow: Flow) -> tuple[str, ...]:
+        """Targets that are compared, the decisive one first."""
+        return tuple(flow.learners)
 
     def _take(self, version: Version, cause: str, said: list[TrainingEvent]) -> None:
         """Let a version of the champion's lineage be the candidate: where one of them is compared already, or next."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
+from rtml.registry.learners import learner_version
 from rtml.registry.ledger import ROUTE, ROUTER
-from rtml.registry.registry import LEARNER, Registry
+from rtml.registry.registry import Registry
 from rtml.registry.routing.assignment import Cut, cut_of, recut, shares
 from rtml.registry.versions import plain
 
@@ -144,7 +145,7 @@ class Routes:
     def serving(self) -> str:
         """Name of what serves."""
         acts = self._registry.acts.entries(self._model)
-        return self._registry.get(acts[-1].version).name if acts else f"{self._model}@{LEARNER}"
+        return self._registry.get(acts[-1].version).name if acts else learner_version(self._model)
 
     def entries(self, after: int = 0) -> list:
         """Entries behind a number, oldest first."""

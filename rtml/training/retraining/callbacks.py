@@ -20,14 +20,14 @@ class RetrainingCallback:
     state: dict = {}  # noqa: RUF012, it has none: what was published and not yet told is the model's
 
     def __init__(self, learners: Mapping) -> None:
-        self._models = {target: one.model for target, one in learners.items() if hasattr(one.model, "publications")}
+        self._learners = learners
 
     def push(self, outcome) -> list[TrainingEvent]:
         """Every training since the last outcome, with its cause, in order of time."""
         told = [
             TrainingEvent(made.at, "trained" if _timed(made.cause) else "trigger", _detail(target, made))
-            for target, model in self._models.items()
-            for made in model.publications()
+            for target, learner in self._learners.items()
+            for made in publications(learner.model)
         ]
         return sorted(told, key=lambda event: event.at)
 
@@ -42,20 +42,47 @@ class GuardCallback:
     state: dict = {}  # noqa: RUF012, it has none: what a guard did and has not been read yet is the model's
 
     def __init__(self, learners: Mapping) -> None:
-        self._models = {target: learner.model for target, learner in learners.items()}
+        self._learners = learners
 
     def push(self, outcome) -> list[TrainingEvent]:
         """What every guard did since the last outcome, in order of time."""
         found = [
             TrainingEvent(event.at, event.kind, _of_guard(target, event))
-            for target, model in self._models.items()
-            for guard in guards(model)
+            for target, learner in self._learners.items()
+            for guard in guards(learner.model)
             for event in guard.events()
         ]
         return sorted(found, key=lambda event: event.at)
 
     def load(self, state: dict) -> None:
         """Nothing to go on from."""
+
+
+class Silenced:
+    """Reads what learners in shadow did of themselves, and says nothing of it: it changed nothing that serves."""
+
+    name = "silenced"
+    state: dict = {}  # noqa: RUF012, it has none
+
+    def __init__(self, flow) -> None:
+        self._lineages = flow.lineages
+
+    def push(self, outcome) -> list[TrainingEvent]:
+        """Nothing."""
+        for own in self._lineages.shadows.values():
+            for shadow in own.values():
+                publications(shadow.learner.model)
+                for guard in guards(shadow.learner.model):
+                    guard.events()
+        return []
+
+    def load(self, state: dict) -> None:
+        """Nothing to go on from."""
+
+
+def publications(model) -> list:
+    """What a model with a schedule published since the last look; nothing of any other."""
+    return model.publications() if hasattr(model, "publications") else []
 
 
 def guards(model) -> list[Guarded]:
