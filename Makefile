@@ -61,9 +61,10 @@ notebooks: env  ## run the notebooks in place with their defaults and store what
 test: env  ## every test
 	@$(PY) -m pytest -n 2 --dist loadfile -q
 
-test-deep: env build/deep/.ready  ## not in "make test", some minutes: 5,000 requests made from OpenAPI, long storms, 50 kills, a version reproduced from its lock
+test-deep: env build/deep/.ready  ## not in "make test", long: 5,000 requests made from OpenAPI, storms of faults and stops, full disks, kills, 500 flipped bits, a version reproduced from its lock
 	@$(PY) tests/deep/fuzz_http.py build/deep/bin/st
-	@RTML_DEEP=1 $(PY) -m pytest -q tests/sources/exchange/test_chaos.py tests/serving/live/test_live.py tests/integration/test_main_job.py tests/integrations/test_reproduce.py tests/serving/test_workers.py tests/store/test_protocols.py
+	@RTML_DEEP=1 $(PY) -m pytest -q tests/sources/exchange/test_chaos.py tests/sources/exchange/test_stalls.py tests/serving/live/test_live.py tests/integration/test_main_job.py tests/integrations/test_reproduce.py tests/serving/test_workers.py tests/store/test_protocols.py
+	@$(PY) tests/deep/hard_ground.py
 
 build/deep/.ready: .ci/schemathesis.lock
 	@$(PYTHON) -m venv --clear build/deep

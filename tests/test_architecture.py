@@ -54,7 +54,7 @@ DOORS = {  # third party: the modules that may import it
     "deltalake": {"store.offline"},
     "lightgbm": {"models.boosted"},
     "matplotlib": {"plots.style"},
-    "uvicorn": {"serving.endpoint"},
+    "uvicorn": {"serving.endpoint", "serving.connections"},
     "fastapi": {"serving.app", "usecases.fraud.endpoint"},
     "papermill": {"pipeline.notebooks"},
     "jupyter_client": {"pipeline.interpreter"},

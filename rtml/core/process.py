@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rtml.core.clock import Clock, utc
@@ -22,7 +23,7 @@ def alone(mark: Path, taken: str) -> Iterator[None]:
 
     ``taken`` is the sentence of the error where another process holds it.
     """
-    with open(mark, "a") as file:
+    with open(_appended(mark), "a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as ex:
@@ -43,14 +44,55 @@ class Logbook:
     """
 
     def __init__(self, path: Path, process: str = "") -> None:
+        if path.is_symlink():
+            raise ValueError(f"{path} is a link: a log is written to a file of its own, remove the link")
         self.path, self._process, self._clock, self._lock = path, process, Clock(), threading.Lock()
+        self.lost = 0  #: lines that the disk did not take
 
     def say(self, event: str, **about) -> None:
-        """Write a line; what JSON does not know is written as text."""
+        """Write a line; what JSON does not know is written as text. A disk that is full stops nobody."""
         line = {"at": utc(self._clock.now()).isoformat(timespec="milliseconds"), "event": event}
         line |= {"process": self._process} if self._process else {}
-        with self._lock, self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line | about, default=str) + "\n")
+        line |= {"lines_lost": self.lost} if self.lost else {}
+        try:
+            with self._lock, open(_appended(self.path), "a", encoding="utf-8") as file:
+                file.write(json.dumps(line | about, default=str) + "\n")
+            self.lost = 0
+        except OSError:
+            self.lost += 1
+
+
+def _appended(path: Path) -> int:
+    """A file to append to that only its user may read; no link is followed."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def tell(text: object) -> None:
+    """Print a line at once; where it goes may be full or gone, which stops nobody."""
+    with suppress(OSError):
+        print(text, flush=True)
+
+
+def insist(work: Callable[[], object], stop: threading.Event, pause_s: float, longest_s: float = 60.0) -> None:
+    """Do some work again and again until ``stop``; where the disk or a file fails, later and later again.
+
+    Examples
+    --------
+    >>> stop, tries = threading.Event(), []
+    >>> def work():
+    ...     tries.append(1)
+    ...     stop.set() if len(tries) == 2 else open("/no/such/folder")
+    >>> insist(work, stop, 0.001)
+    FileNotFoundError: [Errno 2] No such file or directory: '/no/such/folder': trying again in 0.002 s
+    """
+    pause = pause_s
+    while not stop.wait(pause):
+        try:
+            work()
+            pause = pause_s
+        except OSError as error:
+            pause = min(2 * pause, longest_s)
+            tell(f"{type(error).__name__}: {error}: trying again in {pause:g} s")
 
 
 @contextmanager

@@ -20,6 +20,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from rtml.core import digests
+
 MARK = ".rtml-run"  # only a folder with this file in it is ever emptied
 KEPT = {MARK, "status.json", "notebooks"}  # belong to the runner, which writes them before notebook 01 opens the run
 
@@ -59,6 +61,7 @@ def open_run(run_dir: str | Path, *, notebook: str, **parameters) -> Run:
     """
     run = Run(folder=run_folder(run_dir), notebook=notebook)
     claim(run.folder)
+    (run.folder / digests.NAME).unlink(missing_ok=True)  # what was written is about to change
     if notebook.startswith("01"):
         empty(run.folder)
     run._forget()

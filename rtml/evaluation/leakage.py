@@ -14,6 +14,8 @@ from rtml.core.clock import utc
 from rtml.core.operator import Leak
 from rtml.training.flow import Flow, Outcome
 
+_SINGLES = 500  # events at the end of a stretch that are taken one by one
+
 
 def audit(build: Callable[[], Flow], events: np.ndarray, cuts: int = 20, seed: int = 7) -> pd.DataFrame:
     """Check a flow for leaks; return what was checked, or raise :class:`Leak` with the first one found.
@@ -53,7 +55,25 @@ def _future(build, events: np.ndarray, whole: Outcome, cuts: int, seed: int) -> 
             _same(name, getattr(part, name), getattr(whole, name), part, build().features.names)
         for target, predictions in part.predictions.items():
             _same(f"prediction of {target}", predictions, whole.predictions[target], part, ())
+    _ties(build, events)
     return f"{cuts} cuts"
+
+
+def _ties(build, events: np.ndarray) -> None:
+    """The same events on a coarse clock, one by one: what is at one moment must not reach a question of that moment."""
+    events = events.copy()
+    steps = np.diff(np.maximum.accumulate(events["time"]))
+    coarse = 8 * int(np.median(steps[steps > 0])) if steps.any() else 1
+    events["time"] = events["time"] // coarse * coarse
+    whole, live = build().push(events), build()
+    start = max(0, len(events) - _SINGLES)
+    parts = [live.push(events[:start])] + [live.push(events[i : i + 1]) for i in range(start, len(events))]
+    for name in ("moment", "X", "y"):
+        told = np.concatenate([getattr(part, name) for part in parts])
+        _same(f"{name} at equal times", told, getattr(whole, name), whole, live.features.names if name == "X" else ())
+    for target, predictions in whole.predictions.items():
+        told = np.concatenate([part.predictions[target] for part in parts])
+        _same(f"prediction of {target} at equal times", told, predictions, whole, ())
 
 
 def _same(what: str, part: np.ndarray, whole: np.ndarray, outcome: Outcome, names) -> None:

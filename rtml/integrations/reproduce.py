@@ -22,7 +22,8 @@ from rtml.registry.versions import Version
 _CHECKOUT = provenance.PACKAGE.parent
 _NEEDED = ("requirements.lock", "pyproject.toml", "README.md", ".ci/uv.lock")  # beside the package, for an environment
 _ASK = """
-import json, sys
+import json, os, sys
+os.environ["RTML_PICKLES"] = "1"  # the version's own code runs here anyway
 from rtml.core import provenance
 from rtml.core.state import loads
 from rtml.models.compiled import restore

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
+from rtml.kernels.cache import njit
 
 TOTAL = 0
 VARIANCE = 1

@@ -1,7 +1,8 @@
 """The newest fact that was known at each of many moments, with two times a fact: when it happened, when we knew."""
 
 import numpy as np
-from numba import njit
+
+from rtml.kernels.cache import njit
 
 
 @njit("int64[:](int64[:], int64[:], int64[:], boolean[:], int64[:], int64[:])", cache=True, nogil=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, types
+from numba import types
+
+from rtml.kernels.cache import njit
 
 ZERO, MEAN, LINE, LAST = range(4)  # kinds
 KIND, COLUMN, COUNT, MEAN_X, MEAN_Y, SPREAD, PRODUCT, NEWEST = range(8)  # of a baseline

@@ -3,7 +3,8 @@
 import math
 
 import numpy as np
-from numba import njit
+
+from rtml.kernels.cache import njit
 
 #: Stakes, and the share of the capital that each begins with. A stake of one is the best bet when the second model is
 #: exactly right: of a number with noise of variance v it is 1 / (4 v) of the capital a unit of squared error.

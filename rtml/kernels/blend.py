@@ -16,7 +16,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, types
+from numba import types
+
+from rtml.kernels.cache import njit
 
 COUNT, MEAN, VARIANCE, RECENT, LAST, AVERAGE, STAYED = range(7)  # of level: what is known of the answers
 FEATURES, LAGS, LOGISTIC, AR, LIMIT, OUTSIDE, MEMBERS, STACK, CHAMPION = range(9)  # of sizes

@@ -6,6 +6,7 @@ import numba
 
 from rtml.kernels import sums
 from rtml.kernels.arena import forget, quiet, room
+from rtml.kernels.cache import njit
 from rtml.kernels.layout import BASE, CELL, COUNT, LAST, LONG_AGO, OP, RING, SIZE, TAILS, WINDOW
 from rtml.kernels.queues import distinct, extreme
 
@@ -16,7 +17,7 @@ _f1 = _f8[::1]
 _f2 = _f8[:, ::1]
 
 
-@numba.njit(_i8(_i1, _i1, _i1, _i2, _f2, _i1, _i2, _i1), cache=True, nogil=True)
+@njit(_i8(_i1, _i1, _i1, _i2, _f2, _i1, _i2, _i1), cache=True, nogil=True)
 def sweep(keys, parts, gone, ints, floats, control, ewms, times):
     """Forget the keys that are quiet; ``gone`` begins with the places of them and of those never used."""
     n = 0
@@ -30,7 +31,7 @@ def sweep(keys, parts, gone, ints, floats, control, ewms, times):
     return n
 
 
-@numba.njit(numba.void(_i1, _i1, _i1, _i2, _f2, _i1, _i2, _i8, _i8), cache=True, nogil=True)
+@njit(numba.void(_i1, _i1, _i1, _i2, _f2, _i1, _i2, _i8, _i8), cache=True, nogil=True)
 def measure(keys, parts, held, ints, floats, control, ewms, n_tails, deepest):
     """How many rows of each key are still needed; -1 for a key that is quiet or was never used."""
     for i in range(keys.size):
@@ -44,7 +45,7 @@ def measure(keys, parts, held, ints, floats, control, ewms, n_tails, deepest):
         held[i] = key[COUNT] - oldest
 
 
-@numba.njit(numba.void(_i1, _i1, _i2, _i1, _f2, _i2, _i1, _f2), cache=True, nogil=True)
+@njit(numba.void(_i1, _i1, _i2, _i1, _f2, _i2, _i1, _f2), cache=True, nogil=True)
 def export(keys, held, ints, times, rings, tails, kept_times, kept_rings):
     """Copy the needed rows of keys, oldest first, and the tails counted from the oldest."""
     n = 0
@@ -79,7 +80,7 @@ def _queue_again(p, key, nodes, rings, queues, units, n_tails, base, mask):
             extreme(op, x, p, tail, True, rings, ring, base, mask, queue, unit, key)
 
 
-@numba.njit(_i8(_i8, _i1, _i1, _i1, _i1, _f2, _i2, _i2, _i2, _i2, _i1, _i1, _f2, _i1, _i8), cache=True, nogil=True)
+@njit(_i8(_i8, _i1, _i1, _i1, _i1, _f2, _i2, _i2, _i2, _i2, _i1, _i1, _f2, _i1, _i8), cache=True, nogil=True)
 def restore(
     start, keys, held, first, kept_times, kept_rings, tails, nodes, tables, ints, control, times, rings, queues, units
 ):

@@ -12,7 +12,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, types
+from numba import types
+
+from rtml.kernels.cache import njit
 
 SLOPE = 0
 INTERCEPT = 1

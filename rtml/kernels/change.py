@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, types
+from numba import types
+
+from rtml.kernels.cache import njit
 
 LEVELS = 48  # of ADWIN's buckets: more than any stream can fill
 # head of ADWIN's state; then counts, sums and variances of the buckets

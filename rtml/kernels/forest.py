@@ -12,9 +12,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from rtml.kernels.adwin import restart, risen
+from rtml.kernels.cache import njit
 from rtml.kernels.hoeffding import (
     FEATURE,
     FREE,

@@ -3,9 +3,9 @@
 import math
 
 import numpy as np
-from numba import njit
 
 from rtml.kernels import betting
+from rtml.kernels.cache import njit
 
 LEARNER, CHECKPOINT, BASELINE = 0, 1, 2  # what answers
 #: What a question or an answer led to: nothing, an alarm of the first, second or third pair, a checkpoint better than

@@ -10,7 +10,9 @@ Tan, Ting and Liu, "Fast anomaly detection for streaming data" (IJCAI 2011), in 
 
 from __future__ import annotations
 
-from numba import njit, types
+from numba import types
+
+from rtml.kernels.cache import njit
 
 FEATURE, THRESHOLD, NEW, OLD = range(4)  # first axis of trees; masses of this window and of the one before
 HEIGHT, WINDOW, SEEN, FIRST, SCALED = range(5)  # of head; FIRST is 1 until a window is full

@@ -19,8 +19,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from rtml.kernels.cache import njit
 from rtml.kernels.splitting import GAPS, HIGH, LOW, MEAN, SCALE, SQUARES, STEP, best, cut, entropy
 
 MAJORITY, BAYES, ADAPTIVE = range(3)  # what a leaf predicts by

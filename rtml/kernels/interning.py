@@ -5,6 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from rtml.kernels.cache import njit
 from rtml.kernels.pointers import array_of
 
 _i8 = numba.int64
@@ -33,14 +34,14 @@ def _seek(number, table, ids):
     return place
 
 
-@numba.njit(_i8(_i8, _i8, _i8, _i8), cache=True, nogil=True)
+@njit(_i8(_i8, _i8, _i8, _i8), cache=True, nogil=True)
 def row_of(number, table, ids, size):
     """Row of an id or -1; ``table`` and ``ids`` are addresses."""
     known = array_of(table, 2 * size)
     return known[_seek(number, known, array_of(ids, size))] - 1
 
 
-@numba.njit(_i8(_i8, _i8[::1], _i8[::1], _i8[::1], _i8[::1], _i8[::1], _i8[::1]), cache=True, nogil=True)
+@njit(_i8(_i8, _i8[::1], _i8[::1], _i8[::1], _i8[::1], _i8[::1], _i8[::1]), cache=True, nogil=True)
 def intern(start, wanted, rows, table, ids, free, header):
     """Rows of ids from ``start`` on, new ones given a row; fewer done than wanted when the table must grow first."""
     for i in range(start, wanted.size):
@@ -60,14 +61,14 @@ def intern(start, wanted, rows, table, ids, free, header):
     return wanted.size
 
 
-@numba.njit(numba.void(_i8[::1], _i8[::1], _i8[::1], _i8[::1]), cache=True, nogil=True)
+@njit(numba.void(_i8[::1], _i8[::1], _i8[::1], _i8[::1]), cache=True, nogil=True)
 def find(wanted, rows, table, ids):
     """Rows of ids, -1 where unknown."""
     for i in range(wanted.size):
         rows[i] = table[_seek(wanted[i], table, ids)] - 1
 
 
-@numba.njit(numba.void(_i8[::1], _i8[::1], _i8[::1], _i8[::1], _i8[::1]), cache=True, nogil=True)
+@njit(numba.void(_i8[::1], _i8[::1], _i8[::1], _i8[::1], _i8[::1]), cache=True, nogil=True)
 def release(rows, table, ids, free, header):
     """Forget the ids of rows, which the next new ids are given; no gap is left in a chain of the table."""
     mask = table.size - 1
@@ -87,7 +88,7 @@ def release(rows, table, ids, free, header):
         header[FREED] += 1
 
 
-@numba.njit(numba.void(_i8[::1], _i8[::1], _i8[::1]), cache=True, nogil=True)
+@njit(numba.void(_i8[::1], _i8[::1], _i8[::1]), cache=True, nogil=True)
 def rebuild(rows, table, ids):
     """Enter the ids of rows into an empty table."""
     for row in rows:

@@ -15,7 +15,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, types
+from numba import types
+
+from rtml.kernels.cache import njit
 
 SQUARED, LOG, RECURSIVE, RECURSIVE_LOG = 0, 1, 2, 3
 KIND, SCALE, CLIP, RATE, INTERCEPT_RATE, L2, GRADIENT_LIMIT, WEIGHT_POS, WEIGHT_NEG = range(9)

@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from rtml.kernels import sessions as s
+from rtml.kernels.cache import njit
 
 POPULAR, REPEAT, SUCCESSORS, SKNN, VSKNN, TIMED, VECTORS, RANKER = range(8)  # as in rtml.models.ranking.KINDS
 _f8, _i8 = types.float64, types.int64

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from rtml.kernels import sessions as s
+from rtml.kernels.cache import njit
 from rtml.kernels.neighbours import RANKER, REPEAT, SKNN, SUCCESSORS, VECTORS, keep, neighbours
 
 FEATURES = (

@@ -11,8 +11,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
+from rtml.kernels.cache import njit
 from rtml.kernels.interning import slot_of
 
 #: Places of a question's row: session number, clicks so far; the newest items begin at ``ITEMS``.

@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
+from rtml.kernels.cache import njit
 from rtml.kernels.linear import CLIP, DEVIATIONS, LEAST_WEIGHT, MEANS, MISSED, VARIANCES, fits, project, scale, update
 
 PARTS = "eab9e8092ff2"  # of linear.py: a new fingerprint makes numba compile anew what is here

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from rtml.kernels.cache import njit
 
 MEAN, SQUARES, LOW, HIGH, SCALE, GAPS = range(1, 7)  # of class 0 in split; row 0 are the columns
 STEP = 6  # numbers per class and feature

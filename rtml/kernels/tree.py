@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
+from rtml.kernels.cache import njit
 from rtml.kernels.hoeffding import answer, fits, full, grow, probabilities, walk
 from rtml.kernels.splitting import STEP
 

@@ -15,6 +15,7 @@ import numpy as np
 from rtml.kernels import context as at
 from rtml.kernels import sums
 from rtml.kernels.arena import forget, quiet, room
+from rtml.kernels.cache import njit
 from rtml.kernels.interning import row_of
 from rtml.kernels.layout import (
     BASE,
@@ -185,7 +186,7 @@ def _ask_ahead(i, keys, ints, c):
 _i8, _f8 = numba.int64, numba.float64
 
 
-@numba.njit(
+@njit(
     _i8(_i8[::1], _i8, _i8[::1], _i8[::1], _i8[::1], _f8[:, ::1], _f8[:, ::1]),
     cache=True,
     nogil=True,
@@ -247,7 +248,7 @@ def run(c, start, time, keys, mode, rows, out):
     return time.size
 
 
-@numba.njit(_i8(_i8, _i8, _i8, _f8[::1]), cache=True, nogil=True)
+@njit(_i8(_i8, _i8, _i8, _f8[::1]), cache=True, nogil=True)
 def push_one(address, time, number, row):
     """One row of one key into the context's own ``out``: 0, or 1 when the key is new or the arena must grow first.
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from rtml.models import pickles
 from rtml.models.refit import Refit, takes_missing
 from rtml.models.rows import RowModel, check_classes, check_names, check_row, check_state
 
@@ -36,6 +37,7 @@ class Adapter(RowModel):
 
     def __init__(self, model, names: Sequence[str], classes: Sequence[str | int] = ()) -> None:
         self.names, self.classes, self.model = check_names(names), check_classes(classes), model
+        pickles.ask()
         self._renew(self._pickled())
 
     @classmethod
@@ -92,7 +94,7 @@ class Adapter(RowModel):
         return head | {"pickle": self._pickled()}
 
     def load(self, state: dict) -> None:
-        """Go on from a state; its bytes are code, so they must come from a trusted registry."""
+        """Go on from a state; its bytes are code, and such a model was asked for where there is this one."""
         check_state(state, self.kind, self.names, self.classes)
         self._renew(bytes(state["pickle"]))
 
@@ -156,10 +158,10 @@ class Adapter(RowModel):
             pickler.dump(self.model)
         except (pickle.PicklingError, AttributeError, TypeError) as ex:
             raise TypeError(f"{self.describe()} cannot be saved: {ex}; use named functions of a module") from ex
-        return out.getvalue()
+        return pickles.made(out.getvalue())
 
     def _unpickled(self, blob: bytes):
-        unpickler = pickle.Unpickler(io.BytesIO(blob))
+        unpickler = pickle.Unpickler(io.BytesIO(pickles.checked(blob)))
         unpickler.persistent_load = lambda part: np.dtype(part) if type(part) is str else self._texts[part]
         return unpickler.load()
 

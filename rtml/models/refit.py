@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rtml.models import pickles
 from rtml.models.rows import RowModel, check_classes, check_names, check_row, check_state
 
 _COUNTS = ("answered", "samples", "fitted")
@@ -67,7 +68,8 @@ class Refit(RowModel):
         self._how = {"every": int(every), "first": int(first), "window": int(window), "fits": int(fits)}
         check_schedule(**self._how)
         try:
-            blob = pickle.dumps(estimator, protocol=5)
+            pickles.ask()
+            blob = pickles.made(pickle.dumps(estimator, protocol=5))
         except (pickle.PicklingError, AttributeError, TypeError) as ex:
             raise TypeError(f"{estimator} cannot be saved: {ex}; define its class in a module or file") from ex
         self._begin(names, classes, blob)
@@ -148,7 +150,7 @@ class Refit(RowModel):
 
     def _begin(self, names: Sequence[str], classes: Sequence[str | int], blob: bytes) -> None:
         self.names, self.classes, self._blob = check_names(names), check_classes(classes), blob
-        self._fresh = pickle.loads(blob)
+        self._fresh = pickles.loads(blob)
         self.classifier = bool(self.classes) or hasattr(self._fresh, "predict_proba")
         self.answered = self.samples = self.fitted = 0
         self._seen = np.zeros(len(self.classes) or 2)
@@ -166,7 +168,7 @@ class Refit(RowModel):
     def _use(self, trained: bytes) -> None:
         """Answer from a fitted estimator; what answers is what a restored model answers from."""
         self._trained = trained
-        self._estimator, self._filled = pickle.loads(trained) if trained else (None, np.zeros(0))
+        self._estimator, self._filled = pickles.loads(trained) if trained else (None, np.zeros(0))
 
     @property
     def _last(self) -> slice:
@@ -233,10 +235,10 @@ class Refit(RowModel):
             self._next = _NEVER
         if self.classifier and len(np.unique(y)) < 2:
             return
-        estimator = pickle.loads(self._blob)
+        estimator = pickle.loads(self._blob)  # which came in by ``_begin``
         filled = np.full(X.shape[1], np.nan) if takes_missing(estimator) else column_means(X)
         estimator.fit(np.where(np.isnan(X), filled, X), y)
-        self._use(pickle.dumps((estimator, filled), protocol=5))
+        self._use(pickles.made(pickle.dumps((estimator, filled), protocol=5)))
 
 
 def check_schedule(every: int, first: int, window: int, fits: int = 0) -> None:

@@ -7,6 +7,7 @@ it completes verbs, options and names of runs in bash, zsh and fish.
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from importlib.util import find_spec
@@ -70,6 +71,7 @@ class Verb(click.Command):
         from rtml.core.process import quitting
         from rtml.core.run_folder import run_folder
 
+        os.umask(0o077)  # what a run holds is for its user
         with quitting(ctx.command_path):
             if ctx.params.get("run"):
                 ctx.params["run"] = run_folder(ctx.params["run"])
@@ -225,6 +227,12 @@ VERBS = (
         "log gives; exit code 1 where they differ.",
         _run(),
         _option("--strict", is_flag=True, says="Features that no question of the log has count as differing."),
+    ),
+    Verb(
+        "verify",
+        "rtml.pipeline.verify:verify",
+        "Verify that every file and row of a run is what was written. Exit code 1 where one is not.",
+        _run(),
     ),
     Verb(
         "advise",

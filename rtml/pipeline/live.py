@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
-from rtml.core.process import stopping
+from rtml.core.process import stopping, tell
 from rtml.pipeline.options import source_options
 from rtml.serving.auth import Access, check_host
 from rtml.serving.live.session import Live
@@ -43,5 +42,5 @@ def live(
     with stopping() as stop:
         check_host(host, Access.from_environment().guarded)
         how = {"every": every, "publish": publish, "port": None if port < 0 else port, "host": host, "log": log}
-        with Live(run, source_options(**source), **how, out=partial(print, flush=True)) as session:
+        with Live(run, source_options(**source), **how, out=tell) as session:
             session.run(stop, seconds=seconds, once=once)

@@ -12,6 +12,7 @@ from typing import Any
 
 import jinja2
 
+from rtml.core import digests
 from rtml.core.run_folder import shown
 
 ROWS = 200  # of a table; what is longer is cut with a note
@@ -202,5 +203,7 @@ def rewrite(run: Path) -> int:
     if not (run / "status.json").exists():
         print(f"{shown(run)} holds no run: make one first (make run-all RUN={run.name})", file=sys.stderr)
         return 2
-    print(shown(write(run)))
+    page = write(run)
+    digests.add(run, [page.name])
+    print(shown(page))
     return 0

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import yaml
 
+from rtml.core import digests
 from rtml.core.run_folder import claim, run_folder, shown
 from rtml.core.use_case import load_use_case, title, whole_name
 from rtml.pipeline import interpreter, report
@@ -193,6 +194,7 @@ def carry_out(plan: Plan) -> bool:
     if status.finished(plan.every):
         point(plan.folder)
     page = report.write(plan.folder)
+    digests.seal(plan.folder, again=True)
     print(f"\n{shown(page)}  {page.stat().st_size / 1e3:.0f} kB, {status.since(start):.0f} s", flush=True)
     return passed
 

@@ -47,7 +47,7 @@ def serve(
     """
     if workers > 1:
         return serve_by(run, workers, port=port, host=host, told=partial(print, flush=True))
-    access = Access.from_environment()
+    access = Access.from_environment(host=host)
     check_host(host, access.guarded)
     if follow:
         return _follow(run, access, port, host, listen, counts)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
-from functools import partial
 from pathlib import Path
 
 from rtml.core.clock import span
-from rtml.core.process import awaited, stopping
+from rtml.core.process import awaited, insist, stopping, tell
 from rtml.core.use_case import title
 from rtml.monitoring.alert_trigger import monitoring_callbacks
 from rtml.pipeline.options import names
 from rtml.registry.registry import Registry
 from rtml.store.protocols import run_log
+from rtml.training.retention import Retention
 from rtml.training.run_config import PART, RunConfig
 from rtml.training.trainer import Trainer
 
@@ -57,7 +57,7 @@ def train(
         trainer = stack.enter_context(closing(Trainer(flow, *places, span(every), **how)))
         if challengers:
             config.write(run / "recipe.json")  # where whoever serves, explains or rebuilds it finds them
-        report = partial(print, flush=True)  # a reader of a pipe sees progress too
-        report(trainer.run(on_commit=report))
-        while follow and not stop.wait(0.05):
-            trainer.run(on_commit=report)
+        tell(trainer.run(on_commit=tell))
+        if follow:
+            retention = Retention.of(run)
+            insist(lambda: (trainer.run(on_commit=tell), retention.due(events, registry, say=tell)), stop, 0.05)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import sqlalchemy as sa
 
+from rtml.core.digests import PART, write
 from rtml.core.state import digest
 from rtml.registry.tables import BLOB, Tables
-
-_PART = ".part"
 
 
 class Blobs:
@@ -32,15 +30,8 @@ class Blobs:
         """Keep content durably and return its name; content that is there already is not written again."""
         name = digest(content)
         path = self.path / name
-        if path.exists() and digest(path.read_bytes()) == name:
-            return name
-        part = path.with_suffix(f".{os.getpid()}{_PART}")
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-        self._sync_names()
+        if not (path.exists() and digest(path.read_bytes()) == name):
+            write(path, content)
         return name
 
     def read(self, name: str) -> bytes:
@@ -69,19 +60,10 @@ class Blobs:
 
     def sweep(self) -> int:
         """Remove the partial files of killed writers and return their size; no writer may be active."""
-        parts = list(self.path.glob(f"*{_PART}"))
+        parts = list(self.path.glob(f"*{PART}"))
         for part in parts:
             part.unlink()
         return len(parts)
-
-    def _sync_names(self) -> None:
-        """Make the folder's own entries durable, where the system can open a folder."""
-        if hasattr(os, "O_DIRECTORY"):
-            folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
 
 
 class TableBlobs:

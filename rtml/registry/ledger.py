@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 
 import sqlalchemy as sa
 
+from rtml.core.clock import Clock
 from rtml.registry.learners import learner_version
-from rtml.registry.tables import PROMOTION, Tables
+from rtml.registry.tables import PROMOTION, SOUND, Tables
 
 CHAMPION, ROUTE = "champion", "route"  # what an entry is of
 GATE, GUARD, ALWAYS, RULE, ROUTER = "gate", "guard", "always", "rule", "router"  # who decided, where it was no person
-AUTOMATIC = frozenset({GATE, GUARD, ALWAYS, RULE, ROUTER})  # names that no person may take
+AUTOMATIC = frozenset({GATE, GUARD, ALWAYS, RULE, ROUTER})
+RESERVED = AUTOMATIC | {"run", "learner", "trainer", "monitor", "champion", "aperson", "rtml"}  # for no person
 
 
 class Ledger:
@@ -93,15 +96,17 @@ def decided_by(entry: sa.Row) -> str:
 
 
 def _entries(connection: sa.Connection, model: str, *where, alias: str = CHAMPION) -> Sequence[sa.Row]:
-    asked = sa.select(PROMOTION).where(PROMOTION.c.model == model, PROMOTION.c.alias == alias, *where)
+    sound = [SOUND] if connection.dialect.name == "sqlite" else []  # a server checks its own pages
+    asked = sa.select(PROMOTION, *sound).where(PROMOTION.c.model == model, PROMOTION.c.alias == alias, *where)
     return connection.execute(asked.order_by(PROMOTION.c.seq)).all()
 
 
 def _enter(connection: sa.Connection, alias: str = CHAMPION, **entry) -> None:
     who = str(entry["evidence"].get("who") or "")
-    if who.strip().lower() in AUTOMATIC:
+    letters = "".join(filter(str.isalnum, unicodedata.normalize("NFKC", who))).casefold()
+    if letters in RESERVED or (who and not letters) or not who.isprintable():
         raise ValueError(f"who decided must be a person, got {who!r}: this name stands for a decision by the program")
-    connection.execute(PROMOTION.insert().values(alias=alias, **entry))
+    connection.execute(PROMOTION.insert().values(alias=alias, entered=Clock().now(), **entry))
 
 
 def _reachable(entries: Sequence[sa.Row]) -> list[str]:

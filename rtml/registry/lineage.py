@@ -11,14 +11,17 @@ from rtml.core.questions import Questions
 from rtml.core.state import loads
 from rtml.metrics.confidence_sequence import Comparison
 from rtml.metrics.confidence_sequence import compare as compare_losses
+from rtml.models import pickles
 from rtml.models.compiled import restore
 from rtml.registry.registry import Registry
 from rtml.registry.versions import Version
 
 
 def models(registry: Registry, version: Version | str) -> dict:
-    """The models of a version by target, as they answered; for diagnosis they may be asked anything."""
-    return {target: restore(state) for target, state in loads(registry.load(version))["models"].items()}
+    """The models of a version by target, as they answered; of one that is declared flat, no pickle is loaded."""
+    version = registry.get(version)
+    with pickles.flat(version.format == "flat"):
+        return {target: restore(state) for target, state in loads(registry.load(version))["models"].items()}
 
 
 def compare(

@@ -99,7 +99,7 @@ class Registry:
             return self.champion(model)
         if model and is_learner(version):
             return Version(version, model, 0, 0, None, "", "flat", "", {}, {}, {}, "", {})
-        if model and which.isdecimal():
+        if model and which.isascii() and which.isdecimal() and len(which) < 19:
             found = self._versions.find(VERSION.c.model == model, VERSION.c.number == int(which))
         else:
             found = self._versions.find(VERSION.c.id.startswith(version, autoescape=True)) if len(version) >= 4 else []

@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
 
+from rtml.store.database import opened, prepared, told
 from rtml.store.protocols import with_password
 
 _TABLES = sa.MetaData()
@@ -53,6 +55,7 @@ PROMOTION = sa.Table(
     sa.Column("at", sa.BigInteger, nullable=False),
     sa.Column("why", sa.Text, nullable=False),
     sa.Column("evidence", sa.JSON, nullable=False),
+    sa.Column("entered", sa.BigInteger),  # wall time, while ``at`` is event time
     sa.Index("promotion_of", "model", "alias", "seq"),
 )
 BLOB = sa.Table(
@@ -64,35 +67,59 @@ BLOB = sa.Table(
 _ONE_WRITER = 0x72746D6C  # key of the lock that every writer of a server's tables takes
 
 
+def _statements() -> list[str]:
+    """The tables and indexes as SQLite makes them, where they are missing."""
+    made = []
+    for table in _TABLES.sorted_tables:
+        made.append(sa.schema.CreateTable(table, if_not_exists=True))
+        made += [sa.schema.CreateIndex(index, if_not_exists=True) for index in table.indexes]
+    return [str(one.compile(dialect=sqlite.dialect())) for one in made]
+
+
+#: Whether an entry of the ledger is what was written.
+SOUND = sa.func.sound(sa.literal_column("crc"), *PROMOTION.c)
+
+
 class Tables:
     """A database holding the tables, a file or a server's by its URL; safe for several threads, processes and hosts."""
 
     def __init__(self, where: Path | str):
-        server = "://" in str(where)
+        server, self._where = "://" in str(where), where
         if server:
             address = with_password(str(where)).replace("postgres://", "postgresql://", 1)
             address = address.replace("postgresql://", "postgresql+psycopg://", 1)
             self._engine = sa.create_engine(address, pool_pre_ping=True)
         else:
+            opened(where, _statements(), durable=True).close()
             self._engine = sa.create_engine(f"sqlite:///{where}", connect_args={"timeout": 30})
             sa.event.listen(self._engine, "connect", _prepare)
         sa.event.listen(self._engine, "begin", _lock if server else _begin)
         self._writing = self._engine.execution_options(writing=True)
         weakref.finalize(self, self._engine.dispose)
-        with self.write() as connection:
-            _TABLES.create_all(connection)
+        if server:
+            with self.write() as connection:
+                _TABLES.create_all(connection)
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """A transaction that holds the database's only write lock from its start, kept whole or not at all."""
-        with self._writing.begin() as connection:
+        with self._told(), self._writing.begin() as connection:
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """A consistent view that waits for no writer."""
-        with self._engine.begin() as connection:
+        with self._told(), self._engine.begin() as connection:
             yield connection
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Say of which file an error is, and what it means."""
+        with told(self._where):
+            try:
+                yield
+            except sa.exc.DatabaseError as ex:
+                raise (ex.orig or ex) from ex
 
     def close(self) -> None:
         """Close the connections; the next use opens new ones."""
@@ -101,6 +128,7 @@ class Tables:
 
 def _prepare(connection, _record) -> None:
     connection.isolation_level = None  # we begin transactions ourselves
+    prepared(connection)
     connection.execute("PRAGMA journal_mode = wal")
     connection.execute("PRAGMA synchronous = full")
     connection.execute("PRAGMA foreign_keys = on")

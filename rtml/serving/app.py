@@ -17,7 +17,7 @@ from rtml.serving import stream_schemas as stream_messages
 from rtml.serving.auth import Access
 from rtml.serving.event_writer import EventWriter
 from rtml.serving.events import Events
-from rtml.serving.fast_route import BROKEN, LOG, Check, Reply, Through, through
+from rtml.serving.fast_route import BROKEN, LOG, Check, Reply, Through, refuse, through
 from rtml.serving.many_rows import ARROW, predict_list, predict_table
 from rtml.serving.prometheus import Counters
 from rtml.serving.schemas import encode
@@ -138,6 +138,11 @@ class App(FastAPI):
         if self.draining:
             send = _last(send)
         started, route = _elapsed(), scope["path"]
+        try:
+            self._access.admit(scope)
+        except messages.Refused as ex:
+            await refuse(ex, send)
+            return self.counters.request("refused", ex.status, (_elapsed() - started) * 1e-9)
         fast = self._quick.get((scope["method"], route))
         if fast is not None:
             status = await through(*fast, scope, receive, send)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hmac
 import os
-from collections.abc import Mapping
+import socket
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -13,7 +14,10 @@ from rtml.serving.schemas import Refused
 TOKEN = "RTML_TOKEN"  # the only place that the token is read from
 SHORTEST = 16  # characters of a token
 NEEDED = f"this call changes something: send 'Authorization: Bearer ...' with the secret of {TOKEN}"
-FOREIGN = f"a page of another origin may not change anything here: call from this machine, or with {TOKEN} as bearer"
+FOREIGN = f"a page of another origin may not call this: call from this machine, or with {TOKEN} as bearer"
+HOSTS = "RTML_HOSTS"  # names, comma separated, by which this endpoint may be asked for beside this machine's
+STRANGE = f"this endpoint is not known by that name: ask for 127.0.0.1, or put the name into {HOSTS}"
+_PAGES = ("/", "/docs")  # where a link of another site may lead
 
 
 class Access:
@@ -31,16 +35,17 @@ class Access:
     ValueError: RTML_TOKEN has 5 characters: take 16 or more, letters, digits and marks without spaces
     """
 
-    def __init__(self, token: str = "") -> None:
+    def __init__(self, token: str = "", hosts: Iterable[str] = ()) -> None:
         if token and (len(token) < SHORTEST or not token.isascii() or not token.isprintable() or " " in token):
             rule = f"take {SHORTEST} or more, letters, digits and marks without spaces"
             raise ValueError(f"{TOKEN} has {len(token)} characters: {rule}")
         self._expected = f"Bearer {token}".encode() if token else b""
+        self._hosts = {host.strip().lower() for host in (*hosts, socket.gethostname()) if host.strip()}
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Access:
-        """The access that the environment asks for; an empty variable is none."""
-        return cls(environment.get(TOKEN, "").strip())
+    def from_environment(cls, environment: Mapping[str, str] = os.environ, host: str = "") -> Access:
+        """The access that the environment asks for, at an endpoint of this host; an empty variable is none."""
+        return cls(environment.get(TOKEN, "").strip(), (host, *environment.get(HOSTS, "").split(",")))
 
     @property
     def guarded(self) -> bool:
@@ -52,12 +57,32 @@ class Access:
 
     def check(self, scope: dict) -> None:
         """Refuse a request that may not change anything."""
+        if self._expected and not self._told(dict(scope["headers"])):
+            raise Refused(401, NEEDED)
+
+    def admit(self, scope: dict) -> None:
+        """Refuse a request, whatever it asks for, that a page of another site sends, or that took a strange name here.
+
+        A page may let its own name point to this machine (DNS rebinding): so names are known ones, or addresses. It
+        may also just send what a browser sends without asking: so what a browser says of where it comes from counts.
+        """
         headers = dict(scope["headers"])
-        if self._expected:
-            if not hmac.compare_digest(_scheme_lowered(headers.get(b"authorization", b"")), self._expected):
-                raise Refused(401, NEEDED)
-        elif b"origin" in headers and not _same_machine(headers[b"origin"], headers.get(b"host", b"")):
+        host, origin, site = (headers.get(name, b"") for name in (b"host", b"origin", b"sec-fetch-site"))
+        if host and not self._known(host):
+            raise Refused(403, STRANGE)
+        page = headers.get(b"sec-fetch-mode") == b"navigate" and scope["method"] == "GET" and scope["path"] in _PAGES
+        foreign = site in (b"cross-site", b"same-site") and not page
+        if (foreign or (origin and not _same(origin, host))) and not self._told(headers):
             raise Refused(403, FOREIGN)
+
+    def _told(self, headers: Mapping[bytes, bytes]) -> bool:
+        """Whether a request brings the token."""
+        sent = _scheme_lowered(headers.get(b"authorization", b""))
+        return bool(self._expected) and hmac.compare_digest(sent, self._expected)
+
+    def _known(self, host: bytes) -> bool:
+        name = (_netloc(b"//" + host) or [""])[0]
+        return name in self._hosts or _is_address(name) or is_local(name)
 
 
 def is_local(host: str) -> bool:
@@ -89,10 +114,23 @@ def _scheme_lowered(sent: bytes) -> bytes:
     return b"Bearer" + space + rest.strip() if scheme.lower() == b"bearer" else sent
 
 
-def _same_machine(origin: bytes, host: bytes) -> bool:
-    """Whether a page came from this very endpoint, under a name that only this machine has."""
+def _same(origin: bytes, host: bytes) -> bool:
+    """Whether a page came from this very endpoint."""
+    found = _netloc(origin)
+    return found is not None and found[1].lower().encode("latin-1") == host.lower()
+
+
+def _netloc(url: bytes) -> tuple[str, str] | None:
+    """Name and name with port of a URL, None where it is none."""
     try:
-        parts = urlsplit(origin.decode("latin-1"))
-        return is_local(parts.hostname or "") and parts.netloc.encode("latin-1") == host
+        parts = urlsplit(url.decode("latin-1"))
+        return (parts.hostname or "").lower(), parts.netloc
+    except ValueError:
+        return None
+
+
+def _is_address(name: str) -> bool:
+    try:
+        return bool(ip_address(name))
     except ValueError:
         return False

@@ -15,6 +15,7 @@ import uvicorn
 
 from rtml.core.clock import Clock
 from rtml.serving.auth import check_host
+from rtml.serving.connections import Connection
 
 GRACE_S = 0.4  # how long an open request may take to end after stop
 DRAIN_S = 3.0  # how long an open connection may wait for its next request where others go on serving
@@ -136,7 +137,7 @@ def _config(app, host: str, port: int) -> uvicorn.Config:
         app,
         host=host,
         port=port,
-        http="httptools",
+        http=Connection,
         ws="none",
         log_config=None,
         log_level="critical",  # the app logs its own errors, once

@@ -17,6 +17,7 @@ from rtml.core.run_folder import run_folder
 from rtml.core.state import dumps, loads
 from rtml.models.compiled import restore
 from rtml.registry.learners import lineage_of
+from rtml.registry.lineage import models as models_of_version
 from rtml.registry.registry import Registry
 from rtml.serving.answers import columns
 from rtml.serving.service import logged
@@ -134,9 +135,9 @@ def _recomputed(folder: Path, config: RunConfig, flow: Flow, outcome: Outcome | 
     if not lineage:
         with closing(Registry(folder / "registry")) as registry:
             version = registry.get(row["version"])
-            kept = loads(registry.load(version))["models"]
+            kept = models_of_version(registry, version)
             learned = f"frozen at {utc(version.at).isoformat()}, " + _lineage(registry.lineage(version))
-        said = {t.name: columns(restore(kept[t.name]).predict(x), t.outputs) for t in targets}
+        said = {t.name: columns(kept[t.name].predict(x), t.outputs) for t in targets}
     elif row["question"] is None:
         models = {t.name: restore(flow.lineages.learner(lineage, t.name).model.state) for t in targets}
         said = {t.name: columns(models[t.name].predict(x), t.outputs) for t in targets}

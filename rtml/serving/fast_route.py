@@ -55,11 +55,20 @@ async def through(reply: Reply, check: Check | None, scope: dict, receive: Calla
     except Exception:
         LOG.exception("%s %s failed", scope["method"], scope["path"])
         status, body = 500, BROKEN
+    await _answer(status, body, send)
+    return status
+
+
+async def refuse(ex: Refused, send: Callable) -> None:
+    """Answer a request that is not looked at any further."""
+    await _answer(ex.status, encode(ex.refusal), send)
+
+
+async def _answer(status: int, body: bytes, send: Callable) -> None:
     kind = _ARROW if body[:4] == ARROW else _JSON
     headers = [kind, (b"content-length", b"%d" % len(body)), *_HINTS.get(status, ())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-    return status
 
 
 def _limit(body: bytes, path: str) -> int:

@@ -134,7 +134,10 @@ class Counters(Collector):
         state = GaugeMetricFamily("rtml_source_state", "1 for the state that the source is in.", labels=("state",))
         for name in STATES if stream.state else ():
             state.add_metric((name,), float(name == stream.state))
-        yield from (lag, state)
+        ignored = GaugeMetricFamily("rtml_events_ignored", "Events that changed nothing.", labels=("reason",))
+        for reason, count in self._service.ignored().items():
+            ignored.add_metric((reason,), count)
+        yield from (lag, state, ignored)
 
     def _state(self) -> Iterator[Metric]:
         service, health = self._service, self._service.health()

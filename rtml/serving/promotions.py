@@ -64,7 +64,8 @@ class Promotions:
         for act in self._registry.acts.entries(self._model):
             name = self._registry.get(act.version).name
             evidence = {key: value for key, value in act.evidence.items() if key not in ("by", "who")}
-            rows.append(Act(act.at // 10**6, act.action, name, before, decided_by(act), act.why, evidence))
+            entered = act.entered and act.entered // 10**6
+            rows.append(Act(act.at // 10**6, act.action, name, before, decided_by(act), act.why, evidence, entered))
             before = name
         if at_ms is not None:
             rows = [row for row in rows if row.at <= at_ms][-1:]

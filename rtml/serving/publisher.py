@@ -13,18 +13,17 @@ import numpy as np
 from msgspec import UNSET, Raw
 
 from rtml.core.clock import Clock, utc
-from rtml.core.state import loads
 from rtml.core.use_case import title
 from rtml.features.feature_set import FeatureSet
-from rtml.models.compiled import restore
 from rtml.registry.learners import LEARNER, is_learner, learner_version, lineage_of
+from rtml.registry.lineage import models as models_of_version
 from rtml.registry.registry import Registry
 from rtml.registry.versions import Version
 from rtml.serving.answers import Band
 from rtml.serving.freshness import Freshness
 from rtml.serving.outcomes import Committed, slices
 from rtml.serving.router import Router
-from rtml.serving.schemas import encode
+from rtml.serving.schemas import encode, without_paths
 from rtml.serving.scores import Scores, plain
 from rtml.serving.service import Service
 from rtml.serving.snapshot import Question, Snapshot, StreamClock, models_of, scoreboard_of, serving_of
@@ -176,8 +175,7 @@ class Publisher:
 
     def frozen(self, version: Version) -> Snapshot:
         """A version of the registry, ready to serve; its bytes are checked against their hash."""
-        state = loads(self._registry.load(version))
-        models = {target: restore(kept) for target, kept in state["models"].items()}
+        models = models_of_version(self._registry, version)
         offset = int(version.data.get("last_offset", 0))
         return self._snapshot(version.name, lambda: (offset, models), version.at, offset)
 
@@ -204,7 +202,8 @@ class Publisher:
 
     def tell(self, state: str, message: str = "", **about) -> dict:
         """Tell the page how it stands."""
-        status = self.status(state, message=message, **about)
+        about["alarms"] = tuple(without_paths(text) for text in about.get("alarms", ()))
+        status = self.status(state, message=without_paths(message), **about)
         self.service.stream.publish(self._clock.now() // 10**6, "status", status)
         return status
 

@@ -157,6 +157,20 @@ class Refusal(Struct, frozen=True):
     rule: str | UnsetType = UNSET
     got: Any = UNSET
 
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "error", without_paths(self.error))
+
+
+def without_paths(text: str) -> str:
+    """A sentence with files by their names: where they lie is nothing for those who ask over the network.
+
+    Examples
+    --------
+    >>> without_paths("/srv/data/runs/live/registry/blobs/ab12 is missing, see http://127.0.0.1:8000/docs")
+    'ab12 is missing, see http://127.0.0.1:8000/docs'
+    """
+    return _FOLDERS.sub("", text)
+
 
 class Refused(Exception):
     """A request that is answered with a status and a :class:`Refusal`."""
@@ -172,6 +186,9 @@ def invalid(field: str, rule: str, got: Any) -> Refused:
     return Refused(422, f"{field}: {rule}", field=field, rule=rule, got=shown(got))
 
 
+#: The folders of an absolute path, which begins behind a blank, a quote or a bracket, as a route of ours does not.
+_ROUTES = "predictions|models|answers|promote|rollback|events|questions"
+_FOLDERS = re.compile(rf"""(?<![\w.:/])/(?!(?:{_ROUTES})\b)(?:[^\s/'":]+/)+""")
 encode = msgspec.json.Encoder().encode
 _predict = msgspec.json.Decoder(PredictRequest)
 _answer = msgspec.json.Decoder(AnswerRequest)

@@ -26,6 +26,7 @@ from rtml.serving.schemas import (
     invalid,
     read_predict,
     shown,
+    without_paths,
 )
 from rtml.serving.snapshot import Question, Serving, Snapshot
 from rtml.serving.sse import Stream
@@ -63,6 +64,7 @@ class Service:
         self.stream = Stream()
         self.router: Router | None = None  #: says which version answers whom, where several do
         self.headline: Headline | None = None  #: the score of what was served
+        self.ignored: Callable[[], dict[str, int]] = dict  #: events that changed nothing, by reason
         self.gauges: Callable[[], Iterable[tuple]] = tuple  #: version, target, key, metric and value of every score
 
     @property
@@ -257,7 +259,7 @@ class Service:
         """Whether it can serve, since when, which version, how old the features are, and how good it was."""
         serving, now = self._serving, self.clock.now()
         ages = {key: (now - asked.moment) / 1e9 for key, asked in list(self._newest.items())}
-        reason = NO_MODEL if serving is None else self.log.error or ("" if ages else "no question yet")
+        reason = NO_MODEL if serving is None else without_paths(self.log.error) or ("" if ages else "no question yet")
         uptime_s = (self.clock.elapsed() - self._started) / 1e9
         version, offset = (serving.snapshot.version, serving.snapshot.offset) if serving else (None, 0)
         return Health(not reason, reason, uptime_s, version, offset, ages, self.headline, self.log.waiting)

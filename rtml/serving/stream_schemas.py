@@ -160,6 +160,7 @@ class Act(Struct, frozen=True):
     by: Annotated[str, Meta(description="the gate, a person, or the run itself")]
     why: str
     evidence: Annotated[dict, Meta(description="what the gate had seen: gain a question, its interval, and more")]
+    entered_at: Annotated[int | None, Meta(description="wall time of the entry, ms since 1970; at is event time")]
 
 
 class Acts(Struct, frozen=True):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from threading import Event
 
 import numpy as np
 import pandas as pd
 
-from rtml.core.process import Logbook, stopping
+from rtml.core.process import Logbook, stopping, tell
 from rtml.pipeline.options import opened, source_options
 from rtml.sources.ingestor import Ingestor, alone
 from rtml.sources.protocol import Source
@@ -86,8 +87,9 @@ def follow(run: Path, log: str = "", **source) -> None:
 def _follow(ingestor: Ingestor, log: EventLog, stop: Event) -> None:
     ingestor.start()
     while not stop.wait(1.0) and ingestor.state != "stopped":
-        print(f"{log.last(PART):,} events, {ingestor.state} {ingestor.trouble}".rstrip(), flush=True)
+        with suppress(OSError):  # a disk that is full; the ingestor says so
+            tell(f"{log.last(PART):,} events, {ingestor.state} {ingestor.trouble}".rstrip())
     ingestor.stop()
     if ingestor.failure is not None:
         raise ingestor.failure
-    print(f"{log.last(PART):,} events, stopped", flush=True)
+    tell(f"{log.last(PART):,} events, stopped")

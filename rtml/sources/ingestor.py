@@ -17,7 +17,7 @@ from rtml.sources.columns import TRADES
 from rtml.sources.exchange.errors import Refused, Unreachable
 from rtml.sources.exchange.recorder import frame
 from rtml.sources.pacing import Paced
-from rtml.sources.protocol import Source
+from rtml.sources.protocol import RAW, Source
 from rtml.sources.trades import EVENT, TICK, TRADE
 from rtml.store.protocols import EventLog
 
@@ -177,8 +177,8 @@ class Ingestor:
 
     def _recorded(self, source: Source) -> Iterator[tuple[np.ndarray, pd.DataFrame | None, int]]:
         """What the log has not seen, cut where an uninterrupted run cuts it, each piece when its time has come."""
-        log, part = self.log, self._part
-        seen = log.count(part) - log.count_posted(part) + log.refused(part)
+        log, part = self.log, self._part  # numbered from 1, also where old ones went
+        seen = log.last(part) - log.count_posted(part) + log.refused(part)
         paced = Paced(self._speed, self._clock, self._stop)
         for rows in source.chunks(CHUNK):
             skipped = min(seen, len(rows))
@@ -203,7 +203,11 @@ def judged(rows: list[tuple], symbols: tuple[str, ...]) -> tuple[np.ndarray, pd.
     """
     tidy = [_tidy(row, symbols) for row in rows] if len(rows) < 200 else [None]
     if None in tidy:
-        return TRADES.accept(frame(rows), symbols)
+        try:
+            table = frame(rows)
+        except (ValueError, TypeError, OverflowError):  # a row holds what no column of its type does
+            table = pd.DataFrame(rows, columns=list(RAW), dtype=object)
+        return TRADES.accept(table, symbols)
     return np.array(tidy, EVENT), None
 
 
@@ -214,7 +218,7 @@ def _tidy(row: tuple, symbols: tuple[str, ...]) -> tuple | None:
         return None
     if kind == "tick":
         return time, TICK, symbols.index(symbol), -1, np.nan, 0.0, 0, np.nan, np.nan
-    if kind != "trade" or side not in _SIDE or type(id) is not int or not 0 <= id < 2**62:
+    if kind != "trade" or type(side) is not str or side not in _SIDE or type(id) is not int or not 0 <= id < 2**62:
         return None
     if not (type(price) is float and type(size) is float and 0 < price < 1e300 and 0 <= size < 1e300):
         return None

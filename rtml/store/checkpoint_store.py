@@ -6,7 +6,6 @@ A consumer killed anywhere goes on from its last commit; what it did since is do
 from __future__ import annotations
 
 import json
-import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,6 +16,8 @@ import numpy as np
 import pandas as pd
 
 from rtml.core.state import digest
+from rtml.store import database
+from rtml.store.database import told
 
 _TABLES = (
     "create table if not exists consumer (one integer primary key check (one = 1), identity text not null)",
@@ -31,16 +32,25 @@ _TABLES = (
     "create table if not exists event (seq integer primary key, at integer not null, place integer not null, "
     "who text not null, kind text not null, detail text not null)",
 )
-_PREDICTIONS = """
-select id, key, moment, prediction, y, known from prediction join question using (id)
+_QUESTION = "sound(q.crc, q.seq, q.id, q.key, q.moment, q.x)"
+_SOUND = f"{_QUESTION} and sound(p.crc, p.target, p.id, p.prediction, p.y, p.known)"
+_PREDICTIONS = f"""
+select id, key, moment, prediction, y, known, {_SOUND} from prediction p join question q using (id)
 where target = ? order by moment, id
 """
-_ANSWERED = """
-select known, target, id, key, moment, prediction, y from prediction join question using (id)
+_ANSWERED = f"""
+select known, target, id, key, moment, prediction, y, {_SOUND} from prediction p join question q using (id)
 where known > ? and known is not null order by known, id, target limit ?
 """
+_ANSWERS_OF = f"""
+select known, target, id, key, moment, prediction, y, {_SOUND} from prediction p join question q using (id)
+where id = ? and known is not null
+"""
 _EVENT = "insert into event (at, place, who, kind, detail) values (?, ?, ?, ?, ?)"
-_EVENTS = "select seq, at, place, who, kind, detail from event where seq > ? order by seq"
+_EVENTS = """
+select seq, at, place, who, kind, detail, sound(crc, seq, at, place, who, kind, detail) from event where seq > ?
+order by seq
+"""
 
 
 class Asked(NamedTuple):
@@ -86,20 +96,15 @@ class CheckpointStore:
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.RLock()
-        self._db = sqlite3.connect(self.path, timeout=30.0, isolation_level=None, check_same_thread=False)
-        self._db.execute("pragma journal_mode = wal")
-        self._db.execute("pragma synchronous = normal")  # a power cut can take back commits, it never corrupts one
+        self._db = database.opened(self.path, _TABLES)  # a power cut can take back commits, it never corrupts one
         self._step = -1
-        with self._lock, self._db:
-            self._db.execute("begin immediate")
-            for statement in _TABLES:
-                self._db.execute(statement)
+        with self._lock, told(self.path):
             self._db.execute("insert or ignore into consumer values (1, ?)", (json.dumps(identity, sort_keys=True),))
         self._check(identity)
 
     def begin(self, offset: int, state: bytes) -> None:
         """Commit the state to start from, unless there is progress already; then take up the last commit."""
-        with self._lock, self._db:
+        with self._lock, told(self.path):
             self._db.execute(
                 "insert or ignore into progress values (1, 0, ?, ?, ?)", (int(offset), state, digest(state))
             )
@@ -114,7 +119,7 @@ class CheckpointStore:
     @property
     def state(self) -> bytes:
         """State at that offset."""
-        with self._lock:
+        with self._lock, told(self.path):
             state, name = self._db.execute("select state, digest from progress").fetchone()
         if digest(state) != name:
             raise ValueError(
@@ -143,8 +148,7 @@ class CheckpointStore:
         closed : what the operator closed: its end, and its records of all keys.
         new_events : what callbacks said, rows of :class:`rtml.core.callbacks.Callbacks`.
         """
-        with self._lock, self._db:
-            self._db.execute("begin immediate")
+        with self._lock, told(self.path), database.transaction(self._db):
             row = (int(offset), state, digest(state), self._step)
             moved = self._db.execute(
                 "update progress set step = step + 1, offset = ?, state = ?, digest = ? where step = ?", row
@@ -163,8 +167,8 @@ class CheckpointStore:
 
         A prediction of several numbers is an array in its cell.
         """
-        with self._lock:
-            rows = self._db.execute(_PREDICTIONS, (target,)).fetchall()
+        with self._lock, told(self.path):
+            rows = [row[:-1] for row in self._db.execute(_PREDICTIONS, (target,))]
         frame = pd.DataFrame(rows, columns=["id", "key", "moment", "prediction", "y", "known"])
         several = len(rows) and isinstance(rows[0][3], bytes)
         if several:
@@ -174,8 +178,8 @@ class CheckpointStore:
 
     def history(self) -> list[tuple]:
         """Everything that callbacks said: at, place, who, kind, detail."""
-        with self._lock:
-            return [row[1:] for row in self._db.execute(_EVENTS, (0,))]
+        with self._lock, told(self.path):
+            return [row[1:-1] for row in self._db.execute(_EVENTS, (0,))]
 
     def close(self) -> None:
         """Close the file."""
@@ -211,27 +215,28 @@ class CheckpointReader:
         self.path = Path(path)
         if not self.path.exists():
             raise FileNotFoundError(f"{path} is missing: start rtml train RUN --follow")
-        self._db = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=30.0, check_same_thread=False)
+        self._db = database.reading(self.path)
 
     def questions(self, after: int, n: int = 1000) -> list[Asked]:
         """The next questions behind a number, in the order asked, with what was predicted."""
-        rows = self._db.execute(
-            "select seq, id, key, moment, x from question where seq > ? order by seq limit ?", (int(after), int(n))
-        ).fetchall()
+        rows = self._all(
+            f"select seq, id, key, moment, x, {_QUESTION} from question q where seq > ? order by seq limit ?",
+            (int(after), int(n)),
+        )
         asked = [Asked(*row, {}) for row in rows]
         by_id = {one.id: one for one in asked}
         for first in range(0, len(asked), 500):
             ids = [one.id for one in asked[first : first + 500]]
             marks = ", ".join("?" * len(ids))
-            query = f"select id, target, prediction from prediction where id in ({marks}) and target in "
-            query += "(select distinct target from prediction)"
-            for id, target, prediction in self._db.execute(query, ids):
+            query = "select id, target, prediction, sound(crc, target, id, prediction, y, known) from prediction "
+            query += f"where id in ({marks}) and target in (select distinct target from prediction)"
+            for id, target, prediction in self._all(query, tuple(ids)):
                 by_id[id].predictions[target] = prediction
         return asked
 
     def answers(self, after: int, n: int = 1000) -> list[Answered]:
         """The next answers known behind a time (ns), in the order known; all of one time come together."""
-        rows = [Answered(*row) for row in self._db.execute(_ANSWERED, (int(after), int(n)))]
+        rows = [Answered(*row) for row in self._all(_ANSWERED, (int(after), int(n)))]
         if len(rows) < n:
             return rows
         last = rows[-1].known  # there may be more of that time than fit
@@ -240,13 +245,12 @@ class CheckpointReader:
 
     def answers_of(self, question: int) -> list[Answered]:
         """The answers of one question, as far as they are known."""
-        query = "select known, target, id, key, moment, prediction, y from prediction join question using (id) "
-        return [Answered(*row) for row in self._db.execute(f"{query} where id = ? and known is not null", (question,))]
+        return [Answered(*row) for row in self._all(_ANSWERS_OF, (question,))]
 
     def closed(self, after: int, n: int = 1000) -> list[tuple[int, bytes]]:
         """What the operator closed behind an end (ns): end, and the records of all keys."""
-        query = "select end, record from closed where end > ? order by end limit ?"
-        return self._db.execute(query, (int(after), int(n))).fetchall()
+        query = "select end, record, sound(crc, end, record) from closed where end > ? order by end limit ?"
+        return self._all(query, (int(after), int(n)))
 
     @contextmanager
     def at_one_commit(self) -> Iterator[None]:
@@ -278,7 +282,12 @@ class CheckpointReader:
 
     def history(self, after: int = 0) -> list[tuple]:
         """What callbacks said behind a number: number, at, place, who, kind, detail."""
-        return self._db.execute(_EVENTS, (int(after),)).fetchall()
+        return self._all(_EVENTS, (int(after),))
+
+    def _all(self, query: str, parameters: tuple = ()) -> list[tuple]:
+        """Rows of a query whose last column says that they are sound."""
+        with told(self.path):
+            return [row[:-1] for row in self._db.execute(query, parameters)]
 
     def close(self) -> None:
         """Close the file."""

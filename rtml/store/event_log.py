@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 import threading
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
@@ -18,24 +17,34 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rtml.store import database
+from rtml.store.database import told
+
 if TYPE_CHECKING:
     import pandas as pd
 
-_TABLES = """
-create table if not exists part (id integer primary key, name text unique not null, descr text not null);
-create table if not exists event (part integer, offset integer, record blob not null, primary key (part, offset))
-    without rowid;
-create table if not exists quarantine (id integer primary key, part text not null, after integer not null,
-    reason text not null, row text not null);
-create table if not exists posted (part text, offset integer, client text, digest blob, primary key (part, offset))
-    without rowid;
-create unique index if not exists posted_client on posted (part, client) where client is not null;
-"""
+_TABLES = (
+    "create table if not exists part (id integer primary key, name text unique not null, descr text not null)",
+    "create table if not exists event (part integer, offset integer, record blob not null, "
+    "primary key (part, offset)) without rowid",
+    "create table if not exists quarantine (id integer primary key, part text not null, after integer not null, "
+    "reason text not null, row text not null)",
+    "create table if not exists posted (part text, offset integer, client text, digest blob, "
+    "primary key (part, offset)) without rowid",
+    "create unique index if not exists posted_client on posted (part, client) where client is not null",
+)
 _NEXT = """
 insert into event select ?1, coalesce((select max(offset) from event where part = ?1), 0) + 1, ?2 returning offset
 """
 
 
+_READ = """
+select offset, record, sound(crc, part, offset, record) from event where part = ? and offset > ?
+order by offset limit ?
+"""
+_QUARANTINE = """
+select after, reason, row, sound(crc, id, part, after, reason, row) from quarantine where part = ? order by id
+"""
 _NO_EVENTS = np.dtype([("time", "<i8")])  # of a part that was never written
 
 
@@ -61,13 +70,7 @@ class EventLog:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._lock, self._known = threading.RLock(), {}
         self._newest: dict[str, tuple[int, np.ndarray]] = {}  # offset before the last append, and its rows
-        self._db = sqlite3.connect(self.path, timeout=30.0, isolation_level=None, check_same_thread=False)
-        self._db.execute("pragma journal_mode = wal")
-        self._db.execute("pragma synchronous = full")
-        with self._transaction():
-            for statement in filter(None, map(str.strip, _TABLES.split(";"))):
-                self._db.execute(statement)
-        self._db.execute("pragma synchronous = normal")  # from here on ``sync`` waits for the disk
+        self._db = database.opened(self.path, _TABLES)  # ``sync`` waits for the disk
 
     def append(self, part: str, rows: np.ndarray, rejected: pd.DataFrame | None = None, durable: bool = True) -> int:
         """Write rows, and the rows rejected among them, in one transaction; the last offset of the part.
@@ -81,7 +84,7 @@ class EventLog:
             )
         data = rows.tobytes()
         if len(rows) == 1 and rejected is None and part in self._known:
-            with self._lock:  # a statement is a transaction, and one that arrives alone is waited for
+            with self._lock, told(self.path):  # a statement is a transaction, and one that arrives alone is waited for
                 last = self._db.execute(_NEXT, (self._open_part(part, rows.dtype), data)).fetchone()[0]
         else:
             last = self._append(part, rows.dtype, data, rejected)
@@ -139,14 +142,22 @@ class EventLog:
         first, newest = self._newest.get(part, (-1, None))
         if first == after and len(newest):
             return np.arange(after + 1, after + 1 + len(newest[:n])), newest[:n].copy()
-        with self._lock:
+        with self._lock, told(self.path):
             key, dtype = self._part(part)
-            found = self._db.execute(
-                "select offset, record from event where part = ? and offset > ? order by offset limit ?",
-                (key, int(after), int(n)),
-            ).fetchall()
-        offsets = np.fromiter((offset for offset, _ in found), np.int64, len(found))
-        return offsets, np.frombuffer(b"".join(record for _, record in found), dtype).copy()
+            found = self._db.execute(_READ, (key, int(after), int(n))).fetchall()
+        offsets = np.fromiter((row[0] for row in found), np.int64, len(found))
+        self._check(part, after, offsets)
+        return offsets, np.frombuffer(b"".join([row[1] for row in found]), dtype).copy()
+
+    def _check(self, part: str, after: int, offsets: np.ndarray) -> None:
+        """Events are numbered without a hole: behind ``after``, or from the first that is still kept."""
+        if not len(offsets):
+            return
+        hole = offsets[-1] - offsets[0] != len(offsets) - 1
+        if hole or (offsets[0] != after + 1 and offsets[0] != self.first(part)):
+            raise database.Damaged(
+                f"{self.path}: events of {part!r} behind offset {after} are missing: restore the file from a backup"
+            )
 
     def quarantine(self, part: str, rejected: pd.DataFrame, after_offset: int) -> None:
         """Keep rejected rows (``reason``, ``row``) with the offset behind which they arrived."""
@@ -159,10 +170,8 @@ class EventLog:
         import pandas as pd  # a second of start-up that only people who look need to pay
 
         with self._lock:
-            found = self._db.execute(
-                "select after, reason, row from quarantine where part = ? order by id", (part,)
-            ).fetchall()
-        return pd.DataFrame(found, columns=["after", "reason", "row"])
+            found = self._db.execute(_QUARANTINE, (part,)).fetchall()
+        return pd.DataFrame([row[:3] for row in found], columns=["after", "reason", "row"])
 
     def refused(self, part: str) -> int:
         """Number of rows in the quarantine of a part."""
@@ -176,6 +185,36 @@ class EventLog:
     def last(self, part: str) -> int:
         """Offset of the newest event of a part, 0 when it has none."""
         return self._number("select coalesce(max(offset), 0) from event where part = ?", part)
+
+    def first(self, part: str) -> int:
+        """Offset of the oldest event of a part that is kept, 0 when it has none."""
+        return self._number("select coalesce(min(offset), 0) from event where part = ?", part)
+
+    def newest_time(self, part: str) -> int:
+        """Time (ns) of the newest event of a part, 0 when it has none."""
+        rows = self.read(part, max(0, self.last(part) - 1), 1)[1]
+        return int(rows["time"][0]) if len(rows) else 0
+
+    def trim(self, part: str, before: int, until: int, batch: int = 20_000) -> int:
+        """Let go of the oldest events, up to the first that is not older than ``before`` (ns); how many.
+
+        ``until`` is the last offset that may go. Offsets stay what they are.
+        """
+        gone = 0
+        while (first := self.first(part)) and first <= until:
+            offsets, rows = self.read(part, first - 1, min(batch, until - first + 1))
+            late = np.flatnonzero(rows["time"] >= before)
+            n = int(late[0]) if len(late) else len(rows)
+            if not n or int(offsets[n - 1]) == self.last(part):  # the newest stays, so that numbers go on from it
+                break
+            with self._transaction():
+                self._db.execute(
+                    "delete from event where part = ? and offset <= ?", (self._part(part)[0], int(offsets[n - 1]))
+                )
+            gone += n
+            if n < len(rows):
+                break
+        return gone
 
     def parts(self) -> list[str]:
         """Names of the parts, in the order in which they were begun."""
@@ -196,17 +235,12 @@ class EventLog:
     @contextmanager
     def _transaction(self):
         """One transaction, which a transaction inside it joins."""
-        with self._lock:
+        with self._lock, told(self.path):
             if self._db.in_transaction:
                 yield
                 return
-            self._db.execute("begin immediate")
-            try:
+            with database.transaction(self._db):
                 yield
-                self._db.execute("commit")
-            except BaseException:
-                self._db.execute("rollback")
-                raise
 
     def dtype(self, part: str) -> np.dtype:
         """Record type of a part; of one that was never written a time and nothing else."""
@@ -214,7 +248,7 @@ class EventLog:
             return self._part(part)[1]
 
     def _number(self, query: str, part: str) -> int:
-        with self._lock:
+        with self._lock, told(self.path):
             return self._db.execute(query, (self._part(part)[0],)).fetchone()[0]
 
     def _part(self, part: str) -> tuple[int, np.dtype]:

@@ -9,16 +9,16 @@ backfilling a day gives what live would have stored: the same transition functio
 from __future__ import annotations
 
 import argparse
-import os
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from rtml.core import digests
 from rtml.core import state as checkpoint
 from rtml.core.clock import utc
-from rtml.core.process import awaited, quitting, stopping
+from rtml.core.process import awaited, insist, quitting, stopping, tell
 from rtml.store.facts import Facts
 from rtml.store.feature_pipeline import FeatureStream, QuestionStream, Stream
 from rtml.store.offline import FeatureTable
@@ -126,7 +126,9 @@ class Job:
         least = min(self._stored())
         if 0 <= self._at <= least:
             return
-        found = checkpoint.loads(self._state.read_bytes()) if self._state.exists() else {}
+        blob = self._state.read_bytes() if self._state.exists() else b""
+        sound = blob and checkpoint.digest(blob[64:]).encode() == blob[:64]  # a broken one is computed again
+        found = checkpoint.loads(blob[64:]) if sound else {}
         usable = found.get("source") == self._source and found["offset"] <= least
         self._stream.load(found["state"] if usable else checkpoint.loads(self._fresh))
         self._at = found["offset"] if usable else 0
@@ -143,9 +145,8 @@ class Job:
 
     def _keep(self, offset: int) -> None:
         state = {"source": self._source, "offset": offset, "state": self._stream.state}
-        partial = self._state.with_name(f"{self._state.name}.{os.getpid()}")
-        partial.write_bytes(checkpoint.dumps(state))
-        os.replace(partial, self._state)
+        blob = checkpoint.dumps(state)
+        digests.write(self._state, checkpoint.digest(blob).encode() + blob)
 
 
 def _last(facts: Facts) -> np.ndarray:
@@ -168,9 +169,9 @@ def main(arguments: list[str] | None = None) -> None:
         stream = QuestionStream(config.operator())
         table = FeatureTable(folder / "features" / stream.definition, stream.names)
         job = Job(stream, log, PART, table)
-        print(job.run(), flush=True)
-        while chosen.follow and not stop.wait(1.0):
-            print(job.run(), flush=True)
+        tell(job.run())
+        if chosen.follow:
+            insist(lambda: tell(job.run()), stop, 1.0)
 
 
 if __name__ == "__main__":

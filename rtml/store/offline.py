@@ -10,15 +10,18 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
-from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
+from rtml.core import digests
 from rtml.core.clock import NEVER, utc
+from rtml.store.database import Damaged
 from rtml.store.facts import Facts, keys_of
 
 _HEAD = ("key", "happened", "known", "seq", "definition", "deleted")
@@ -43,6 +46,9 @@ class Reading:
             wanted &= pc.field("happened") >= start
         if end is not None:
             wanted &= pc.field("happened") < end
+        folder = Path(unquote(urlsplit(self.delta.table_uri).path))
+        if wrong := digests.broken(folder, [Path(unquote(uri)).name for uri in self.delta.file_uris()]):
+            raise Damaged(f"{folder}: {', '.join(wrong)}: remove the folder and materialise again")
         table = self.delta.to_pyarrow_table(filters=wanted)
         column = {name: table[name].to_numpy() for name in table.column_names}
         order = np.lexsort([column[name] for name in ("seq", "known", "happened", "key")])
@@ -82,7 +88,7 @@ class FeatureTable:
     def __init__(self, path: str | Path, names: Sequence[str] | None = None, key: type = int) -> None:
         self.path = Path(path)
         try:
-            self._delta = DeltaTable(self.path)
+            self._delta = _opened(self.path)
         except TableNotFoundError:
             if names is None:
                 raise FileNotFoundError(f"{path} is no feature table: name its features to begin one") from None
@@ -128,9 +134,10 @@ class FeatureTable:
             commit = self._commit(facts, source, offset, sealed)
             try:
                 write_deltalake(self._delta, self._table(facts), mode="append", commit_properties=commit)
+                self._seal()
                 return len(facts)
             except CommitFailedError:  # somebody else was first: nothing is written, look again
-                self._delta = DeltaTable(self.path)
+                self._delta = _opened(self.path)
         raise TimeoutError(f"{self.path} is written by others all the time: let one process at a time write it")
 
     def features(
@@ -145,7 +152,7 @@ class FeatureTable:
 
     def as_of(self, moment: int | None = None, version: int | None = None) -> Reading:
         """The table at a version (all there is, if not given), as far as it was known at a moment."""
-        delta = DeltaTable(self.path, version=version)
+        delta = _opened(self.path, version)
         sealed = delta.transaction_version(_SEALED)
         if moment is not None and (sealed is None or moment > sealed):
             until = "nothing" if sealed is None else f"all that was known up to {utc(sealed)}"
@@ -159,6 +166,7 @@ class FeatureTable:
         """Put small files together; their number before and after. What is read does not change by a bit."""
         before = len(DeltaTable(self.path).file_uris())
         DeltaTable(self.path).optimize.compact()
+        digests.seal(self.path)
         return before, len(DeltaTable(self.path).file_uris())
 
     def vacuum(self, keep_hours: int, dry_run: bool = False) -> Vacuumed:
@@ -169,7 +177,14 @@ class FeatureTable:
         oldest = self._first_without(set(gone))
         if not dry_run:
             delta.vacuum(dry_run=False, **options)
+            digests.seal(self.path)
         return Vacuumed(len(gone), oldest, dry_run)
+
+    def _seal(self) -> None:
+        """Keep the digests of what the last commit wrote."""
+        log = f"_delta_log/{self.version:020d}.json"
+        actions = (json.loads(line) for line in (self.path / log).read_text().splitlines())
+        digests.add(self.path, [log, *(unquote(action["add"]["path"]) for action in actions if "add" in action)])
 
     def _first_without(self, gone: set[str]) -> int:
         """The version since which no file of a set is part of the table."""
@@ -232,6 +247,27 @@ class Vacuumed:
         return f"{self.files} files {done}, {ends}; reading as of a moment is as before"
 
 
+def _opened(path: Path, version: int | None = None) -> DeltaTable:
+    """The table; a newest commit that is torn, by a power cut, is put aside: its rows are appended again."""
+    try:
+        return DeltaTable(path, version=version)
+    except TableNotFoundError:
+        raise
+    except (DeltaError, OSError, ValueError) as ex:
+        commits = sorted((path / "_delta_log").glob("[0-9]*.json"))
+        if not commits or _whole(commits[-1]):
+            raise Damaged(f"{path} is no sound feature table ({ex}): remove the folder and materialise again") from ex
+        commits[-1].rename(commits[-1].with_suffix(".torn"))
+        return _opened(path, version)
+
+
+def _whole(commit: Path) -> bool:
+    try:
+        return bool([json.loads(line) for line in commit.read_bytes().splitlines()])
+    except ValueError:
+        return False
+
+
 def _schema(names: tuple[str, ...], key: type) -> pa.Schema:
     types = (pa.int64() if key is int else pa.string(), *[pa.int64()] * 3, pa.string(), pa.bool_())
     head = [pa.field(name, type, nullable=False) for name, type in zip(_HEAD, types, strict=True)]
@@ -244,4 +280,6 @@ def _created(path: Path, names: tuple[str, ...], key: type) -> DeltaTable:
         raise ValueError(f"a table needs features of different names other than {', '.join(_HEAD)}, got {names}")
     path.parent.mkdir(parents=True, exist_ok=True)
     about = json.dumps({"names": names, "key": key.__name__})
-    return DeltaTable.create(path, _schema(names, key), mode="ignore", name=path.name, description=about)
+    table = DeltaTable.create(path, _schema(names, key), mode="ignore", name=path.name, description=about)
+    digests.seal(path)
+    return table

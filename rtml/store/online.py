@@ -7,7 +7,6 @@ cut may take back the last commits, and the offline store fills them in again.
 from __future__ import annotations
 
 import json
-import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,21 +17,24 @@ import numpy as np
 import pandas as pd
 
 from rtml.core.clock import NEVER, span
+from rtml.store import database
+from rtml.store.database import told
 from rtml.store.facts import keys_of
 
-_TABLES = """
-create table if not exists grp (name text primary key, about text not null);
-create table if not exists latest (grp text, key, moment integer not null, known integer not null,
-    definition text not null, x blob, primary key (grp, key)) without rowid;
-create table if not exists progress (source text primary key, offset integer not null);
-"""
+_TABLES = (
+    "create table if not exists grp (name text primary key, about text not null)",
+    "create table if not exists latest (grp text, key, moment integer not null, known integer not null, "
+    "definition text not null, x blob, primary key (grp, key)) without rowid",
+    "create table if not exists progress (source text primary key, offset integer not null)",
+)
 _PUT = """
 insert into latest values (?, ?, ?, ?, ?, ?) on conflict do update set
     moment = excluded.moment, known = excluded.known, definition = excluded.definition, x = excluded.x
     where (excluded.moment, excluded.known) >= (moment, known)
 """
 _PROGRESS = "insert into progress values (?, ?) on conflict do update set offset = max(offset, excluded.offset)"
-_GET = "select moment, definition, x from latest where grp = ? and key = ?"
+_SOUND = "sound(crc, grp, key, moment, known, definition, x)"
+_GET = f"select moment, definition, x, {_SOUND} from latest where grp = ? and key = ?"
 _GONE = (NEVER, "", None)
 
 
@@ -149,10 +151,7 @@ class OnlineStore:
         if str(path) != ":memory:":
             Path(path).parent.mkdir(parents=True, exist_ok=True)
         self.path, self._most, self._lock = path, front, threading.RLock()
-        self._db = sqlite3.connect(path, timeout=30.0, isolation_level=None, check_same_thread=False)
-        for pragma in ("journal_mode = wal", "synchronous = normal"):
-            self._db.execute(f"pragma {pragma}")
-        self._db.executescript(_TABLES)
+        self._db = database.opened(path, _TABLES)
         self._groups: dict[str, Group] = {}
         self._front: dict[tuple, tuple] = {}
         self._version = self._age = 0  # of the file as others write it, and of what is in front
@@ -170,8 +169,7 @@ class OnlineStore:
     ) -> None:
         """Say what a group holds; what was declared before is refused with other names or another definition."""
         made = group_of(group, names, ttl, defaults, definition, missing)
-        with self._lock, self._db:
-            self._db.execute("begin immediate")
+        with self._lock, told(self.path), database.transaction(self._db):
             if known := self._stored(group):
                 known.check(made)
             self._db.execute("insert or replace into grp values (?, ?)", (group, json.dumps(asdict(made))))
@@ -197,8 +195,7 @@ class OnlineStore:
         columns = (keys_of(keys).tolist(), np.asarray(moments, np.int64).tolist(), np.asarray(known).tolist())
         blobs = [None] * n if values is None else [row.tobytes() for row in values]
         rows = [(group, key, moment, at, definition, x) for key, moment, at, x in zip(*columns, blobs, strict=True)]
-        with self._lock, self._db:
-            self._db.execute("begin immediate")
+        with self._lock, told(self.path), database.transaction(self._db):
             written = max(self._db.executemany(_PUT, rows).rowcount, 0) if rows else 0
             if progress is not None:
                 self._db.execute(_PROGRESS, progress)
@@ -211,7 +208,7 @@ class OnlineStore:
     def get(self, group: str, key: int | str, now: int) -> Latest:
         """The values of a key with their ages; a missing key gives the defaults, or is refused if so declared."""
         held = self._groups.get(group) or self._group(group)
-        with self._lock:
+        with self._lock, told(self.path):
             return held.latest(*self._row(group, key), key, now, self.counters)
 
     def join(self, keys: Mapping[str, int | str], now: int) -> Latest:
@@ -222,9 +219,10 @@ class OnlineStore:
     def table(self, group: str, now: int) -> pd.DataFrame:
         """Every key of a group: moment, age in seconds, whether a value is stale, definition and values."""
         held = self._group(group)
-        with self._lock:
+        with self._lock, told(self.path):
             rows = self._db.execute(
-                "select key, moment, definition, x from latest where grp = ? and x is not null order by key", (group,)
+                f"select key, moment, definition, x, {_SOUND} from latest where grp = ? and x is not null order by key",
+                (group,),
             ).fetchall()
         values = np.frombuffer(b"".join(row[3] for row in rows)).reshape(len(rows), len(held.names))
         frame = pd.DataFrame([row[:3] for row in rows], columns=["key", "moment", "definition"])

@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 
+from rtml.store import database
 from rtml.store import prediction_tables as tables
 from rtml.store.prediction_tables import SESSION, Answered, Row
 
@@ -69,8 +70,8 @@ class PredictionLog:
 
     def find(self, id: int) -> dict | None:
         """One prediction by its number with what belongs to it, None where there is none."""
-        with self.reading() as database:
-            return tables.found(database, id)
+        with self.reading() as connection:
+            return tables.found(connection, id)
 
     def keep_served(self, rows: Iterable[tuple[int, str, bytes]]) -> None:
         """Keep what a frozen version answered questions of the stream with: question, version, predictions' bytes."""
@@ -80,7 +81,8 @@ class PredictionLog:
     def served(self) -> dict[int, tuple[str, bytes]]:
         """By question, what frozen versions answered; of every other question the learner's prediction was served."""
         with self._lock:
-            return {question: about for question, *about in self._database.execute("select * from served")}
+            rows = self._database.execute("select question, version, predictions from served")
+            return {question: about for question, *about in rows}
 
     def append(self, *row, propensity: float = 1.0, routed: tuple[str, str, str] = ("", "", "")) -> str:
         """Hand over a prediction (a :class:`Row` without its id), to be written soon; its id as text.
@@ -190,14 +192,8 @@ class PredictionLog:
         self._batch += [self._rows.popleft() for _ in range(len(self._rows))]
         if not self._batch and not told:
             return []
-        with self._lock:
-            self._database.execute("begin immediate")
-            try:
-                tables.insert(self._database, self._batch)
-                verdicts = tables.join(self._database, told) if told else []
-                self._database.execute("commit")
-            except BaseException:
-                self._database.execute("rollback")
-                raise
+        with self._lock, database.transaction(self._database):
+            tables.insert(self._database, self._batch)
+            verdicts = tables.join(self._database, told) if told else []
         self._batch = []
         return verdicts

@@ -8,6 +8,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rtml.core.clock import NEVER, span
+from rtml.store import database
 
 _TABLES = """
 create table if not exists session (id integer primary key autoincrement, started integer not null);
@@ -22,7 +24,7 @@ create table if not exists definition (version text primary key, names text not 
     features text not null default '', targets text not null default '[]');
 create table if not exists prediction (
     id integer primary key, asked_at integer not null, moment integer not null, key text not null,
-    version text not null, offset integer not null, question integer, x blob not null, prediction not null,
+    version text not null, offset integer not null default 0, question integer, x blob not null, prediction not null,
     others blob, latency_ns integer not null, propensity real not null default 1.0,
     route text not null default '', arm text not null default '', unit text not null default '');
 create table if not exists failure (place integer primary key autoincrement, route text not null, arm text not null,
@@ -35,15 +37,8 @@ create table if not exists forgotten (id integer primary key);
 create table if not exists verdict (name text primary key, n integer not null);
 create table if not exists delay (below integer primary key, n integer not null);
 create table if not exists learner (name text primary key, place integer not null, state blob not null);
+create index if not exists routed on prediction (route, arm) where route != '';
 """
-_ADDED = {
-    "prediction": (
-        *("propensity real not null default 1.0", "offset integer not null default 0"),
-        *("question integer", "others blob"),
-        *(f"{name} text not null default ''" for name in ("route", "arm", "unit")),
-    ),
-    "definition": ("features text not null default ''", "targets text not null default '[]'"),
-}
 _COLUMNS = "id, asked_at, moment, key, version, offset, question, x, prediction, others, latency_ns, propensity"
 _COLUMNS += ", route, arm, unit"
 MARKS = ",".join("?" * 15)
@@ -126,36 +121,29 @@ def id_number(text: str) -> int | None:
 
 
 def opened(path: str | Path) -> sqlite3.Connection:
-    """A connection in autocommit, with the tables made when missing."""
-    database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=5.0)
-    database.execute("pragma journal_mode = wal")
-    database.execute("pragma synchronous = normal")
-    database.executescript(_TABLES)
-    if "symbol" in {row[1] for row in database.execute("pragma table_info(prediction)")}:  # an older version's file
-        database.execute("alter table prediction rename column symbol to key")
-    for table, columns in _ADDED.items():
-        known = [row[1] for row in database.execute(f"pragma table_info({table})")]
-        for column in columns:
-            if column.split()[0] not in known:
-                database.execute(f"alter table {table} add column {column}")
-    database.execute("create index if not exists routed on prediction (route, arm) where route != ''")
-    return database
+    """A connection in autocommit, with the tables made when missing; a commit waits for the disk."""
+    if str(path) != ":memory:" and Path(path).exists():  # an older version's file
+        with database.told(path), closing(sqlite3.connect(path)) as before:
+            if "symbol" in {row[1] for row in before.execute("pragma table_info(prediction)")}:
+                before.execute("alter table prediction rename column symbol to key")
+    return database.opened(path, filter(None, map(str.strip, _TABLES.split(";"))), durable=True, timeout=5.0)
 
 
 def define(
-    database: sqlite3.Connection, version: str, names: tuple[str, ...], features: str = "", targets: Sequence = ()
+    db: sqlite3.Connection, version: str, names: tuple[str, ...], features: str = "", targets: Sequence = ()
 ) -> None:
     """Keep the names of a version's features, the hash of their definition, and name and columns of its targets."""
     row = (version, json.dumps(names), features, json.dumps(targets))
-    database.execute("insert or replace into definition (version, names, features, targets) values (?, ?, ?, ?)", row)
+    db.execute("insert or replace into definition (version, names, features, targets) values (?, ?, ?, ?)", row)
 
 
-def found(database: sqlite3.Connection, id: int) -> dict | None:
+def found(db: sqlite3.Connection, id: int) -> dict | None:
     """One prediction by its number, with its version's definition and its answer, None where there is none."""
     columns = [*Row._fields, "names", "features", "targets", "y", "answered_at"]
-    asked = f"select {', '.join(columns)} from prediction join definition using (version) left join answer using (id)"
-    row = database.execute(f"{asked} where id = ?", (id,)).fetchone()
-    return row and dict(zip(columns, row, strict=True))
+    sound = f"sound(prediction.crc, {_COLUMNS})".replace("(prediction.crc, id", "(prediction.crc, prediction.id")
+    asked = f"select {', '.join(columns)}, {sound} from prediction join definition using (version) "
+    row = db.execute(f"{asked} left join answer using (id) where prediction.id = ?", (id,)).fetchone()
+    return row and dict(zip(columns, row[:-1], strict=True))
 
 
 def numbers(cell: float | bytes) -> float | np.ndarray:
@@ -163,22 +151,22 @@ def numbers(cell: float | bytes) -> float | np.ndarray:
     return np.frombuffer(cell) if isinstance(cell, bytes) else cell
 
 
-def insert(database: sqlite3.Connection, rows: list[Row]) -> None:
+def insert(db: sqlite3.Connection, rows: list[Row]) -> None:
     """Write predictions in few calls."""
     start = 0
     for chunk, statement in _INSERT.items():
         while len(rows) - start >= chunk:
-            database.execute(statement, list(itertools.chain.from_iterable(rows[start : start + chunk])))
+            db.execute(statement, list(itertools.chain.from_iterable(rows[start : start + chunk])))
             start += chunk
 
 
-def join(database: sqlite3.Connection, told: list) -> list:
+def join(db: sqlite3.Connection, told: list) -> list:
     """Join answers ``(future, id, y, at)`` with their predictions; the verdict of each.
 
     "joined", "repeated", "unknown", or the ``y`` that was told before. Verdicts and delays are counted. Of a prediction
     that was forgotten once learned, a further answer is "repeated": what was told before is not known any more.
     """
-    known = _known(database, [id for _, id, _, _ in told])
+    known = _known(db, [id for _, id, _, _ in told])
     verdicts, fresh, counts, delays = [], [], Counter(), Counter()
     for _, id, y, at in told:
         first, asked_at = known.get(id, ("unknown", 0))
@@ -189,63 +177,61 @@ def join(database: sqlite3.Connection, told: list) -> list:
         verdicts.append("joined" if first is None else "repeated" if first in (y, "repeated") else first)
         if id:  # 0 only waits for what was handed over before
             counts["contradicting" if isinstance(verdicts[-1], float) else verdicts[-1]] += 1
-    database.executemany("insert into answer (id, y, answered_at) values (?, ?, ?)", fresh)
-    _add(database, "verdict", counts)
-    _add(database, "delay", delays)
+    db.executemany("insert into answer (id, y, answered_at) values (?, ?, ?)", fresh)
+    _add(db, "verdict", counts)
+    _add(db, "delay", delays)
     return verdicts
 
 
-def _known(database: sqlite3.Connection, ids: list[int]) -> dict[int, tuple]:
+def _known(db: sqlite3.Connection, ids: list[int]) -> dict[int, tuple]:
     """The ``y`` told before, None, or "repeated" where it was forgotten, and the time asked, of each known id."""
     marks = ",".join("?" * len(ids))
-    found = database.execute(
+    found = db.execute(
         f"select id, y, asked_at from prediction left join answer using (id) where prediction.id in ({marks})", ids
     )
     known = {id: (y, asked_at) for id, y, asked_at in found}
     gone = [id for id in ids if id not in known]
-    forgotten = database.execute(f"select id from forgotten where id in ({','.join('?' * len(gone))})", gone)
+    forgotten = db.execute(f"select id from forgotten where id in ({','.join('?' * len(gone))})", gone)
     return known | {id: ("repeated", 0) for (id,) in forgotten}
 
 
-def _add(database: sqlite3.Connection, table: str, counts: Counter) -> None:
+def _add(db: sqlite3.Connection, table: str, counts: Counter) -> None:
     """Add to the counts of a table."""
-    database.executemany(
-        f"insert into {table} values (?, ?) on conflict do update set n = n + excluded.n", counts.items()
-    )
+    db.executemany(f"insert into {table} values (?, ?) on conflict do update set n = n + excluded.n", counts.items())
 
 
-def answers(database: sqlite3.Connection, after: int, n: int) -> list[Answered]:
+def answers(db: sqlite3.Connection, after: int, n: int) -> list[Answered]:
     """Answers behind a place, with what was asked."""
-    found = database.execute(
+    found = db.execute(
         "select a.place, a.id, key, version, moment, names, x, prediction, y, answered_at, asked_at, propensity, "
-        "features, route, arm, unit from answer a join prediction using (id) join definition using (version) "
-        "where a.place > ? order by a.place limit ?",
+        "features, route, arm, unit, sound(a.crc, a.place, a.id, a.y, a.answered_at) from answer a "
+        "join prediction using (id) join definition using (version) where a.place > ? order by a.place limit ?",
         (after, n),
     )
     return [
         Answered(
             place, id_text(id), key, version, moment, tuple(json.loads(names)), np.frombuffer(x), numbers(p), *rest
         )
-        for place, id, key, version, moment, names, x, p, *rest in found
+        for place, id, key, version, moment, names, x, p, *rest, _ in found
     ]
 
 
-def failures(database: sqlite3.Connection, after: int, n: int) -> list[tuple]:
+def failures(db: sqlite3.Connection, after: int, n: int) -> list[tuple]:
     """Failures of arms behind a place: place, route, arm, unit, propensity."""
     asked = "select place, route, arm, unit, propensity from failure where place > ? order by place limit ?"
-    return database.execute(asked, (after, n)).fetchall()
+    return db.execute(asked, (after, n)).fetchall()
 
 
-def requests(database: sqlite3.Connection, test: str, after: int, n: int) -> list[tuple]:
+def requests(db: sqlite3.Connection, test: str, after: int, n: int) -> list[tuple]:
     """Requests that a test assigned, behind an id: id, route, arm, unit."""
     asked = "select id, route, arm, unit from prediction where route glob ? and id > ? order by id limit ?"
-    return database.execute(asked, (f"{test}:*", after, n)).fetchall()
+    return db.execute(asked, (f"{test}:*", after, n)).fetchall()
 
 
-def of_arms(database: sqlite3.Connection, test: str, n: int = 20_000) -> list[tuple]:
+def of_arms(db: sqlite3.Connection, test: str, n: int = 20_000) -> list[tuple]:
     """The newest requests of a test: arm, version that answered, prediction, its ``y``, ns until that was told."""
     asked = (
         "select arm, version, prediction, y, answered_at - asked_at from prediction left join answer using (id) "
         "where route glob ? order by prediction.id desc limit ?"
     )
-    return database.execute(asked, (f"{test}:*", n)).fetchall()
+    return db.execute(asked, (f"{test}:*", n)).fetchall()

@@ -124,6 +124,10 @@ class Trainer:
         last = self._log.last(self._part)
         return Status(self._offset, last, self._names[self._version], self._scoreboard.scores())
 
+    def ignored(self) -> dict[str, int]:
+        """Events that changed nothing, by reason, as far as the operator counts them; such as late, ahead."""
+        return getattr(self._flow.operator, "counts", dict)()
+
     def predictions(self, target: str = "") -> pd.DataFrame:
         """Every question of a target, the first unless named: moment and known in ns UTC, prediction, y."""
         return self._store.predictions(target or next(iter(self._flow.targets)))

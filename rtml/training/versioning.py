@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rtml.models.pickles import holds
 from rtml.registry.fingerprint import fingerprint
 from rtml.registry.registry import Registry
 from rtml.registry.versions import Version
@@ -23,7 +24,7 @@ def save(registry: Registry, model: str, flow: Flow, at: int, **about) -> Versio
     """
     models = {target: learner.model for target, learner in flow.learners.items()}
     describe = {"models": identity(flow)["models"], "cause": about["cause"]}
-    river = any(model.kind == "river" for model in models.values())
+    pickled = any(holds(model.state) for model in models.values())
     return registry.save(
         model,
         flow.snapshot(),
@@ -32,6 +33,6 @@ def save(registry: Registry, model: str, flow: Flow, at: int, **about) -> Versio
         parent=about["parent"] or None,
         data=about["data"],
         metrics=about["metrics"],
-        format="pickle" if river else "flat",
+        format="pickle" if pickled else "flat",
         describe=describe | {"fingerprint": fingerprint(models, flow.features.names)},
     )

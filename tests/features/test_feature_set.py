@@ -226,3 +226,12 @@ def test_what_cannot_be_declared_is_said():
         one(x).join([1], [[1.0]], [1], [2], [1], ties="all")
     with pytest.raises(ValueError, match="a key and a moment for each row, got 1 keys and 2 moments"):
         one(x).push([1, 2], [[1.0], [2.0]], [1])
+
+
+def test_a_sum_forgets_a_large_value_without_a_trace_of_it():
+    features = one(x.over("10s", "sum"))
+    values = np.array([0.1, 1e17, 0.2, -1e17, 0.3])
+    X = features.push(np.arange(5), values[:, None])
+    assert X[:, 0].tolist()[-1] == pytest.approx(math.fsum(values), abs=1e-12), "a plain sum would say 0.3"
+    later = features.push(np.array([20 * 10**9]), np.array([[0.5]]))
+    assert later[0, 0] == 0.5

@@ -17,6 +17,7 @@ from rtml.core import provenance
 from rtml.core import state as checkpoint
 from rtml.core.clock import moment
 from rtml.registry.registry import Registry
+from rtml.store.database import prepared
 
 T0 = moment("2026-01-05T00:00:00+00:00")
 MINUTE = 60 * 10**9
@@ -146,7 +147,7 @@ def test_a_missing_state_is_said(registry):
 @pytest.mark.parametrize("change", ["blob = (select blob from version where number = 1)", "at = at + 1"])
 def test_a_tampered_row_is_refused(registry, change):
     save_chain(registry, 2)
-    with sqlite3.connect(registry.path / "registry.db") as db:
+    with prepared(sqlite3.connect(registry.path / "registry.db")) as db:
         db.execute(f"update version set {change} where number = 2")
     db.close()
     with pytest.raises(ValueError, match="the row of eth@2 was changed: it does not hash to its id"):
@@ -156,7 +157,7 @@ def test_a_tampered_row_is_refused(registry, change):
 def test_a_tampered_parent_is_refused(registry):
     save_chain(registry, 3)
     root = registry.get("eth@1").id
-    with sqlite3.connect(registry.path / "registry.db") as db:
+    with prepared(sqlite3.connect(registry.path / "registry.db")) as db:
         db.execute("update edge set ref = ? where kind = 'parent' and ref != ?", (root, root))
     db.close()
     with pytest.raises(ValueError, match="the row of eth@3 was changed"):

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from command_line import command
 
-from rtml.core.clock import ManualClock
+from rtml.core.clock import Clock, ManualClock
 from rtml.registry.registry import Registry
 from rtml.serving import auth as access
 from rtml.serving.app import make_app
@@ -121,6 +121,64 @@ def test_without_a_token_a_page_of_another_origin_may_change_nothing(registry, o
         rebound = {"origin": "http://example.org", "host": "example.org"}
         assert client.post("/answers", content=b"{", headers=rebound).status_code == 403
         assert client.post("/answers", content=b"{").status_code == 422, "no browser: no origin"
+
+
+ROUTES = ("/predict", "/questions", "/models", "/metrics", "/health", "/ledger", "/predictions/1-1", "/openapi.json")
+
+
+@pytest.mark.parametrize("token", ["", SECRET])
+def test_a_page_of_another_origin_may_read_and_ask_nothing_on_any_route(registry, token):
+    """By fetch with and without CORS, by a form, by an image, and under a name of its own that points here."""
+    with serving(registry, token) as client:
+        here = f"127.0.0.1:{client.base_url.port}"
+        for sent in (
+            {"origin": "https://example.org"},
+            {"origin": "null"},
+            {"sec-fetch-site": "cross-site"},
+            {"sec-fetch-site": "same-site", "sec-fetch-mode": "no-cors"},
+            {"host": f"example.org:{client.base_url.port}"},
+            {"host": f"127.0.0.1.example.org:{client.base_url.port}", "origin": f"http://{here}"},
+        ):
+            for path in ROUTES:
+                assert client.get(path, headers=sent).status_code == 403, (path, sent)
+            form = sent | {"content-type": "application/x-www-form-urlencoded"}
+            assert client.post("/predict", content=b"key=X", headers=form).status_code == 403, sent
+        link = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
+        assert client.get("/", headers=link).status_code == 200, "a link may lead to the page"
+        assert client.get("/predict", headers=link).status_code == 403, "but ask nothing"
+        own = {"origin": f"http://{here}", "sec-fetch-site": "same-origin"}
+        assert client.get("/questions", headers=own).status_code == 200
+        assert client.get("/questions", headers={"host": "localhost"}).status_code == 200
+        if token:
+            assert (
+                client.get("/questions", headers={"origin": "https://example.org"} | bearer(token)).status_code == 200
+            )
+
+
+def test_a_name_of_ones_own_is_known_once_it_is_given(registry):
+    with closing(Service()) as service:
+        app = make_app(service, access=Access.from_environment({"RTML_HOSTS": "models.house, "}, host="served.here"))
+        names = ("Models.House:80", "served.here:8000", "localhost", "127.0.0.1:80", "[::1]:80", "x.y", "localhost.x.y")
+        with Endpoint(app) as endpoint:
+            asked = [httpx.get(f"{endpoint.url}/questions", headers={"host": host}) for host in names]
+    assert [reply.status_code for reply in asked] == [200] * 5 + [403] * 2
+
+
+@pytest.mark.parametrize("version", ["champion@99999999999999999999", "champion@٣", "champion@-1", "champion@"])
+def test_a_version_that_cannot_be_is_refused_without_a_path(registry, version):
+    with serving(registry) as client:
+        refused = client.post("/promote", json=WHO | {"version": version})
+    assert refused.status_code in (404, 422) and str(registry.path) not in refused.text
+
+
+@pytest.mark.parametrize("who", ["gate", "GUARD", "ｇａｔｅ", "ga\u200bte", "Run", "a person", "rtml"])
+def test_a_person_may_not_take_a_name_of_the_program(registry, who):
+    with serving(registry) as client:
+        refused = client.post("/promote", json=WHO | {"who": who, "version": "champion@1"})
+        assert refused.status_code == 422, who
+        act = client.get("/ledger").json()["acts"][-1]
+        assert abs(act["entered_at"] - Clock().now() // 10**6) < 3_600_000 and act["at"] == 0, "wall and event time"
+    assert registry.champion("champion").name == "champion@3"
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", ""])

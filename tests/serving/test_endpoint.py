@@ -9,14 +9,31 @@ import statistics
 import subprocess
 import sys
 import time
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
+from rtml.serving import connections
 from rtml.serving.endpoint import Endpoint
 
+LIMITS = """
+import json, resource, socket, sys, time, httpx
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+from rtml.serving.connections import most
+from rtml.serving.endpoint import Endpoint
+
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+with Endpoint(app) as endpoint:
+    print(endpoint.url, most(), flush=True)
+    sys.stdin.read()
+"""
 GARBAGE = (b"\x16\x03\x01\x02\x00", b"GET\r\n\r\n", b"BREW / HTCPCP/1.0\r\n\r\n", b"\0" * 70_000)
 FOREGROUND = """
 from rtml.serving.endpoint import serve_forever
@@ -115,10 +132,10 @@ def test_a_start_that_takes_too_long_is_said():
     "request_bytes",
     [
         b"",
-        b"GET / HTTP/1.1\r\nhost: x\r\n\r\n",
-        b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n",
-        b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nhalf",
-        b"POST / HTTP/1.1\r\nhost: x\r\nconte",
+        b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"GET /endless HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\nhalf",
+        b"POST / HTTP/1.1\r\nhost: localhost\r\nconte",
     ],
     ids=["silent", "idle", "endless answer", "half a body", "half a head"],
 )
@@ -157,3 +174,41 @@ def test_in_the_foreground_it_ends_cleanly_on(number):
         server.send_signal(number)
         out, error = server.communicate(timeout=5)
     assert (out, error, server.returncode) == ("closed\n", "", 0)
+
+
+def test_idle_connections_beyond_the_cap_make_room_for_those_who_ask():
+    server = subprocess.Popen([sys.executable, "-c", LIMITS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        url, cap = server.stdout.readline().split()
+        idle = [connected(url) for _ in range(3 * int(cap))]
+        assert int(cap) == 128
+        for _ in range(20):
+            assert httpx.get(url, timeout=5).text == "ok"
+        for client in idle:
+            client.close()
+        assert httpx.get(url, timeout=5).text == "ok"
+    finally:
+        server.stdin.close()
+        assert server.wait(20) == 0
+        server.stdout.close()
+
+
+def test_an_endless_header_is_refused_and_a_slow_one_ends(monkeypatch):
+    monkeypatch.setattr(connections, "WHOLE_S", 0.5)
+    with Endpoint(hello) as endpoint:
+        for request in (b"GET / HTTP/1.1\r\nhost: localhost\r\nx: " + b"a" * 70_000, b"GET /" + b"a" * 70_000):
+            with closing(connected(endpoint.url, request)) as client:
+                assert client.recv(4096).startswith((b"HTTP/1.1 431", b"HTTP/1.1 400"))
+        whole = b"GET / HTTP/1.1\r\nhost: localhost\r\nx: " + b"a" * 66_000 + b"\r\n\r\n"
+        assert said_to(endpoint.url, whole).startswith(b"HTTP/1.1 431")
+        half = b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n"
+        with closing(connected(endpoint.url, half)) as client, suppress(ConnectionError):
+            while client.recv(4096):  # the answer has begun, and ends
+                pass
+        for request in (b"", b"GET / HTTP/1.1\r\nhost"):
+            assert said_to(endpoint.url, request).startswith(b"HTTP/1.1 408"), request
+        with closing(connected(endpoint.url)) as client:
+            for _ in range(3):
+                client.sendall(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+                assert client.recv(4096).startswith(b"HTTP/1.1 200")
+                time.sleep(0.6)

@@ -10,6 +10,7 @@ import pytest
 from rtml.pipeline.options import SourceOptions
 from rtml.serving.explain import explain, main
 from rtml.serving.live.session import Live
+from rtml.store.database import prepared
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def test_features_of_ones_own_and_a_frozen_version_are_computed_again_too(run):
 
 def test_what_is_not_what_the_log_gives_is_said_and_an_unknown_id_too(run, capsys, tmp_path):
     folder, given = run
-    with closing(sqlite3.connect(folder / "predictions.db")) as database:
+    with closing(prepared(sqlite3.connect(folder / "predictions.db"))) as database:
         id = database.execute("select id from prediction order by id limit 1 offset 3").fetchone()[0]
         database.execute("update prediction set prediction = prediction + 1e-9 where id = ?", (id,))
         database.commit()

@@ -124,7 +124,7 @@ def test_a_slow_client_is_dropped_and_the_others_miss_nothing(service, url):
     """One client never reads: once the sockets are full and its queue too, it is let go."""
     host, port = url.removeprefix("http://").split(":")
     with closing(socket.create_connection((host, int(port)))) as slow, listening(url) as told:
-        slow.sendall(b"GET /predictions/stream HTTP/1.1\r\nhost: x\r\n\r\n")
+        slow.sendall(b"GET /predictions/stream HTTP/1.1\r\nhost: localhost\r\n\r\n")
         opened(service, 2)
         for id in range(100_000):
             service.stream.publish(id, "question", {"at": id, "much": "x" * 20_000})

@@ -3,6 +3,7 @@ import sqlite3
 import pytest
 
 from rtml.store.checkpoint_store import CheckpointStore
+from rtml.store.database import prepared
 
 QUESTION = [(1, 0, 1, b"x")]
 IDENTITY = {"part": "events", "every": "10m"}
@@ -58,7 +59,7 @@ def test_a_journal_of_another_consumer_is_refused(journal):
 
 
 def test_a_changed_state_is_refused(journal):
-    with sqlite3.connect(journal.path) as db:
+    with prepared(sqlite3.connect(journal.path)) as db:
         db.execute("update progress set state = ?", (b"evil",))
     db.close()
     with pytest.raises(ValueError, match=r"the state in .*training.db was changed: restore the file from a backup"):

@@ -175,3 +175,22 @@ def test_the_command_stores_what_a_runs_questions_are_asked_with(tmp_path, capsy
     stored = table.as_of().facts()
     assert stored.values.tobytes() == asked.X.tobytes() and stored.happened.tolist() == asked.moment.tolist()
     assert QuestionStream(config.operator()).names == table.names
+
+
+def test_a_state_that_is_broken_or_ahead_of_what_was_stored_is_not_gone_on_from(log, places):
+    table, online = places
+    log.append("payments", payments(300))
+    job(log, table, online).run()
+    state = job(log, table, online)._state
+    kept = state.read_bytes()
+
+    def begins(stored=300):
+        again = job(log, table, online)
+        again._stored = lambda: [stored]
+        again._restore()
+        return again._at
+
+    assert (begins(), begins(301), begins(299)) == (300, 300, 0), "one event too far would be left out"
+    for blob in (kept[:100] + bytes([kept[100] ^ 1]) + kept[101:], b"", kept[:-3]):
+        state.write_bytes(blob)
+        assert begins() == 0, "computed again from the first event"

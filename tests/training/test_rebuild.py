@@ -151,3 +151,9 @@ def test_the_graph_has_every_version_its_parent_and_when_it_served(opened):
     assert nodes[0]["served"] == [{"from": nodes[0]["at"], "until": nodes[1]["at"]}]
     assert nodes[-1]["served"][0]["until"] is None and nodes[1]["data"].startswith("log:events@")
     assert {node["iteration"] for node in nodes[1:]} == {"data"} and nodes[0]["iteration"] == "model"
+
+
+def test_a_version_that_other_code_made_is_said_to_be(opened, monkeypatch):
+    monkeypatch.setattr(rebuild.provenance, "code", lambda: "sha256:another")
+    built = rebuild.rebuild(*opened, "champion@1")
+    assert built.same_bytes and not built.same_code and str(built).endswith("saved by other code than this")

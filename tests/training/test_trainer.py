@@ -25,6 +25,7 @@ from rtml.sources.catalogue import open_source
 from rtml.sources.ingest import ingest
 from rtml.sources.trades import events
 from rtml.store.checkpoint_store import CheckpointStore
+from rtml.store.database import prepared
 from rtml.store.event_log import EventLog
 from rtml.training.flow import Flow
 from rtml.training.run_config import PART, RunConfig
@@ -429,7 +430,7 @@ def test_a_store_of_another_training_is_refused(run):
 def test_a_log_that_was_cut_off_is_refused(run):
     train(run)
     last = len(rows(run))
-    with sqlite3.connect(run / "events.db") as db:
+    with prepared(sqlite3.connect(run / "events.db")) as db:
         db.execute("delete from event where offset > 3000")
     db.close()
     with pytest.raises(ValueError, match=f"up to offset 3000, but .* was trained up to {last}: it is another log"):
@@ -469,7 +470,7 @@ def test_a_state_is_committed_only_when_its_events_are_on_the_disk(run, monkeypa
 
 
 def committed(folder: Path) -> tuple:
-    with sqlite3.connect(folder / "training.db") as db:
+    with prepared(sqlite3.connect(folder / "training.db")) as db:
         found = db.execute("select offset, state from progress").fetchone()
     db.close()
     return found

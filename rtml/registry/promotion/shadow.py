@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rtml.core.clock import Clock
-from rtml.core.state import loads
-from rtml.models.compiled import restore
+from rtml.registry.lineage import models
 from rtml.registry.promotion.comparison import LineageComparison
 from rtml.registry.promotion.sequential_test import SequentialTest, Terms
 from rtml.registry.registry import Registry
@@ -76,8 +75,8 @@ class Shadow:
     def _models(self, version: str) -> list:
         """Models of a version, a target each, checked against their hash; they do not learn, so they are kept."""
         if version not in self._cache:
-            states = loads(self._registry.load(version))["models"]
-            self._cache[version] = [restore(states[target]) for target in self._terms.targets]
+            found = models(self._registry, version)
+            self._cache[version] = [found[target] for target in self._terms.targets]
         return self._cache[version]
 
     def _kept(self, *used: str) -> set[str]:

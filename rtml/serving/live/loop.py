@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 
 from rtml.core.clock import Clock
@@ -14,6 +15,8 @@ from rtml.training.trainer import Trainer
 
 SLICE = 2000  # events between two looks at the clock
 _SECOND = 10**9
+_MINUTE = 60  # looks
+_FEW, _SHARE = 3, 0.05  # events that are ignored before it is said: so many, and of all in a minute
 _LONGEST = 60  # seconds between two tries to train at most
 
 
@@ -27,7 +30,9 @@ class Loop:
     def __init__(self, ingestor: Ingestor, trainer: Trainer, publisher: Publisher) -> None:
         self._ingestor, self._trainer, self.publisher = ingestor, trainer, publisher
         self._clock, self._stop = Clock(), threading.Event()
+        self.retain: Callable[[], object] = lambda: None  #: lets go of what is older than the rules say, when it is due
         self._status: Status = trainer.status()
+        self._before: deque[tuple[int, int]] = deque(maxlen=_MINUTE)  # events done, and those of them ignored
         self._error, self._tries, self._again, self._looked, self._began = "", 0, 0, 0, 0
 
     def run(
@@ -101,19 +106,33 @@ class Loop:
         if not last and now - self._looked < _SECOND:
             return
         self._looked = now
-        self._ingestor.log.sync()
         try:
+            self._ingestor.log.sync()
             self.publisher.refresh()
+            self.retain()
+            disk = ""
         except Exception as error:
+            disk = f"what is served goes on, but was not kept or renewed: {type(error).__name__}: {error}"
             self._say("refresh failed", error=str(error))
-        state, trouble = self._ingestor.state, self._ingestor.trouble
-        message = self._error or trouble or ("the recording is over" if self._ingestor.over else "")
+        state, trouble = self._ingestor.state, self._ingestor.trouble or disk
+        wrong = self._clocks()
+        message = self._error or trouble or wrong or ("the recording is over" if self._ingestor.over else "")
         source = self._ingestor.source.name if self._ingestor.source else ""
-        about = {"source": source, "alarms": tuple(text for text in (self._error, trouble) if text)}
+        about = {"source": source, "alarms": tuple(text for text in (self._error, trouble, wrong) if text)}
         state, message = ("stopped", "stopped") if last else (state, message)
         self.publisher.tell(state, message, **about)
         behind = self._status.last - self._status.offset
         self._out(self.publisher.line(state, self._status.offset, behind, self._error or trouble))
+
+    def _clocks(self) -> str:
+        """What is wrong with the clocks of events, where in the last minute too many came late or far ahead."""
+        counts = self._trainer.ignored()
+        now = self._status.offset, counts.get("late", 0) + counts.get("ahead", 0)
+        self._before.append(now)
+        events, ignored = (new - old for new, old in zip(now, self._before[0], strict=True))
+        if ignored < max(_FEW, _SHARE * events):
+            return ""
+        return f"{ignored:,} of the last {events:,} events came late or with a clock ahead: they are in no bar"
 
     def _over(self, seconds: float, once: bool) -> bool:
         ingestor = self._ingestor

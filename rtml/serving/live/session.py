@@ -17,6 +17,7 @@ from rtml.monitoring.alert_trigger import monitoring_callbacks
 from rtml.pipeline.options import SourceOptions, opened
 from rtml.registry.registry import Registry
 from rtml.serving.app import make_app
+from rtml.serving.auth import Access
 from rtml.serving.endpoint import Endpoint
 from rtml.serving.event_writer import EventWriter
 from rtml.serving.live.loop import Loop
@@ -26,6 +27,7 @@ from rtml.serving.service import Service
 from rtml.serving.snapshot import StreamClock
 from rtml.sources.ingestor import Ingestor, Open, alone
 from rtml.store.protocols import run_log
+from rtml.training.retention import Retention
 from rtml.training.run_config import PART
 from rtml.training.trainer import Trainer
 
@@ -77,7 +79,7 @@ class Live:
             self.ingestor = self._ingestor(opens, what.speed)
             self.trainer = stack.enter_context(closing(self._trainer(every, publish)))
             self.publisher = self._publisher(folder / "training.db")
-            self.loop = Loop(self.ingestor, self.trainer, self.publisher)
+            self.loop = self._loop(Retention.of(folder))
             self.url = stack.enter_context(self._endpoint(port, host, stack)).url if port is not None else ""
             self._stack = stack.pop_all()
 
@@ -119,12 +121,20 @@ class Live:
         publisher.begin()
         return publisher
 
+    def _loop(self, rules: Retention) -> Loop:
+        loop = Loop(self.ingestor, self.trainer, self.publisher)
+        loop.retain = lambda: rules.due(self.log, self.registry, say=self._out)
+        self.service.ignored = self.trainer.ignored
+        self._say("retention", rules=str(rules))
+        return loop
+
     def _endpoint(self, port: int, host: str, stack: ExitStack) -> Endpoint:
         publisher, view = self.publisher, self.publisher.view
         now, wake = (lambda: self.service.clock.now()), self.ingestor.news.set
         writer = stack.enter_context(closing(EventWriter(self.log, view, now, on_written=wake)))
         promotions = Promotions(self.registry, publisher)
-        app = make_app(self.service, publisher.lineage, promotions, view=view, writer=writer)
+        access = Access.from_environment(host=host)
+        app = make_app(self.service, publisher.lineage, promotions, access, view, writer=writer)
         publisher.observe = app.counters.observe_event
         return Endpoint(app, port=port, host=host)
 

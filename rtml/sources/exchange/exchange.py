@@ -164,6 +164,7 @@ class Exchange:
         options = {"enableLastResponseHeaders": True} | self._dialect.options
         client = kind(kind.deep_extend(options, self._options))
         client.rtml_hear = lambda message: self._session is not None and self._session.hear(message)
+        client.rtml_pong = lambda payload: self._session is not None and self._session.pong(payload)
         try:
             found = await markets(client, self._dialect, self.symbols, self._clock, self._timeouts, self._complain)
             session = Session(client, self._dialect, found, self._queue.put, self._clock, self._timeouts)
@@ -215,5 +216,16 @@ def _listening(dialect) -> type:
             if not self.rtml_hear(message):
                 with suppress(Exception):  # what breaks the client in a message that is not for us breaks nothing
                     super().handle_message(client, message)
+
+        def on_connected(self, client, message=None):
+            handle = client.handle_message
+
+            def watched(frame) -> None:
+                if frame.type.name == "PONG":
+                    self.rtml_pong(bytes(frame.data))
+                handle(frame)
+
+            client.handle_message = watched
+            super().on_connected(client, message)
 
     return Listening

@@ -16,6 +16,7 @@ from rtml.sources.exchange.recorder import Recorder, understand
 from rtml.sources.exchange.timeouts import Timeouts
 
 _SECOND = 10**9
+_CLOCKS = 60 * _SECOND  # how far an exchange's clock may be ahead of this machine's before ticks follow this one
 
 
 class Session:
@@ -28,6 +29,7 @@ class Session:
     _stamp: list[tuple[int, int]] | None = None
     _since: int | None = None  # monotonic: live for the first time
     _frame = _moved = _ticked = _flushed = 0  # monotonic: last frame, trade, tick, flush
+    _asked = _heard = 0  # monotonic: last ping; the newest one answered, what was sent before it has been heard
 
     def __init__(
         self,
@@ -103,6 +105,14 @@ class Session:
             self._apply("ws", message)
         return message.mine
 
+    def pong(self, payload: bytes) -> None:
+        """Take the answer to a ping. A socket keeps its order, so everything sent before that ping has been heard.
+
+        No other frame proves that: after a stall of this process, or of the network, trades wait behind the first.
+        """
+        if payload.isdigit() and int(payload) <= self._asked:
+            self._heard = max(self._heard, int(payload))
+
     def cut(self, error: Exception) -> None:
         """This connection is of no use any more."""
         self._broken = self._broken or error
@@ -134,7 +144,7 @@ class Session:
         self._waiting = set(self.names.values())
         self._broken = None
         self._stamp = None
-        self._frame = self.clock.elapsed()
+        self._frame = self._asked = self.clock.elapsed()
         tasks = [asyncio.create_task(part) for part in (self._watch(), self._keep_level(), self._beat(seconds))]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -186,7 +196,8 @@ class Session:
             if self.state == "LIVE" and self.gap_filler.live:
                 if seconds and now - self._since >= seconds * _SECOND:
                     return
-                self.tick(now)
+                self.tick()
+                await self._ping(now)
 
     def _look(self, now: int) -> None:
         """Note whether any frame came, a pong too."""
@@ -194,13 +205,21 @@ class Session:
         if stamp and stamp != self._stamp:
             self._stamp, self._frame = stamp, now
 
-    def tick(self, now: int) -> None:
-        """Send the time of a market that was quiet for a while."""
-        quiet = now - max(self._moved, self._ticked)
-        trusted = min(now, self._frame + int(self.timeouts.trust * _SECOND))
-        if self.gap_filler.time and quiet >= self.timeouts.tick * _SECOND and trusted > max(self._moved, self._ticked):
-            self._ticked = trusted
-            self.note("tick", self.gap_filler.time + trusted - self._moved)
+    def tick(self) -> None:
+        """Send the time of a market that was quiet for a while, as far as it was listened to."""
+        if self.gap_filler.time and self._heard - max(self._moved, self._ticked) >= self.timeouts.tick * _SECOND:
+            self._ticked = self._heard
+            time, now = self.gap_filler.time + self._heard - self._moved, self.clock.now()
+            self.note("tick", time if time <= now + _CLOCKS else now - (self.clock.elapsed() - self._heard))
+
+    async def _ping(self, now: int) -> None:
+        """Ask whether everything was heard, once the market is quiet, and one question at a time."""
+        answered = self._heard >= self._asked or self._asked < max(self._moved, self._ticked)
+        if now - max(self._moved, self._asked) >= self.timeouts.tick * _SECOND and answered:
+            self._asked = now
+            for line in list(self.client.clients.values()):
+                if not line.closed():
+                    await line.connection.ping(b"%d" % now)
 
     async def _room(self) -> None:
         """Wait until rows that wait were taken."""

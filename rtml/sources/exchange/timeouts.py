@@ -10,18 +10,16 @@ class Timeouts:
     """Seconds to wait.
 
     ``dead``: a socket without any frame is dead; ``answer``: a subscription must be answered; ``start``: the exchange
-    must be reached; ``fill``: a hole must be filled before it is given up; ``tick``: between ticks of a quiet market;
-    ``trust``: the market's clock runs on for at most so long after the last frame, less than bars wait for late
-    trades, so that a silent socket closes no bar; ``longest``: between two tries, unless the exchange asks for more;
-    ``beat``: between two looks at all that.
+    must be reached; ``fill``: a hole must be filled before it is given up; ``tick``: between pings, and so ticks, of a
+    quiet market (Binance hangs up at six messages a second); ``longest``: between two tries, unless the exchange asks
+    for more; ``beat``: between two looks at all that.
     """
 
     dead: float = 3.0
     answer: float = 5.0
     start: float = 30.0
     fill: float = 60.0
-    tick: float = 0.25
-    trust: float = 0.95
+    tick: float = 0.3
     longest: float = 10.0
     beat: float = 0.05
 

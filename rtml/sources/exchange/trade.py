@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from rtml.core.clock import moment
+from rtml.sources.columns import LATEST
 
 
 class Trade(NamedTuple):
@@ -70,7 +71,8 @@ def seconds(number: float) -> int:
 def trade(market, id, time, price, size, side) -> Trade:
     """A trade, or ValueError when any of it cannot be."""
     made = Trade(str(market), int(id), time, float(price), float(size), side)
-    if not (0 < made.price < 1e18 and 0 < made.size < 1e18 and made.id >= 0 and time > 0 and side in ("buy", "sell")):
+    sized = 0 < made.price < 1e18 and 0 < made.size < 1e18
+    if not (sized and 0 <= made.id < 2**62 and 0 < time < LATEST and side in ("buy", "sell")):
         raise ValueError(f"not a trade: {made}")
     return made
 
@@ -96,5 +98,7 @@ def rows_of(rows) -> list:
 
 
 def whole(value) -> int:
-    """The integer that a value is or spells, else -1."""
-    return value if isinstance(value, int) else int(value) if isinstance(value, str) and value.isdigit() else -1
+    """The integer that a value is or spells, else -1; so is one that no id can be."""
+    spelt = isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20
+    number = value if isinstance(value, int) else int(value) if spelt else -1
+    return number if number < 2**62 else -1

@@ -5,16 +5,25 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from rtml.sources.trades import EVENT, GAP, QUOTE, TRADE
+from rtml.kernels import exact
+from rtml.kernels.cache import njit
+from rtml.sources.trades import EVENT, GAP, QUOTE, TICK, TRADE
 
 NONE = -(2**63)  # a time that has not been seen yet
 
-#: The state that all symbols share. ``next_end`` is the end of the earliest open interval, ns.
-HEAD = np.dtype([(n, "<i8") for n in ("next_end", "first_end", "max_time", "late", "duplicate", "ahead")])
+#: The state that all symbols share. ``next_end`` is the end of the earliest open interval, ns; ``waiting`` rows are far
+#: ahead of all others, of which ``told`` are taken since they are ``believed``.
+HEAD = np.dtype(
+    [(n, "<i8") for n in ("next_end", "first_end", "max_time", "late", "duplicate", "ahead")]
+    + [(n, "<i8") for n in ("waiting", "told", "believed")]
+)
+SEVERAL = 3  # different times that confirm a jump ahead
+FAR = 86_400 * 10**9  # ns: a confirmed jump that far from a first interval begins the grid again
+MOST_WAITING = 64  # rows that confirm one whatever their times
 
-#: One open interval of one symbol.
+#: One open interval of one symbol; its volume, value and flow are exact sums beside it.
 SLOT = np.dtype(
-    [(n, "<f8") for n in ("open", "high", "low", "close", "volume", "value", "flow", "bid", "ask")]
+    [(n, "<f8") for n in ("open", "high", "low", "close", "bid", "ask")]
     + [(n, "<i8") for n in ("n", "first_time", "first_id", "last_time", "last_id", "quote_time", "hole")]
 )
 
@@ -38,9 +47,6 @@ _OPTIONS = dict(cache=True, nogil=True, error_model="numpy")
 def _clear(slot):
     slot.n = 0
     slot.hole = 0
-    slot.volume = 0.0
-    slot.value = 0.0
-    slot.flow = 0.0
     slot.quote_time = NONE
 
 
@@ -50,7 +56,7 @@ def _overlaps(key, start, end):
 
 
 @numba.njit(inline="always")
-def _emit(bar, end, k, slot, key, every):
+def _emit(bar, end, k, slot, key, sums, every):
     """Close one interval of one symbol into ``bar``; an empty one carries the previous close forward."""
     if slot.quote_time != NONE:
         key.bid = slot.bid
@@ -63,7 +69,8 @@ def _emit(bar, end, k, slot, key, every):
         bar.open = bar.high = bar.low = bar.close = key.close
     bar.end = end
     bar.key = k
-    bar.volume, bar.value, bar.flow, bar.n = slot.volume, slot.value, slot.flow, slot.n
+    bar.volume, bar.value, bar.flow = exact.total(sums[0]), exact.total(sums[1]), exact.total(sums[2])
+    bar.n = slot.n
     bar.bid, bar.ask, bar.last_time = key.bid, key.ask, key.trade_time
     bar.empty = slot.n == 0
     bar.complete = slot.hole == 0 and not _overlaps(key, end - every, end)
@@ -71,8 +78,8 @@ def _emit(bar, end, k, slot, key, every):
 
 
 @numba.njit(inline="always")
-def _trade(slot, e, key):
-    """Add a trade to its interval; first and last are by (time, id), not by arrival."""
+def _trade(slot, e, key, sums):
+    """Add a trade to its interval; first and last are by (time, id) and sums exact, whatever the order of arrival."""
     side = float(e.side)
     if side == 0.0:  # not recorded: the sign of the last price change
         if e.price > key.price:
@@ -93,9 +100,9 @@ def _trade(slot, e, key):
         if e.time > slot.last_time or (e.time == slot.last_time and e.id >= slot.last_id):
             slot.close, slot.last_time, slot.last_id = e.price, e.time, e.id
     slot.n += 1
-    slot.volume += e.size
-    slot.value += e.size * e.price
-    slot.flow += e.size * side
+    exact.add(sums[0], e.size)
+    exact.add(sums[1], e.size * e.price)
+    exact.add(sums[2], e.size * side)
 
 
 @numba.njit(inline="always")
@@ -139,16 +146,68 @@ def _mark_gap(slots, k, key, e, next_end, every):
 _EVENTS = numba.typeof(np.empty(1, EVENT))
 
 
-@numba.njit(numba.int64[::1](_EVENTS, numba.int64, numba.int64, numba.int64), **_OPTIONS)
-def survey(events, start, origin, reach):
-    """Smallest and largest key, largest time, and end of the run from ``start`` within ``reach`` of ``origin``."""
+@njit(numba.int64[::1](_EVENTS, numba.int64), **_OPTIONS)
+def survey(events, start):
+    """Smallest and largest key and largest time from ``start`` on."""
     low = high = events[start].key
-    latest, i = events[start].time, start
-    while i < events.size and (events[i].time - origin <= reach or i == start):
+    latest = events[start].time
+    for i in range(start, events.size):
         low, high = min(low, events[i].key), max(high, events[i].key)
         latest = max(latest, events[i].time)
-        i += 1
-    return np.array([low, high, latest, i])
+    return np.array([low, high, latest])
+
+
+@numba.njit(inline="always")
+def _begin(h, slots, sums, keys, end, time):
+    """Begin the grid at the first row; again, while no bar was shown, where that row's clock was far ahead."""
+    if h.next_end != NONE:
+        h.ahead += 1
+    for s in range(slots.shape[0]):
+        for k in range(slots.shape[1]):
+            _clear(slots[s, k])
+            sums[s, k] = 0
+    for k in range(keys.size):
+        keys[k].price, keys[k].side = np.nan, 0.0
+    h.next_end = h.first_end = end
+    h.max_time = time
+
+
+@numba.njit(inline="always")
+def _doubt(h, held, e, jump):
+    """Let a row far ahead wait until rows of several times confirm the jump; those that it contradicts were wrong.
+
+    A tick confirms it at once: a live source sends none beyond the wall clock.
+    """
+    n = 0
+    for j in range(h.waiting):
+        if held[j].time - e.time <= jump:
+            held[n] = held[j]
+            n += 1
+    h.ahead += h.waiting - n
+    held[n] = e
+    h.waiting = n + 1
+    times = 1
+    for j in range(n):
+        times += held[j].time != held[j + 1].time
+    if e.kind == TICK or times >= SEVERAL or h.waiting == MOST_WAITING:
+        h.believed = 1
+
+
+@numba.njit(inline="always")
+def _believed(h, slots, sums, keys, held, e, end, jump):
+    """Whether an event is taken now; one that is far ahead of all others waits."""
+    if h.believed == 1:
+        if h.told == 0 and h.next_end == h.first_end and e.time - h.max_time > FAR:  # it began with a clock behind
+            _begin(h, slots, sums, keys, end, e.time)
+        return True
+    if h.next_end == NONE or (h.next_end == h.first_end and h.max_time - e.time > jump):
+        _begin(h, slots, sums, keys, end, e.time)
+    if e.time - h.max_time > jump:
+        _doubt(h, held, e, jump)
+        return False
+    h.ahead += h.waiting
+    h.waiting = 0
+    return True
 
 
 _SIGNATURE = numba.int64[:](
@@ -159,65 +218,66 @@ _SIGNATURE = numba.int64[:](
     numba.int64,
     numba.typeof(np.empty(1, HEAD)),
     numba.typeof(np.empty((1, 1), SLOT)),
+    numba.int64[:, :, :, ::1],
     numba.typeof(np.empty(1, KEY)),
     numba.int64[:, :, ::1],
+    _EVENTS,
     numba.typeof(np.empty((1, 1), BAR)),
 )
 
 
-@numba.njit(_SIGNATURE, **_OPTIONS)
-def push(events, start, every, lateness, jump, head, slots, keys, ids, out):
-    """Take events from ``start`` on; return (events taken, rows of bars closed).
+@njit(_SIGNATURE, **_OPTIONS)
+def push(events, start, every, lateness, jump, head, slots, sums, keys, ids, held, out):
+    """Take events from ``start`` on; return (events taken, rows of bars closed, whether the ring of ids is full).
 
-    Fewer events taken than given means that the ring of ids is full: grow it and call again.
+    Fewer events taken than given, or rows as many as ``out`` has: make room and call again.
     """
     h = head[0]
     m = 0
     n_slots = slots.shape[0]
-    result = np.empty(2, np.int64)
+    result = np.zeros(3, np.int64)
     end = s_of_end = np.int64(0)
-    for i in range(start, events.size):
-        e = events[i]
+    i = start
+    while h.believed == 1 or i < events.size:
+        e = held[h.told] if h.believed == 1 else events[i]
         k = e.key
         if not end - every <= e.time < end:  # neighbours mostly share an interval: two divisions saved
             end = (e.time // every + 1) * every
             s_of_end = (end // every) % n_slots
-        if h.next_end == NONE:
-            h.next_end = h.first_end = end
-            h.max_time = e.time
-        if e.time - h.max_time > jump:  # a broken clock, not a quiet market
-            h.ahead += 1
+        if not _believed(h, slots, sums, keys, held, e, end, jump):
+            i += 1
             continue
         if e.kind == GAP:
             _mark_gap(slots, k, keys[k], e, h.next_end, every)
-        if e.time > h.max_time:
-            h.max_time = e.time
-            while h.next_end <= e.time - lateness:
-                s = (h.next_end // every) % n_slots
-                for j in range(slots.shape[1]):
-                    _emit(out[m, j], h.next_end, j, slots[s, j], keys[j], every)
-                m += h.next_end != h.first_end  # the first interval is partial: never shown
-                h.next_end += every
-        if e.kind != TRADE and e.kind != QUOTE:
-            continue
-        if end < h.next_end:
+        while h.next_end <= e.time - lateness and m < out.shape[0]:
+            s = (h.next_end // every) % n_slots
+            for j in range(slots.shape[1]):
+                _emit(out[m, j], h.next_end, j, slots[s, j], keys[j], sums[s, j], every)
+            m += h.next_end != h.first_end  # the first interval is partial: never shown
+            h.next_end += every
+        if h.next_end <= e.time - lateness:
+            break
+        h.max_time = max(h.max_time, e.time)
+        if end < h.next_end and (e.kind == TRADE or e.kind == QUOTE):
             h.late += 1
-            continue
-        slot = slots[s_of_end, k]
-        if e.kind == QUOTE:
+        elif e.kind == QUOTE:
+            slot = slots[s_of_end, k]
             if e.time >= slot.quote_time:
                 slot.quote_time, slot.bid, slot.ask = e.time, e.bid, e.ask
-            continue
-        if e.id >= 0:
-            if _seen(ids, k, keys[k], e.id):
-                h.duplicate += 1
-                continue
-            if not _remember(ids, k, keys[k], e.id, end, h.next_end):
-                result[0] = i
-                result[1] = m
-                return result
-        _trade(slot, e, keys[k])
-    result[0] = events.size
+        elif e.kind == TRADE and e.id >= 0 and _seen(ids, k, keys[k], e.id):
+            h.duplicate += 1
+        elif e.kind == TRADE:
+            if e.id >= 0 and not _remember(ids, k, keys[k], e.id, end, h.next_end):
+                result[2] = 1
+                break
+            _trade(slots[s_of_end, k], e, keys[k], sums[s_of_end, k])
+        if h.believed == 0:
+            i += 1
+        else:
+            h.told += 1
+            if h.told == h.waiting:
+                h.waiting = h.told = h.believed = 0
+    result[0] = i
     result[1] = m
     return result
 
@@ -227,7 +287,7 @@ COLUMNS = ("open", "high", "low", "close", "volume", "value", "flow", "n", "age_
 WIDTH = len(COLUMNS)
 
 
-@numba.njit(**_OPTIONS)
+@njit(**_OPTIONS)
 def columns(bars):
     """Bars of shape (n, symbols) as rows of numbers, ``COLUMNS`` of one symbol after the other."""
     n, symbols = bars.shape

@@ -6,6 +6,7 @@ import numpy as np
 
 from rtml.core.arrays import plain
 from rtml.core.clock import span, span_text
+from rtml.kernels.exact import DIGITS
 from rtml.sources.trades import EVENT
 from rtml.usecases.crypto import bar_kernel as kernel
 
@@ -20,9 +21,15 @@ class Bars:
     minus ``lateness``, reaches that end: every bar of the grid is emitted, an empty one with ``n = 0``, no volume and
     the previous close. Inside a bar trades are ordered by (time, id); the same id counts once; a trade for a closed
     bar is counted in ``late`` and changes nothing. The first, partial interval is dropped. A bar that overlaps a gap
-    says ``complete = False``. An event more than ``jump`` ahead of all others is a broken clock: counted, ignored.
+    says ``complete = False``.
 
-    Any way of cutting the same events into chunks gives the same bars, bit by bit.
+    An event more than ``jump`` (and a bar) ahead of all others waits until a tick, or events of three different times,
+    say the same: a hole of any length is no end. One that the next event contradicts is a broken clock, ignored. Those,
+    and the ones that wait still, are counted in ``ahead``. A first event far ahead of, or behind, those that follow
+    begins nothing.
+
+    Any way of cutting the same events into chunks gives the same bars, bit by bit. Where sides are recorded, so does
+    any order of arrival within ``lateness``; otherwise ``flow`` follows the changes of price as they arrive.
 
     Examples
     --------
@@ -35,16 +42,18 @@ class Bars:
     [(20, 8.0, 9.0, 2), (30, 9.0, 9.0, 0)]
     """
 
-    def __init__(self, every: str = "10s", lateness: str | int = "1s", symbols: int = 1, jump: str = "30d") -> None:
+    def __init__(self, every: str = "10s", lateness: str | int = "1s", symbols: int = 1, jump: str = "60s") -> None:
         self.every = span(every)
         self.lateness = lateness if isinstance(lateness, int) else span(lateness)
-        self._jump = span(jump)
+        self._jump = max(span(jump), self.every)
         if symbols < 1:
             raise ValueError(f"bars need at least one symbol, got {symbols}")
         self._head = np.zeros(1, kernel.HEAD)
         self._head["next_end"] = self._head["first_end"] = kernel.NONE
         self._slots = np.zeros((self.lateness // self.every + 2, symbols), kernel.SLOT)
         self._slots["quote_time"] = kernel.NONE
+        self._sums = np.zeros((*self._slots.shape, 3, DIGITS), np.int64)
+        self._held = np.zeros(kernel.MOST_WAITING, EVENT)
         self._keys = np.zeros(symbols, kernel.KEY)
         for name in ("close", "bid", "ask", "price"):
             self._keys[name] = np.nan
@@ -60,22 +69,25 @@ class Bars:
         """Take events in order of arrival; return the bars they close, shape (intervals, symbols), dtype ``BAR``."""
         events = plain(events, EVENT)
         closed, taken = [], 0
-        while taken < events.size:
-            last, rows = self._reach(events, taken)
-            out = np.empty((rows, self._keys.size), BAR)
-            state = (self._head, self._slots, self._keys, self._ids)
-            upto, rows = kernel.push(events[:last], taken, self.every, self.lateness, self._jump, *state, out)
+        while taken < events.size or self._head["believed"][0]:
+            out = np.empty((self._rows(events, taken), self._keys.size), BAR)
+            state = (self._head, self._slots, self._sums, self._keys, self._ids, self._held)
+            taken, rows, full = kernel.push(events, taken, self.every, self.lateness, self._jump, *state, out)
             closed.append(out[:rows])
-            if upto < last:
+            if full:
                 self._grow()
-            taken = upto
         if len(closed) == 1:
             return closed[0]
         return np.concatenate(closed) if closed else np.empty((0, self._keys.size), BAR)
 
     def counts(self) -> dict[str, int]:
         """Events that changed nothing: late, duplicate, ahead of time."""
-        return {name: int(self._head[name][0]) for name in ("late", "duplicate", "ahead")}
+        head = self._head[0]
+        return {
+            "late": int(head["late"]),
+            "duplicate": int(head["duplicate"]),
+            "ahead": int(head["ahead"] + head["waiting"]),
+        }
 
     @property
     def state(self) -> dict:
@@ -83,25 +95,29 @@ class Bars:
         live = [
             self._ids[k, np.arange(key["head"], key["tail"]) % self._ids.shape[1]] for k, key in enumerate(self._keys)
         ]
-        return {"head": self._head.copy(), "slots": self._slots.copy(), "keys": self._keys.copy(), "ids": live}
+        whole = {name: getattr(self, f"_{name}").copy() for name in ("head", "slots", "sums", "keys")}
+        return whole | {"ids": live, "held": self._held[: self._head["waiting"][0]].copy()}
 
     def load(self, state: dict) -> None:
         """Continue from a state."""
-        self._head, self._slots, self._keys = (state[name].copy() for name in ("head", "slots", "keys"))
+        for name in ("head", "slots", "sums", "keys"):
+            setattr(self, f"_{name}", state[name].copy())
+        self._held[: len(state["held"])] = state["held"]
         size = max([64] + [1 << int(np.ceil(np.log2(max(len(rows), 1)))) for rows in state["ids"]])
         self._ids = np.zeros((self._keys.size, size, 2), np.int64)
         for k, rows in enumerate(state["ids"]):
             self._ids[k, np.arange(self._keys["head"][k], self._keys["tail"][k]) % size] = rows
 
-    def _reach(self, events: np.ndarray, start: int) -> tuple[int, int]:
-        """End of a run that closes a bounded number of bars, and that bound: a gap of years costs no memory."""
-        next_end, max_time = int(self._head["next_end"][0]), int(self._head["max_time"][0])
-        first = int(events["time"][start]) if next_end == kernel.NONE else max_time
-        low, high, latest, last = kernel.survey(events, start, first, self.every * _MOST_ROWS)
+    def _rows(self, events: np.ndarray, start: int) -> int:
+        """Room for the bars that events can close, bounded: a gap of years costs no memory at once."""
+        if start == events.size:
+            return _MOST_ROWS
+        low, high, latest = kernel.survey(events, start).tolist()
         if not 0 <= low <= high < self._keys.size:
             raise ValueError(f"keys must lie in 0..{self._keys.size - 1}, got {low}..{high}")
-        since = first if next_end == kernel.NONE else next_end
-        return last, max(0, min(latest - since, self._jump + self.every * _MOST_ROWS)) // self.every + 3
+        next_end = int(self._head["next_end"][0])
+        since = int(events["time"][start]) if next_end == kernel.NONE else next_end
+        return max(0, min((latest - since) // self.every, _MOST_ROWS)) + 3
 
     def _grow(self) -> None:
         """Double the ring of ids, each id at its own place modulo the new size."""

@@ -92,6 +92,10 @@ class Market:
         order = np.lexsort((id, label, known))
         return id[order], y[order], known[order], label[order]
 
+    def counts(self) -> dict[str, int]:
+        """Events that are in no bar: late, duplicate, ahead of time."""
+        return self.bars.counts()
+
     def check(self, asked: Asked) -> str:
         """Recompute every answer from the closes of the bars themselves."""
         ends = asked.closed["end"][:, 0]

@@ -144,7 +144,7 @@ class _Raw:
             yield "label is neither fraud nor genuine", (self.kind == LABEL) & (self.fraud < 0)
 
     def events(self) -> np.ndarray:
-        cents = np.where(np.abs(self.amount) < _DEAREST, np.rint(self.amount * 100), 0).astype(np.int64)
+        cents = np.rint(np.where(np.abs(self.amount) < _DEAREST, self.amount, 0) * 100).astype(np.int64)
         label = np.where(self.kind == LABEL, self.fraud, -1)
         where = {"card": self.card, "terminal": self.terminal, "id": self.id}
         return events(self.time, kind=self.kind, amount=cents, label=label, **where)

@@ -41,8 +41,9 @@ class Market:
             if trades:
                 self.session._apply("ws", Message(trades))
         self.next += each
-        self.session._frame = self.clock.elapsed()  # a frame a step, as heartbeats would
-        self.session.tick(self.clock.elapsed())
+        self.session._asked = self.clock.elapsed()  # a ping a step, answered at once
+        self.session.pong(b"%d" % self.clock.elapsed())
+        self.session.tick()
         if self.rows:
             closed = self.bars.push(TRADES.accept(frame(self.rows), SYMBOLS)[0])
             self.rows.clear()
@@ -59,6 +60,21 @@ def test_bars_close_within_a_tick_of_their_time_in_a_busy_and_in_a_quiet_market(
     assert late.min() >= 0, "before its time"
     assert late[:2].max() <= STEP, "busy: the next trades close it"
     assert late.max() <= (Timeouts().tick * SECOND) + 2 * STEP < SECOND // 2, "quiet: the next tick does"
+
+
+def test_after_a_trade_with_a_clock_ahead_ticks_follow_the_wall_clock_and_bars_go_on():
+    market = Market()
+    for each in [5] * 40 + [0] * 40:
+        market.step(each)
+    market.session._apply(
+        "ws", Message((Trade(SYMBOLS[0], market.next, market.clock.now() + 90 * SECOND, 1.0, 1.0, "buy"),))
+    )
+    market.next += 1
+    wrong = market.clock.now()
+    for _ in range(60):  # 3 s without a trade
+        market.step(0)
+    assert max(end for end, _ in market.closed) > wrong, "a quiet market closes its bars"
+    assert max(end for end, _ in market.closed) <= market.clock.now() and market.bars.counts()["ahead"] == 1
 
 
 def test_memory_is_flat():

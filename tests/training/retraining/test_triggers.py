@@ -167,3 +167,14 @@ def test_an_expression_means_what_python_means(values):
         python = text.replace("50 %", "0.5")
         names = {"loss": loss, "rate": rate, "abs": abs, "max": max, "min": min}
         assert bool(Expression(text, ["loss", "rate"])({"loss": loss, "rate": rate})) == eval(python, names)
+
+
+@pytest.mark.parametrize("moves", ["said", "y"])
+def test_drift_of_predictions_is_of_what_was_said_whatever_the_answers_are(moves):
+    rng = np.random.default_rng(3)
+    turned = np.where(np.arange(1200) < 600, 0.2, 0.8)
+    steady = np.full(1200, 0.5)
+    y = (rng.random(1200) < (turned if moves == "y" else steady)).astype(float)
+    said = np.clip((turned if moves == "said" else steady) + rng.uniform(-0.1, 0.1, 1200), 0.01, 0.99)
+    fired = fed("on drift of predictions by adwin", y=y, said=said)
+    assert bool(fired) == (moves == "said") and all(place >= 600 for place, _ in fired)

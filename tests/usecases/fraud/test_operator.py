@@ -246,7 +246,15 @@ class LabelsFirst(Checkout):
         return rows[np.lexsort((-rows["kind"], heard))]
 
 
-@pytest.mark.parametrize("mutant", [KnowsLabelsAtOnce, LabelsFirst])
+class LabelsFirstWhereTheyWaited(Checkout):
+    """Keeps the labels of the newest moment back, but lets those of an earlier one in before its payments."""
+
+    def _in_order(self, rows):
+        rows = super()._in_order(rows)
+        return rows[np.lexsort((-rows["kind"], rows["time"]))]
+
+
+@pytest.mark.parametrize("mutant", [KnowsLabelsAtOnce, LabelsFirst, LabelsFirstWhereTheyWaited])
 def test_a_share_that_sees_labels_too_early_is_caught(mutant, stream):
     coarse = stream.copy()
     coarse["time"] = (coarse["time"] // (6 * HOUR) + (coarse["kind"] == LABEL)) * 6 * HOUR

@@ -1,0 +1,51 @@
+"""Sums that do not depend on order: fixed point over many digits, so that addition never rounds."""
+
+from __future__ import annotations
+
+import math
+
+import numba
+
+DIGITS = 12  # of 32 bits each
+_LOWEST = -192  # power of two of the lowest digit; less is cut off, of each term alike
+_BITS = 32
+_MASK = (1 << _BITS) - 1
+_LARGEST = 2.0 ** (_BITS * (DIGITS - 2) + _LOWEST)  # 2**128; the digits above it take up 2**31 carries
+
+
+@numba.njit(inline="always")
+def add(digits, x):
+    """Add a number to a sum of shape ``(DIGITS,)``, int64, zeros at first; one beyond 2**128 counts as 2**128."""
+    fraction, power = math.frexp(min(max(x, -_LARGEST), _LARGEST))
+    mantissa, place = int(fraction * 9007199254740992.0), power - 53 - _LOWEST  # 2**53
+    if place < 0:
+        mantissa, place = mantissa >> min(-place, 63), 0
+    j, shift = place // _BITS, place % _BITS
+    low, high = (mantissa & _MASK) << shift, (mantissa >> _BITS) << shift
+    digits[j] += low & _MASK
+    digits[j + 1] += (low >> _BITS) + (high & _MASK)
+    digits[j + 2] += high >> _BITS
+
+
+@numba.njit(inline="always")
+def total(digits):
+    """The sum as a float, to its last place but one, and the same for the same terms in any order."""
+    carry = 0
+    for j in range(DIGITS):
+        whole = digits[j] + carry
+        digits[j] = whole & _MASK
+        carry = whole >> _BITS
+    sign = 1.0
+    if carry < 0:  # digits of the complement: those of its negative
+        sign, borrow = -1.0, 1
+        carry = -carry - 1
+        for j in range(DIGITS):
+            whole = _MASK - digits[j] + borrow
+            digits[j] = whole & _MASK
+            borrow = whole >> _BITS
+        carry += borrow
+    value = float(carry)
+    for j in range(DIGITS - 1, -1, -1):
+        value = value * 4294967296.0 + digits[j]
+    digits[:] = 0
+    return sign * math.ldexp(value, _LOWEST)

@@ -1,0 +1,174 @@
+"""SQLite files whose every row carries a checksum, with sentences for what is wrong with a file.
+
+A table's column ``crc`` is computed by SQLite from the other columns whenever a row is written, so no statement has to
+know of it. What reads rows selects ``sound(...)`` beside them, and a row that is not what was written raises. It does
+not stand in a condition: there SQLite puts what a column is compared with in its place.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import msgspec
+
+_ADDED = ", crc integer generated always as (crc({})) stored"
+_CONSTRAINTS = ("primary key", "unique", "foreign", "check", "constraint")
+_TABLE = re.compile(r"create table if not exists (\w+) \( ?(.*)\)( without rowid)?", re.IGNORECASE)
+_COLUMN = re.compile(r",(?![^(]*\))")
+_FIX = "restore it from a backup, or start a new run; rtml verify RUN says what is sound"
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Damaged(ValueError):
+    """A file is not what was written."""
+
+
+class Full(OSError):
+    """The disk is full or does not take what is written; it is worth another try."""
+
+
+def crc(*cells) -> int:
+    """Checksum of the cells of a row.
+
+    Examples
+    --------
+    >>> crc(7, "ada", b"x", None) == crc(7, "ada", b"x", None) != crc(7, "ada", b"y", None)
+    True
+    """
+    return zlib.crc32(_encode(cells))
+
+
+def _sound(told: int | None, *cells) -> bool:
+    if told is not None and told != crc(*cells):
+        raise Damaged(cells)
+    return True
+
+
+def opened(path: str | Path, tables: Iterable[str] = (), *, durable: bool = False, timeout: float = 30.0):
+    """A connection in autocommit to a file of these tables, made where they are missing, each with checksums.
+
+    ``durable``: every commit waits for the disk; otherwise a power cut can take back commits, it never corrupts one.
+    Only the user of the process may read the file.
+    """
+    name = str(path)
+    if name != ":memory:" and not Path(name).exists():
+        with suppress(FileExistsError):
+            os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    with told(path):
+        database = prepared(sqlite3.connect(name, timeout=timeout, isolation_level=None, check_same_thread=False))
+        database.execute("pragma journal_mode = wal")
+        database.execute("pragma synchronous = full")
+        database.execute("begin immediate")
+        for statement in tables:
+            _made(database, statement)
+        database.execute("commit")
+        database.execute(f"pragma synchronous = {'full' if durable else 'normal'}")
+    return database
+
+
+def reading(path: str | Path) -> sqlite3.Connection:
+    """A connection that only reads."""
+    with told(path):
+        database = prepared(
+            sqlite3.connect(
+                f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=30.0, check_same_thread=False
+            )
+        )
+        database.execute("select count(*) from sqlite_master").fetchone()
+    return database
+
+
+def prepared(database: sqlite3.Connection) -> sqlite3.Connection:
+    """The connection with the functions that checksums need."""
+    database.create_function("crc", -1, crc, deterministic=True)
+    database.create_function("sound", -1, _sound)
+    return database
+
+
+@contextmanager
+def told(path: str | Path) -> Iterator[None]:
+    """Say of which file an error of SQLite is, and what it means."""
+    try:
+        yield
+    except sqlite3.DatabaseError as ex:
+        text = str(ex)
+        if isinstance(ex, sqlite3.OperationalError) and re.search(r"full|disk I/O|unable to open|readonly", text):
+            raise Full(f"{path} cannot be written or read now ({text}): make room on the disk") from ex
+        if "user-defined function" in text:
+            raise Damaged(f"{path}: a row is not what was written (its checksum differs): {_FIX}") from ex
+        if re.search(r"malformed|not a database|corrupt|no such (table|column)", text):
+            raise Damaged(f"{path} is not a file of rtml, or was changed ({text}): {_FIX}") from ex
+        raise
+
+
+@contextmanager
+def transaction(database: sqlite3.Connection) -> Iterator[None]:
+    """One transaction: all of it or nothing, also where the disk is full; SQLite may have rolled back by itself."""
+    database.execute("begin immediate")
+    try:
+        yield
+        database.execute("commit")
+    except BaseException:
+        if database.in_transaction:
+            with suppress(sqlite3.Error):
+                database.execute("rollback")
+        raise
+
+
+def damages(path: str | Path) -> list[str]:
+    """What is wrong with a file: its structure, and rows that are not what was written; empty where all is sound."""
+    try:
+        with told(path), closing(reading(path)) as database:
+            wrong = [row[0] for row in database.execute("pragma integrity_check") if row[0] != "ok"]
+            for table, columns in _checked(database):
+                row = f"select count(*) from {table} where crc is not crc({columns})"
+                if n := database.execute(row).fetchone()[0]:
+                    wrong.append(f"{n} rows of {table} are not what was written")
+            return wrong
+    except (Damaged, OSError, sqlite3.Error, UnicodeDecodeError) as ex:
+        return [str(ex)]
+
+
+def _checked(database: sqlite3.Connection) -> list[tuple[str, str]]:
+    """Tables with checksums, and the columns they are of."""
+    tables = [name for (name,) in database.execute("select name from sqlite_master where type = 'table'")]
+    found = []
+    for table in tables:
+        columns = [row[1] for row in database.execute(f"pragma table_xinfo({table})")]
+        if "crc" in columns:
+            found.append((table, _names(columns)))
+    return found
+
+
+def _names(columns: Iterable[str]) -> str:
+    return ", ".join(f'"{name}"' for name in columns if name != "crc")
+
+
+def _made(database: sqlite3.Connection, statement: str) -> None:
+    """Carry out a statement; a table that is made, or was made without, gets its column of checksums."""
+    match = _TABLE.fullmatch(" ".join(statement.split()))
+    if match is None:
+        database.execute(statement)
+        return
+    table, body, behind = match[1], match[2], match[3] or ""
+    parts = [part.strip() for part in _COLUMN.split(body)]
+    own = [part for part in parts if not part.lower().startswith(_CONSTRAINTS)]
+    columns = [part.split()[0].strip('"') for part in own]
+    names = _names(columns)
+    whole = ", ".join(own) + _ADDED.format(names)
+    whole += "".join(f", {part}" for part in parts if part not in own)
+    there = {row[1] for row in database.execute(f"pragma table_xinfo({table})")}
+    older = there and not {*columns, "crc"} <= there
+    if older:
+        database.execute(f"alter table {table} rename to {table}_before")
+    database.execute(f"create table if not exists {table} ({whole}){behind}")
+    if older:
+        kept = _names(name for name in columns if name in there)
+        database.execute(f"insert into {table} ({kept}) select {kept} from {table}_before")
+        database.execute(f"drop table {table}_before")
