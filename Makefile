@@ -15,7 +15,7 @@ MAKEFLAGS += --no-print-directory
 help:  ## this list; variables: USE_CASE= SOURCE= SYMBOLS= RUN= PROFILE= PARAMS="KEY=VALUE KEY='a b'"
 	@sed -n 's/^\([a-z0-9-]*\)[a-z0-9 -]*:.*## /\1 - /p' Makefile | awk -F ' - ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
-env: $(VENV)/.ready  ## set up the environment from requirements.lock (about 20 s with uv, 70 s without)
+env: $(VENV)/.ready  ## set up the environment from requirements.lock (about two minutes: everything is compiled once)
 
 $(VENV)/.ready: requirements.lock .ci/uv.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("rtml needs Python 3.11 or newer, %s is %s: install one and name it, for example make env PYTHON=python3.12" % (sys.executable, sys.version.split()[0]))'
@@ -25,6 +25,7 @@ $(VENV)/.ready: requirements.lock .ci/uv.lock pyproject.toml
 	@{ $(PIP) --require-hashes -r .ci/uv.lock && UV_DEFAULT_INDEX="$(MIRROR)" $(VENV)/bin/uv pip sync --quiet --compile-bytecode --python $(PY) --require-hashes requirements.lock; } 2>$(VENV)/uv.log \
 	  || { echo "rtml: uv is not to be had here (see $(VENV)/uv.log), going on with pip: about a minute"; $(PIP) --require-hashes -r requirements.lock; }
 	@$(PIP) --no-deps --no-build-isolation -e .
+	@$(PY) -m compileall -q rtml; $(PY) -m rtml.pipeline.compiling || echo "rtml: kernels are compiled when they are first used"
 	@touch $@ && echo "rtml: ready"
 
 run-all: env  ## the main job: five notebooks in sequence, then runs/<RUN>/report.html
