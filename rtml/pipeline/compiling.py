@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
 from pathlib import Path
 
-from tqdm import tqdm
-
 import rtml
+from rtml.core.run_folder import progress
 
 
 def kernels() -> list[str]:
@@ -35,7 +33,7 @@ def compiled(name: str) -> str:
 def main() -> None:
     """Compile them all, with a bar."""
     names = kernels()
-    with ProcessPoolExecutor() as pool, tqdm(total=len(names), desc="compiling", file=sys.stderr) as bar:
+    with ProcessPoolExecutor() as pool, progress(len(names), "compiling kernels") as bar:
         for _ in pool.map(compiled, names):
             bar.update()
 

@@ -79,8 +79,7 @@ class Trainer:
     ) -> None:
         self._flow, self._log, self._part, self._chunk, self._on_outcome = flow, log, part, chunk, on_outcome
         self._registry, self._model, self._every, self._scoreboard = registry, model_name, int(every), Scoreboard(flow)
-        self._unless_told = learner_version(model_name) if publish == "learner" else ""  # serves by an empty ledger
-        self._decides = _deciding(publish, registry, model_name, flow, every)
+        self._decides, self._publish = _deciding(publish, registry, model_name, flow, every), publish
         self._callbacks, self._save_on = _all(callbacks, flow, self._decides), frozenset([*save_on, SERVES])
         same = {"part": part, "model": model_name, "after": after, "every": span_text(self._every)}
         self._store = CheckpointStore(store_path, same | identity(flow))
@@ -229,7 +228,8 @@ class Trainer:
         """Make the step durable, then go on from the very bytes that a restart would go on from."""
         self._offset, self._ahead, self._narrow = offset, False, 0
         state = self._checkpoint()
-        if is_learner(self._registry.acts.serving(self._model) or self._unless_told):
+        unless_told = learner_version(self._model) if self._publish == "learner" else ""  # what an empty ledger means
+        if is_learner(self._registry.acts.serving(self._model) or unless_told):
             for at, _, who, kind, detail in new_events:
                 if who == GuardCallback.name:
                     about = json.loads(detail)
