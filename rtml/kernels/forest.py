@@ -34,7 +34,6 @@ from rtml.kernels.hoeffding import (
 )
 from rtml.kernels.splitting import STEP
 
-PARTS = "10d444c068f6"  # of hoeffding, splitting and adwin: a new fingerprint makes numba compile anew what is here
 NO_ROW, DONE, FULL = range(3)
 RATE, WARN_DELTA, DRIFT_DELTA, SEED, DRAWN, COLUMNS = FOREST = range(13, 19)  # of row 0 of table
 ROOT, BEHIND, ASKED, RIGHTLY, WARNINGS, DRIFTS = range(6)  # of slots

@@ -15,7 +15,6 @@ from numba import types
 from rtml.kernels.cache import njit
 from rtml.kernels.linear import CLIP, DEVIATIONS, LEAST_WEIGHT, MEANS, MISSED, VARIANCES, fits, project, scale, update
 
-PARTS = "eab9e8092ff2"  # of linear.py: a new fingerprint makes numba compile anew what is here
 
 _row = types.Array(types.float64, 1, "C", readonly=True)
 _table = types.Array(types.float64, 2, "C", readonly=True)

@@ -14,7 +14,6 @@ from rtml.kernels.cache import njit
 from rtml.kernels.hoeffding import answer, fits, full, grow, probabilities, walk
 from rtml.kernels.splitting import STEP
 
-PARTS = "e767998db1bc"  # of hoeffding.py and splitting.py: a new fingerprint makes numba compile anew what is here
 NO_ROW, DONE, FULL = range(3)
 
 _row = types.Array(types.float64, 1, "C", readonly=True)

@@ -163,8 +163,8 @@ def test_notebook_05_runs_in_jupyterlab_and_shows_the_live_page(home, tmp_path):
         browser.wait(CONNECTED)
         browser.value("window.jupyterapp.commands.execute('notebook:run-all-cells').then(() => 1)")
         browser.wait("document.querySelector('.jp-OutputArea iframe')")
-        page = browser.frame("document.getElementById('candles')")
-        page("document.getElementById('candles').dataset.bars > 20")
+        page = browser.frame("document.getElementById('panel')")
+        page("document.getElementById('panel').dataset.bars > 20")
         browser.wait("document.querySelector('.jp-Notebook-ExecutionIndicator[data-status=idle]')")
         browser.wait("![...document.querySelectorAll('.jp-InputPrompt')].some(p => p.textContent.includes('*'))")
         assert browser.value("document.querySelectorAll('.jp-OutputArea [data-mime-type*=error]').length") == 0

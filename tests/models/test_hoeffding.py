@@ -1,6 +1,5 @@
 """The compiled Hoeffding tree is river's: the same nodes and probabilities, whatever the stream and the leaves."""
 
-import hashlib
 import os
 from pathlib import Path
 
@@ -17,10 +16,7 @@ from rtml.core import state as checkpoint
 from rtml.core.clock import NEVER
 from rtml.core.questions import Questions
 from rtml.evaluation.progressive import progressive
-from rtml.kernels import adwin, splitting
-from rtml.kernels import forest as forest_kernels
 from rtml.kernels import hoeffding as parts
-from rtml.kernels import tree as tree_kernels
 from rtml.models.compiled import compile, restore
 from rtml.models.hoeffding import CompiledTree
 from rtml.training.learner import Learner
@@ -213,14 +209,3 @@ def test_a_tree_that_has_learned_runs_in_river():
     model = tree.HoeffdingTreeClassifier()
     model.learn_one(dict.fromkeys(NAMES, 1.0), True)
     assert compile(model, NAMES).kind == "river"
-
-
-def fingerprint(*modules):
-    return hashlib.sha256(b"".join(Path(module.__file__).read_bytes() for module in modules)).hexdigest()[:12]
-
-
-def test_the_kernels_know_the_parts_they_were_compiled_from():
-    """Numba looks at a kernel's own file alone: a change of the parts must change the files that use them."""
-    of_tree, of_forest = fingerprint(parts, splitting), fingerprint(parts, splitting, adwin)
-    assert of_tree == tree_kernels.PARTS, f"write PARTS = {of_tree!r} into rtml/kernels/tree.py"
-    assert of_forest == forest_kernels.PARTS, f"write PARTS = {of_forest!r} into rtml/kernels/forest.py"
