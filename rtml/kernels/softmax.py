@@ -15,7 +15,6 @@ from numba import types
 from rtml.kernels.cache import njit
 from rtml.kernels.linear import CLIP, DEVIATIONS, LEAST_WEIGHT, MEANS, MISSED, VARIANCES, fits, project, scale, update
 
-
 _row = types.Array(types.float64, 1, "C", readonly=True)
 _table = types.Array(types.float64, 2, "C", readonly=True)
 _whole = types.Array(types.int64, 1, "C", readonly=True)

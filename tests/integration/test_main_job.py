@@ -63,6 +63,7 @@ def test_the_champion_predicts_eth_with_btc_beside_it(tmp_path):
 
 
 @recorded
+@pytest.mark.skipif(os.environ.get("RTML_DEEP") != "1", reason="a minute and a half: make test-deep")
 def test_the_main_job_runs_on_recorded_trades(tmp_path):
     source = str(CRYPTO / "coinbase_btcusd_trades_2023-09-05_h16.parquet")
     command = [sys.executable, "-m", "rtml", "run", "recorded", "-p", f"SOURCE={source}"]
@@ -116,7 +117,10 @@ def test_the_five_notebooks_run_for_sessions_too(tmp_path):
     assert json.loads((tmp_path / "runs" / "shop" / "status.json").read_text())["state"] == "done"
 
 
-@pytest.mark.parametrize("example", ["bikes", "weather", "pumps"])
+DEEP = pytest.mark.skipif(os.environ.get("RTML_DEEP") != "1", reason="a minute: make test-deep")
+
+
+@pytest.mark.parametrize("example", ["bikes", pytest.param("weather", marks=DEEP), pytest.param("pumps", marks=DEEP)])
 def test_a_case_that_lies_elsewhere_runs_the_generic_five(example, tmp_path):
     case = shutil.copy(ROOT / "examples" / f"{example}.py", tmp_path / f"own_{example}.py")
     command = [sys.executable, "-m", "rtml", "run", "own", "--use-case", str(case), "-p", "REQUESTS=200"]
