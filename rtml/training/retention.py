@@ -21,15 +21,15 @@ _BATCH = 20_000  # rows deleted in one transaction, so that nobody waits long
 class Retention:
     """How long each kind of row is kept, in event time behind the newest event, and when it is looked after.
 
-    What is in ``retention.json`` of a run takes the place of the defaults; ``forever`` keeps all of a kind. Events that
-    no training has committed yet are kept however old. Versions beyond the newest so many go, unless they ever served;
-    they can be built again as long as the events are there.
+    What is in ``retention.json`` of a run takes the place of the defaults; ``forever`` keeps all of a kind, which is so
+    for events and questions unless a rule is written: everything else is built again from them. Events that no training
+    has committed yet are kept however old. Versions beyond the newest so many go, unless they ever served.
     """
 
     folder: Path
     predictions: str = "30d"
-    questions: str = "365d"
-    events: str = "365d"
+    questions: str = "forever"
+    events: str = "forever"
     versions: int = 200
     every: str = "10m"
     _clock: Clock = field(default_factory=Clock)
