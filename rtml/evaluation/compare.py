@@ -66,10 +66,11 @@ def whose(online: pd.DataFrame, target: Target, questions: Questions, model, fro
     """
     place = pd.Index(questions.id).get_indexer(online["id"])
     asked, parts = questions[place], {"served": np.array(online["prediction"].tolist())}
-    parts["learner"] = evaluate([model], questions, target).part(place).by_model.popitem()[1]
-    parts["frozen"] = np.array([frozen.predict(x) for x in asked.X])
-    for plainest in kind_of(target).baselines[:1]:
-        parts["baseline"] = evaluate([plainest], questions, target).part(place).by_model[plainest]
+    learns = [build(one, questions.names, classes=target.classes) for one in (model, *kind_of(target).baselines[:1])]
+    learned = [progressive(one, questions).predictions[place] for one in learns]
+    parts["learner"], parts["frozen"] = learned[0], np.array([frozen.predict(x) for x in asked.X])
+    if learned[1:]:
+        parts["baseline"] = learned[1]
     return Evaluation(target, asked, parts)
 
 

@@ -228,15 +228,19 @@ class Trainer:
         """Make the step durable, then go on from the very bytes that a restart would go on from."""
         self._offset, self._ahead, self._narrow = offset, False, 0
         state = self._checkpoint()
-        unless_told = learner_version(self._model) if self._publish == "learner" else ""  # what an empty ledger means
-        if is_learner(self._registry.acts.serving(self._model) or unless_told):
-            for at, _, who, kind, detail in new_events:
-                if who == GuardCallback.name:
-                    about = json.loads(detail)
-                    self._registry.acts.note(self._model, kind, at, about.pop("why"), {"by": GUARD} | about)
+        if acts := [event for event in new_events if event[2] == GuardCallback.name]:
+            self._enter(acts)
         self._log.sync()  # a power cut must not leave a state of events that are gone
         self._store.commit(offset, state, asked, answered, questions, closed, new_events)
         self._load(state)
+
+    def _enter(self, acts: Sequence[tuple]) -> None:
+        """Enter what the guard did into the ledger, where it is the learner that serves."""
+        unless_told = learner_version(self._model) if self._publish == "learner" else ""  # what an empty ledger means
+        if is_learner(self._registry.acts.serving(self._model) or unless_told):
+            for at, _, _, kind, detail in acts:
+                about = json.loads(detail)
+                self._registry.acts.note(self._model, kind, at, about.pop("why"), {"by": GUARD} | about)
 
     def _restore(self) -> None:
         """Take up the last commit, whatever happened in memory since."""
