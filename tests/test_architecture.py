@@ -50,7 +50,7 @@ OPEN = {  # imports upwards that the targets of a use case end; shrinks to nothi
 RANK = {name: rank for rank, name in enumerate(ROOMS)}
 
 DOORS = {  # third party: the modules that may import it
-    "ccxt": {"sources.exchange.exchange"},
+    "ccxt": {"usecases.crypto.exchange.exchange"},
     "deltalake": {"store.offline"},
     "lightgbm": {"models.boosted"},
     "matplotlib": {"plots.style"},

@@ -43,7 +43,10 @@ class UseCase:
     source
         Opens a source for notebook 01: ``source(name, config, **how)``; the generic catalogue unless given.
     usual
-        The source that is followed where none is named; an exchange unless given.
+        The source that is followed where none is named.
+    inspect
+        What tells of a file before it is used, ``module:function``: a function of the file and the options of
+        ``rtml inspect`` as texts, whose result is printed.
     view
         What the live page and the endpoint add for this use case, ``module:attribute``; nothing unless given.
     notebooks
@@ -60,6 +63,7 @@ class UseCase:
     keys: tuple[str, ...] = ("",)
     source: Callable | None = None
     usual: str = ""
+    inspect: str = ""
     view: str = ""
     notebooks: str = "generic"
 

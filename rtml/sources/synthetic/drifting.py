@@ -16,7 +16,7 @@ import pandas as pd
 
 from rtml.core.clock import moment, span
 from rtml.core.questions import Questions
-from rtml.sources.replay import place
+from rtml.usecases.crypto.recordings.replay import place
 
 START = moment("2025-01-06T00:00:00+00:00")
 NAMES = ("x1", "x2", "x3", "x4", "idle1", "idle2")

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rtml.sources.columns import TRADES
-from rtml.sources.recording import since_last
-from rtml.sources.replay import Replay
-from rtml.sources.trades import GAP, QUOTE, TICK, TRADE
+from rtml.usecases.crypto.recordings.recording import since_last
+from rtml.usecases.crypto.recordings.replay import Replay
+from rtml.usecases.crypto.schema import TRADES
+from rtml.usecases.crypto.trades import GAP, QUOTE, TICK, TRADE
 
 SHARED = Path(os.environ.get("RTML_SHARED_DATA", Path(__file__).parents[3] / "shared/data")) / "crypto"
 S = 10**9

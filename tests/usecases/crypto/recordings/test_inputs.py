@@ -14,17 +14,18 @@ from hypothesis import strategies as st
 
 from rtml.core.clock import ManualClock, span
 from rtml.sources.catalogue import open_source
-from rtml.sources.columns import TRADES
 from rtml.sources.ingest import ingest
-from rtml.sources.order import arrival
 from rtml.sources.pacing import moments
-from rtml.sources.recording import AHEAD, NO_MOMENT, OLDER
-from rtml.sources.replay import Replay
-from rtml.sources.report import IngestReport, check_in_bars, share_in_bars
+from rtml.sources.report import IngestReport
 from rtml.sources.tables import Unreadable
-from rtml.sources.trades import GAP, TICK, TRADE
 from rtml.store.event_log import EventLog
 from rtml.usecases.crypto.bars import Bars
+from rtml.usecases.crypto.recordings.in_bars import check_in_bars, share_in_bars
+from rtml.usecases.crypto.recordings.order import arrival
+from rtml.usecases.crypto.recordings.recording import AHEAD, NO_MOMENT, OLDER
+from rtml.usecases.crypto.recordings.replay import Replay
+from rtml.usecases.crypto.schema import TRADES
+from rtml.usecases.crypto.trades import GAP, TICK, TRADE
 
 HANDED = Path(os.environ.get("RTML_SHARED_DATA", Path(__file__).parents[3] / "shared/data")) / "inputs"
 S = 10**9

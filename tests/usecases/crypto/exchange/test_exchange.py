@@ -7,14 +7,12 @@ import pytest
 from following import SOON, SYMBOLS, check_bars, check_tape, following, market, wait_for
 
 from rtml.core.clock import Clock
-from rtml.sources.columns import TRADES
-from rtml.sources.exchange.errors import Refused
-from rtml.sources.exchange.exchange import Exchange
-from rtml.sources.exchange.queue import ArrivalQueue
-from rtml.sources.exchange.recorder import frame
-from rtml.sources.exchange.timeouts import Timeouts
-from rtml.sources.protocol import RAW, Source
+from rtml.sources.protocol import Refused, Source
 from rtml.usecases.crypto.bars import Bars
+from rtml.usecases.crypto.exchange.exchange import Exchange
+from rtml.usecases.crypto.exchange.queue import ArrivalQueue
+from rtml.usecases.crypto.exchange.timeouts import Timeouts
+from rtml.usecases.crypto.schema import RAW, TRADES, frame
 
 SECOND = 10**9
 

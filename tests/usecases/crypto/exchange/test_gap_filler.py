@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from loopback.feed import iso as kraken_iso
 
 from rtml.sources.catalogue import open_source
-from rtml.sources.exchange.dialects import DIALECTS, Binance, Coinbase, Kraken
-from rtml.sources.exchange.gap_filler import GapFiller
-from rtml.sources.exchange.recorder import Capture, Recorder, frame, header
-from rtml.sources.exchange.trade import Message, Trade, iso, seconds
+from rtml.usecases.crypto.exchange.dialects import DIALECTS, Binance, Coinbase, Kraken
+from rtml.usecases.crypto.exchange.gap_filler import GapFiller
+from rtml.usecases.crypto.exchange.recorder import Capture, Recorder, header
+from rtml.usecases.crypto.exchange.trade import Message, Trade, iso, seconds
+from rtml.usecases.crypto.schema import frame
 
 MARKETS = {"ETH/USD": "E", "BTC/USD": "B"}
 

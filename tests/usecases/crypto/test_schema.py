@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtml.sources.columns import COLUMNS, TRADES
-from rtml.sources.trades import EVENT, GAP, QUOTE, TICK, TRADE
+from rtml.usecases.crypto.schema import COLUMNS, TRADES
+from rtml.usecases.crypto.trades import EVENT, GAP, QUOTE, TICK, TRADE
 
 GOOD = {"symbol": "ETH-USD", "kind": "trade", "time": 10**18, "price": 2500.0, "size": 0.5, "side": "buy", "id": 7}
 QUOTED = {"symbol": "ETH-USD", "kind": "quote", "time": 10**18, "id": -1, "bid": 2499.0, "ask": 2501.0}

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from rtml.core.clock import Clock
-from rtml.sources.exchange import errors as trouble
-from rtml.sources.exchange.backfill import Backfill
-from rtml.sources.exchange.errors import Refused, Silent, Slow
-from rtml.sources.exchange.gap_filler import GapFiller
-from rtml.sources.exchange.recorder import Recorder, understand
-from rtml.sources.exchange.timeouts import Timeouts
+from rtml.sources.protocol import Refused
+from rtml.usecases.crypto.exchange import errors as trouble
+from rtml.usecases.crypto.exchange.backfill import Backfill
+from rtml.usecases.crypto.exchange.errors import Silent, Slow
+from rtml.usecases.crypto.exchange.gap_filler import GapFiller
+from rtml.usecases.crypto.exchange.recorder import Recorder, understand
+from rtml.usecases.crypto.exchange.timeouts import Timeouts
 
 _SECOND = 10**9
 _CLOCKS = 60 * _SECOND  # how far an exchange's clock may be ahead of this machine's before ticks follow this one

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 
 from rtml.core.clock import Clock, span
-from rtml.sources.columns import TRADES
-from rtml.sources.names import NAMES, found
-from rtml.sources.protocol import RAW, pieces
-from rtml.sources.recording import OLDER, Recording
+from rtml.sources.protocol import pieces
 from rtml.sources.tables import Unreadable
+from rtml.usecases.crypto.recordings.names import NAMES, found
+from rtml.usecases.crypto.recordings.recording import OLDER, Recording
+from rtml.usecases.crypto.schema import RAW, TRADES
 
 _CHECKOUT = Path(__file__).parents[2]
 _LONGEST = span("29d")  # a hole is said in pieces: bars take a longer step at once for a broken clock

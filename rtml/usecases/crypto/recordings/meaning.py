@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from rtml.sources.moments import texts
-from rtml.sources.names import NAMES, date_of, found, squeezed
 from rtml.sources.tables import Table, Unreadable
+from rtml.usecases.crypto.recordings.names import NAMES, date_of, found, squeezed
 
 _MONEY = re.compile(r"^[$€£¥]\s*|\s*%$")
 

@@ -10,15 +10,22 @@ import numpy as np
 import pandas as pd
 
 from rtml.core.clock import Clock, moment
-from rtml.sources import layouts
 from rtml.sources.columns import UNREADABLE
-from rtml.sources.meaning import by_position, columns_of, excel_days, of_a_day, plain_numbers, position
 from rtml.sources.moments import DAY, exact_numbers, floats, read_clock, read_moments, texts
-from rtml.sources.names import NAMES, date_of, squeezed, symbol_of
-from rtml.sources.order import arrival
-from rtml.sources.protocol import RAW
-from rtml.sources.sides import read_flags, read_sides, signed
 from rtml.sources.tables import Unreadable, read
+from rtml.usecases.crypto.recordings import layouts, recorder_log
+from rtml.usecases.crypto.recordings.meaning import (
+    by_position,
+    columns_of,
+    excel_days,
+    of_a_day,
+    plain_numbers,
+    position,
+)
+from rtml.usecases.crypto.recordings.names import NAMES, date_of, known, squeezed, symbol_of
+from rtml.usecases.crypto.recordings.order import arrival
+from rtml.usecases.crypto.recordings.sides import read_flags, read_sides, signed
+from rtml.usecases.crypto.schema import RAW
 
 __all__ = ["NAMES", "Recording", "symbol_of"]
 
@@ -52,7 +59,7 @@ class Recording:
         ``columns`` gives a name or a position; an empty name leaves a column out. A list names the columns of a file
         without a header by position.
         """
-        held = read(path)
+        held = read(path, known, recorder_log.read)
         frame, notes = held.frame, ()
         if isinstance(columns, list):
             frame, columns = by_position(path, held, columns), {}

@@ -10,33 +10,20 @@ import asyncio
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
 
 import pandas as pd
 
 from rtml.core.clock import Clock, span
-from rtml.sources.columns import TRADES
-from rtml.sources.exchange import errors as trouble
-from rtml.sources.exchange.backfill import GaveUp
-from rtml.sources.exchange.dialects import DIALECTS
-from rtml.sources.exchange.markets import markets
-from rtml.sources.exchange.queue import ArrivalQueue
-from rtml.sources.exchange.recorder import Recorder, frame
-from rtml.sources.exchange.session import Session
-from rtml.sources.exchange.timeouts import Timeouts
-from rtml.sources.protocol import pieces
-
-
-@dataclass(frozen=True)
-class Status:
-    """What a live source is doing, and what it has seen."""
-
-    state: str  #: STARTING, BACKFILLING, LIVE, RECONNECTING or STOPPED
-    counts: dict[str, int] = field(
-        default_factory=dict
-    )  #: trades, duplicate, broken, gaps, lost, pages, reconnects, ...
-    time: int = 0  #: time of the newest row, ns UTC, ticks aside
-    error: str = ""  #: the last error's words, also of one that was overcome
+from rtml.sources.protocol import Status, pieces
+from rtml.usecases.crypto.exchange import errors as trouble
+from rtml.usecases.crypto.exchange.backfill import GaveUp
+from rtml.usecases.crypto.exchange.dialects import DIALECTS
+from rtml.usecases.crypto.exchange.markets import markets
+from rtml.usecases.crypto.exchange.queue import ArrivalQueue
+from rtml.usecases.crypto.exchange.recorder import Recorder
+from rtml.usecases.crypto.exchange.session import Session
+from rtml.usecases.crypto.exchange.timeouts import Timeouts
+from rtml.usecases.crypto.schema import TRADES, frame
 
 
 class Exchange:

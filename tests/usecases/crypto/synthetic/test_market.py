@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rtml.sources.columns import TRADES
-from rtml.sources.synthetic.market import Synthetic
-from rtml.sources.synthetic.price_process import DRIFTS, drift
-from rtml.sources.trades import QUOTE, TRADE
 from rtml.usecases.crypto.bars import Bars
+from rtml.usecases.crypto.schema import TRADES
+from rtml.usecases.crypto.synthetic.market import Synthetic
+from rtml.usecases.crypto.synthetic.price_process import DRIFTS, drift
+from rtml.usecases.crypto.trades import QUOTE, TRADE
 
 
 def received(source):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from rtml.sources.exchange.trade import NOTHING, Message, Trade, iso, read, rows_of, seconds, trade, whole
+from rtml.usecases.crypto.exchange.trade import NOTHING, Message, Trade, iso, read, rows_of, seconds, trade, whole
 
 
 class Kraken:

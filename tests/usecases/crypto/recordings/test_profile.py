@@ -3,9 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from command_line import carry_out, command
 
 from rtml.core.clock import span
-from rtml.sources.profile import bar_advice, fitting_bar, main, profile
+from rtml.usecases.crypto.recordings.profile import bar_advice, fitting_bar, profile
 
 T0 = 1_735_689_600
 
@@ -42,7 +43,7 @@ def test_it_says_columns_units_gaps_repetitions_sides_and_what_will_be_put_aside
 
 
 def test_it_prints_on_a_terminal_and_in_a_notebook(path, capsys):
-    main([path])
+    carry_out("inspect", path)
     printed = capsys.readouterr().out
     assert all(name in printed for name in ("Gmt time", "ms since 1970", "longest silences", "BAR that fits"))
     shown = profile(path)._repr_html_()
@@ -56,8 +57,7 @@ def test_the_command_says_in_one_sentence_why_a_file_cannot_be_read(path, capsys
         ([path, "--columns", "{"], "--columns must be a JSON object or list"),
         (["nowhere.csv"], "no recording 'nowhere.csv'"),
     ]:
-        with pytest.raises(SystemExit):
-            main(arguments)
+        assert command("inspect", *arguments)
         assert sentence in capsys.readouterr().err
 
 

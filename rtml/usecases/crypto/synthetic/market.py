@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from rtml.core.clock import moment
-from rtml.sources.columns import TRADES
 from rtml.sources.protocol import pieces
-from rtml.sources.synthetic import delivery as wire
-from rtml.sources.synthetic.price_process import (
+from rtml.usecases.crypto.schema import TRADES
+from rtml.usecases.crypto.synthetic import delivery as wire
+from rtml.usecases.crypto.synthetic.price_process import (
     BAR_MS,
     COMMON,
     DRIFTS,

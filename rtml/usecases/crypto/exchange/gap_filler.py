@@ -11,7 +11,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from operator import itemgetter
 
-from rtml.sources.exchange.trade import Message, Trade
+from rtml.usecases.crypto.exchange.trade import Message, Trade
 
 _TIME = itemgetter(2)
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from following import check_bars, check_predictions, check_tape, following, market, wait_for
 
-from rtml.sources.exchange.recorder import Capture
-from rtml.sources.exchange.timeouts import Timeouts
+from rtml.usecases.crypto.exchange.recorder import Capture
+from rtml.usecases.crypto.exchange.timeouts import Timeouts
 
 DEEP = os.environ.get("RTML_DEEP") == "1"
 FAULTS = {

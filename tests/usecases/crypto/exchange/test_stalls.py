@@ -13,12 +13,12 @@ import pandas as pd
 import pytest
 from following import SYMBOLS, check_bars, check_tape, market, wait_for
 
-from rtml.sources.exchange.recorder import frame
+from rtml.usecases.crypto.schema import frame
 
 DEEP = os.environ.get("RTML_DEEP") == "1"
 FOLLOW = """
 import json, sys
-from rtml.sources.exchange.exchange import Exchange
+from rtml.usecases.crypto.exchange.exchange import Exchange
 source = Exchange("kraken", ("ETH/USD", "BTC/USD"), backfill="5s", client_options=json.loads(sys.argv[1]))
 with open(sys.argv[2], "a", buffering=1) as file:
     for rows, _ in source.arrivals():

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from rtml.core.clock import Clock
-from rtml.sources.exchange import errors as trouble
-from rtml.sources.exchange.gap_filler import GapFiller
-from rtml.sources.exchange.timeouts import Timeouts
+from rtml.usecases.crypto.exchange import errors as trouble
+from rtml.usecases.crypto.exchange.gap_filler import GapFiller
+from rtml.usecases.crypto.exchange.timeouts import Timeouts
 
 _SECOND = 10**9
 _SLACK = (0, 0, 1, 10, 60)  # seconds that a page asked again reaches further back

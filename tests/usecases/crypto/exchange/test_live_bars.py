@@ -6,13 +6,12 @@ import numpy as np
 
 from rtml.core.clock import ManualClock
 from rtml.core.state import dumps
-from rtml.sources.columns import TRADES
-from rtml.sources.exchange.dialects import Kraken
-from rtml.sources.exchange.recorder import frame
-from rtml.sources.exchange.session import Session
-from rtml.sources.exchange.timeouts import Timeouts
-from rtml.sources.exchange.trade import Message, Trade
 from rtml.usecases.crypto.bars import Bars
+from rtml.usecases.crypto.exchange.dialects import Kraken
+from rtml.usecases.crypto.exchange.session import Session
+from rtml.usecases.crypto.exchange.timeouts import Timeouts
+from rtml.usecases.crypto.exchange.trade import Message, Trade
+from rtml.usecases.crypto.schema import TRADES, frame
 
 SECOND, STEP = 10**9, 50 * 10**6
 SYMBOLS = tuple(f"A{k:02d}/USD" for k in range(20))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import html
 import json
 from collections.abc import Sequence
@@ -12,10 +11,9 @@ import numpy as np
 import pandas as pd
 
 from rtml.core.clock import Clock, round_span, span, span_text, utc
-from rtml.core.process import quitting
-from rtml.sources.columns import KINDS, TRADES
 from rtml.sources.moments import form_of
-from rtml.sources.replay import Replay
+from rtml.usecases.crypto.recordings.replay import Replay
+from rtml.usecases.crypto.schema import KINDS, TRADES
 
 _TRADE, _GAP = KINDS["trade"], KINDS["gap"]
 _HEAD = 5
@@ -121,7 +119,7 @@ def profile(
     bar: str = "10s",
     clock: Clock | None = None,
 ) -> Profile:
-    """Look at a recording as :class:`rtml.sources.replay.Replay` reads it; the arguments are the same.
+    """Look at a recording as :class:`Replay` reads it; the arguments are the same.
 
     Examples
     --------
@@ -215,22 +213,22 @@ def _moment(time: object) -> str:
     return utc(time).isoformat() if isinstance(time, int | np.integer) and time > 0 else str(time)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Print what a recording holds: ``rtml inspect FILE``."""
-    parser = argparse.ArgumentParser(prog="rtml inspect", description=__doc__.splitlines()[0])
-    parser.add_argument("file", help="a file, several comma separated, a pattern or a folder")
-    parser.add_argument("--columns", default="{}", help='JSON: our names to the file\'s, such as {"price": "last"}')
-    parser.add_argument("--symbols", default="", help="comma separated, the target first; all when empty")
-    parser.add_argument("--bar", default="10s", help="the BAR that is meant to be used")
-    chosen = parser.parse_args(arguments)
-    with quitting(parser.prog):
-        try:
-            columns = json.loads(chosen.columns)
-        except json.JSONDecodeError as wrong:
-            raise ValueError(f"--columns must be a JSON object or list, got {chosen.columns!r}: {wrong}") from wrong
-        symbols = tuple(s.strip() for s in chosen.symbols.split(",") if s.strip())
-        print(profile(chosen.file, columns=columns, symbols=symbols, bar=chosen.bar))
+def inspect(file: str, columns: str = "{}", symbols: str = "", bar: str = "10s") -> Profile:
+    """What a recording holds, of the options of ``rtml inspect``.
 
-
-if __name__ == "__main__":
-    main()
+    Parameters
+    ----------
+    file
+        A file, several comma separated, a pattern or a folder.
+    columns
+        JSON: our names to the file's, such as ``{"price": "last"}``.
+    symbols
+        Comma separated, the target first; all when empty.
+    bar
+        The BAR that is meant to be used.
+    """
+    try:
+        named = json.loads(columns)
+    except json.JSONDecodeError as wrong:
+        raise ValueError(f"--columns must be a JSON object or list, got {columns!r}: {wrong}") from wrong
+    return profile(file, columns=named, symbols=tuple(s.strip() for s in symbols.split(",") if s.strip()), bar=bar)

@@ -5,17 +5,11 @@ from __future__ import annotations
 import difflib
 import re
 
+from rtml.sources.protocol import Refused, Unreachable
+
 _BLOCKED = re.compile(r"\b451\b|restricted location|not available in your (country|region)", re.IGNORECASE)
 _UNKNOWN = re.compile(r"not supported|unknown|invalid|not found|does not exist|not a valid", re.IGNORECASE)
 _MARKET = re.compile(r"pair|symbol|product|market|stream", re.IGNORECASE)
-
-
-class Refused(RuntimeError):
-    """Trying again does not help; its text states what does."""
-
-
-class Unreachable(Refused):
-    """It could not be had from the start: final for who begins, worth another try for who had it before."""
 
 
 class Slow(ConnectionError):
@@ -37,7 +31,7 @@ def raise_if_hopeless(exchange: str, error: BaseException) -> None:
     --------
     >>> raise_if_hopeless("binance", ConnectionError("GET https://... 451 restricted location"))
     Traceback (most recent call last):
-    rtml.sources.exchange.errors.Refused: binance does not serve this place (HTTP 451): choose another exchange, ...
+    rtml.sources.protocol.Refused: binance does not serve this place (HTTP 451): choose another exchange, ...
     """
     if isinstance(error, Refused):
         raise error

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from rtml.sources.protocol import RAW
-from rtml.sources.synthetic.price_process import Tape
+from rtml.usecases.crypto.schema import RAW
+from rtml.usecases.crypto.synthetic.price_process import Tape
 
 LATE = 0.0005  # share of orders delivered 3 s to 30 s after they happened
 SLOW = 0.03  # share delivered up to 0.8 s after, so out of order but within a lateness of 1 s

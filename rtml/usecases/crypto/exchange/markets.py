@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from rtml.core.clock import Clock
-from rtml.sources.exchange import errors as trouble
-from rtml.sources.exchange.timeouts import Timeouts
+from rtml.usecases.crypto.exchange import errors as trouble
+from rtml.usecases.crypto.exchange.timeouts import Timeouts
 
 
 async def markets(

@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rtml.sources.catalogue import SOURCES, catalogue, open_source
-from rtml.sources.columns import COLUMNS, TRADES
-from rtml.sources.protocol import RAW, Source, pieces
-from rtml.sources.replay import Replay
-from rtml.sources.synthetic.market import Synthetic
-from rtml.sources.synthetic.price_process import DRIFTS
+from rtml.sources.protocol import Source, pieces
+from rtml.usecases.crypto.recordings.replay import Replay
+from rtml.usecases.crypto.schema import COLUMNS, RAW, TRADES
+from rtml.usecases.crypto.sources import SOURCES, catalogue, open_source
+from rtml.usecases.crypto.synthetic.market import Synthetic
+from rtml.usecases.crypto.synthetic.price_process import DRIFTS
 
 
 @pytest.fixture(params=["synthetic", "trades", "quotes", "candles", "pushes"])

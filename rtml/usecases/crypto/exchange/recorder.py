@@ -16,13 +16,10 @@ from pathlib import Path
 import msgspec
 import pandas as pd
 
-from rtml.sources.columns import TRADES
-from rtml.sources.exchange.dialects import DIALECTS
-from rtml.sources.exchange.gap_filler import GapFiller
-from rtml.sources.protocol import RAW, pieces
-
-_TYPES = {name: "str" for name in ("symbol", "kind", "side")} | {"time": "int64", "id": "int64"}
-_TYPES |= {name: "float64" for name in ("price", "size", "bid", "ask")}
+from rtml.sources.protocol import pieces
+from rtml.usecases.crypto.exchange.dialects import DIALECTS
+from rtml.usecases.crypto.exchange.gap_filler import GapFiller
+from rtml.usecases.crypto.schema import TRADES, frame
 
 
 def understand(dialect, markets: dict[str, str], kind: str, data):
@@ -32,11 +29,6 @@ def understand(dialect, markets: dict[str, str], kind: str, data):
     if kind == "rest":
         return data[0], *dialect.page(data[1], markets[data[0]])
     return data
-
-
-def frame(rows: list[tuple]) -> pd.DataFrame:
-    """Raw rows as a frame."""
-    return pd.DataFrame(rows, columns=list(RAW)).astype(_TYPES)
 
 
 class Recorder:
