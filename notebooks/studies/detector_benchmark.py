@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from drifting import KINDS, Drifting, drifting
 
 from rtml.core.callbacks import TrainingEvent
 from rtml.core.clock import NEVER
@@ -14,7 +15,6 @@ from rtml.evaluation.progressive import Progress, progressive
 from rtml.models.catalogue import build
 from rtml.monitoring.drift.catalogue import DETECTORS, detector
 from rtml.monitoring.monitor import Monitor
-from rtml.sources.synthetic.drifting import KINDS, Drifting, drifting
 from rtml.training.flow import Outcome
 
 SETTLED = 1000  # rows of a stream that a model learns first, and no detector is fed

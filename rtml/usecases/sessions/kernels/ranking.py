@@ -7,9 +7,9 @@ import math
 import numpy as np
 from numba import types
 
-from rtml.kernels import sessions as s
 from rtml.kernels.cache import njit
-from rtml.kernels.neighbours import RANKER, REPEAT, SKNN, SUCCESSORS, VECTORS, keep, neighbours
+from rtml.usecases.sessions.kernels import memory as s
+from rtml.usecases.sessions.kernels.neighbours import RANKER, REPEAT, SKNN, SUCCESSORS, VECTORS, keep, neighbours
 
 FEATURES = (
     "neighbours", "next", "after_next", "steps_ago", "times_seen", "last", "vectors", "no_neighbour", "no_next",
@@ -241,7 +241,7 @@ def adjust(kept, y, how, m):
 
 @njit(_i8(_f8[::1], _f8, _i8, _f8[::1], _f8[::1], s.MEMORY), cache=True)
 def tell(x, y, known, kept, how, m):
-    """Learn an answer; see :func:`rtml.kernels.sessions.learn`."""
+    """Learn an answer; see :func:`rtml.usecases.sessions.kernels.memory.learn`."""
     need = s.learn(x, y, known, how, m)
     if need == s.DONE and how[s.KIND] == RANKER:
         adjust(kept, y, how, m)

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from detector_benchmark import alarms, delays_and_false_alarms, feeds, judge, side_by_side
+from drifting import drifting
 
-from rtml.evaluation.detector_benchmark import alarms, delays_and_false_alarms, feeds, judge, side_by_side
 from rtml.monitoring.drift.catalogue import DEFAULT, DETECTORS, catalogue, detector
-from rtml.sources.synthetic.drifting import drifting
 
 
 def test_delays_count_from_each_change_and_false_alarms_before_the_first():

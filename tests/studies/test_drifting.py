@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from drifting import KINDS, NAMES, drifting, recorded
 
 from rtml.core.clock import span
-from rtml.sources.synthetic.drifting import KINDS, NAMES, drifting, recorded
 
 DATA = Path(os.environ.get("RTML_SHARED_DATA", Path(__file__).parents[4] / "shared/data")) / "drift"
 REAL = ("sudden", "gradual", "incremental", "recurring")

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rtml.usecases.sessions.session_model import SessionModel
 
 #: What can be ranked by, and the parts of the memory it needs: an index of sessions, successors, item vectors.
 KINDS = {
@@ -88,13 +93,19 @@ class Ranking:
         if self.sessions < 64 or self.sessions & (self.sessions - 1):
             raise ValueError(f"sessions must be a power of two of at least 64, got {self.sessions}")
 
+    def row_model(self, names: Sequence[str]) -> SessionModel:
+        """The model that learns it, for rows whose columns are ``names``."""
+        from rtml.usecases.sessions.session_model import SessionModel  # its kernels are loaded where lists are wanted
+
+        return SessionModel(names, self)
+
     def clone(self) -> Ranking:
         """The same; a ranking learns nothing itself."""
         return self
 
 
 #: Rankings by the name under which a use case asks for them.
-RANKINGS = {
+MODELS = {
     "popular": Ranking("popular"),
     "repeat": Ranking("repeat"),
     "markov": Ranking("successors", steps=1),

@@ -8,9 +8,10 @@ from dataclasses import asdict
 import numpy as np
 
 from rtml.core.clock import span
-from rtml.kernels import interning, ranking, sessions
-from rtml.models.ranking import KINDS, Ranking
+from rtml.kernels import interning
 from rtml.models.rows import RowModel, check_names, check_state
+from rtml.usecases.sessions.kernels import memory, ranking
+from rtml.usecases.sessions.models import KINDS, Ranking
 
 _SCRATCH = 1 << 15
 _START = (0.5, 0.3, 0.1, 0.0, 0.4, -0.3, 0.1, 0.0, 0.0, 0.0)  # weights of a ranker that has learned nothing yet
@@ -42,13 +43,13 @@ class SessionModel(RowModel):
     """
 
     kind = "compiled"
-    twin = "sessions"
+    twin = "rtml.usecases.sessions.session_model:SessionModel"
 
     def __init__(self, names: Sequence[str], how: Ranking) -> None:
         self.names, self.ranking = check_names(names), how
         self._how = _told(how)
         self.memory = how.k * (1 + ranking.WIDTH) if how.kind == "ranker" else how.k
-        self._memory = _empty(how, _power(64 + 2 * len(self.names)), 64, 2 * sessions.ROOM)
+        self._memory = _empty(how, _power(64 + 2 * len(self.names)), 64, 2 * memory.ROOM)
 
     @property
     def outputs(self) -> int:
@@ -77,7 +78,7 @@ class SessionModel(RowModel):
             self._grow(need)
 
     def replay_at(self, X, y, kept, moment, known, order, until) -> tuple[np.ndarray, int]:
-        """Ask and learn a chunk in a kernel (see :func:`rtml.kernels.ranking.replay`)."""
+        """Ask and learn a chunk in a kernel (see :func:`rtml.usecases.sessions.kernels.ranking.replay`)."""
         waiting = len(kept)
         rows = np.empty((len(X), self.outputs + self.memory))
         rows[:waiting] = kept
@@ -96,8 +97,8 @@ class SessionModel(RowModel):
     def counts(self) -> dict[str, int]:
         """Items, places of lists in use, answers learned, and sessions that gave way to newer ones."""
         control = self._memory.control
-        places = {"items": sessions.GIVEN, "places": sessions.USED, "answers": sessions.NEGATIVES}
-        return {name: int(control[at]) for name, at in places.items()} | {"gave_way": int(control[sessions.GIVEN_WAY])}
+        places = {"items": memory.GIVEN, "places": memory.USED, "answers": memory.NEGATIVES}
+        return {name: int(control[at]) for name, at in places.items()} | {"gave_way": int(control[memory.GIVEN_WAY])}
 
     def reasons(self, x) -> dict[int, dict[str, float]]:
         """Why a ranker lists an item for a session: what is known of each candidate (:data:`ranking.FEATURES`).
@@ -127,9 +128,9 @@ class SessionModel(RowModel):
         """Everything learned, as flat arrays."""
         m, control = self._memory, self._memory.control
         head = {"kind": self.kind, "twin": self.twin, "names": list(self.names), "ranking": asdict(self.ranking)}
-        n = int(control[sessions.GIVEN])
+        n = int(control[memory.GIVEN])
         kept = {name: getattr(m, name)[:n].copy() for name in _BY_ITEM}
-        kept["pool"] = m.pool[: control[sessions.USED]].copy()
+        kept["pool"] = m.pool[: control[memory.USED]].copy()
         return head | kept | {name: getattr(m, name).copy() for name in _WHOLE}
 
     def load(self, state: dict) -> None:
@@ -155,7 +156,7 @@ class SessionModel(RowModel):
     def _take(self, state: dict) -> None:
         items, rows = len(state["ids"]), len(state["gains"])
         m = _empty(
-            self.ranking, _power(items + 2 * len(self.names) + 64), rows, _power(len(state["pool"]) + sessions.ROOM)
+            self.ranking, _power(items + 2 * len(self.names) + 64), rows, _power(len(state["pool"]) + memory.ROOM)
         )
         for name in (*_BY_ITEM, "pool", *_WHOLE):
             getattr(m, name)[: len(state[name])] = state[name]
@@ -165,12 +166,12 @@ class SessionModel(RowModel):
     def _grow(self, need: int) -> None:
         """Double the part of the memory that is full."""
         m, rows = self._memory, len(self._memory.gains)
-        items = len(m.ids) * (2 if need == sessions.ITEM_ROWS else 1)
-        wider = rows * (2 if need == sessions.SESSION_ROWS else 1)
-        grown = _empty(self.ranking, items, wider, len(m.pool) * (2 if need == sessions.POOL else 1))
+        items = len(m.ids) * (2 if need == memory.ITEM_ROWS else 1)
+        wider = rows * (2 if need == memory.SESSION_ROWS else 1)
+        grown = _empty(self.ranking, items, wider, len(m.pool) * (2 if need == memory.POOL else 1))
         for name in (*_BY_ITEM, "pool", *(name for name in _WHOLE if name not in ("sessions", "gains"))):
             getattr(grown, name)[: len(getattr(m, name))] = getattr(m, name)
-        interning.rebuild(np.arange(m.control[sessions.GIVEN]), grown.table, grown.ids)
+        interning.rebuild(np.arange(m.control[memory.GIVEN]), grown.table, grown.ids)
         held = np.flatnonzero(m.sessions[:, 0] >= 0)
         places = m.sessions[held, 0] & (wider - 1)
         grown.sessions[places], grown.gains[places] = m.sessions[held], m.gains[held]
@@ -181,13 +182,13 @@ _BY_ITEM = ("ids", "lists", "counts", "vectors", "contexts")
 _WHOLE = ("control", "clock", "sessions", "gains", "recent", "top", "weights")
 
 
-def _empty(how: Ranking, items: int, rows: int, places: int) -> sessions.Memory:
+def _empty(how: Ranking, items: int, rows: int, places: int) -> memory.Memory:
     """A memory with room for so many items, sessions and places of lists."""
     d, held = how.dimension if KINDS[how.kind][2] else 1, np.zeros((rows, 6), np.int64)
-    control, weights = np.zeros(sessions.CONTROL, np.int64), np.zeros((2, ranking.WIDTH))
-    control[sessions.USED] = 1  # a free list ends with 0
+    control, weights = np.zeros(memory.CONTROL, np.int64), np.zeros((2, ranking.WIDTH))
+    control[memory.USED] = 1  # a free list ends with 0
     held[:, 0], weights[0] = -1, _START
-    return sessions.Memory(
+    return memory.Memory(
         control=control,
         clock=np.zeros(4),
         pool=np.zeros(places, np.int64),
@@ -200,7 +201,7 @@ def _empty(how: Ranking, items: int, rows: int, places: int) -> sessions.Memory:
         sessions=held,
         gains=np.zeros(rows),
         recent=np.zeros(4096, np.int64),
-        top=np.zeros(sessions.TOP, np.int64),
+        top=np.zeros(memory.TOP, np.int64),
         weights=weights,
         **_scratch(how, items, rows),
     )
@@ -208,7 +209,7 @@ def _empty(how: Ranking, items: int, rows: int, places: int) -> sessions.Memory:
 
 def _scratch(how: Ranking, items: int, rows: int) -> dict[str, np.ndarray]:
     """The part of a memory that is empty between calls, and the weights of an item by its distance."""
-    distance = np.arange(sessions.KEPT_CLICKS + 1.0)
+    distance = np.arange(memory.KEPT_CLICKS + 1.0)
     return {
         "decay": np.where(distance == 0, 1.5, np.exp(-distance / how.distance_decay)),
         "similar": np.zeros(rows),
@@ -224,14 +225,14 @@ def _scratch(how: Ranking, items: int, rows: int) -> dict[str, np.ndarray]:
 def _told(how: Ranking) -> np.ndarray:
     """What the kernels are told."""
     indexed, follows, vectors = KINDS[how.kind]
-    told = np.zeros(sessions.HOW)
-    told[sessions.KIND] = list(KINDS).index(how.kind)
-    told[sessions.K], told[sessions.RECENT] = how.k, how.recent
-    told[sessions.NEIGHBOURS], told[sessions.STEP_DECAY] = how.neighbours, how.step_decay
-    told[sessions.AGE_DECAY], told[sessions.HALF_LIFE] = span(how.age_decay), span(how.half_life)
-    told[sessions.STEPS], told[sessions.SUCCESSORS] = how.steps if follows else 0, how.successors
-    told[sessions.INDEXED], told[sessions.VECTORS], told[sessions.RATE] = indexed, vectors, how.rate
-    told[sessions.MOST_SESSIONS] = how.sessions
+    told = np.zeros(memory.HOW)
+    told[memory.KIND] = list(KINDS).index(how.kind)
+    told[memory.K], told[memory.RECENT] = how.k, how.recent
+    told[memory.NEIGHBOURS], told[memory.STEP_DECAY] = how.neighbours, how.step_decay
+    told[memory.AGE_DECAY], told[memory.HALF_LIFE] = span(how.age_decay), span(how.half_life)
+    told[memory.STEPS], told[memory.SUCCESSORS] = how.steps if follows else 0, how.successors
+    told[memory.INDEXED], told[memory.VECTORS], told[memory.RATE] = indexed, vectors, how.rate
+    told[memory.MOST_SESSIONS] = how.sessions
     return told
 
 

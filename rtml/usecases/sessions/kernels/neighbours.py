@@ -10,10 +10,10 @@ import math
 import numpy as np
 from numba import types
 
-from rtml.kernels import sessions as s
 from rtml.kernels.cache import njit
+from rtml.usecases.sessions.kernels import memory as s
 
-POPULAR, REPEAT, SUCCESSORS, SKNN, VSKNN, TIMED, VECTORS, RANKER = range(8)  # as in rtml.models.ranking.KINDS
+POPULAR, REPEAT, SUCCESSORS, SKNN, VSKNN, TIMED, VECTORS, RANKER = range(8)  # as in rtml.usecases.sessions.models.KINDS
 _f8, _i8 = types.float64, types.int64
 
 

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from rtml.core.questions import Questions
 from rtml.core.state import dumps, loads
-from rtml.kernels import neighbours
 from rtml.metrics.ranking import gains
 from rtml.models import catalogue
 from rtml.models.compiled import compile, restore
-from rtml.models.ranking import KINDS, RANKINGS, Ranking
 from rtml.training.learner import Learner
 from rtml.usecases.sessions.events import CLICKS, clicks
+from rtml.usecases.sessions.kernels import neighbours
+from rtml.usecases.sessions.models import KINDS, MODELS, Ranking
 from rtml.usecases.sessions.operator import Visits
 from rtml.usecases.sessions.shop import Shop
 
@@ -156,7 +156,7 @@ def test_popularity_stays_finite_over_ten_years():
 
 def test_the_vector_of_a_session_is_the_mean_of_its_items(shop):
     """D2."""
-    learner = Learner(RANKINGS["item_vectors"], NAMES)
+    learner = Learner(MODELS["item_vectors"], NAMES)
     learner.replay(shop[1])
     memory = learner.model.state
     row = {int(id): k for k, id in enumerate(memory["ids"])}
@@ -171,7 +171,7 @@ def test_the_vector_of_a_session_is_the_mean_of_its_items(shop):
 
 def test_retrieval_by_vectors_is_exhaustive(shop):
     """D4: the twenty items whose vectors fit best, of all there are, as numpy finds them."""
-    learner = Learner(RANKINGS["item_vectors"], NAMES)
+    learner = Learner(MODELS["item_vectors"], NAMES)
     learner.replay(shop[1])
     state, hits = learner.model.state, []
     for x in shop[1].X[-200:]:
@@ -185,7 +185,7 @@ def test_planted_topics_are_recovered_by_the_vectors():
     """D3: nearest neighbours by vector are of the same topic far more often than by chance (1 in 24)."""
     source = Shop()
     asked = questions_of(CLICKS.accept(next(source.chunks()))[0])
-    learner = Learner(RANKINGS["item_vectors"], NAMES)
+    learner = Learner(MODELS["item_vectors"], NAMES)
     learner.replay(asked)
     state, topic = learner.model.state, source.items().set_index("item")["topic"]
     often = np.argsort(-state["counts"][:, 0])[:200]
@@ -201,7 +201,7 @@ def test_planted_topics_are_recovered_by_the_vectors():
 def test_after_three_clicks_of_a_topic_an_unknown_visitor_sees_it(name, shop):
     """D6, for every topic."""
     source, asked = shop
-    learner = Learner(RANKINGS[name], NAMES)
+    learner = Learner(MODELS[name], NAMES)
     learner.replay(asked)
     items = source.items()
     popular = Counter(asked.y[np.isfinite(asked.y)].astype(int).tolist())
@@ -249,7 +249,7 @@ def test_the_learned_ranker_beats_its_sources(shop):
     """D5, and better than popularity by NDCG too."""
     asked, hits, ndcg = shop[1], {}, {}
     for name in ("popular", "markov", "session_neighbours", "session_ranker"):
-        lists = Learner(RANKINGS[name], NAMES).replay(asked)
+        lists = Learner(MODELS[name], NAMES).replay(asked)
         known = np.isfinite(asked.y)
         known[: len(asked) // 2] = False
         ndcg[name] = gains(asked.y, lists, 20)[known, 2].mean()
@@ -260,7 +260,7 @@ def test_the_learned_ranker_beats_its_sources(shop):
 
 def test_names_and_kinds_are_those_of_the_kernels():
     assert [getattr(neighbours, name.upper()) for name in KINDS] == list(range(len(KINDS)))
-    assert catalogue.build("session_ranker") is RANKINGS["session_ranker"]
+    assert catalogue.build("session_ranker") is MODELS["session_ranker"]
 
 
 def test_bad_parameters_say_what_is_right():
