@@ -13,8 +13,8 @@ import pandas as pd
 import polars as pl
 from timing import compare
 
-from rtml.sources.trades import events
 from rtml.usecases.crypto.bars import Bars
+from rtml.usecases.crypto.trades import events
 
 TRADES, SYMBOLS = 2_000_000, 100
 

@@ -25,9 +25,12 @@ from rtml.models import catalogue as zoo
 from rtml.models.blend import CompiledBlend
 from rtml.sources.catalogue import open_source
 from rtml.sources.ingest import ingest
-from rtml.sources.synthetic.drifting import drifting, recorded
 from rtml.store.event_log import EventLog
 from rtml.training.run_config import PART, RunConfig
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "notebooks" / "studies"))
+
+from drifting import drifting, recorded
 
 DATA = Path(os.environ.get("RTML_SHARED_DATA", Path(__file__).parents[2] / "shared/data"))
 MARKETS = {

@@ -5,14 +5,19 @@ brackets the share of changes that was seen before the next one. What is fed is 
 """
 
 import argparse
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from rtml.evaluation.detector_benchmark import delays_and_false_alarms, side_by_side, watched
+sys.path.insert(0, str(Path(__file__).parents[1] / "notebooks" / "studies"))
+
+from detector_benchmark import delays_and_false_alarms, side_by_side, watched
+from drifting import drifting
+
 from rtml.monitoring.monitor import Monitor
-from rtml.sources.synthetic.drifting import drifting
 from rtml.training.flow import Outcome
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from timing import compare
 
-from rtml.sources.columns import TRADES
-from rtml.sources.replay import Replay
+from rtml.usecases.crypto.recordings.replay import Replay
+from rtml.usecases.crypto.schema import TRADES
 
 ROWS = 1_000_000
 

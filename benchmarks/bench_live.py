@@ -17,11 +17,11 @@ import pandas as pd
 
 from rtml.core.clock import Clock
 from rtml.serving.live.session import Live
-from rtml.sources.columns import TRADES
-from rtml.sources.exchange.exchange import Status
-from rtml.sources.synthetic.market import Synthetic
-from rtml.sources.trades import TRADE
+from rtml.sources.protocol import Status
 from rtml.training.run_config import RunConfig
+from rtml.usecases.crypto.schema import TRADES
+from rtml.usecases.crypto.synthetic.market import Synthetic
+from rtml.usecases.crypto.trades import TRADE
 
 
 class Tape:

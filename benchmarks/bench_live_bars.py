@@ -15,12 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from rtml.core.clock import Clock
-from rtml.sources.columns import TRADES
-from rtml.sources.exchange.dialects import Kraken
-from rtml.sources.exchange.exchange import Exchange
-from rtml.sources.exchange.gap_filler import GapFiller
-from rtml.sources.exchange.recorder import frame
 from rtml.usecases.crypto.bars import Bars
+from rtml.usecases.crypto.exchange.dialects import Kraken
+from rtml.usecases.crypto.exchange.exchange import Exchange
+from rtml.usecases.crypto.exchange.gap_filler import GapFiller
+from rtml.usecases.crypto.schema import TRADES, frame
 
 TESTS = Path(__file__).parents[1] / "tests"
 SYMBOLS = ("ETH/USD", "BTC/USD", *(f"A{k:02d}/USD" for k in range(2, 20)))

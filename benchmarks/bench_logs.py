@@ -17,8 +17,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 from servers import Server, missing
 
-from rtml.sources.trades import events
 from rtml.store.protocols import open_log, open_online
+from rtml.usecases.crypto.trades import events
 
 
 def main(rows: int = 200_000) -> dict[str, dict[str, float]]:

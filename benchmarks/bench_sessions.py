@@ -19,16 +19,16 @@ from rtml.core.clock import NEVER
 from rtml.core.questions import Questions
 from rtml.metrics.ranking import gains, interval
 from rtml.models.compiled import compile
-from rtml.models.ranking import RANKINGS
 from rtml.training.learner import Learner
 from rtml.usecases.sessions.events import CLICKS
+from rtml.usecases.sessions.models import MODELS
 from rtml.usecases.sessions.operator import Visits
 from rtml.usecases.sessions.sources import Recorded
 
 FOLDER = Path(sys.argv[1] if len(sys.argv) > 1 else "../shared/data/sessions")
 FILES = {"yoochoose_100k": 0, "diginetica_sessions": 100_000, "nowplaying_sessions": 100_000}
 CHUNK = 5_000
-ALL = tuple(name for name in RANKINGS if name != "item_vectors")
+ALL = tuple(name for name in MODELS if name != "item_vectors")
 SOME = ("vsknn", "session_neighbours", "session_ranker")
 
 
@@ -43,7 +43,7 @@ def questions_of(file: str, most: int) -> Questions:
 
 def learned(name: str, asked: Questions) -> tuple[np.ndarray, float, Learner]:
     """Lists of every question, CPU seconds, and the learner."""
-    learner, lists, seconds = Learner(RANKINGS[name], asked.names), [], 0.0
+    learner, lists, seconds = Learner(MODELS[name], asked.names), [], 0.0
     for a in range(0, len(asked), CHUNK):
         part = asked[a : a + CHUNK]
         start = time.process_time()
@@ -54,7 +54,7 @@ def learned(name: str, asked: Questions) -> tuple[np.ndarray, float, Learner]:
 
 def million(items: int = 1_000_000, asked: int = 50) -> float:
     """Milliseconds to retrieve twenty items of a catalogue of a million by their vectors, all of them compared."""
-    model, rng = compile(RANKINGS["item_vectors"], Visits().features.names), np.random.default_rng(7)
+    model, rng = compile(MODELS["item_vectors"], Visits().features.names), np.random.default_rng(7)
     state = model.state
     for name in ("ids", "lists", "counts", "vectors", "contexts"):
         state[name] = np.zeros((items, *state[name].shape[1:]), state[name].dtype)
@@ -120,9 +120,9 @@ def line(name: str, asked: Questions, lists: np.ndarray, half: int, micro: float
 def frozen_by_day(asked: Questions) -> None:
     """Recall by day of the model that learns and of its state at half time."""
     half = len(asked) // 2
-    learner = Learner(RANKINGS["session_ranker"], asked.names)
+    learner = Learner(MODELS["session_ranker"], asked.names)
     learner.replay(asked[:half], int(asked.moment[half - 1]))
-    still = Learner(RANKINGS["session_ranker"], asked.names)
+    still = Learner(MODELS["session_ranker"], asked.names)
     still.model.load(learner.model.state)
     rest = asked[half:]
     silent = Questions(rest.id, rest.moment, rest.X, np.full(len(rest), np.nan), np.full(len(rest), NEVER), rest.names)

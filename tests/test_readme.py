@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rtml.sources.recording import NAMES
+from rtml.usecases.crypto.recordings.recording import NAMES
 
 ROOT = Path(__file__).parents[1]
 PAGES = [p for p in (ROOT / "README.md", ROOT / "data/README.md", *sorted((ROOT / "docs").glob("*.md"))) if p.exists()]

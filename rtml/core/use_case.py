@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -43,7 +44,10 @@ class UseCase:
     source
         Opens a source for notebook 01: ``source(name, config, **how)``; the generic catalogue unless given.
     usual
-        The source that is followed where none is named; an exchange unless given.
+        The source that is followed where none is named.
+    inspect
+        What tells of a file before it is used, ``module:function``: a function of the file and the options of
+        ``rtml inspect`` as texts, whose result is printed.
     view
         What the live page and the endpoint add for this use case, ``module:attribute``; nothing unless given.
     notebooks
@@ -60,6 +64,7 @@ class UseCase:
     keys: tuple[str, ...] = ("",)
     source: Callable | None = None
     usual: str = ""
+    inspect: str = ""
     view: str = ""
     notebooks: str = "generic"
 
@@ -114,6 +119,12 @@ def load_use_case(name: str) -> UseCase:
     if not isinstance(found, UseCase):
         raise TypeError(f"{name} is a {type(found).__name__}, not a rtml.core.use_case.UseCase")
     return found
+
+
+def models_of_use_cases() -> dict[str, object]:
+    """Models that the shipped use cases bring, ``MODELS`` of their module ``models``, by name."""
+    found = [name for name in SHIPPED if find_spec(f"rtml.usecases.{name}.models") is not None]
+    return {k: v for name in found for k, v in import_module(f"rtml.usecases.{name}.models").MODELS.items()}
 
 
 def whole_name(name: str) -> str:

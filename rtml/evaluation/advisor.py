@@ -44,7 +44,7 @@ def advise(
 
     Examples
     --------
-    >>> from rtml.sources.synthetic.drifting import drifting
+    >>> from drifting import drifting
     >>> stream = drifting("recurring", n=4000, delay="30m").questions
     >>> advise(stream, chosen=["continual", "stateful every 6h", "stateless after 300"]).recommended
     'continual'

@@ -40,7 +40,7 @@ class LiveStream:
 
     Examples
     --------
-    >>> from rtml.sources.synthetic.market import Synthetic
+    >>> from rtml.usecases.crypto.synthetic.market import Synthetic
     >>> with LiveStream(Synthetic(hours=0.1), speed=0, rows=500) as stream:
     ...     sum(len(frame) for frame in stream)
     500

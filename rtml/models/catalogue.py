@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import pandas as pd
 from river import anomaly, base, linear_model, optim, preprocessing, tree
 
 from rtml.core.plugin import load
+from rtml.core.use_case import models_of_use_cases
 from rtml.models.baselines import AR1, LastAnswer, Majority, NoChange, RidgeRefit, RunningMean, Zero
 from rtml.models.blend import Blend, BlendClassifier
 from rtml.models.boosted import BoostedRefit
@@ -18,7 +18,6 @@ from rtml.models.clip import Clip
 from rtml.models.compiled import compile
 from rtml.models.echo_state import EchoState
 from rtml.models.forest import AdaptiveRandomForest
-from rtml.models.ranking import RANKINGS, Ranking
 from rtml.models.recursive_logistic import RecursiveLogistic
 from rtml.models.rls import RecursiveLeastSquares
 
@@ -130,11 +129,15 @@ def build(name: Any, names: Sequence[str] | None = None, classes: Sequence[str |
     'river'
     """
     known = {name: entry.build for name, entry in ZOO.items()}
-    known |= {name: partial(Ranking.clone, ranking) for name, ranking in RANKINGS.items()}
+    known |= models_of_use_cases()
     made = load(name, known, "models") if isinstance(name, str) else name
-    if isinstance(made, type) or not (hasattr(made, "predict") or hasattr(made, "learn_one")):
+    if isinstance(made, type) or not any(hasattr(made, does) for does in _A_MODEL):
         made = _called(made, name)
     return made if names is None else compile(made, names, classes)
+
+
+#: What a model has one of: a row model, one that makes one, a river model.
+_A_MODEL = ("predict", "row_model", "learn_one")
 
 
 def _called(make: Any, name: Any) -> Any:

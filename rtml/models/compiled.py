@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rtml.core import plugin
 from rtml.core.arrays import plain
 from rtml.kernels import calibration, linear
 from rtml.models import flat
@@ -20,7 +21,6 @@ from rtml.models.forest import CompiledForest, forest_twin
 from rtml.models.half_space_trees import HalfSpace, half_space_twin
 from rtml.models.hoeffding import CompiledTree, tree_twin
 from rtml.models.per_key import PerKey, Pooled
-from rtml.models.ranking import Ranking
 from rtml.models.refit import Refit
 from rtml.models.river_model import RiverModel
 from rtml.models.rows import RowModel, check_classes, check_names, check_row, check_state
@@ -105,8 +105,9 @@ def compile(model, names: Sequence[str], classes: Sequence[str | int] = ()) -> R
     ``RecursiveLeastSquares`` and ``RecursiveLogistic``. Whatever such a model has learned goes with it. A
     ``HoeffdingTreeClassifier`` on numeric features has one while it has learned nothing, so have
     ``[MinMaxScaler |] HalfSpaceTrees``; an ``AdaptiveRandomForest``, a ``BoostedRefit`` and a ``RidgeRefit`` of ours
-    always, and so has ``Calibrate`` around a model. Any other river model runs as it is, one event at a time. What is
-    not of river is adapted by the methods it has (see :func:`rtml.models.adapters.adapted`).
+    always, and so has ``Calibrate`` around a model. Any other river model runs as it is, one event at a time. What
+    has ``row_model(names)`` makes its own. What is not of river is adapted by the methods it has (see
+    :func:`rtml.models.adapters.adapted`).
 
     Parameters
     ----------
@@ -134,10 +135,8 @@ def compile(model, names: Sequence[str], classes: Sequence[str | int] = ()) -> R
         model = type(model)(classes)
     if hasattr(model, "replay"):
         return _as_declared(model, names, classes)
-    if type(model) is Ranking:
-        from rtml.models.session_model import SessionModel  # its kernels are loaded where lists are wanted
-
-        return SessionModel(names, model)
+    if hasattr(model, "row_model"):
+        return model.row_model(names)
     if not hasattr(model, "learn_one"):
         return adapted(model, names, classes)
     if type(model) is Calibrate and not classes and not model._map.line[calibration.ANSWERS]:
@@ -191,10 +190,8 @@ def restore(state: dict) -> RowModel:
         return model
     if state.get("twin") == CompiledBlend.twin:
         return CompiledBlend.of(state, restore)
-    if state.get("twin") == "sessions":
-        from rtml.models.session_model import SessionModel
-
-        return SessionModel.of(state)
+    if str(state.get("twin")).startswith("rtml.usecases."):
+        return plugin.load(state["twin"], {}, "models").of(state)
     if state.get("twin") in _TWINS:
         return _TWINS[state["twin"]].of(state)
     how = np.array(state["how"])

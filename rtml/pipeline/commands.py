@@ -120,9 +120,10 @@ _PUBLISH = _option(
     default="learner",
     says="What serves: the learner; or frozen versions: those better in shadow, the same once approved, all, none.",
 )
+_USE_CASE = _option("--use-case", default="crypto", type=Text("crypto"), says="crypto, fraud ... or path/to/file.py.")
 _SOURCE = (
-    _option("--source", default="kraken", type=Text("kraken"), says="kraken, a recording, synthetic, http ..."),
-    _option("--use-case", default="crypto", type=Text("crypto"), says="crypto, fraud ... or path/to/file.py."),
+    _option("--source", default="", says="kraken, a recording, synthetic, http ...; the use case's own if empty."),
+    _USE_CASE,
     _option("--symbols", default="", says="Keys that are asked for, comma separated; all of the source if empty."),
     _option("--inputs", default="", says="Symbols that are only read beside them, comma separated."),
     _option("--backfill", default="1h", says="How much of an exchange's past comes first."),
@@ -207,12 +208,13 @@ VERBS = (
     ),
     Verb(
         "inspect",
-        "rtml.sources.profile:main",
+        "rtml.sources.catalogue:inspect",
         "Show what is in a file before it is used.",
         click.Argument(["file"]),
         _option("--columns", default="{}", says="JSON: our names to those of the file."),
         _option("--symbols", default="", says="Comma separated; all if empty."),
         _option("--bar", default="10s", says="Length of the bars that are to be made of it."),
+        _USE_CASE,
     ),
     Verb(
         "materialize",

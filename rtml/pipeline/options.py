@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rtml.core.run_folder import claim, shown
 from rtml.core.use_case import load_use_case
-from rtml.sources.catalogue import open_for
+from rtml.sources.catalogue import open_source
 from rtml.sources.ingestor import Open
 from rtml.sources.protocol import Source
 from rtml.training.run_config import RunConfig
@@ -22,7 +22,7 @@ class SourceOptions:
     Parameters
     ----------
     source
-        A source of the use case; one of the catalogue unless it brings its own.
+        A source of the use case; the one it usually follows unless given.
     keys, inputs
         Keys that are asked, and symbols that are only read beside them; all keys of the source when empty.
     use_case
@@ -37,7 +37,7 @@ class SourceOptions:
         A file that gets everything that an exchange sends.
     """
 
-    source: str = "kraken"
+    source: str = ""
     keys: tuple[str, ...] = ()
     use_case: str = "crypto"
     inputs: tuple[str, ...] = ()
@@ -53,8 +53,9 @@ class SourceOptions:
         about = {"symbols": (*self.keys, *self.inputs), "backfill": self.backfill, "hours": self.hours}
         about |= {"record": self.record, "client_options": self.client_options, "after": after or {}}
         case = load_use_case(self.use_case)
-        named = self.source != SourceOptions.source or not case.usual
-        source = open_for(case, self.source if named else case.usual, **about)
+        if not (name := self.source or case.usual):
+            raise ValueError(f"use case {self.use_case!r} follows no source of its own: name one with --source")
+        source = open_source(name, case, **about)
         if self.record and not hasattr(source, "arrivals"):
             raise ValueError(f"only what an exchange sends is recorded, and {source.name} is none: leave out --record")
         return source

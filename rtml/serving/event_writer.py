@@ -183,7 +183,7 @@ def read_events(body: bytes, schema: Schema) -> list[dict[str, Any]]:
 
     Examples
     --------
-    >>> from rtml.sources.columns import TRADES
+    >>> from rtml.usecases.crypto.schema import TRADES
     >>> read_events(b'{"symbol": "ETH-USD", "size": 1.5}', TRADES)
     [{'symbol': 'ETH-USD', 'size': 1.5}]
     """

@@ -1,4 +1,4 @@
-"""The schema of market rows: turns what a source sends into events, and gives the reason for every row it rejects.
+"""Schemas: turn what a source sends into events, and give the reason for every row that is rejected.
 
 A broken row stops nothing: it goes to the quarantine with its reason, and the stream goes on.
 """
@@ -15,45 +15,45 @@ import numpy as np
 import pandas as pd
 
 from rtml.core.clock import NEVER, moment
-from rtml.sources.trades import GAP, KIND_NAMES, QUOTE, TICK, TRADE, events
 
-KINDS = {"trade": TRADE, "quote": QUOTE, "gap": GAP, "tick": TICK}
-SIDES = {"buy": 1, "sell": -1, "b": 1, "s": -1, "1": 1, "-1": -1, "0": 0, "": 0}
 UNREADABLE = -(2**63)  # what no reader could make sense of
 LATEST = 7_258_118_400 * 10**9  # 2200-01-01: what is later is no time, and sums with it would overflow
 _DIGITS = re.compile(r"-?[0-9]{1,25}")
 _UNIT_NS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
-
-#: The columns of a raw row, with what each must hold; one that does not apply may be missing or empty.
-COLUMNS = {
-    "symbol": "one of the run's symbols",
-    "kind": "trade (also when missing), quote, gap or tick",
-    "time": "the exchange's own clock: ns UTC as an integer, or a date and time with its zone",
-    "price": "trade: positive, quote currency",
-    "size": "trade: zero or more, base currency; zero: only the price is known",
-    "side": "trade: buy, sell (who took), or nothing when unknown",
-    "id": "trade: integer, the same id counts once; gap: the moment it began, ns UTC",
-    "bid": "quote: positive, not above ask",
-    "ask": "quote: positive",
-}
 
 
 @dataclass(frozen=True)
 class Schema:
     """What a raw row must hold to become an event.
 
+    Parameters
+    ----------
+    name
+        What the rows are.
+    columns
+        Columns of a raw row, and what each must hold.
+    parse
+        Reads a raw frame for the keys of a run: has ``faults()``, pairs of a reason and the rows it holds for, and
+        ``events()``.
+    kinds
+        Names of the numbers in an event's field ``kind``; the first is what a field ``id`` numbers.
+    judge
+        Takes rows of a live source, tuples of the columns, as ``accept`` takes a frame, without the detour over one.
+
     Examples
     --------
-    >>> raw = pd.DataFrame({"symbol": ["ETH-USD"] * 2, "time": [10, 20], "price": [1.5, -1.0], "size": [2.0, 2.0]})
-    >>> accepted, rejected = TRADES.accept(raw, ("ETH-USD",))
-    >>> accepted["price"], rejected["reason"].tolist()
-    (array([1.5]), ['price is not a positive number'])
+    >>> from rtml.sources.records import schema_of
+    >>> counts = schema_of(np.dtype([("time", "<i8"), ("bikes", "<f8")]))
+    >>> accepted, rejected = counts.accept(pd.DataFrame({"time": ["2025-01-31T09:30Z", "?"], "bikes": [3, 4]}))
+    >>> accepted["bikes"], rejected["reason"].tolist()
+    (array([3.]), ['time is missing or not a moment'])
     """
 
     name: str
     columns: dict
-    parse: Callable | None = None  #: what reads a raw frame, as ``_Raw.parse`` reads market rows
-    kinds: tuple[str, ...] = ()  #: names of the numbers in an event's field ``kind``
+    parse: Callable
+    kinds: tuple[str, ...] = ()
+    judge: Callable | None = None
 
     def accept(self, frame: pd.DataFrame, symbols: tuple[str, ...] = ()) -> tuple[np.ndarray, pd.DataFrame]:
         """Events of the good rows and the ``reason`` and ``row`` (JSON) of the others, both in order of arrival.
@@ -63,7 +63,7 @@ class Schema:
         """
         fault, reasons = _found(frame)
         frame = frame.drop(columns="fault", errors="ignore")
-        raw = (self.parse or _Raw.parse)(frame, symbols)
+        raw = self.parse(frame, symbols)
         for reason, mask in raw.faults():
             reasons.append(reason)
             fault[(fault == 0) & mask] = len(reasons) - 1
@@ -86,71 +86,6 @@ def _found(frame: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
     return place[1:].copy(), list(reasons)
 
 
-TRADES = Schema("trades", COLUMNS, kinds=KIND_NAMES)
-
-
-@dataclass(frozen=True)
-class _Raw:
-    """The columns of a raw frame as arrays, of any type."""
-
-    key: np.ndarray
-    kind: np.ndarray
-    time: np.ndarray
-    price: np.ndarray
-    size: np.ndarray
-    side: np.ndarray
-    id: np.ndarray
-    bid: np.ndarray
-    ask: np.ndarray
-
-    @classmethod
-    def parse(cls, frame: pd.DataFrame, symbols: tuple[str, ...]) -> _Raw:
-        n = len(frame)
-        number = {name: numbers(frame.get(name), n) for name in ("price", "size", "bid", "ask")}
-        return cls(
-            key=codes(frame.get("symbol"), {symbol: k for k, symbol in enumerate(symbols)}, n, missing=-1),
-            kind=codes(frame.get("kind"), KINDS, n, missing=TRADE),
-            side=codes(frame.get("side"), SIDES, n, missing=0, unknown=-9),
-            time=integers(frame.get("time"), n, read_moment, missing=UNREADABLE),
-            id=integers(frame.get("id"), n, read_integer, missing=-1),
-            **number,
-        )
-
-    def faults(self):
-        """Reasons in the order in which they are looked for, each with the rows it holds for."""
-        trade = self.kind == TRADE
-        quote = self.kind == QUOTE
-        gap = self.kind == GAP
-        with np.errstate(invalid="ignore"):
-            yield "symbol is not one of this run", self.key < 0
-            yield "kind is not trade, quote, gap or tick", self.kind < 0
-            yield "time is missing or not a moment", self.time == UNREADABLE
-            yield "time is out of range", (self.time <= 0) | (self.time >= LATEST)
-            yield "price is not a positive number", trade & ~_positive(self.price)
-            yield "size is not a number of zero or more", trade & ~((self.size >= 0) & np.isfinite(self.size))
-            yield "side is neither buy nor sell", trade & (self.side == -9)
-            yield "id is not an integer", (trade | gap) & (self.id == UNREADABLE)
-            yield "quote lacks a positive bid and ask", quote & ~(_positive(self.bid) & _positive(self.ask))
-            yield "quote is crossed: bid above ask", quote & (self.bid > self.ask)
-            yield "gap does not end after its start", gap & ~((self.id > 0) & (self.id < self.time))
-
-    def events(self) -> np.ndarray:
-        trade = self.kind == TRADE
-        quote = self.kind == QUOTE
-        named = (self.kind == TRADE) | (self.kind == GAP)
-        return events(
-            self.time,
-            kind=self.kind,
-            key=self.key,
-            id=np.where(named, self.id, -1),
-            price=np.where(trade, self.price, np.nan),
-            size=np.where(trade, self.size, 0.0),
-            side=np.where(trade, self.side, 0),
-            bid=np.where(quote, self.bid, np.nan),
-            ask=np.where(quote, self.ask, np.nan),
-        )
-
-
 def as_json(frame: pd.DataFrame) -> list[str]:
     """Every row as one JSON text; a number that JSON lacks (NaN, inf) becomes null or its name."""
     rows = zip(*(frame.iloc[:, k].astype(object) for k in range(frame.shape[1])), strict=True)
@@ -163,10 +98,6 @@ def _plain(value):
     if isinstance(value, float | np.floating):
         return float(value) if np.isfinite(value) else None if np.isnan(value) else str(float(value))
     return int(value) if isinstance(value, np.integer) else None if value is pd.NA or value is pd.NaT else str(value)
-
-
-def _positive(values: np.ndarray) -> np.ndarray:
-    return (values > 0) & np.isfinite(values)
 
 
 def _kind(column: pd.Series) -> str:

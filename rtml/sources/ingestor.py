@@ -13,16 +13,11 @@ import pandas as pd
 
 from rtml.core import process
 from rtml.core.clock import Clock
-from rtml.sources.columns import TRADES
-from rtml.sources.exchange.errors import Refused, Unreachable
-from rtml.sources.exchange.recorder import frame
 from rtml.sources.pacing import Paced
-from rtml.sources.protocol import RAW, Source
-from rtml.sources.trades import EVENT, TICK, TRADE
+from rtml.sources.protocol import Refused, Source, Unreachable
 from rtml.store.protocols import EventLog
 
 CHUNK = 2000
-_SIDE = {"buy": 1, "sell": -1}
 _LONGEST = 60.0  # seconds between two tries at most
 _FINAL = (
     LookupError,
@@ -173,7 +168,7 @@ class Ingestor:
         if self._stop.is_set():
             return
         for rows, at in source.arrivals():
-            yield *judged(rows, source.symbols), at
+            yield *source.schema.judge(rows, source.symbols), at
 
     def _recorded(self, source: Source) -> Iterator[tuple[np.ndarray, pd.DataFrame | None, int]]:
         """What the log has not seen, cut where an uninterrupted run cuts it, each piece when its time has come."""
@@ -193,40 +188,8 @@ def _away(error: Exception) -> bool:
     return isinstance(error, Unreachable)
 
 
-def judged(rows: list[tuple], symbols: tuple[str, ...]) -> tuple[np.ndarray, pd.DataFrame | None]:
-    """Events of raw rows (columns of ``RAW``) and the rejected ones; a tidy batch takes no detour over a frame.
-
-    Examples
-    --------
-    >>> judged([("ETH/USD", "trade", 10, 1.5, 2.0, "buy", 7, None, None)], ("ETH/USD",))[0]["price"]
-    array([1.5])
-    """
-    tidy = [_tidy(row, symbols) for row in rows] if len(rows) < 200 else [None]
-    if None in tidy:
-        try:
-            table = frame(rows)
-        except (ValueError, TypeError, OverflowError):  # a row holds what no column of its type does
-            table = pd.DataFrame(rows, columns=list(RAW), dtype=object)
-        return TRADES.accept(table, symbols)
-    return np.array(tidy, EVENT), None
-
-
-def _tidy(row: tuple, symbols: tuple[str, ...]) -> tuple | None:
-    """A trade or tick that needs no second look, as the fields of an event."""
-    symbol, kind, time, price, size, side, id, *_ = row
-    if symbol not in symbols or type(time) is not int or not 0 < time < 2**62:
-        return None
-    if kind == "tick":
-        return time, TICK, symbols.index(symbol), -1, np.nan, 0.0, 0, np.nan, np.nan
-    if kind != "trade" or type(side) is not str or side not in _SIDE or type(id) is not int or not 0 <= id < 2**62:
-        return None
-    if not (type(price) is float and type(size) is float and 0 < price < 1e300 and 0 <= size < 1e300):
-        return None
-    return time, TRADE, symbols.index(symbol), id, price, size, _SIDE[side], np.nan, np.nan
-
-
 def newest(log: EventLog, part: str, symbols: tuple[str, ...]) -> dict[str, tuple[int, int]]:
-    """Id and time of the newest trade of each symbol in a part of the log; a symbol without trades is left out."""
+    """Id and time of the newest event of each key in a part of the log, of the first kind, which ids number."""
     found: dict[str, tuple[int, int]] = {}
     if not {"kind", "key", "id"} <= set(log.dtype(part).names):
         return found
@@ -235,7 +198,7 @@ def newest(log: EventLog, part: str, symbols: tuple[str, ...]) -> dict[str, tupl
         start = max(0, last - n)
         rows = log.read(part, start, last - start)[1]
         for key, symbol in enumerate(symbols):
-            own = rows[(rows["kind"] == TRADE) & (rows["key"] == key)]
+            own = rows[(rows["kind"] == 0) & (rows["key"] == key)]
             if len(own) and symbol not in found:
                 row = own[own["id"].argmax()]
                 found[symbol] = int(row["id"]), int(row["time"])

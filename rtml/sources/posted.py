@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from rtml.core.use_case import UseCase
-from rtml.sources.exchange.exchange import Status
+from rtml.sources.protocol import Status
 from rtml.sources.records import schema_of
 
 HTTP = "http"  # what SOURCE says

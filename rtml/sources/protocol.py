@@ -7,14 +7,30 @@ same.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import pandas as pd
 
 from rtml.sources.columns import Schema
 
-#: The columns of a raw row; their rules are in ``rtml.sources.columns.COLUMNS``.
-RAW = ("symbol", "kind", "time", "price", "size", "side", "id", "bid", "ask")
+
+class Refused(RuntimeError):
+    """A source that trying again does not help; its text states what does."""
+
+
+class Unreachable(Refused):
+    """It could not be had from the start: final for who begins, worth another try for who had it before."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a live source is doing, and what it has seen."""
+
+    state: str  #: STARTING, BACKFILLING, LIVE, RECONNECTING or STOPPED
+    counts: dict[str, int] = field(default_factory=dict)  #: by name, such as duplicate, gaps, lost, reconnects
+    time: int = 0  #: time of the newest row, ns UTC, ticks aside
+    error: str = ""  #: the last error's words, also of one that was overcome
 
 
 @runtime_checkable

@@ -134,7 +134,7 @@ class Records:
 
     def _named(self, event: np.dtype, columns: Mapping[str, str]) -> pd.DataFrame:
         """The table with its columns named after the fields of an event."""
-        table = read(self.path).frame
+        table = read(self.path, known=lambda name: name.strip().lower() in event.names).frame
         lowered = {str(name).strip().lower(): name for name in table.columns}
         named = {lowered[ours]: ours for ours in event.names if ours in lowered}
         table = table.rename(columns=named | {theirs: ours for ours, theirs in columns.items()})

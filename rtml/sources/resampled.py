@@ -36,7 +36,7 @@ class Resampled:
 
     Examples
     --------
-    >>> from rtml.sources.synthetic.market import Synthetic
+    >>> from rtml.usecases.crypto.synthetic.market import Synthetic
     >>> made = [Resampled(Synthetic(hours=0.1), block="1m", jitter="2s", seed=3) for _ in range(2)]
     >>> next(made[0].chunks()).equals(next(made[1].chunks()))
     True

@@ -10,6 +10,7 @@ import lzma
 import re
 import zipfile
 from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -21,15 +22,15 @@ import pyarrow.csv as arrow_csv
 import pyarrow.feather as feather
 import pyarrow.parquet as pq
 
-from rtml.sources import recorder_log
-from rtml.sources.names import known
-
 _KINDS = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".log": "log"}
 _KINDS |= {".feather": "feather", ".arrow": "feather", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _PACKED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bz2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 _HEAD = 1 << 17  # bytes of a text file that its form is judged by
 _EMPTY = ["", "NA", "NaN", "nan", "null", "NULL", "None", "<NA>", "N/A", "n/a", "#N/A"]
 _DATA = re.compile(r"[-+]?[$\d.].*|[-+]?(inf|nan)|true|false", re.IGNORECASE)
+
+
+Known = Callable[[str], bool]
 
 
 class Unreadable(ValueError):
@@ -58,8 +59,25 @@ class Table:
     ticker: str = ""
 
 
-def read(path: Path) -> Table:
+def _no_name(name: str) -> bool:
+    return False
+
+
+def _no_log(lines: Iterable[bytes]) -> pd.DataFrame:
+    raise Unreadable("a message log is read where its messages are known: save it as Parquet or CSV")
+
+
+def read(path: Path, known: Known = _no_name, log: Callable[[Iterable[bytes]], pd.DataFrame] = _no_log) -> Table:
     """Read a file, or a folder of Parquet files, by its ending; packed (gz, zip, bz2, xz, zst) or not.
+
+    Parameters
+    ----------
+    path
+        The file.
+    known
+        Whether a name is one that a column may have: a header is told from a first row by it, where cells look alike.
+    log
+        Reads the lines of a message log, a file that ends in ``.log``.
 
     Examples
     --------
@@ -72,7 +90,7 @@ def read(path: Path) -> Table:
     """
     kind = "parquet" if path.is_dir() else _kind(path)
     try:
-        table = _typed(path, kind) if kind in ("parquet", "feather") else _texts(path, kind)
+        table = _typed(path, kind) if kind in ("parquet", "feather") else _texts(path, kind, known, log)
     except Unreadable:
         raise
     except Exception as broken:  # whatever a foreign reader makes of broken bytes
@@ -181,15 +199,15 @@ def _one_header(path: Path, columns: list) -> tuple[list[str], str]:
 # -- tables of texts -------------------------------------------------------------------------------------------------
 
 
-def _texts(path: Path, kind: str) -> Table:
+def _texts(path: Path, kind: str, known: Known, log: Callable) -> Table:
     with opened(path) as file:
         if kind == "log":
-            return Table(recorder_log.read(file))
+            return Table(log(file))
         if kind == "json":
             return _records(path, msgspec.json.decode(file.read()))
         if kind == "jsonl":
             return _lines(path, file.read().splitlines())
-    return _csv(path)
+    return _csv(path, known)
 
 
 def _records(path: Path, held: object) -> Table:
@@ -226,7 +244,7 @@ def _few(path: Path, ragged: list[tuple[str, str]], rows: int) -> list[tuple[str
     return ragged
 
 
-def _csv(path: Path) -> Table:
+def _csv(path: Path, known: Known) -> Table:
     with opened(path) as file:
         head = file.read(_HEAD)
     encoding = _encoding(head)
@@ -234,7 +252,7 @@ def _csv(path: Path) -> Table:
     if not text.strip():
         raise Unreadable(f"{path.name} cannot be read as csv: it is empty")
     lines = text.splitlines(keepends=True)[: -1 if len(head) == _HEAD else None] or [text]
-    form = _Form.judged(path, lines, _delimiter(lines[:50]))
+    form = _Form.judged(path, lines, _delimiter(lines[:50]), known)
     try:
         frame, ragged = _cells(path, form, encoding)
     except pa.ArrowInvalid as wrong:
@@ -295,7 +313,7 @@ class _Form:
     ticker: str = ""
 
     @classmethod
-    def judged(cls, path: Path, lines: list[str], delimiter: str) -> _Form:
+    def judged(cls, path: Path, lines: list[str], delimiter: str, known: Known) -> _Form:
         reader = csv.reader(lines, delimiter=delimiter)
         rows = [(reader.line_num, row) for row in reader if any(map(str.strip, row))]
         width = Counter(len(row) for _, row in rows[1:] or rows).most_common(1)[0][0]
@@ -305,7 +323,7 @@ class _Form:
         first = [first[0].lstrip("\ufeff#"), *first[1:]]
         if not any(map(known, first)) and any(map(_is_data, first)):
             return cls([str(k) for k in range(width)], line - 1, delimiter, headless=True)
-        first, line, ticker, rest = _second_header(path, first, line, rest)
+        first, line, ticker, rest = _second_header(path, first, line, rest, known)
         first = _as_wide(path, first, rest, width, delimiter) if rest else first
         return cls(first, line, delimiter, ticker=ticker)
 
@@ -325,7 +343,9 @@ def _as_wide(path: Path, first: list[str], rest: list, width: int, delimiter: st
     return first
 
 
-def _second_header(path: Path, first: list[str], line: int, rest: list) -> tuple[list[str], int, str, list]:
+def _second_header(
+    path: Path, first: list[str], line: int, rest: list, known: Known
+) -> tuple[list[str], int, str, list]:
     """Names and ticker of the three header rows that yfinance writes; any other second header row is refused."""
     if len(rest) > 1 and first[0].strip().lower() == "price" and rest[0][1][0].strip().lower() == "ticker":
         tickers = {cell.strip() for cell in rest[0][1][1:]} - {""}

@@ -56,9 +56,9 @@ class EventLog:
     Examples
     --------
     >>> from tempfile import TemporaryDirectory
-    >>> from rtml.sources.trades import events
+    >>> events = np.array([(10, 1.5), (20, 1.6), (30, 1.7)], [("time", "<i8"), ("price", "<f8")])
     >>> with TemporaryDirectory() as folder, EventLog(Path(folder) / "log.db") as log:
-    ...     last = log.append("trades", events([10, 20, 30], price=[1.5, 1.6, 1.7]))
+    ...     last = log.append("trades", events)
     ...     offsets, rows = log.read("trades", after=1, n=10)
     >>> last, offsets.tolist(), rows["price"].tolist()
     (3, [2, 3], [1.6, 1.7])
@@ -79,9 +79,7 @@ class EventLog:
         for a source that can be asked again, and consumers that do not wait for the disk.
         """
         if rows.dtype.names is None or rows.dtype.hasobject or rows.ndim != 1:
-            raise ValueError(
-                f"the log holds a line of fixed-size records, got {rows.ndim}-d {rows.dtype}: see rtml.sources.trades"
-            )
+            raise ValueError(f"the log holds a line of fixed-size records, got {rows.ndim}-d {rows.dtype}")
         data = rows.tobytes()
         if len(rows) == 1 and rejected is None and part in self._known:
             with self._lock, told(self.path):  # a statement is a transaction, and one that arrives alone is waited for

@@ -7,6 +7,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from drifting import drifting
 
 from rtml.core.clock import NEVER, span
 from rtml.core.questions import Questions
@@ -17,7 +18,6 @@ from rtml.evaluation.progressive import progressive
 from rtml.evaluation.retraining_sweep import Trial, settings, trial, trials
 from rtml.metrics import metrics
 from rtml.models import catalogue as zoo
-from rtml.sources.synthetic.drifting import drifting
 from rtml.training.retraining.schedule import SEVEN, read
 from rtml.training.retraining.strategy import build
 

@@ -8,10 +8,10 @@ from runs import market_run
 from rtml.core.clock import NEVER
 from rtml.evaluation.dataset import Dataset, build
 from rtml.sources.catalogue import open_source
-from rtml.sources.columns import TRADES
 from rtml.sources.ingest import ingest
 from rtml.store.event_log import EventLog
 from rtml.training.run_config import PART, RunConfig
+from rtml.usecases.crypto.schema import TRADES
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ from store.test_materialize import payments, stream
 from rtml.evaluation import skew as consistency
 from rtml.evaluation.skew import Inconsistent, check, compare, recompute
 from rtml.sources.catalogue import open_source
-from rtml.sources.columns import TRADES
 from rtml.store.event_log import EventLog
 from rtml.store.prediction_log import PredictionLog
 from rtml.training.run_config import PART
+from rtml.usecases.crypto.schema import TRADES
 
 
 @pytest.fixture

@@ -13,12 +13,12 @@ if find_spec("ray") is None:
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
 os.environ |= LOOPBACK  # "0": nobody else can join, so that it listens on 127.0.0.1
 import ray  # noqa: E402
+from drifting import drifting  # noqa: E402
 from joblib import parallel_config  # noqa: E402
 from ray.util.joblib import register_ray  # noqa: E402
 
 from rtml.evaluation.advisor import advise  # noqa: E402
 from rtml.evaluation.retraining_sweep import settings, trials  # noqa: E402
-from rtml.sources.synthetic.drifting import drifting  # noqa: E402
 
 STREAM = drifting("recurring", n=3000, delay="30m").questions
 CHOSEN = settings(STREAM, few=True)

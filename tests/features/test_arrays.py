@@ -7,8 +7,8 @@ import pytest
 from rtml.core.arrays import plain
 from rtml.core.questions import Questions
 from rtml.features.feature_set import Feature, FeatureSet, column
-from rtml.sources.trades import events
 from rtml.usecases.crypto.bars import Bars
+from rtml.usecases.crypto.trades import events
 
 S = 10**9
 AMOUNTS = [3, 1, 4, 1, 5, 9, 2, 6]

@@ -15,9 +15,9 @@ from runs import market_run
 from rtml.core.run_folder import MARK
 from rtml.registry.registry import Registry
 from rtml.sources.ingest import ingest
-from rtml.sources.synthetic.market import Synthetic
 from rtml.store.event_log import EventLog
 from rtml.training.run_config import PART
+from rtml.usecases.crypto.synthetic.market import Synthetic
 
 REQUESTS = 150
 

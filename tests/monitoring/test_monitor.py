@@ -5,6 +5,8 @@ from contextlib import closing
 import numpy as np
 import pandas as pd
 import pytest
+from detector_benchmark import outcome_of, watched
+from drifting import NAMES, drifting
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from runs import market_run
@@ -13,14 +15,12 @@ from rtml.core.callbacks import Callbacks, frame
 from rtml.core.clock import NEVER, span
 from rtml.core.questions import Questions
 from rtml.core.state import dumps, loads
-from rtml.evaluation.detector_benchmark import outcome_of, watched
 from rtml.evaluation.progressive import progressive
 from rtml.models.catalogue import build
 from rtml.monitoring.monitor import Monitor, ranked
 from rtml.registry.registry import Registry
 from rtml.sources.catalogue import open_source
 from rtml.sources.ingest import ingest
-from rtml.sources.synthetic.drifting import NAMES, drifting
 from rtml.store.event_log import EventLog
 from rtml.training.flow import Outcome
 from rtml.training.run_config import PART

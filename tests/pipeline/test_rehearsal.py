@@ -12,10 +12,10 @@ from rtml.pipeline.rehearsal import mixed_up, timeline
 from rtml.registry.promotion.rules import Rules
 from rtml.registry.registry import Registry
 from rtml.sources.ingest import ingest
-from rtml.sources.synthetic.market import Synthetic
 from rtml.store.event_log import EventLog
 from rtml.training.run_config import PART
 from rtml.training.trainer import Trainer
+from rtml.usecases.crypto.synthetic.market import Synthetic
 
 MODEL = "crypto"
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from detector_benchmark import alarms, feeds, watched
+from drifting import drifting
 
 from rtml.core.callbacks import TrainingEvent
-from rtml.evaluation.detector_benchmark import alarms, feeds, watched
 from rtml.monitoring.drift.catalogue import DETECTORS
 from rtml.monitoring.monitor import ranked
 from rtml.plots import figures
-from rtml.sources.synthetic.drifting import drifting
 
 ROOT = Path(__file__).parents[2]
 STUDY = ROOT / "notebooks/studies/what_a_detector_sees.ipynb"

@@ -22,9 +22,9 @@ from rtml.serving.endpoint import Endpoint
 from rtml.serving.prometheus import Counters
 from rtml.serving.service import Service
 from rtml.sources.ingest import ingest
-from rtml.sources.synthetic.market import Synthetic
 from rtml.store.event_log import EventLog
 from rtml.training.run_config import PART
+from rtml.usecases.crypto.synthetic.market import Synthetic
 
 DEEP = bool(os.environ.get("RTML_DEEP"))
 

@@ -6,13 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rtml.sources.columns import LATEST, TRADES
-from rtml.sources.exchange.dialects import DIALECTS
-from rtml.sources.exchange.gap_filler import GapFiller
-from rtml.sources.exchange.recorder import frame
-from rtml.sources.ingestor import judged
+from rtml.sources.columns import LATEST
 from rtml.sources.moments import UNREADABLE, read_clock, read_moments
 from rtml.sources.tables import Unreadable
+from rtml.usecases.crypto.exchange.dialects import DIALECTS
+from rtml.usecases.crypto.exchange.gap_filler import GapFiller
+from rtml.usecases.crypto.schema import TRADES, frame, judged
 from rtml.usecases.fraud.schema import PAYMENTS
 
 ODD = ["9999-12-31", "9999-12-31T23:59:59Z", "0001-01-01", "inf", "-inf", "nan", "1e400", "1e308", "٣", "", " ", "\x00"]

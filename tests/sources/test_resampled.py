@@ -8,8 +8,8 @@ from rtml.core.clock import span
 from rtml.sources.ingest import ingest
 from rtml.sources.protocol import Source
 from rtml.sources.resampled import Resampled
-from rtml.sources.synthetic.market import Synthetic
 from rtml.store.event_log import EventLog
+from rtml.usecases.crypto.synthetic.market import Synthetic
 
 HISTORY = Synthetic(hours=0.2)
 SECOND = span("1s")

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from stored_files import flipped, rows, write
 
-from rtml.sources.trades import events
 from rtml.store import database
 from rtml.store.checkpoint_store import CheckpointReader, CheckpointStore
 from rtml.store.database import Damaged, Full
 from rtml.store.event_log import EventLog
+from rtml.usecases.crypto.trades import events
 
 
 @pytest.mark.parametrize("name", ["events.db", "training.db", "predictions.db"])

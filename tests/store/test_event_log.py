@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtml.sources.trades import EVENT, events
 from rtml.store.event_log import EventLog
+from rtml.usecases.crypto.trades import EVENT, events
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_an_append_waits_for_the_disk_unless_told_not_to(log, monkeypatch):
 def test_what_is_appended_without_the_disk_outlives_the_process(tmp_path):
     code = (
         "import os, signal, numpy as np; from rtml.store.event_log import EventLog;"
-        "from rtml.sources.trades import events;"
+        "from rtml.usecases.crypto.trades import events;"
         f"EventLog({str(tmp_path / 'log.db')!r}).append('trades', events(np.arange(9)), durable=False);"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
@@ -139,7 +139,7 @@ def test_threads_share_a_log_without_losing_a_row(log):
 
 WRITER = """
 import sys, numpy as np
-from rtml.sources.trades import events
+from rtml.usecases.crypto.trades import events
 from rtml.store.event_log import EventLog
 log, n = EventLog(sys.argv[1]), 100
 first = log.last("trades")

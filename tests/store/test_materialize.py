@@ -7,8 +7,6 @@ from runs import market_run
 from rtml.core.clock import NEVER, span
 from rtml.features.feature_set import Feature, FeatureSet, column
 from rtml.sources.catalogue import open_source
-from rtml.sources.columns import TRADES
-from rtml.sources.trades import events
 from rtml.store import materialize
 from rtml.store.event_log import EventLog
 from rtml.store.facts import Facts
@@ -18,6 +16,8 @@ from rtml.store.offline import FeatureTable
 from rtml.store.online import OnlineStore
 from rtml.store.reconcile import reconcile
 from rtml.training.run_config import PART
+from rtml.usecases.crypto.schema import TRADES
+from rtml.usecases.crypto.trades import events
 
 HOUR, DAY, START = span("1h"), span("1d"), 1_700_000_000 * 10**9
 NAMES = ("spend", "count")

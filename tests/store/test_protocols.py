@@ -22,11 +22,11 @@ from rtml.core.clock import span
 from rtml.registry.registry import Registry
 from rtml.sources.catalogue import open_source
 from rtml.sources.ingest import ingest
-from rtml.sources.trades import EVENT, events
 from rtml.store.checkpoint_store import CheckpointReader
 from rtml.store.protocols import open_log, open_online, run_log
 from rtml.training.run_config import PART
 from rtml.training.trainer import Trainer
+from rtml.usecases.crypto.trades import EVENT, events
 
 SERVERS = ("redis", "postgres", "nats", "kafka")
 NUMBER = itertools.count()

@@ -11,13 +11,12 @@ from loopback.feed import Feed
 from loopback.server import Loopback
 from loopback.tape import tapes
 
-from rtml.sources.columns import TRADES
-from rtml.sources.exchange.exchange import Exchange
-from rtml.sources.exchange.timeouts import Timeouts
-from rtml.sources.protocol import RAW
-from rtml.sources.trades import events
 from rtml.training.run_config import RunConfig
 from rtml.usecases.crypto.bars import Bars
+from rtml.usecases.crypto.exchange.exchange import Exchange
+from rtml.usecases.crypto.exchange.timeouts import Timeouts
+from rtml.usecases.crypto.schema import RAW, TRADES
+from rtml.usecases.crypto.trades import events
 
 SYMBOLS = ("ETH/USD", "BTC/USD")
 SOON = Timeouts(dead=1.0, answer=2.0, start=20.0, fill=20.0, longest=0.1)  # a test waits less than a user

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pandas as pd
+import stage_figures
 
-from rtml.plots import figures
+from rtml.usecases.fraud import alert_figures
+from rtml.usecases.fraud import figures as fraud_figures
 
 DAY = 86_400 * 10**9
 T0 = 20_000 * DAY
@@ -26,12 +28,14 @@ def fraud(n):
 def risk(n=120):
     spell = (T0 + 5 * DAY, T0 + 12 * DAY)
     share = np.linspace(0, 0.6, n)
-    return figures.terminal_risk(time(n), share, fraud(n), time(n), fraud(n), spell, "terminal 360")
+    return fraud_figures.terminal_risk(time(n), share, fraud(n), time(n), fraud(n), spell, "terminal 360")
 
 
 def window(n=14):
     inside = np.arange(n) >= n - 3
-    return figures.spend_window(time(n), np.geomspace(5, 300, n) if n else np.empty(0), inside, DAY, "card 7, 24 hours")
+    return fraud_figures.spend_window(
+        time(n), np.geomspace(5, 300, n) if n else np.empty(0), inside, DAY, "card 7, 24 hours"
+    )
 
 
 def curves(names, n=200):
@@ -60,38 +64,38 @@ def staged(n=5):
 
 MODELS = ("logistic", "forest", "majority")
 DRAWN = {
-    "alerts": lambda: figures.alerts(daily(), 10),
-    "cost_curve": lambda: figures.cost_curve(costs()),
-    "label_delay": lambda: figures.label_delay(np.random.default_rng(5).gamma(4, 2, 500), 0.08),
-    "precision_recall": lambda: figures.precision_recall(curves(MODELS), 0.01),
-    "rhythm": lambda: figures.rhythm(time(900), time(900) + 5 * DAY),
+    "alerts": lambda: alert_figures.alerts(daily(), 10),
+    "cost_curve": lambda: alert_figures.cost_curve(costs()),
+    "label_delay": lambda: fraud_figures.label_delay(np.random.default_rng(5).gamma(4, 2, 500), 0.08),
+    "precision_recall": lambda: alert_figures.precision_recall(curves(MODELS), 0.01),
+    "rhythm": lambda: fraud_figures.rhythm(time(900), time(900) + 5 * DAY),
     "spend_window": window,
     "terminal_risk": risk,
-    "ways_of_fraud": lambda: figures.ways_of_fraud(truth()),
-    "freshness": lambda: figures.freshness(staged(5)),
-    "stages": lambda: figures.stages(staged(5), 0.01),
+    "ways_of_fraud": lambda: fraud_figures.ways_of_fraud(truth()),
+    "freshness": lambda: stage_figures.freshness(staged(5)),
+    "stages": lambda: stage_figures.stages(staged(5), 0.01),
 }
 NOTHING = {
-    "alerts": lambda: figures.alerts(daily(0), 10),
-    "cost_curve": lambda: figures.cost_curve({}),
-    "label_delay": lambda: figures.label_delay(np.empty(0), 1.0),
-    "precision_recall": lambda: figures.precision_recall({}, 0.01),
-    "rhythm": lambda: figures.rhythm(time(0), time(0)),
+    "alerts": lambda: alert_figures.alerts(daily(0), 10),
+    "cost_curve": lambda: alert_figures.cost_curve({}),
+    "label_delay": lambda: fraud_figures.label_delay(np.empty(0), 1.0),
+    "precision_recall": lambda: alert_figures.precision_recall({}, 0.01),
+    "rhythm": lambda: fraud_figures.rhythm(time(0), time(0)),
     "spend_window": lambda: window(0),
     "terminal_risk": lambda: risk(0),
-    "ways_of_fraud": lambda: figures.ways_of_fraud(truth(0)),
-    "freshness": lambda: figures.freshness(staged(0)),
-    "stages": lambda: figures.stages(staged(0), 0.01),
+    "ways_of_fraud": lambda: fraud_figures.ways_of_fraud(truth(0)),
+    "freshness": lambda: stage_figures.freshness(staged(0)),
+    "stages": lambda: stage_figures.stages(staged(0), 0.01),
 }
 LITTLE = {
-    "alerts": lambda: figures.alerts(daily(1), 10),
-    "cost_curve": lambda: figures.cost_curve(costs(1)),
-    "label_delay": lambda: figures.label_delay(np.array([3.0]), 0.0),
-    "precision_recall": lambda: figures.precision_recall(curves(MODELS, 1), 0.01),
-    "rhythm": lambda: figures.rhythm(time(1), time(0)),
+    "alerts": lambda: alert_figures.alerts(daily(1), 10),
+    "cost_curve": lambda: alert_figures.cost_curve(costs(1)),
+    "label_delay": lambda: fraud_figures.label_delay(np.array([3.0]), 0.0),
+    "precision_recall": lambda: alert_figures.precision_recall(curves(MODELS, 1), 0.01),
+    "rhythm": lambda: fraud_figures.rhythm(time(1), time(0)),
     "spend_window": lambda: window(1),
     "terminal_risk": lambda: risk(1),
-    "ways_of_fraud": lambda: figures.ways_of_fraud(truth(1).assign(fraud=True, pattern="dear")),
-    "freshness": lambda: figures.freshness(staged(1)),
-    "stages": lambda: figures.stages(staged(1), 0.01),
+    "ways_of_fraud": lambda: fraud_figures.ways_of_fraud(truth(1).assign(fraud=True, pattern="dear")),
+    "freshness": lambda: stage_figures.freshness(staged(1)),
+    "stages": lambda: stage_figures.stages(staged(1), 0.01),
 }

@@ -6,11 +6,11 @@ from contextlib import closing
 
 import numpy as np
 
-from rtml.sources.trades import events
 from rtml.store import database
 from rtml.store.checkpoint_store import CheckpointStore
 from rtml.store.event_log import EventLog
 from rtml.store.prediction_log import PredictionLog
+from rtml.usecases.crypto.trades import events
 
 
 def write(folder) -> None:

@@ -13,13 +13,13 @@ from rtml.core.state import dumps, loads
 from rtml.evaluation.leakage import audit
 from rtml.features.feature_set import FeatureSet
 from rtml.models.rls import RecursiveLeastSquares
-from rtml.sources.trades import GAP, events
 from rtml.training.flow import Flow
 from rtml.training.learner import Learner
 from rtml.usecases.crypto import use_case as crypto
 from rtml.usecases.crypto.bars import Bars
 from rtml.usecases.crypto.labels import Labels, targets
 from rtml.usecases.crypto.operator import Market
+from rtml.usecases.crypto.trades import GAP, events
 
 S = 10**9
 TARGETS = targets({"horizon": "10s"})

@@ -15,11 +15,11 @@ from rtml.registry import lineage
 from rtml.registry.fingerprint import fingerprint, probe
 from rtml.registry.registry import Registry
 from rtml.sources.ingest import ingest
-from rtml.sources.synthetic.market import Synthetic
 from rtml.store.event_log import EventLog
 from rtml.training import rebuild
 from rtml.training.run_config import PART, RunConfig
 from rtml.training.trainer import Trainer
+from rtml.usecases.crypto.synthetic.market import Synthetic
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from drifting import NAMES, drifting
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -9,7 +10,6 @@ from rtml.core.state import dumps, loads
 from rtml.evaluation.progressive import progressive
 from rtml.models.catalogue import build
 from rtml.models.compiled import restore
-from rtml.sources.synthetic.drifting import NAMES, drifting
 from rtml.training.learner import Learner
 from rtml.training.recurring import Recurring
 

@@ -8,12 +8,12 @@ import pytest
 
 from rtml.core.clock import span
 from rtml.registry.registry import Registry
-from rtml.sources.trades import events
 from rtml.store import database
 from rtml.store.checkpoint_store import CheckpointReader, CheckpointStore
 from rtml.store.event_log import EventLog
 from rtml.store.prediction_log import PredictionLog
 from rtml.training.retention import Retention
+from rtml.usecases.crypto.trades import events
 
 DAY, T0 = span("1d"), 1_700_000_000 * 10**9
 EACH = 300  # events, questions and predictions of a day

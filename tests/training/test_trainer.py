@@ -23,13 +23,13 @@ from rtml.pipeline import train as command
 from rtml.registry.registry import Registry
 from rtml.sources.catalogue import open_source
 from rtml.sources.ingest import ingest
-from rtml.sources.trades import events
 from rtml.store.checkpoint_store import CheckpointStore
 from rtml.store.database import prepared
 from rtml.store.event_log import EventLog
 from rtml.training.flow import Flow
 from rtml.training.run_config import PART, RunConfig
 from rtml.training.trainer import Trainer
+from rtml.usecases.crypto.trades import events
 
 EVERY = span("3m")
 PARTS = ("trainer", "outputs", "versioning", "scoreboard")  # where a step is put together; test_registry: a save

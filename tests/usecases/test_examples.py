@@ -15,7 +15,7 @@ from rtml.evaluation.leakage import audit
 from rtml.pipeline.serve import published
 from rtml.pipeline.train import train
 from rtml.serving.service import Service
-from rtml.sources.catalogue import open_for
+from rtml.sources.catalogue import open_source
 from rtml.sources.ingest import ingest
 from rtml.store.event_log import EventLog
 from rtml.training.run_config import PART, RunConfig
@@ -32,7 +32,7 @@ def case(example, tmp_path):
     file.parent.mkdir()
     shutil.copy(example, file)
     config = RunConfig(str(file), ())
-    source = open_for(config.case, "", seed=3)
+    source = open_source("", config.case, seed=3)
     config = RunConfig(str(file), source.symbols, source.name)
     rows = [source.schema.accept(frame, source.symbols)[0] for frame in source.chunks()]
     return config, np.concatenate(rows)[:SOME]
@@ -57,7 +57,7 @@ def test_it_is_stored_evaluated_trained_and_served(case, tmp_path):
     folder.mkdir()
     (folder / ".rtml-run").touch()
     config.write(folder / "recipe.json")
-    source = open_for(config.case, "", seed=3)
+    source = open_source("", config.case, seed=3)
     with EventLog(folder / "events.db") as log:
         ingest(source, log, PART)
         data = build(log, PART, config)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from rtml.core.state import dumps
-from rtml.sources.synthetic.market import Synthetic
 from rtml.training.run_config import RunConfig
+from rtml.usecases.crypto.synthetic.market import Synthetic
 from rtml.usecases.fraud.synthetic_cards import Cards
 from rtml.usecases.sessions.sources import open_clicks
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from rtml.kernels import exact
 from rtml.kernels.cache import njit
-from rtml.sources.trades import EVENT, GAP, QUOTE, TICK, TRADE
+from rtml.usecases.crypto.trades import EVENT, GAP, QUOTE, TICK, TRADE
 
 NONE = -(2**63)  # a time that has not been seen yet
 

@@ -7,8 +7,8 @@ import numpy as np
 from rtml.core.arrays import plain
 from rtml.core.clock import span, span_text
 from rtml.kernels.exact import DIGITS
-from rtml.sources.trades import EVENT
 from rtml.usecases.crypto import bar_kernel as kernel
+from rtml.usecases.crypto.trades import EVENT
 
 BAR = kernel.BAR
 _MOST_ROWS = 1 << 16
@@ -33,7 +33,7 @@ class Bars:
 
     Examples
     --------
-    >>> from rtml.sources.trades import events
+    >>> from rtml.usecases.crypto.trades import events
     >>> s = 10**9
     >>> bars = Bars(every="10s", lateness="1s")
     >>> trades = events([1 * s, 12 * s, 15 * s, 31 * s], id=[1, 2, 3, 4], price=[7.0, 8.0, 9.0, 9.5])

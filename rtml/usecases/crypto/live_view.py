@@ -7,8 +7,8 @@ from math import exp, isfinite
 import numpy as np
 
 from rtml.serving.view import View, script
-from rtml.sources.columns import TRADES
 from rtml.training.run_config import RunConfig
+from rtml.usecases.crypto.schema import TRADES
 
 _FIELDS = ("open", "high", "low", "close", "volume")
 

@@ -9,12 +9,12 @@ import numpy as np
 from rtml.core.clock import span, span_text
 from rtml.core.use_case import UseCase
 from rtml.features.feature_set import Feature, FeatureSet, Formula, column
-from rtml.sources.catalogue import open_source
-from rtml.sources.trades import EVENT
 from rtml.usecases.crypto import bar_kernel as kernel
 from rtml.usecases.crypto.bars import Bars
 from rtml.usecases.crypto.labels import Labels, horizons, targets
 from rtml.usecases.crypto.operator import KEY, Market
+from rtml.usecases.crypto.sources import open_source
+from rtml.usecases.crypto.trades import EVENT
 
 LIMIT_BP = 200.0  # a return beyond is a broken print, not a market
 PEERS = 2  # other symbols whose moment is among the features of one, at most
@@ -79,6 +79,8 @@ use_case = UseCase(
     options={"bar": "10s", "lateness": "1s", "horizon": "10s", "market": {}, "inputs": ()},
     keys=("ETH-USD", "BTC-USD"),
     source=open_source,
+    usual="kraken",
+    inspect="rtml.usecases.crypto.recordings.profile:inspect",
     notebooks="",
     view="rtml.usecases.crypto.live_view:LiveView",
 )

@@ -13,12 +13,12 @@ from typing import NamedTuple
 import numpy as np
 
 from rtml.core.clock import Clock, span
-from rtml.kernels.sessions import OWN, VISITOR
-from rtml.models.session_model import SessionModel
 from rtml.store.event_log import EventLog
 from rtml.store.online import OnlineStore
 from rtml.training.flow import Outcome
 from rtml.training.run_config import PART
+from rtml.usecases.sessions.kernels.memory import OWN, VISITOR
+from rtml.usecases.sessions.session_model import SessionModel
 
 GROUP, LENGTH = "lists", 20  # of the online store: one list a visitor
 _READ, _LOOK_BACK = 50_000, 1_000_000  # events read at once, and from the end of a log that is long

@@ -20,11 +20,11 @@ from rtml.registry.promotion.gate import gate
 from rtml.registry.promotion.rules import Rules
 from rtml.registry.registry import Registry
 from rtml.sources.ingest import ingest
-from rtml.sources.synthetic.market import Synthetic
 from rtml.store.checkpoint_store import CheckpointReader
 from rtml.store.event_log import EventLog
 from rtml.training.run_config import PART, RunConfig
 from rtml.training.trainer import Trainer
+from rtml.usecases.crypto.synthetic.market import Synthetic
 
 MODELS = {"return": "rls", "sign": "logistic"}
 QUICK = Rules(timeouts=300, watch=200)

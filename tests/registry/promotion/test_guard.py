@@ -4,17 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from river import linear_model, optim, preprocessing
-
-from rtml.core.clock import NEVER
-from rtml.core.state import dumps, loads
-from rtml.kernels import guard as kernels
-from rtml.models import catalogue as zoo
-from rtml.models.compiled import compile, restore
-from rtml.registry.promotion.guard import Guarded
-from rtml.registry.promotion.scenarios import (
+from guard_scenarios import (
     BREAKS,
     HEALS,
     NAMES,
@@ -28,6 +18,16 @@ from rtml.registry.promotion.scenarios import (
     replayed,
     stream,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from river import linear_model, optim, preprocessing
+
+from rtml.core.clock import NEVER
+from rtml.core.state import dumps, loads
+from rtml.kernels import guard as kernels
+from rtml.models import catalogue as zoo
+from rtml.models.compiled import compile, restore
+from rtml.registry.promotion.guard import Guarded
 
 #: At most so many squared errors more than the clean learner, in variances of the noise; and than the learner alone.
 BOUNDS = {

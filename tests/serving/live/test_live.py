@@ -24,14 +24,13 @@ from workers import Workers, die_at_line
 from rtml.pipeline.options import SourceOptions
 from rtml.registry.registry import Registry
 from rtml.serving.live.session import Live
-from rtml.sources.columns import TRADES
-from rtml.sources.exchange.exchange import Exchange
-from rtml.sources.exchange.recorder import frame
-from rtml.sources.exchange.timeouts import Timeouts
-from rtml.sources.ingestor import Ingestor, alone, judged
+from rtml.sources.ingestor import Ingestor, alone
 from rtml.store.checkpoint_store import CheckpointReader
 from rtml.store.event_log import EventLog
 from rtml.training.run_config import PART
+from rtml.usecases.crypto.exchange.exchange import Exchange
+from rtml.usecases.crypto.exchange.timeouts import Timeouts
+from rtml.usecases.crypto.schema import TRADES, frame, judged
 
 DEEP = os.environ.get("RTML_DEEP") == "1"
 LINE_KILLS, CLOCK_KILLS = (30, 20) if DEEP else (5, 3)

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from drifting import drifting
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from streams import NAMES, OTHER, REGRESSORS, by_hand, cuts, stream, streams
@@ -17,7 +18,6 @@ from rtml.evaluation.progressive import progressive
 from rtml.metrics import metrics
 from rtml.models import catalogue as zoo
 from rtml.models.compiled import compile, restore
-from rtml.sources.synthetic.drifting import drifting
 from rtml.training.learner import Learner
 from rtml.training.retraining.buffer import Rehearsal
 from rtml.training.retraining.schedule import SEVEN, read

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from drifting import drifting
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,7 +11,6 @@ from rtml.core.clock import span
 from rtml.core.questions import Questions
 from rtml.evaluation.progressive import progressive
 from rtml.models import catalogue as zoo
-from rtml.sources.synthetic.drifting import drifting
 from rtml.training.retraining.expressions import Expression
 from rtml.training.retraining.schedule import trigger
 from rtml.training.retraining.strategy import Strategy

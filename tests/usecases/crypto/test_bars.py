@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtml.core.state import dumps, loads
-from rtml.sources.trades import GAP, QUOTE, TICK, events
 from rtml.usecases.crypto.bars import BAR, Bars
+from rtml.usecases.crypto.trades import GAP, QUOTE, TICK, events
 
 S = 10**9
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtml.core.state import dumps, loads
-from rtml.sources.trades import events
 from rtml.training.run_config import RunConfig
+from rtml.usecases.crypto.trades import events
 
 S = 10**9
 

@@ -1,1 +1,0 @@
-"""Seeded streams whose truth is known."""

@@ -1,0 +1,1 @@
+"""Recorded markets: files of trades, quotes and candles, whatever their columns are called."""

@@ -1,0 +1,1 @@
+"""Compiled memory of sessions, and the lists made from it: arrays in, arrays out."""

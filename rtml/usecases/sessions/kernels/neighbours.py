@@ -1,0 +1,160 @@
+"""Session neighbours over an inverted index: which sessions share items with this one, and what they clicked.
+
+A loop names the arrays that it uses before it begins: each mention of a part of the memory counts a reference.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import types
+
+from rtml.kernels.cache import njit
+from rtml.usecases.sessions.kernels import memory as s
+
+POPULAR, REPEAT, SUCCESSORS, SKNN, VSKNN, TIMED, VECTORS, RANKER = range(8)  # as in rtml.usecases.sessions.models.KINDS
+_f8, _i8 = types.float64, types.int64
+
+
+@njit(_i8(_f8[::1], _i8[::1], _i8, _i8, _f8, _i8), cache=True)
+def keep(best, which, n, k, value, i):
+    """Put a value into a heap of the ``k`` greatest, of equal ones the greatest ``i``; returns how many it holds."""
+    if n == k and (value < best[0] or (value == best[0] and i <= which[0])):
+        return n
+    at = n if n < k else 0
+    if n < k:
+        while at > 0:
+            up = (at - 1) >> 1
+            if best[up] < value or (best[up] == value and which[up] <= i):
+                break
+            best[at], which[at] = best[up], which[up]
+            at = up
+        best[at], which[at] = value, i
+        return n + 1
+    while True:
+        down = 2 * at + 1
+        if down >= k:
+            break
+        other = down + 1
+        if other < k and (best[other] < best[down] or (best[other] == best[down] and which[other] < which[down])):
+            down = other
+        if value < best[down] or (value == best[down] and i <= which[down]):
+            break
+        best[at], which[at] = best[down], which[down]
+        at = down
+    best[at], which[at] = value, i
+    return n
+
+
+@njit(_i8(_i8[::1], _i8, _i8, _f8[::1], s.MEMORY), cache=True)
+def gather(rows, n, me, how, m):
+    """Sessions that share an item with this one, in ``touched``, how much in ``similar``; returns how many."""
+    kind, recent, mask, found = how[s.KIND], np.int64(how[s.RECENT]), len(m.gains) - 1, 0
+    complete, pool, place, numbers = m.control[s.GIVEN_WAY] == 0, m.pool, m.place, m.sessions
+    similar, touched = m.similar, m.touched
+    for p in range(n):
+        row = rows[p]
+        if place[row] != p:  # only its last place counts
+            continue
+        weight = math.exp(-(n - 1 - p) / how[s.STEP_DECAY])
+        if kind == SKNN:
+            weight = 1.0
+        elif kind == VSKNN:
+            weight = (p + 1) / n
+        entry = m.lists[row, s.POSTINGS]
+        begin, last = entry[s.START], entry[s.PLACES] - 1
+        for a in range(min(recent, entry[s.PLACES], entry[s.COUNT])):  # newest first: they are the ones that stay
+            number = pool[begin + ((entry[s.COUNT] - 1 - a) & last)]
+            other = number & mask
+            if number == me or not (complete or numbers[other, 0] == number):
+                continue
+            if similar[other] == 0.0:
+                touched[found] = other
+                found += 1
+            similar[other] += weight
+    return found
+
+
+@njit(_i8(_i8, _f8[::1], s.MEMORY), cache=True)
+def newest(found, how, m):
+    """Of the sessions found only the most recent ``RECENT``; returns how many there are."""
+    recent = np.int64(how[s.RECENT])
+    if found <= recent:
+        return found
+    n, touched, held, best, which, similar = 0, m.touched, m.sessions, m.best, m.which, m.similar
+    for a in range(found):
+        row = touched[a]
+        if n < recent or held[row, 5] >= best[0]:
+            n = keep(best, which, n, recent, held[row, 5], held[row, 0])
+    oldest, number, n = best[0], which[0], 0
+    for a in range(found):
+        row = touched[a]
+        if held[row, 5] > oldest or (held[row, 5] == oldest and held[row, 0] >= number):
+            touched[n] = row
+            n += 1
+        else:
+            similar[row] = 0.0
+    return n
+
+
+@njit(_i8(_i8, _i8, _f8[::1], s.MEMORY), cache=True)
+def nearest(found, distinct, how, m):
+    """The most similar sessions in ``which``, as rows, with their similarity in ``best``; returns how many."""
+    timed, k, n, mask = how[s.KIND] >= TIMED, np.int64(how[s.NEIGHBOURS]), 0, len(m.gains) - 1
+    touched, held, best, which, similar, gains = m.touched, m.sessions, m.best, m.which, m.similar, m.gains
+    for a in range(found):
+        row = touched[a]
+        value = similar[row] * gains[row] if timed else similar[row] / math.sqrt(distinct * held[row, 4])
+        similar[row] = 0.0
+        if found <= k:
+            best[n], which[n] = value, row
+            n += 1
+        elif n < k or value >= best[0]:
+            n = keep(best, which, n, k, value, held[row, 0])
+    if found > k:
+        for a in range(n):
+            which[a] &= mask
+    return n
+
+
+@njit(_i8(_i8, _f8[::1], s.MEMORY), cache=True)
+def spread(n, how, m):
+    """Add up the neighbours' items in ``score``; returns how many items are in ``touched``."""
+    timed, items, pool, held, place = how[s.KIND] >= TIMED, 0, m.pool, m.sessions, m.place
+    touched, score, decay, best, which = m.touched, m.score, m.decay, m.best, m.which
+    for a in range(n):
+        value, row = best[a], which[a]
+        begin, last, clicks = held[row, 1], held[row, 2] - 1, min(held[row, 3], s.KEPT_CLICKS)
+        first, shared, at = held[row, 3] - clicks, -1, 0
+        if timed:
+            for b in range(clicks):
+                p = place[pool[begin + ((first + b) & last)]]
+                if p >= shared and p >= 0:
+                    shared, at = p, b
+        for b in range(clicks):
+            item = pool[begin + ((first + b) & last)]
+            part = value * decay[abs(b - at)] if timed else value
+            if not timed:
+                for c in range(b):
+                    if pool[begin + ((first + c) & last)] == item:
+                        part = 0.0
+            if part == 0.0:
+                continue
+            if score[item] == 0.0:
+                touched[items] = item
+                items += 1
+            score[item] += part
+    return items
+
+
+@njit(_i8(_i8[::1], _i8, _i8, _f8[::1], s.MEMORY), cache=True)
+def neighbours(rows, n, me, how, m):
+    """Items of the sessions nearest to this one, scored; returns how many."""
+    distinct, place = 0, m.place
+    for p in range(n):
+        distinct += place[rows[p]] == p
+    found = gather(rows, n, me, how, m)
+    if how[s.KIND] < TIMED:
+        found = newest(found, how, m)
+    return spread(nearest(found, distinct, how, m), how, m)
