@@ -16,6 +16,7 @@ from rtml.serving.follower import Follower
 from rtml.serving.promotions import Promotions
 from rtml.serving.publisher import Publisher
 from rtml.serving.service import Service
+from rtml.serving.snapshot import StreamClock
 from rtml.serving.workers import inherited, serve_by
 from rtml.training.run_config import RunConfig
 
@@ -82,6 +83,8 @@ def published(run: Run, service: Service) -> dict:
     below = "live/" if (run.folder / "live" / "training.db").exists() else ""
     store = run.need(f"{below}training.db", made_by="04_online_train")
     registry = Registry(run.need(f"{below}registry", made_by="04_online_train"))
+    if not config.live:  # a recording has its own time
+        service.clock = StreamClock()
     publisher = Publisher(service, registry, config, store)
     publisher.begin()
     publisher.tell("stopped", "this run is over; what it learned goes on answering")

@@ -15,13 +15,14 @@ from rtml.serving import pages
 from rtml.serving import schemas as messages
 from rtml.serving import stream_schemas as stream_messages
 from rtml.serving.auth import Access
+from rtml.serving.download import written
 from rtml.serving.event_writer import EventWriter
 from rtml.serving.events import Events
 from rtml.serving.fast_route import BROKEN, LOG, Check, Reply, Through, refuse, through
 from rtml.serving.many_rows import ARROW, predict_list, predict_table
 from rtml.serving.prometheus import Counters
 from rtml.serving.schemas import encode
-from rtml.serving.service import Service, verdict
+from rtml.serving.service import NO_MODEL, Service, verdict
 from rtml.serving.sse import CLIENTS, EventStream
 from rtml.serving.stream_schemas import PromoteRequest, RollbackRequest, RouteRequest
 from rtml.serving.view import View
@@ -63,8 +64,11 @@ def make_app(
     Examples
     --------
     >>> service = Service()
-    >>> sorted(make_app(service).openapi()["paths"])
-    ['/answers', '/health', '/metrics', '/models', '/predict', '/predictions/stream', '/predictions/{id}', '/questions']
+    >>> paths = sorted(make_app(service).openapi()["paths"])
+    >>> paths[:6]
+    ['/answers', '/health', '/metrics', '/models', '/predict', '/predictions.csv']
+    >>> paths[6:]
+    ['/predictions.parquet', '/predictions/stream', '/predictions/{id}', '/quality', '/questions']
     >>> service.close()
     """
     app = App(service, promotions, Access.from_environment() if access is None else access, writer, view)
@@ -266,6 +270,10 @@ def _add_state(app: App, service: Service, lineage: Callable[[str], list[dict]])
         health = service.health()
         return _json(health, 200 if health.ready else 503)
 
+    @app.get("/quality", **pages.described("GET", "/quality"))
+    def quality() -> Response:
+        return _json(stream_messages.Quality(service.headline, app.counters.latencies(), **service.quality()))
+
     @app.get("/metrics", **pages.described("GET", "/metrics"))
     async def metrics() -> Response:
         return Response(app.counters.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
@@ -285,6 +293,9 @@ def _add_stream(app: App, service: Service) -> None:
             return _json(ex.refusal, ex.status)
         return EventStream(service.stream, after)
 
+    for format in ("csv", "parquet"):
+        _add_table(app, service, format)
+
     @app.get("/predictions/{id}", **pages.described("GET", "/predictions/{id}"))
     def prediction(id: str) -> Response:
         try:
@@ -297,6 +308,19 @@ def _add_stream(app: App, service: Service) -> None:
         return b'{"questions":%s,"status":%s}' % (newest, service.stream.status)
 
     app._fast("GET", "/questions", questions)
+
+
+def _add_table(app: App, service: Service, format: str) -> None:
+    """What was served, to take away."""
+    about = pages.described("GET", f"/predictions.{format}")
+
+    @app.get(f"/predictions.{format}", **about)
+    def table() -> Response:
+        if service.table is None or service.snapshot is None:
+            return _json(messages.Refusal(NO_MODEL), 503)
+        headers = {"content-disposition": f'attachment; filename="predictions.{format}"'}
+        media = next(iter(about["openapi_extra"]["responses"]["200"]["content"]))
+        return Response(written(service.table(), format), headers=headers, media_type=media)
 
 
 def _add_pages(app: App, panel: str) -> None:

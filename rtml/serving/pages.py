@@ -18,7 +18,8 @@ from rtml.serving import stream_schemas as stream
 SUMMARY = "Predictions of a model that keeps learning, and the answers it learns from."
 SHUT = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"}
 
-_LIVE = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
+_CHARTS = Path(__file__).with_name("chart.js").read_text(encoding="utf-8")
+_LIVE = Path(__file__).with_name("page.html").read_text(encoding="utf-8").replace("/* charts */", _CHARTS)
 _LEDGER = '<a href="ledger">Ledger</a>'  # of the live page, where there is one
 _PANEL = "/* the panel of the use case */"
 
@@ -59,7 +60,7 @@ _TYPES = (
         m.Health,
         m.Refusal,
     )
-    + (stream.Questions, stream.ToldQuestion, stream.Status)
+    + (stream.Questions, stream.ToldQuestion, stream.Status, stream.Quality)
     + (stream.PromoteRequest, stream.RollbackRequest, stream.Promoted, stream.Acts, stream.Act)
     + (stream.RouteRequest, stream.Routed)
 )
@@ -79,6 +80,7 @@ _REFUSALS = {
     503: "Not possible now: the sentence says why and what to do.",
 }
 _PREDICT = {"schema": "Prediction", "refusals": (422, 503)}
+_TABLE = {"summary": "The newest 100,000 questions with predictions, versions and answers", "refusals": (503,)}
 _CHANGE = {"schema": "Promoted", "refusals": (401, 403, 404, 413, 422)}
 _ROUTES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/predict"): _PREDICT
@@ -158,6 +160,9 @@ _ROUTES: dict[tuple[str, str], dict[str, Any]] = {
         "media": "text/event-stream",
         "refusals": (422, 503),
     },
+    ("GET", "/quality"): {"summary": "Accuracy, drift, latency and the quality of features", "schema": "Quality"},
+    ("GET", "/predictions.csv"): _TABLE | {"media": "text/csv"},
+    ("GET", "/predictions.parquet"): _TABLE | {"media": "application/vnd.apache.parquet"},
     ("GET", "/metrics"): {"summary": "Counters, latencies and scores for Prometheus", "media": "text/plain"},
 }
 

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from json import loads
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from msgspec import DecodeError
@@ -66,6 +66,8 @@ class Service:
         self.headline: Headline | None = None  #: the score of what was served
         self.ignored: Callable[[], dict[str, int]] = dict  #: events that changed nothing, by reason
         self.gauges: Callable[[], Iterable[tuple]] = tuple  #: version, target, key, metric and value of every score
+        self.quality: Callable[[], dict] = dict  #: scores of what was served, and the quality of its features
+        self.table: Callable[[], Any] | None = None  #: what was served, an Arrow table
 
     @property
     def snapshot(self) -> Snapshot | None:

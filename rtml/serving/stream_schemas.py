@@ -91,6 +91,18 @@ class Questions(Struct, frozen=True):
     status: Status | None
 
 
+class Quality(Struct, frozen=True):
+    """Accuracy, drift, latency and features at one look."""
+
+    headline: Annotated[Headline | None, Meta(description="accuracy of what was served so far")]
+    latency: Annotated[dict[str, dict], Meta(description="p50 and p99 in ms, from the histograms of /metrics")]
+    scores: Annotated[dict[str, dict[str, dict]], Meta(description="every score, as in the status")] = {}
+    features: Annotated[list[dict], Meta(description="missing, stale, means, PSI and its limit, by feature")] = []
+    reference: Annotated[int, Meta(description="first questions that drift is measured against; 0: not yet")] = 0
+    window: Annotated[int, Meta(description="newest questions that are looked at")] = 0
+    needed: Annotated[int, Meta(description="questions before drift is measured")] = 0
+
+
 class PromoteRequest(Struct, forbid_unknown_fields=True):
     """Let a version serve, or the learner; who and why go into the ledger."""
 
@@ -168,6 +180,7 @@ class Acts(Struct, frozen=True):
 
     acts: list[Act]
     held: str
+    versions: Annotated[list[dict], Meta(description="the newest: version, parent, event time learned up to (ms)")] = []
 
 
 _route = msgspec.json.Decoder(RouteRequest)
