@@ -87,7 +87,7 @@ def published(run: Run, service: Service) -> dict:
         service.clock = StreamClock()
     publisher = Publisher(service, registry, config, store)
     publisher.begin()
-    publisher.tell("stopped", "this run is over; what it learned goes on answering")
+    publisher.tell("over", "this run is over; what it learned goes on answering")
     keys = ", ".join(config.keys)
     print(f"rtml: {shown(run.folder)}: {publisher.version} serves {keys}", file=sys.stderr)
     promotions = Promotions(registry, publisher, ask=True)

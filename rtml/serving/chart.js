@@ -79,7 +79,7 @@ const SPANS = [60, 300, 900, 3600, 6 * 3600, 86400, 7 * 86400, 30 * 86400];
 function showRange() {
   const {from, to, whole: [first, last]} = range(), whole = last - first, box = $("ranges");
   const fits = SPANS.filter(s => s * 1000 > 8 * step() && s * 1000 < whole).slice(0, 5);
-  const names = [...fits.map(s => span(s).replace(".0", "")), "All"], spans = [...fits.map(s => s * 1000), whole];
+  const names = [...fits.map(s => unit(s)), "All"], spans = [...fits.map(s => s * 1000), whole];
   box.parentElement.hidden = !last;
   if (box.dataset.names !== names.join()) {
     box.dataset.names = names.join();
@@ -89,6 +89,7 @@ function showRange() {
   const days = to - from > 86400000;
   $("from").textContent = days ? when(from) + " to " + when(to) : when(from) + " to " + clock(to);
 }
+const unit = s => s < 3600 ? s / 60 + " min" : s < 86400 ? s / 3600 + " h" : s / 86400 + " d";
 function button(text, label, onclick) { return Object.assign(document.createElement("button"), {textContent: text, ariaLabel: label, type: "button", onclick}); }
 
 function frame(svg, lo, hi, label, rows = 4) {

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 from rtml.serving.schemas import Headline, invalid, refuse
 from rtml.serving.sse import KEPT
 
-STATES = ("starting", "backfilling", "live", "reconnecting", "stopped", "replay")  # of a source
+STATES = ("starting", "backfilling", "live", "reconnecting", "stopped", "replay", "over")  # of a source
 _MS = Meta(description="event time, ms since 1970, UTC")
 Word = Annotated[str, Meta(min_length=1, max_length=64)]
 Why = Annotated[str, Meta(min_length=3, max_length=400, description="for the ledger")]
