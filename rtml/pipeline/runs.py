@@ -64,10 +64,28 @@ def runs(where: str = "", sort: str = "") -> pd.DataFrame:
         found = frame.query(where) if where and len(frame) else frame
     except Exception as ex:  # pandas raises whatever its parser met
         raise ValueError(f"--where {where!r} cannot be evaluated: {ex}; columns: {', '.join(frame.columns)}") from ex
-    headlines = [_headline(_read(folder, "metrics.json")) for folder in folders()]
-    shown = {*ABOUT, by, *(name for headline in headlines for name in headline)}
+    headlines = [headline(_read(folder, "metrics.json")) for folder in folders()]
+    shown = {*ABOUT, by, *(name for numbers in headlines for name in numbers)}
     named = [str(name) for name in frame if name in shown or re.search(rf"\b{re.escape(str(name))}\b", where)]
     return found.sort_values(by, ascending=sort.startswith("-"), kind="stable")[named].reset_index(drop=True)
+
+
+def result(folder: Path) -> dict[str, Any] | None:
+    """What a finished run came to, in headline numbers, and of which use case; None where it did not finish."""
+    status = _read(folder, "status.json")
+    if status.get("state") != "done":
+        return None
+    about = {"run": folder.name, "finished": status.get("finished") or status["started"]}
+    about["use_case"] = _read(folder, "recipe.json").get("use_case", "")
+    return about | {"numbers": headline(_read(folder, "metrics.json"))}
+
+
+def before(folder: Path) -> dict[str, Any] | None:
+    """What the run before came to, of the same use case: another one, or this one as it was before; None without."""
+    status, use_case = _read(folder, "status.json"), _read(folder, "recipe.json").get("use_case", "")
+    every = [status.get("before"), *(result(other) for other in folders() if other.name != folder.name)]
+    earlier = [one for one in every if one and one["use_case"] == use_case and one["finished"] <= status["started"]]
+    return max(earlier, key=lambda one: one["finished"], default=None)
 
 
 def compare_runs(*names: str | Path) -> pd.DataFrame:
@@ -166,17 +184,17 @@ def _row(folder: Path) -> dict[str, Any]:
     metrics = _read(folder, "metrics.json")
     about = {**recipe, **status, "run": folder.name}
     every = {name.rpartition(".")[2]: value for name, value in reversed(_flat(metrics).items()) if _is_number(value)}
-    named = _headline(metrics) | every | _headline(metrics)
+    named = headline(metrics) | every | headline(metrics)
     about |= status.get("data", {})
     return {name: about.get(name) for name in (*ABOUT, *MORE)} | {
         name: named[name] for name in named if name not in (*ABOUT, *MORE)
     }
 
 
-def _headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
+def headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Numbers of all headlines of a run, each under its own name."""
     found = [groups.get("headline", {}) for _, groups in sorted(metrics.items())]
-    return {name: value for headline in found for name, value in headline.items() if _is_number(value)}
+    return {name: value for numbers in found for name, value in numbers.items() if _is_number(value)}
 
 
 def _values(folder: Path) -> dict[tuple[str, str], Any]:

@@ -22,7 +22,7 @@ from rtml.serving.fast_route import BROKEN, LOG, Check, Reply, Through, refuse, 
 from rtml.serving.many_rows import ARROW, predict_list, predict_table
 from rtml.serving.prometheus import Counters
 from rtml.serving.schemas import encode
-from rtml.serving.service import NO_MODEL, Service, verdict
+from rtml.serving.service import Service, verdict
 from rtml.serving.sse import CLIENTS, EventStream
 from rtml.serving.stream_schemas import PromoteRequest, RollbackRequest, RouteRequest
 from rtml.serving.view import View
@@ -73,6 +73,7 @@ def make_app(
     """
     app = App(service, promotions, Access.from_environment() if access is None else access, writer, view)
     _add_state(app, service, lineage or (lambda version: []))
+    _add_quality(app, service)
     _add_stream(app, service)
     _add_pages(app, view.panel if view else "")
     if view is not None:
@@ -270,10 +271,6 @@ def _add_state(app: App, service: Service, lineage: Callable[[str], list[dict]])
         health = service.health()
         return _json(health, 200 if health.ready else 503)
 
-    @app.get("/quality", **pages.described("GET", "/quality"))
-    def quality() -> Response:
-        return _json(stream_messages.Quality(service.headline, app.counters.latencies(), **service.quality()))
-
     @app.get("/metrics", **pages.described("GET", "/metrics"))
     async def metrics() -> Response:
         return Response(app.counters.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
@@ -293,9 +290,6 @@ def _add_stream(app: App, service: Service) -> None:
             return _json(ex.refusal, ex.status)
         return EventStream(service.stream, after)
 
-    for format in ("csv", "parquet"):
-        _add_table(app, service, format)
-
     @app.get("/predictions/{id}", **pages.described("GET", "/predictions/{id}"))
     def prediction(id: str) -> Response:
         try:
@@ -310,14 +304,23 @@ def _add_stream(app: App, service: Service) -> None:
     app._fast("GET", "/questions", questions)
 
 
+def _add_quality(app: App, service: Service) -> None:
+    """How good what was served is, and all of it to take away."""
+
+    @app.get("/quality", **pages.described("GET", "/quality"))
+    def quality() -> Response:
+        return _json(stream_messages.Quality(service.headline, app.counters.latencies(), **service.quality()))
+
+    for format in ("csv", "parquet"):
+        _add_table(app, service, format)
+
+
 def _add_table(app: App, service: Service, format: str) -> None:
     """What was served, to take away."""
     about = pages.described("GET", f"/predictions.{format}")
 
     @app.get(f"/predictions.{format}", **about)
     def table() -> Response:
-        if service.table is None or service.snapshot is None:
-            return _json(messages.Refusal(NO_MODEL), 503)
         headers = {"content-disposition": f'attachment; filename="predictions.{format}"'}
         media = next(iter(about["openapi_extra"]["responses"]["200"]["content"]))
         return Response(written(service.table(), format), headers=headers, media_type=media)

@@ -76,11 +76,19 @@ def _all(arrays: list[np.ndarray], kind: type) -> np.ndarray:
     return np.concatenate(arrays).astype(kind) if arrays else np.empty(0, kind)
 
 
-def written(table: pa.Table, format: str) -> bytes:
-    """A table as the bytes of a file, ``csv`` or ``parquet``."""
+def written(table: pa.Table | None, format: str) -> bytes:
+    """A table as the bytes of a file, ``csv`` or ``parquet``; None is one without rows.
+
+    Examples
+    --------
+    >>> written(None, "csv")
+    b'"question","at","key","version"\\n'
+    """
     import pyarrow as pa
     from pyarrow import csv, parquet
 
+    if table is None:
+        table = pa.table({name: pa.array([], pa.string()) for name in ("question", "at", "key", "version")})
     sink = pa.BufferOutputStream()
     (csv.write_csv if format == "csv" else parquet.write_table)(table, sink)
     return sink.getvalue().to_pybytes()

@@ -80,7 +80,7 @@ _REFUSALS = {
     503: "Not possible now: the sentence says why and what to do.",
 }
 _PREDICT = {"schema": "Prediction", "refusals": (422, 503)}
-_TABLE = {"summary": "The newest 100,000 questions with predictions, versions and answers", "refusals": (503,)}
+_TABLE = {"summary": "The newest 100,000 questions with predictions, versions and answers"}
 _CHANGE = {"schema": "Promoted", "refusals": (401, 403, 404, 413, 422)}
 _ROUTES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/predict"): _PREDICT

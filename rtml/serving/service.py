@@ -67,7 +67,7 @@ class Service:
         self.ignored: Callable[[], dict[str, int]] = dict  #: events that changed nothing, by reason
         self.gauges: Callable[[], Iterable[tuple]] = tuple  #: version, target, key, metric and value of every score
         self.quality: Callable[[], dict] = dict  #: scores of what was served, and the quality of its features
-        self.table: Callable[[], Any] | None = None  #: what was served, an Arrow table
+        self.table: Callable[[], Any] = lambda: None  #: what was served, an Arrow table; None where nothing was
 
     @property
     def snapshot(self) -> Snapshot | None:
