@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from sqlite3 import Connection
 
 import numpy as np
 
+from rtml.core.segments import Segment
 from rtml.core.target import PROBABILITY, Target
 from rtml.metrics.kinds import score_of
 from rtml.metrics.rare_class import alarms
@@ -18,12 +20,12 @@ from rtml.store import prediction_tables as tables
 _AT_ONCE = 2000  # rows of the log
 
 
-def begun(routes: Routes, route: Route, target: Target) -> Experiment | None:
+def begun(routes: Routes, route: Route, target: Target, segments: Sequence[Segment] = ()) -> Experiment | None:
     """An experiment that knows all shares that a route's test ever had; None of a route without arms."""
     every = [restored(entry.evidence["route"]) for entry in routes.entries()] if route.arms else []
     experiment = None
     for shares in (one for one in every if one.test == route.test):
-        experiment = experiment or Experiment(shares, target)
+        experiment = experiment or Experiment(shares, target, segments)
         experiment.follow(shares)
     return experiment
 
@@ -45,7 +47,7 @@ def fold(database: Connection, experiment: Experiment, places: list[int]) -> boo
     for one in answers:
         places[2] = one.place
         if one.route.startswith(f"{test}:") and one.arm == one.version:  # else what serves answered in its place
-            experiment.answer(one.arm, one.unit, one.propensity, one.prediction, one.y)
+            experiment.answer(one.arm, one.unit, one.propensity, one.prediction, one.y, one.names, one.x)
     return _AT_ONCE in (len(asked), len(failures), len(answers))
 
 
@@ -71,6 +73,7 @@ def figures(database: Connection, experiment: Experiment, target: Target) -> lis
         about["delay_s"] = float(np.median(delays)) if delays else math.nan
         evidence = experiment.facts(arm) if place else {}
         about |= {name: evidence.get(name) for name in ("gain", "gain_low", "gain_high", "worse", "better")}
+        about["segments"] = experiment.segments(arm) if place else {}
         found.append(plain(about | {"metrics": metrics(target, own)}))
     return found
 

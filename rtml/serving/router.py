@@ -156,7 +156,9 @@ class Router:
             snapshots = self._snapshots(route)
             if route.test != before.route.test:
                 self._places, self.advice = [0, 0, 0], ""
-                self.experiment = begun(self.routes, route, self._publisher.scores.targets[0])
+                self.experiment = begun(
+                    self.routes, route, self._publisher.scores.targets[0], self._publisher.flow.segments
+                )
             elif self.experiment is not None and route != before.route:
                 self.experiment.follow(route)
             same = route.kind == BANDIT and route.test == before.route.test

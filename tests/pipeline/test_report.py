@@ -109,10 +109,10 @@ def test_it_stands_beside_the_run_before_of_the_same_use_case(folder):
     (folder / "recipe.json").write_text(json.dumps({"use_case": "crypto"}))
     text = words_of(report.write(folder))
     assert "What has changed since old, finished 2026-01-04 09:00:00 UTC?" in text
-    assert "old now difference r2 zero 0.1000 0.1034 0.0034" in text
+    assert "old now difference r2 zero 0.1 0.1034 0.0034" in text
     mine = runs.result(folder) | {"finished": "2026-01-04T10:00:00+00:00", "numbers": {"r2_zero": 0.2}}
     (folder / "status.json").write_text(json.dumps(STATUS | {"before": mine}))
-    assert "before now difference r2 zero 0.2000 0.1034 -0.0966" in words_of(report.write(folder)), "itself, before"
+    assert "before now difference r2 zero 0.2 0.1034 -0.0966" in words_of(report.write(folder)), "itself, before"
 
 
 def test_a_run_that_starts_again_remembers_what_it_came_to_before(folder):
