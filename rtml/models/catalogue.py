@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -18,7 +17,7 @@ from rtml.models.clip import Clip
 from rtml.models.compiled import compile
 from rtml.models.echo_state import EchoState
 from rtml.models.forest import AdaptiveRandomForest
-from rtml.models.ranking import RANKINGS, Ranking
+from rtml.models.ranking import RANKINGS
 from rtml.models.recursive_logistic import RecursiveLogistic
 from rtml.models.rls import RecursiveLeastSquares
 
@@ -130,7 +129,7 @@ def build(name: Any, names: Sequence[str] | None = None, classes: Sequence[str |
     'river'
     """
     known = {name: entry.build for name, entry in ZOO.items()}
-    known |= {name: partial(Ranking.clone, ranking) for name, ranking in RANKINGS.items()}
+    known |= {name: ranking.clone for name, ranking in RANKINGS.items()}
     made = load(name, known, "models") if isinstance(name, str) else name
     if isinstance(made, type) or not (hasattr(made, "predict") or hasattr(made, "learn_one")):
         made = _called(made, name)

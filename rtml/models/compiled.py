@@ -20,7 +20,7 @@ from rtml.models.forest import CompiledForest, forest_twin
 from rtml.models.half_space_trees import HalfSpace, half_space_twin
 from rtml.models.hoeffding import CompiledTree, tree_twin
 from rtml.models.per_key import PerKey, Pooled
-from rtml.models.ranking import Ranking
+from rtml.models.ranking import Ranking, Versioned
 from rtml.models.refit import Refit
 from rtml.models.river_model import RiverModel
 from rtml.models.rows import RowModel, check_classes, check_names, check_row, check_state
@@ -138,6 +138,10 @@ def compile(model, names: Sequence[str], classes: Sequence[str | int] = ()) -> R
         from rtml.models.session_model import SessionModel  # its kernels are loaded where lists are wanted
 
         return SessionModel(names, model)
+    if type(model) is Versioned:
+        from rtml.models.versioned_ranker import VersionedRanker
+
+        return VersionedRanker(names, model)
     if not hasattr(model, "learn_one"):
         return adapted(model, names, classes)
     if type(model) is Calibrate and not classes and not model._map.line[calibration.ANSWERS]:
@@ -191,6 +195,10 @@ def restore(state: dict) -> RowModel:
         return model
     if state.get("twin") == CompiledBlend.twin:
         return CompiledBlend.of(state, restore)
+    if state.get("twin") == "versioned ranker":
+        from rtml.models.versioned_ranker import VersionedRanker
+
+        return VersionedRanker.of(state)
     if state.get("twin") == "sessions":
         from rtml.models.session_model import SessionModel
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 #: What can be ranked by, and the parts of the memory it needs: an index of sessions, successors, item vectors.
 KINDS = {
@@ -93,6 +93,35 @@ class Ranking:
         return self
 
 
+@dataclass(frozen=True)
+class Versioned:
+    """How a ranker and its item vectors are trained, each on a schedule of its own.
+
+    Parameters
+    ----------
+    ranking
+        Of the kind ``ranker``; it learns to rank with every answer.
+    every
+        Answers between two versions of the item vectors, which learn with every click behind the one that serves.
+    window
+        Newest answers that the ranker is retrained on when a new version of the vectors has made it stale.
+    """
+
+    ranking: Ranking = field(default_factory=Ranking)
+    every: int = 2000
+    window: int = 2000
+
+    def __post_init__(self) -> None:
+        if self.ranking.kind != "ranker":
+            raise ValueError(f"vectors of a version are those of a ranker, got a ranking by {self.ranking.kind!r}")
+        if self.every < 1 or self.window < 1:
+            raise ValueError(f"every and window must be at least 1 answer, got {self.every} and {self.window}")
+
+    def clone(self) -> Versioned:
+        """The same; it learns nothing itself."""
+        return self
+
+
 #: Rankings by the name under which a use case asks for them.
 RANKINGS = {
     "popular": Ranking("popular"),
@@ -104,4 +133,5 @@ RANKINGS = {
     "session_neighbours": Ranking("timed", neighbours=150),
     "item_vectors": Ranking("vectors"),
     "session_ranker": Ranking("ranker"),
+    "versioned_ranker": Versioned(),
 }
