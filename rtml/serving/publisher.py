@@ -222,7 +222,8 @@ class Publisher:
         """Accuracy of what was served, and the quality of its features."""
         counts = self._freshness.counts if self._freshness else {}
         with self._lock:
-            return {"scores": self.scores.told(), **self._features.told(counts)}
+            scores = self.scores.told()
+        return {"scores": scores, **self._features.told(counts)}
 
     @property
     def changing(self) -> threading.RLock:

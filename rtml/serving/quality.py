@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from threading import Lock
 
 import numpy as np
 
@@ -30,40 +31,48 @@ class FeatureQuality:
     """
 
     def __init__(self, names: Sequence[str]) -> None:
-        self._names = tuple(names)
-        self._first: list[np.ndarray] = []
+        self._names, self._lock, self._whole = tuple(names), Lock(), 0
         self._newest: deque[np.ndarray] = deque(maxlen=WINDOW)
+        self._first: list[np.ndarray] = []  # without a missing value, like those of the window
+        self._window: deque[np.ndarray] = deque(maxlen=WINDOW)
+        self._reference: dict = {}  # state of the detector that is frozen on the first
 
     def take(self, X: np.ndarray) -> None:
         """Take rows of features as they were asked with, (m, features)."""
-        self._first.extend(X[: max(0, REFERENCE - len(self._first))])
-        self._newest.extend(X)
+        whole = X[np.isfinite(X).all(axis=1)]
+        with self._lock:
+            self._first.extend(whole[: max(0, REFERENCE - len(self._first))])
+            self._newest.extend(X)
+            self._window.extend(whole)
+            self._whole += len(whole)
 
     def told(self, counts: Mapping[tuple[str, str], int]) -> dict:
         """By feature: share missing, mean then and now, drift; ``counts`` says how often each was served stale.
 
-        There is no drift before ``needed`` questions; until then ``reference`` is 0.
+        There is no drift before ``needed`` questions without a missing value; until then ``reference`` is 0.
         """
-        first, newest = self._rows(self._first), self._rows(self._newest)
-        psi, limits, measured = self._drift(first, newest)
+        with self._lock:
+            first, newest, window = (self._rows(rows) for rows in (self._first, self._newest, self._window))
+            measured = self._whole >= REFERENCE + WINDOW
+        psi, limits = self._drift(first, window) if measured else ([None] * len(self._names),) * 2
         rows = []
         for j, name in enumerate(self._names):
             about = {"missing": float(np.mean(~np.isfinite(newest[:, j]))) if len(newest) else 0.0}
             about |= {"stale": counts.get((name, "stale"), 0), "mean": _mean(newest[:, j])}
             about |= {"mean_before": _mean(first[:, j]), "psi": psi[j], "limit": limits[j]}
             rows.append({"name": name, **about, "drifted": bool(measured and psi[j] > limits[j])})
-        sizes = {"reference": len(first) if measured else 0, "window": len(newest)}
+        sizes = {"reference": REFERENCE if measured else 0, "window": len(newest)}
         return {"features": rows, **sizes, "needed": REFERENCE + WINDOW}
 
-    def _drift(self, first: np.ndarray, newest: np.ndarray) -> tuple[list, list, bool]:
-        """Distance and limit of every feature, whether they were measured: rows with a missing value are left out."""
-        first, newest = (rows[np.isfinite(rows).all(axis=1)] for rows in (first, newest))
-        if len(first) < REFERENCE // 2 or len(newest) < WINDOW // 2 or len(self._newest) < WINDOW:
-            return [None] * len(self._names), [None] * len(self._names), False
-        detector = Psi(reference=len(first), window=len(newest), every=len(newest))
-        detector.freeze(first)
-        detector.push(newest)
-        return detector.scores.tolist(), detector.limits.tolist(), True
+    def _drift(self, first: np.ndarray, window: np.ndarray) -> tuple[list, list]:
+        """Distance of every feature, and the distance from which on it has drifted."""
+        detector = Psi(reference=REFERENCE, window=WINDOW, every=WINDOW)
+        if not self._reference:
+            detector.freeze(first)
+            self._reference = detector.state
+        detector.load(self._reference)
+        detector.push(window)
+        return detector.scores.tolist(), detector.limits.tolist()
 
     def _rows(self, rows: Sequence[np.ndarray] | deque[np.ndarray]) -> np.ndarray:
         return np.array(rows, float).reshape(len(rows), len(self._names))

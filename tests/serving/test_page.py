@@ -268,9 +268,8 @@ def test_charts_zoom_pan_and_point_with_pointer_buttons_and_keyboard(browser, se
 def test_accuracy_drift_latency_and_features_are_on_one_page(browser, service, url):
     rng, features = np.random.default_rng(7), FeatureQuality(("spread", "<b>flow</b>"))
     features.take(rng.normal(0, 1, (500, 2)))
-    rows = rng.normal([3, 0], 1, (500, 2))
-    rows[:50, 1] = np.nan
-    features.take(rows)
+    features.take(rng.normal([3, 0], 1, (500, 2)))
+    features.take(np.where([[False, True]], np.nan, rng.normal(3, 1, (50, 2))))
     service.quality = lambda: features.told({("spread", "stale"): 4})
     service.headline = Headline(**SCORE)
     tell(service, "live", range(5))
