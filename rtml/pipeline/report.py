@@ -14,8 +14,9 @@ import jinja2
 
 from rtml.core import digests
 from rtml.core.run_folder import run_folder, shown
+from rtml.evaluation.paired import verdicts
 from rtml.pipeline.route import routed
-from rtml.pipeline.runs import before, headline, verdicts
+from rtml.pipeline.runs import before, headline
 
 ROWS = 200  # of a table; what is longer is cut with a note
 UNITS = {"s": "s", "ms": "ms", "us": "µs", "ns": "ns", "bp": "bp", "bps": "bp", "kb": "kB", "mb": "MB", "pct": "%"}

@@ -12,6 +12,7 @@ from rtml.monitoring.alert_trigger import monitoring_callbacks
 from rtml.pipeline.options import names
 from rtml.registry.registry import Registry
 from rtml.store.protocols import run_log
+from rtml.training.candidates import Candidates
 from rtml.training.retention import Retention
 from rtml.training.run_config import PART, RunConfig
 from rtml.training.trainer import Trainer
@@ -58,6 +59,14 @@ def train(
         if challengers:
             config.write(run / "recipe.json")  # where whoever serves, explains or rebuilds it finds them
         tell(trainer.run(on_commit=tell))
+        candidates = stack.enter_context(closing(Candidates(run, events, span(every), tell)))
+        candidates.run()
         if follow:
             retention = Retention.of(run)
-            insist(lambda: (trainer.run(on_commit=tell), retention.due(events, registry, say=tell)), stop, 0.05)
+
+            def step() -> None:
+                trainer.run(on_commit=tell)
+                candidates.run()
+                retention.due(events, registry, say=tell)
+
+            insist(step, stop, 0.05)

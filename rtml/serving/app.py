@@ -122,6 +122,9 @@ class App(FastAPI):
             self._fast("GET", "/ledger", self._get_ledger)
             self._fast("POST", "/routes", self._post_route, check)
             self._fast("GET", "/routes", self._get_routes)
+        if hasattr(self._promotions, "candidates"):
+            self._fast("POST", "/candidates", self._post_candidate, check)
+            self._fast("GET", "/candidates", self._get_candidates)
 
     @property
     def guarded(self) -> bool:
@@ -223,10 +226,19 @@ class App(FastAPI):
         except LookupError as ex:
             raise messages.Refused(404, str(ex.args[0])) from ex
 
+    async def _get_candidates(self, query: bytes, body: bytes) -> bytes:
+        return encode(await asyncio.to_thread(self._promotions.candidates))
+
+    async def _post_candidate(self, query: bytes, body: bytes) -> bytes:
+        return await self._changed(self._promotions.add, stream_messages.read_candidate(body))
+
     async def _served(self, change: Callable[[Any], str], request: Any) -> bytes:
+        return await self._changed(lambda request: stream_messages.Promoted(change(request)), request)
+
+    async def _changed(self, change: Callable[[Any], Any], request: Any) -> bytes:
         """Change what serves, without keeping other requests waiting."""
         try:
-            return encode(stream_messages.Promoted(await asyncio.to_thread(change, request)))
+            return encode(await asyncio.to_thread(change, request))
         except LookupError as ex:
             raise messages.Refused(404, str(ex.args[0])) from ex
         except ValueError as ex:

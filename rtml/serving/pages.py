@@ -63,10 +63,12 @@ _TYPES = (
     + (stream.Questions, stream.ToldQuestion, stream.Status, stream.Quality)
     + (stream.PromoteRequest, stream.RollbackRequest, stream.Promoted, stream.Acts, stream.Act)
     + (stream.RouteRequest, stream.Routed)
+    + (stream.CandidateRequest, stream.CandidateAdded, stream.Candidate)
 )
 _REFERENCES, SCHEMAS = msgspec.json.schema_components(_TYPES, ref_template="#/components/schemas/{name}")
 _REF = {kind.__name__: reference for kind, reference in zip(_TYPES, _REFERENCES, strict=True)}
 
+_REF["Candidates"] = {"type": "array", "items": _REF["Candidate"]}
 _REF["Events"] = {"oneOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}, "maxItems": 1000}]}
 
 _REFUSALS = {
@@ -129,6 +131,14 @@ _ROUTES: dict[tuple[str, str], dict[str, Any]] = {
         "takes": "RouteRequest",
         "example": {"kind": "canary", "arms": {"crypto@3": 0.05}, "who": "ada", "why": "better in shadow"},
     },
+    ("POST", "/candidates"): _CHANGE
+    | {
+        "summary": "Let a pipeline with other features learn in shadow; promoted as candidate:NAME",
+        "schema": "CandidateAdded",
+        "takes": "CandidateRequest",
+        "example": {"name": "wide", "case": "wide", "who": "ada", "why": "the weather may help"},
+    },
+    ("GET", "/candidates"): {"summary": "Candidates beside what serves, on the same questions", "schema": "Candidates"},
     ("GET", "/routes"): {
         "summary": "Which versions answer whom, how well, and who decided it",
         "schema": "Routed",

@@ -59,7 +59,7 @@ class Publisher:
 
     def __init__(self, service: Service, registry: Registry, config: RunConfig, store: Path) -> None:
         self.service, self.config, self.model = service, config, title(config.use_case)
-        self.view, self.observe = view_of(config), _nothing  #: is told each latency in seconds
+        self.view, self.observe = view_of(config), float  #: is told each latency in seconds
         flow = config.flow()
         self.scores, self.flow = Scores(config, flow), flow
         self._registry, self.store = registry, Path(store)
@@ -76,9 +76,14 @@ class Publisher:
         self.questions, self.lag_s, self.moment, self.since = 0, None, 0, 0
         self.view.open(self)
         self._features = FeatureQuality(flow.features.names)
+        self.serve_by(service)
+
+    def serve_by(self, service: Service) -> None:
+        """Publish to this service from now on."""
+        self.service = service
         service.gauges, service.quality = lambda: self.scores.gauges(self.version), self._quality
         service.table = partial(served, self)
-        self.router = service.router = Router(registry, self)
+        self.router = service.router = Router(self._registry, self)
 
     @property
     def folder(self) -> Path:
@@ -393,7 +398,3 @@ def _plain(value) -> float | list | None:
     if np.ndim(value):
         return np.asarray(value).tolist()
     return float(value) if np.isfinite(value) else None
-
-
-def _nothing(seconds: float) -> None:
-    """No latency is counted."""

@@ -88,6 +88,11 @@ class Service:
             self._newest = {}
         self._serving = Serving(snapshot, before)
 
+    def take_over(self, other: Service) -> None:
+        """Serve what another service would, from the next request on: of a pipeline with other features."""
+        self.define(other._serving.snapshot)
+        self.headline, self._newest, self._serving = other.headline, other._newest, other._serving
+
     def define(self, snapshot: Snapshot) -> None:
         """Let the log know features and targets of a version that answers."""
         about = (snapshot.version, snapshot.names, snapshot.features)

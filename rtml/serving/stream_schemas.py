@@ -111,6 +111,31 @@ class PromoteRequest(Struct, forbid_unknown_fields=True):
     why: Why
 
 
+class CandidateRequest(Struct, forbid_unknown_fields=True):
+    """Let a pipeline with other features learn in shadow."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=32)]
+    case: Annotated[str, Meta(pattern=r"^[A-Za-z_]\w*$", description="use case of this name, in the run's own module")]
+    who: Word
+    why: Why
+
+
+class CandidateAdded(Struct, frozen=True):
+    """A candidate, and the features that it has and what serves has not."""
+
+    name: str
+    features: list[str]
+
+
+class Candidate(Struct, frozen=True):
+    """How a candidate does."""
+
+    name: str
+    serves: bool
+    failure: Annotated[str, Meta(description="why it learns no more; empty where it does")]
+    verdicts: Annotated[list[str], Meta(description="beside what serves, on the same questions, by target")]
+
+
 class RollbackRequest(Struct, forbid_unknown_fields=True):
     """Let what served before serve again; who and why go into the ledger."""
 
@@ -183,6 +208,7 @@ class Acts(Struct, frozen=True):
     versions: Annotated[list[dict], Meta(description="the newest: version, parent, event time learned up to (ms)")] = []
 
 
+_candidate = msgspec.json.Decoder(CandidateRequest)
 _route = msgspec.json.Decoder(RouteRequest)
 _promote, _rollback = msgspec.json.Decoder(PromoteRequest), msgspec.json.Decoder(RollbackRequest)
 
@@ -195,6 +221,11 @@ def read_promote(body: bytes) -> PromoteRequest:
 def read_rollback(body: bytes) -> RollbackRequest:
     """Rollback of a JSON body."""
     return _read(_rollback, body)
+
+
+def read_candidate(body: bytes) -> CandidateRequest:
+    """Candidate of a JSON body."""
+    return _read(_candidate, body)
 
 
 def read_route(body: bytes) -> RouteRequest:
