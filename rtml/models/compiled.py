@@ -195,15 +195,17 @@ def restore(state: dict) -> RowModel:
         return model
     if state.get("twin") == CompiledBlend.twin:
         return CompiledBlend.of(state, restore)
-    if state.get("twin") == "versioned ranker":
-        from rtml.models.versioned_ranker import VersionedRanker
-
-        return VersionedRanker.of(state)
-    if state.get("twin") == "sessions":
-        from rtml.models.session_model import SessionModel
-
-        return SessionModel.of(state)
+    if state.get("twin") in ("sessions", "versioned ranker"):
+        return _of_lists(state)
     if state.get("twin") in _TWINS:
         return _TWINS[state["twin"]].of(state)
     how = np.array(state["how"])
     return Compiled(state["names"], how, flat.from_named(how, state))
+
+
+def _of_lists(state: dict) -> RowModel:
+    """Model of lists of a state; its kernels are loaded where lists are wanted."""
+    from rtml.models.session_model import SessionModel
+    from rtml.models.versioned_ranker import VersionedRanker
+
+    return (SessionModel if state["twin"] == SessionModel.twin else VersionedRanker).of(state)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 
 from rtml.core.clock import span
@@ -48,8 +49,7 @@ def train(
         Whether to go on with events that arrive later, until Ctrl-C or SIGTERM.
     """
     with stopping() as stop, ExitStack() as stack:
-        config = RunConfig.read(awaited(run / "recipe.json", stop) if follow else run / "recipe.json")
-        config = config.with_challengers(names(challengers)) if challengers else config
+        config = _config(awaited(run / "recipe.json", stop) if follow else run / "recipe.json", challengers)
         events = stack.enter_context(run_log(run, log))
         registry = stack.enter_context(closing(Registry(run / "registry")))
         places = (events, PART, run / "training.db", registry, model or title(config.use_case))
@@ -62,11 +62,10 @@ def train(
         candidates = stack.enter_context(closing(Candidates(run, events, span(every), tell)))
         candidates.run()
         if follow:
-            retention = Retention.of(run)
+            due = partial(Retention.of(run).due, events, registry, say=tell)
+            insist(lambda: (trainer.run(on_commit=tell), candidates.run(), due()), stop, 0.05)
 
-            def step() -> None:
-                trainer.run(on_commit=tell)
-                candidates.run()
-                retention.due(events, registry, say=tell)
 
-            insist(step, stop, 0.05)
+def _config(recipe: Path, challengers: str) -> RunConfig:
+    config = RunConfig.read(recipe)
+    return config.with_challengers(names(challengers)) if challengers else config

@@ -10,6 +10,7 @@ from typing import Self
 
 from rtml.core.clock import Clock
 from rtml.core.run_folder import claim
+from rtml.core.use_case import title
 from rtml.evaluation.paired import verdicts
 from rtml.registry.registry import Registry
 from rtml.serving.event_writer import EventWriter
@@ -73,6 +74,9 @@ class Follower:
 
     def add(self, request: CandidateRequest) -> CandidateAdded:
         """Add a pipeline with other features, which the training process learns in shadow."""
+        view = self.view()
+        if view is not None and type(view).open is not View.open:
+            raise ValueError("the page of this use case keeps what is of its own pipeline: serve another run instead")
         about = add(self.folder, request.name, request.case)
         names = about.operator().features.names
         before = self.publisher.flow.features.names if self.publisher else ()
@@ -103,10 +107,10 @@ class Follower:
             with self._changing:
                 before, self.publisher = self.publisher, publisher
                 about = {"at": self.service.clock.now(), "why": f"{request.who}: {request.why}"}
-                evidence = {"who": request.who}
-                self._registry.acts.enter(
-                    before.model, PIPELINE, action="promote", version=name, evidence=evidence, **about
-                )
+                about |= {"action": "promote", "version": name, "evidence": {"who": request.who}}
+                own = title(RunConfig.read(self.folder / "recipe.json").use_case)
+                with closing(Registry(self.folder / "registry")) as ledger:
+                    ledger.acts.enter(own, PIPELINE, **about)
                 (self.folder / "candidates" / "serves").write_text("" if name == MAIN else name, encoding="utf-8")
                 self.service.take_over(staged)
                 publisher.serve_by(self.service)
@@ -140,7 +144,7 @@ class Follower:
     def _promotions(self) -> Promotions:
         if self.publisher is None:
             raise LookupError(f"there is no training in {self.folder.name} yet: start rtml train RUN --follow")
-        return Promotions(self._registry, self.publisher, ask=not self._live)
+        return Promotions(self.publisher.registry, self.publisher, ask=not self._live)
 
     def wait(self, seconds: float) -> bool:
         """Wait until there is something to serve, for so long at most; whether there is."""

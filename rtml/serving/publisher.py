@@ -62,7 +62,7 @@ class Publisher:
         self.view, self.observe = view_of(config), float  #: is told each latency in seconds
         flow = config.flow()
         self.scores, self.flow = Scores(config, flow), flow
-        self._registry, self.store = registry, Path(store)
+        self.registry, self.store = registry, Path(store)
         self._stored: Committed | None = None
         self._history, self._clock, self._lock = History(registry, self.model, self.store), Clock(), threading.RLock()
         self._bands: dict[tuple[str, int], Band] = {}
@@ -83,7 +83,7 @@ class Publisher:
         self.service = service
         service.gauges, service.quality = lambda: self.scores.gauges(self.version), self._quality
         service.table = partial(served, self)
-        self.router = service.router = Router(self._registry, self)
+        self.router = service.router = Router(self.registry, self)
 
     @property
     def folder(self) -> Path:
@@ -159,10 +159,10 @@ class Publisher:
     def refresh(self, ask: bool = False) -> None:
         """Serve what the ledger names, from the next question on; with ``ask`` the newest ones are asked again."""
         with self._lock:
-            acts = self._registry.acts.behind(self.model, self._act)
+            acts = self.registry.acts.behind(self.model, self._act)
             if acts:
                 self._act = acts[-1].seq
-                version = self._registry.get(acts[-1].version)
+                version = self.registry.get(acts[-1].version)
                 self._frozen = None if version.number == 0 else self.frozen(version)
                 self.since = self.service.clock.now()
             if acts or self.service.snapshot is None:
@@ -180,20 +180,20 @@ class Publisher:
         """A version by name, ready to answer: a learner as it is now, or one of the registry."""
         if lineage := lineage_of(name):
             return self._learner(lineage)
-        return self.frozen(self._registry.get(name))
+        return self.frozen(self.registry.get(name))
 
     def frozen(self, version: Version) -> Snapshot:
         """A version of the registry, ready to serve; its bytes are checked against their hash."""
-        models = models_of_version(self._registry, version)
+        models = models_of_version(self.registry, version)
         offset = int(version.data.get("last_offset", 0))
         return self._snapshot(version.name, lambda: (offset, models), version.at, offset)
 
     def lineage(self, version: str = "") -> list[dict]:
         """A version and its parents, newest first, as the endpoint tells it; of the learner its newest version's."""
-        newest = self._registry.all(self.model)
+        newest = self.registry.all(self.model)
         if is_learner(version):
             version = newest[-1].id if newest else ""
-        chain = self._registry.lineage(version) if version else []
+        chain = self.registry.lineage(version) if version else []
         return [{"version": v.name, "id": v.id, "trained_up_to": utc(v.at).isoformat()} for v in chain]
 
     def status(self, state: str, source: str = "", message: str = "", alarms: tuple[str, ...] = ()) -> dict:

@@ -17,6 +17,7 @@ from rtml.serving.app import make_app
 from rtml.serving.auth import Access
 from rtml.serving.endpoint import Endpoint
 from rtml.serving.follower import Follower
+from rtml.serving.stream_schemas import PromoteRequest
 from rtml.sources.ingest import ingest
 from rtml.store.checkpoint_store import CheckpointReader
 from rtml.store.event_log import EventLog
@@ -55,8 +56,8 @@ def run(tmp_path):
     (folder / ".rtml-run").touch()
     config = RunConfig.of(f"{case}:use_case", ("north", "river", "station"), "city").write(folder / "recipe.json")
     with EventLog(folder / "events.db") as log, closing(Registry(folder / "registry")) as registry:
-        ingest(type(config.case.source())(days=4), log, PART)
-        places = (log, PART, folder / "training.db", registry, title(config.use_case), span("2d"))
+        ingest(type(config.case.source())(days=2), log, PART)
+        places = (log, PART, folder / "training.db", registry, title(config.use_case), span("12h"))
         with closing(Trainer(config.flow(), *places, publish="learner")) as trainer:
             trainer.run(log.last(PART) // 2)
             yield folder, log, trainer
@@ -109,9 +110,11 @@ def test_a_group_of_features_is_added_learned_in_shadow_and_promoted_while_every
     with Follower(folder) as again:
         wait_for(lambda: again.publisher and again.service.newest("north"), "after a restart it is the candidate")
         assert "wave" in again.publisher.flow.features.names
-        with closing(Registry(folder / "registry")) as registry:
-            (entry,) = registry.acts.behind("use_case", 0, "pipeline")
-    assert (entry.version, entry.why) == ("wide", "ada: noon is special")
+        assert again.promote(PromoteRequest("candidate:main", "ada", "and back")) == "candidate:main"
+        assert "wave" not in again.service.snapshot.names and again.service.newest("north").x
+    with closing(Registry(folder / "registry")) as registry:
+        entries = [(one.version, one.why) for one in registry.acts.behind("use_case", 0, "pipeline")]
+    assert entries == [("wide", "ada: noon is special"), ("main", "ada: and back")]
 
 
 def test_what_cannot_be_a_candidate_is_said_and_one_that_fails_fails_alone(run):
