@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
+from threading import Event
 
 from rtml.core.clock import span
 from rtml.core.process import awaited, insist, stopping, tell
@@ -12,7 +14,7 @@ from rtml.core.use_case import title
 from rtml.monitoring.alert_trigger import monitoring_callbacks
 from rtml.pipeline.options import names
 from rtml.registry.registry import Registry
-from rtml.store.protocols import run_log
+from rtml.store.protocols import EventLog, run_log
 from rtml.training.candidates import Candidates
 from rtml.training.retention import Retention
 from rtml.training.run_config import PART, RunConfig
@@ -62,10 +64,14 @@ def train(
         candidates = stack.enter_context(closing(Candidates(run, events, span(every), tell)))
         candidates.run()
         if follow:
-            due = partial(Retention.of(run).due, events, registry, say=tell)
-            insist(lambda: (trainer.run(on_commit=tell), candidates.run(), due()), stop, 0.05)
+            _follow(stop, Retention.of(run), events, registry, partial(trainer.run, on_commit=tell), candidates.run)
 
 
 def _config(recipe: Path, challengers: str) -> RunConfig:
     config = RunConfig.read(recipe)
     return config.with_challengers(names(challengers)) if challengers else config
+
+
+def _follow(stop: Event, retention: Retention, events: EventLog, registry: Registry, *work: Callable) -> None:
+    """Do the work again and again as events arrive, and let go of what need not be kept, until told to stop."""
+    insist(lambda: ([step() for step in work], retention.due(events, registry, say=tell)), stop, 0.05)
