@@ -61,25 +61,26 @@ def attach(app: App, port: int, host: str = "127.0.0.1") -> None:
     except OSError as ex:
         raise RuntimeError(f"gRPC cannot listen on {where}: {ex.strerror}; take another port") from ex
 
-    @asynccontextmanager
-    async def running(app: App) -> AsyncIterator[None]:
-        limit = [(f"grpc.max_{way}_message_length", MANY_LIMIT) for way in ("receive", "send")]
-        server, state = grpc.aio.server(options=limit), health.aio.HealthServicer()
-        server.add_generic_rpc_handlers((_handlers(app),))
-        health_pb2_grpc.add_HealthServicer_to_server(state, server)
-        reflection.enable_server_reflection((SERVICE.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
-        app.state.grpc = server.add_insecure_port(where)
-        await server.start()
-        print(f"rtml: gRPC on {host}:{app.state.grpc}", file=sys.stderr, flush=True)
-        watch = asyncio.create_task(_watched(app, state))
-        try:
-            yield
-        finally:
-            watch.cancel()
-            await state.enter_graceful_shutdown()
-            await server.stop(_GRACE_S)
+    app.router.lifespan_context = partial(_running, host, where)
 
-    app.router.lifespan_context = running
+
+@asynccontextmanager
+async def _running(host: str, where: str, app: App) -> AsyncIterator[None]:
+    limit = [(f"grpc.max_{way}_message_length", MANY_LIMIT) for way in ("receive", "send")]
+    server, state = grpc.aio.server(options=limit), health.aio.HealthServicer()
+    server.add_generic_rpc_handlers((_handlers(app),))
+    health_pb2_grpc.add_HealthServicer_to_server(state, server)
+    reflection.enable_server_reflection((SERVICE.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    app.state.grpc = server.add_insecure_port(where)
+    await server.start()
+    print(f"rtml: gRPC on {host}:{app.state.grpc}", file=sys.stderr, flush=True)
+    watch = asyncio.create_task(_watched(app, state))
+    try:
+        yield
+    finally:
+        watch.cancel()
+        await state.enter_graceful_shutdown()
+        await server.stop(_GRACE_S)
 
 
 def stub(channel: grpc.Channel) -> dict[str, Callable]:

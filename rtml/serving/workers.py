@@ -85,11 +85,7 @@ def serve_by(
                     again.clear()
                     _replace(slots, told)
         finally:
-            for slot in slots:
-                slot.process.terminate()
-            for slot in slots:
-                slot.process.communicate()
-                slot.socket.close()
+            _ended(slots)
             signal.signal(signal.SIGHUP, before)
 
 
@@ -137,6 +133,14 @@ def _replace(slots: list[Slot], told: Callable[[str], None]) -> None:
     for slot in slots:
         slot.replace()
     told("all processes were replaced")
+
+
+def _ended(slots: list[Slot]) -> None:
+    for slot in slots:
+        slot.process.terminate()
+    for slot in slots:
+        slot.process.communicate()
+        slot.socket.close()
 
 
 def _all_up(slots: list[Slot], stop: threading.Event) -> None:

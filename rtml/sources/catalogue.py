@@ -8,9 +8,11 @@ from pathlib import Path
 import pandas as pd
 
 from rtml.core.use_case import UseCase
+from rtml.sources.columns import TRADES
 from rtml.sources.exchange.dialects import DIALECTS
 from rtml.sources.exchange.exchange import Exchange
 from rtml.sources.exchange.recorder import Capture, header
+from rtml.sources.growing import open_growing, posted_schema
 from rtml.sources.posted import HTTP, Posted
 from rtml.sources.protocol import Source
 from rtml.sources.records import Records
@@ -27,6 +29,9 @@ SOURCES = {
     "binance": "the same; it does not serve every place",
     "exchange:<name>": "the same exchanges by their full name",
     "http": "nothing by itself: events come over POST /events, from an application of yours",
+    "kafka://HOST:9092/TOPIC": "a topic, a JSON object a message",
+    "postgres://USER@HOST:5432/DB?table=NAME&by=id": "a table that is appended to; by: a serial or identity column",
+    "file:///FOLDER, s3://BUCKET/PREFIX": "Parquet, CSV and JSON-lines files; new ones are read as they come",
     "<capture>": "what a live exchange sent, recorded message by message (Exchange(record=...))",
 }
 
@@ -56,6 +61,8 @@ def open_source(
     'synthetic:recurring:seed=7:hours=1'
     """
     kind, _, rest = source.strip().partition(":")
+    if (growing := open_growing(source, TRADES, symbols)) is not None:
+        return growing
     if kind == "synthetic":
         return Synthetic(seed=seed, hours=hours, drift=rest or drift)
     if kind == "exchange" or source.strip() in DIALECTS:
@@ -68,7 +75,7 @@ def open_source(
 def open_for(case: UseCase, source: str, **how) -> Source:
     """Open a source of a use case: by its own function, or as a recording of its own events.
 
-    ``http`` is of every use case: its events are posted.
+    ``http`` is of every use case: its events are posted. So is what grows on a system of its own, by its URL.
 
     Parameters
     ----------
@@ -81,6 +88,8 @@ def open_for(case: UseCase, source: str, **how) -> Source:
     """
     if source.strip() == HTTP:
         return Posted(case, how.get("symbols", ()))
+    if (growing := open_growing(source, posted_schema(case), how.get("symbols", ()) or case.keys)) is not None:
+        return growing
     if case.source is not None:
         return case.source(source, **how)
     return Records(source, case.event, how.get("symbols", ()), how.get("columns"))

@@ -16,6 +16,7 @@ from rtml.core.clock import Clock
 from rtml.sources.columns import TRADES
 from rtml.sources.exchange.errors import Refused, Unreachable
 from rtml.sources.exchange.recorder import frame
+from rtml.sources.growing import Follows, arriving
 from rtml.sources.pacing import Paced
 from rtml.sources.protocol import RAW, Source
 from rtml.sources.trades import EVENT, TICK, TRADE
@@ -23,6 +24,7 @@ from rtml.store.protocols import EventLog
 
 CHUNK = 2000
 _SIDE = {"buy": 1, "sell": -1}
+_AGAIN_S = 0.2  # between two looks at a source that grows
 _LONGEST = 60.0  # seconds between two tries at most
 _FINAL = (
     LookupError,
@@ -160,7 +162,8 @@ class Ingestor:
         self._held = bool(held)
         self.source = source = self._open(held)
         self._say("source opened", source=source.name)
-        arrivals = self._live(source) if hasattr(source, "arrivals") else self._recorded(source)
+        recorded = self._growing if isinstance(source, Follows) else self._recorded
+        arrivals = self._live(source) if hasattr(source, "arrivals") else recorded(source)
         for accepted, rejected, at in arrivals:
             if self._stop.is_set() and not hasattr(source, "arrivals"):
                 return
@@ -174,6 +177,12 @@ class Ingestor:
             return
         for rows, at in source.arrivals():
             yield *judged(rows, source.symbols), at
+
+    def _growing(self, source: Follows) -> Iterator[tuple[np.ndarray, pd.DataFrame | None, int]]:
+        """What has come, again and again until it is stopped."""
+        while not self._stop.wait(_AGAIN_S):
+            for rows in arriving(source, self.log, self._part, CHUNK):
+                yield *source.schema.accept(rows, source.symbols), self._clock.elapsed()
 
     def _recorded(self, source: Source) -> Iterator[tuple[np.ndarray, pd.DataFrame | None, int]]:
         """What the log has not seen, cut where an uninterrupted run cuts it, each piece when its time has come."""
