@@ -164,10 +164,10 @@ class Source(Follows, Patient):
             left = [(p, at) for p, at in self._next.items() if at < self._bounds[p][1]]
             self._consumer.assign([TopicPartition(self.topic, p, at) for p, at in left])
             self._assigned = True
-        messages = self._consumer.consume(1000, _WAIT_S)
-        if not messages:
+        first = self._consumer.poll(_WAIT_S)
+        if first is None:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
-        for message in messages:
+        for message in (first, *self._consumer.consume(1000, 0)):
             p, error = message.partition(), message.error()
             if error is not None and error.code() == KafkaError._PARTITION_EOF:  # what is left are no messages
                 self._next[p] = max(self._next[p], self._bounds[p][1])
