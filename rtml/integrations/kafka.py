@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from rtml.integrations.block_log import MessageLog, Patient
+from rtml.integrations.groups import TTL_S, Membership
 from rtml.sources.columns import Schema
 from rtml.sources.growing import Follows, rows_of
 from rtml.store.protocols import without_password
@@ -93,6 +94,54 @@ class EventLog(MessageLog):
     def close(self) -> None:
         """Let go of the connections."""
         self._consumer.close()
+
+
+class Leases(Patient, Membership):
+    """A member of a Kafka consumer group over the topics of a log; the group's own protocol divides them.
+
+    No offset is committed to Kafka, and no message read here: both belong to the consumer of the part.
+    """
+
+    LOST = (KafkaException,)
+
+    def __init__(self, url: str, group: str, ttl_s: float = TTL_S) -> None:
+        where = url.partition("?")[0].removeprefix("kafka://").rstrip("/")
+        self._about: dict[str, Any] = {"bootstrap.servers": where, "group.id": group, "enable.auto.commit": False}
+        self._about |= {"session.timeout.ms": int(1000 * ttl_s), "heartbeat.interval.ms": max(100, int(200 * ttl_s))}
+        self._about |= {"partition.assignment.strategy": "roundrobin", "log_level": 0, "queued.min.messages": 1}
+        self._topics: list[str] = []
+        super().__init__(url)
+
+    def _connect(self) -> None:
+        self._consumer = Consumer(self._about)
+        self._consumer.list_topics(timeout=_WAIT_S)
+        if self._topics:
+            self._consumer.subscribe(self._topics, on_assign=_paused)
+
+    def share(self, parts: Sequence[str]) -> list[str]:
+        """The parts that this member is to consume until it asks again."""
+        wanted = [f"{self.log_name}.{part}" for part in parts]
+        if wanted != self._topics:
+            self._topics = wanted
+            self._consumer.subscribe(wanted, on_assign=_paused)
+        self._tried(self._poll)
+        mine = {place.topic for place in self._consumer.assignment()}
+        return [part for part, topic in zip(parts, wanted, strict=True) if topic in mine]
+
+    def _poll(self, again: bool) -> None:
+        message = self._consumer.poll(0.05)
+        if message is not None and message.error():
+            raise KafkaException(message.error())
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._consumer.close()
+
+
+def _paused(consumer: Consumer, places: list[TopicPartition]) -> None:
+    """Take what was assigned, and read nothing of it."""
+    consumer.assign(places)
+    consumer.pause(places)
 
 
 class Source(Follows, Patient):

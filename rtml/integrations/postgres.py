@@ -7,6 +7,7 @@ whole or not at all.
 from __future__ import annotations
 
 import weakref
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -16,6 +17,7 @@ import psycopg
 from psycopg import sql
 
 from rtml.integrations.block_log import Append, Block, BlockLog, Patient
+from rtml.integrations.groups import TTL_S, Membership
 from rtml.sources.columns import Schema
 from rtml.sources.growing import Follows, rows_of
 from rtml.store.protocols import without_password
@@ -111,6 +113,61 @@ class EventLog(BlockLog):
 
     def close(self) -> None:
         """Let go of the connection."""
+        if self._db is not None:
+            self._db.close()
+
+
+_TAKEN = """
+select objid::bigint from pg_locks where locktype = 'advisory' and granted and classid = %s::bigint::oid
+    and database = (select oid from pg_database where datname = current_database())
+"""
+
+
+class Leases(Patient, Membership):
+    """Members of a consumer group: advisory locks, which end with the connection of their member."""
+
+    LOST = (psycopg.OperationalError, psycopg.InterfaceError)
+    _db: Any = None
+
+    def __init__(self, url: str, group: str, ttl_s: float = TTL_S) -> None:
+        self._group = group
+        super().__init__(url)
+
+    def _connect(self) -> None:
+        self.close()
+        self._db = psycopg.connect(self.url, connect_timeout=5, autocommit=True)
+        self._mine: set[str] = set()
+
+    def _keys(self, name: str) -> tuple[int, int]:
+        whole = f"{self.log_name}:{self._group}".encode()
+        return zlib.crc32(whole) - 2**31, zlib.crc32(name.encode()) - 2**31
+
+    def _ask(self, query: str, name: str) -> Any:
+        return self._tried(lambda again: self._db.execute(query, self._keys(name)).fetchone()[0])
+
+    def take(self, name: str) -> bool:
+        """Take a lease, or keep it; False where another member has it."""
+        if name in self._mine:  # unless the connection was lost meanwhile, and another one made
+            self._tried(lambda again: self._db.execute("select 1"))
+        if name not in self._mine and self._ask("select pg_try_advisory_lock(%s::int, %s::int)", name):
+            self._mine.add(name)
+        return name in self._mine
+
+    def give_back(self, name: str) -> None:
+        """End a lease of this member."""
+        if name in self._mine:
+            self._ask("select pg_advisory_unlock(%s::int, %s::int)", name)
+            self._mine.discard(name)
+
+    def taken(self, names: Sequence[str]) -> set[str]:
+        """Those of the leases that some member has now."""
+        whole = self._keys("")[0] % 2**32
+        found = self._tried(lambda again: self._db.execute(_TAKEN, (whole,)).fetchall())
+        held = {number for (number,) in found}
+        return {name for name in names if self._keys(name)[1] % 2**32 in held}
+
+    def close(self) -> None:
+        """Leave the group."""
         if self._db is not None:
             self._db.close()
 
