@@ -74,8 +74,8 @@ class Leases(Membership):
     (['a', 'b'], [])
     >>> one.share(["a", "b"]), two.share(["a", "b"])  # the first has seen the second, and leaves it a part
     (['a'], ['b'])
-    >>> one.close(), two.share(["a", "b"])
-    (None, ['a', 'b'])
+    >>> one.close(), two.share(["a", "b"]), two.close()
+    (None, ['a', 'b'], None)
     """
 
     def __init__(self, url: str | Path, group: str = "group", ttl_s: float = TTL_S) -> None:

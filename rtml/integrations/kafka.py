@@ -24,6 +24,7 @@ from rtml.store.protocols import without_password
 
 _FOR_EVER = {"retention.ms": "-1", "retention.bytes": "-1", "max.message.bytes": "2000000"}
 _WAIT_S = 5.0
+_SHORTEST_MS = 6000  # of a session that brokers take, as they are set up
 
 
 class EventLog(MessageLog):
@@ -107,7 +108,8 @@ class Leases(Patient, Membership):
     def __init__(self, url: str, group: str, ttl_s: float = TTL_S) -> None:
         where = url.partition("?")[0].removeprefix("kafka://").rstrip("/")
         self._about: dict[str, Any] = {"bootstrap.servers": where, "group.id": group, "enable.auto.commit": False}
-        self._about |= {"session.timeout.ms": int(1000 * ttl_s), "heartbeat.interval.ms": max(100, int(200 * ttl_s))}
+        lease_ms = max(_SHORTEST_MS, int(1000 * ttl_s))
+        self._about |= {"session.timeout.ms": lease_ms, "heartbeat.interval.ms": lease_ms // 5}
         self._about |= {"partition.assignment.strategy": "roundrobin", "log_level": 0, "queued.min.messages": 1}
         self._topics: list[str] = []
         super().__init__(url)
@@ -123,10 +125,16 @@ class Leases(Patient, Membership):
         wanted = [f"{self.log_name}.{part}" for part in parts]
         if wanted != self._topics:
             self._topics = wanted
+            found = self._tried(lambda again: self._consumer.list_topics(timeout=_WAIT_S)).topics
+            counts = [len(found[topic].partitions) if topic in found else 1 for topic in wanted]
+            # of a topic with several partitions one says whose it is, in turn: else one member would get all
+            self._places = [
+                (topic, k % max(1, count)) for k, (topic, count) in enumerate(zip(wanted, counts, strict=True))
+            ]
             self._consumer.subscribe(wanted, on_assign=_paused)
         self._tried(self._poll)
-        mine = {place.topic for place in self._consumer.assignment()}
-        return [part for part, topic in zip(parts, wanted, strict=True) if topic in mine]
+        mine = {(place.topic, place.partition) for place in self._consumer.assignment()}
+        return [part for part, place in zip(parts, self._places, strict=True) if place in mine]
 
     def _poll(self, again: bool) -> None:
         message = self._consumer.poll(0.05)

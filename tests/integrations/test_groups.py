@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -93,26 +94,27 @@ def test_one_of_two_is_killed_and_every_event_counts_once(url, tmp_path):
             rows["id"] = np.arange(n) + 1000 * k
             for start in range(0, n, 50):
                 log.append(part, rows[start : start + 50])
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([*sys.path, str(Path(__file__).parent)])}
     command = [sys.executable, "-c", MEMBER, url, str(tmp_path)]
     other = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     member, held = consumer(url, tmp_path), set()
     try:
         deadline = time.monotonic() + 60
         while len(held) != 2 or len(member._stores) != 2:  # both have their half
-            assert time.monotonic() < deadline, (held, set(member._stores))
+            assert time.monotonic() < deadline and other.poll() is None, (held, set(member._stores))
             member.consume(2)
             held = set(other.stdout.readline().strip().split(",")) - {""}
         assert held | set(member._stores) == set(PARTS)
         other.kill()  # -9, with its parts half done or not
-        other.communicate()
+        other.wait()
         while sum(offset for offset, _ in done(tmp_path)) < n * len(PARTS):
             assert time.monotonic() < deadline, done(tmp_path)
             member.consume(50)
         assert set(member._stores) == set(PARTS), "the one that is left has taken over"
     finally:
         other.kill()
-        other.communicate()
+        other.wait()
+        other.stdout.close()
         member.close()
         member._log.close()
     for k, (offset, state) in enumerate(done(tmp_path)):
