@@ -37,7 +37,7 @@ _GRACE_S = 0.4  # how long an open call may take to end after stop
 Send = Callable[[dict], Any]
 
 
-def attach(app: App, port: int, host: str = "127.0.0.1") -> None:
+def attach(app: App, port: int, host: str = "127.0.0.1", shared: bool = False) -> None:
     """Let an app answer gRPC too, from when its server starts until it stops; ``app.state.grpc`` is the port then.
 
     Parameters
@@ -46,6 +46,8 @@ def attach(app: App, port: int, host: str = "127.0.0.1") -> None:
         Of :func:`rtml.serving.app.make_app`.
     port, host
         Where to listen, 0 for a free port; without TLS, as HTTP: another host than this machine needs the token.
+    shared
+        Whether several processes of one endpoint listen on the port.
 
     Raises
     ------
@@ -56,18 +58,19 @@ def attach(app: App, port: int, host: str = "127.0.0.1") -> None:
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as one:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # several serving processes share it
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT if shared else socket.SO_REUSEADDR, 1)
             one.bind((host, port))
     except OSError as ex:
         raise RuntimeError(f"gRPC cannot listen on {where}: {ex.strerror}; take another port") from ex
 
-    app.router.lifespan_context = partial(_running, host, where)
+    app.router.lifespan_context = partial(_running, host, where, shared)
 
 
 @asynccontextmanager
-async def _running(host: str, where: str, app: App) -> AsyncIterator[None]:
-    limit = [(f"grpc.max_{way}_message_length", MANY_LIMIT) for way in ("receive", "send")]
-    server, state = grpc.aio.server(options=limit), health.aio.HealthServicer()
+async def _running(host: str, where: str, shared: bool, app: App) -> AsyncIterator[None]:
+    options = [(f"grpc.max_{way}_message_length", MANY_LIMIT) for way in ("receive", "send")]
+    options += [("grpc.so_reuseport", int(shared))]
+    server, state = grpc.aio.server(options=options), health.aio.HealthServicer()
     server.add_generic_rpc_handlers((_handlers(app),))
     health_pb2_grpc.add_HealthServicer_to_server(state, server)
     reflection.enable_server_reflection((SERVICE.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
@@ -136,32 +139,37 @@ async def _answer(app: App, gives: type, request: Any, context: Any) -> Any:
 async def _follow(app: App, gives: type, request: Any, context: Any) -> AsyncIterator[Any]:
     """The stream of the page: server-sent events, a message each; a client that is slow holds up itself alone."""
     query = b"after=%d" % request.after if request.HasField("after") else b""
-    chunks: asyncio.Queue[bytes | None] = asyncio.Queue(1)
-    status, refused = 200, b""
-
-    async def send(message: dict) -> None:
-        nonlocal status, refused
-        status = message.get("status", status)
-        if status != 200:
-            refused += message.get("body", b"")
-        elif message.get("body"):
-            await chunks.put(message["body"])
-
-    async def ask() -> None:
-        await app(_scope(context, "GET", "/predictions/stream", query), _never_left, send)
-        await chunks.put(None)
-
-    asking = asyncio.create_task(ask())
+    stream = _Streamed()
+    asking = asyncio.create_task(stream.ask(app, _scope(context, "GET", "/predictions/stream", query)))
     try:
-        while (chunk := await chunks.get()) is not None:
+        while (chunk := await stream.chunks.get()) is not None:
             for event in _events(chunk):
                 yield ParseDict(event, gives())
     finally:
         asking.cancel()
         with suppress(asyncio.CancelledError):
             await asking
-    if status != 200:
-        await _abort(context, status, refused)
+    if stream.status != 200:
+        await _abort(context, stream.status, stream.refused)
+
+
+class _Streamed:
+    """What the app sends of a stream, a chunk at a time."""
+
+    def __init__(self) -> None:
+        self.chunks: asyncio.Queue[bytes | None] = asyncio.Queue(1)
+        self.status, self.refused = 200, b""
+
+    async def ask(self, app: App, scope: dict) -> None:
+        await app(scope, _never_left, self._send)
+        await self.chunks.put(None)
+
+    async def _send(self, message: dict) -> None:
+        self.status = message.get("status", self.status)
+        if self.status != 200:
+            self.refused += message.get("body", b"")
+        elif message.get("body"):
+            await self.chunks.put(message["body"])
 
 
 def _events(chunk: bytes) -> list[dict]:

@@ -70,7 +70,7 @@ def _follow(run: Path, access: Access, port: int, host: str, grpc: int, listen: 
     with Follower(run) as follower:
         view, writer = follower.view(), follower.writer()
         app = make_app(follower.service, follower.lineage, follower, access, view, writer=writer)
-        _with_grpc(app, grpc, host)
+        _with_grpc(app, grpc, host, listen >= 0)
         if listen < 0:
             return serve_forever(app, port=port, host=host)
         follower.wait(10.0)
@@ -78,11 +78,11 @@ def _follow(run: Path, access: Access, port: int, host: str, grpc: int, listen: 
             serve_forever(app, port, host, partial(print, flush=True), inherited(listen))
 
 
-def _with_grpc(app: App, port: int, host: str) -> App:
-    """The app, which answers on this port too unless it is negative."""
+def _with_grpc(app: App, port: int, host: str, shared: bool = False) -> App:
+    """The app, which answers on this port too unless it is negative; several processes may share it."""
     if port >= 0:
         try:
-            load("rtml.integrations.grpc:attach", {}, "servers")(app, port, host)
+            load("rtml.integrations.grpc:attach", {}, "servers")(app, port, host, shared)
         except ModuleNotFoundError as ex:
             raise ModuleNotFoundError(f"gRPC needs {ex.name}: pip install 'rtml[grpc]'", name=ex.name) from ex
     return app

@@ -12,6 +12,7 @@ from msgspec.structs import fields
 from published import NAMES, Weighted, ask, snapshot
 
 from rtml.core.target import Target
+from rtml.pipeline.serve import _with_grpc
 from rtml.serving import schemas
 from rtml.serving.app import make_app
 from rtml.serving.auth import Access
@@ -61,14 +62,14 @@ def both():
     with closing(Service()) as service:
         service.publish(snapshot(models=MODELS, targets=TARGETS))
         ask(service, 10**18, [0.1, 0.2], extra={"price": 1 / 3, "place": None})
-        app = make_app(service, access=Access(SECRET))
-        attach(app, 0)
+        app = _with_grpc(make_app(service, access=Access(SECRET)), 0, "127.0.0.1")  # as rtml serve RUN --grpc 0
         with (
             Endpoint(app) as endpoint,
             httpx.Client(base_url=endpoint.url) as http,
             grpc.insecure_channel(f"127.0.0.1:{app.state.grpc}") as channel,
         ):
             http.service, http.calls, http.channel = service, stub(channel), channel
+            http.port = app.state.grpc
             yield http
 
 
@@ -222,6 +223,6 @@ def test_what_protoc_wrote_is_the_proto_file_and_has_the_fields_of_http():
 def test_a_port_that_is_taken_and_a_host_without_token_are_said(both):
     app = make_app(both.service, access=Access())
     with pytest.raises(RuntimeError, match=r"gRPC cannot listen on 127\.0\.0\.1:\d+: .*take another port"):
-        attach(app, both.base_url.port)
+        attach(app, both.port)
     with pytest.raises(ValueError, match="set RTML_TOKEN"):
         attach(app, 0, "0.0.0.0")
