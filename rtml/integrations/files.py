@@ -140,7 +140,9 @@ def _cells(lines: list[bytes], header: list[str]) -> pd.DataFrame:
     """Rows of CSV lines as texts; one of another number of fields has its reason in ``fault``."""
     rows: list[Any] = []
     for cells in csv.reader(io.StringIO(b"".join(lines).decode("utf-8", "replace"))):
-        row = dict(zip(header, (cell or None for cell in cells), strict=False))
+        row: dict[str, Any] = dict(zip(header, (cell or None for cell in cells), strict=False))
+        if (row.get("time") or "").isdigit():
+            row["time"] = int(row["time"])
         if len(cells) != len(header):
             row = {"fault": f"has {len(cells)} fields, the header names {len(header)}", "text": ",".join(cells)[:500]}
         rows.append(row)

@@ -166,4 +166,4 @@ def rows_of(texts: Sequence[bytes | str | Mapping]) -> pd.DataFrame:
             shown = text.decode(errors="replace") if isinstance(text, bytes) else str(text)
             row = {"fault": "is no JSON object", "text": shown[:500]}
         rows.append(row)
-    return pd.DataFrame(rows, dtype=object)
+    return pd.DataFrame(rows, dtype=object).infer_objects()  # whole numbers stay whole where some are missing
