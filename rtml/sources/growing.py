@@ -84,7 +84,8 @@ def open_growing(source: str, schema: Schema, symbols: Sequence[str]) -> Growing
         opens = load(f"rtml.integrations.{SYSTEMS[scheme]}:Source", {}, "sources")
     except ModuleNotFoundError as ex:
         raise ModuleNotFoundError(f"{scheme} needs {ex.name}: pip install 'rtml[servers]'", name=ex.name) from ex
-    return opens(with_password(source.strip()), schema, symbols)
+    url = source.strip()
+    return opens(with_password(url) if SYSTEMS[scheme] == "postgres" else url, schema, symbols)
 
 
 def posted_schema(case: UseCase) -> Schema:

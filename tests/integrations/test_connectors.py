@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from bucket import bucket
 from servers import Server, missing
 
 from rtml.core.use_case import UseCase
@@ -367,3 +368,26 @@ def test_any_use_case_takes_them_and_a_log_of_other_rows_is_refused(tmp_path):
         assert log.trim("events" + PLACES, 2**62, 10**9) == 0, "positions do not get old"
     with pytest.raises(ValueError, match="name them, SYMBOLS"):
         open_source(url)
+
+
+def test_a_bucket_is_read_as_a_folder_is(tmp_path, monkeypatch):
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("RTML_PASSWORD", "of-a-database")
+    whole = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist([row(k) for k in range(10)]), whole)
+    with bucket() as (objects, server), EventLog(tmp_path / "events.db") as log:
+        how = f"scheme=http&region=here&endpoint_override={server}"
+        url = f"s3://right:secret@landing/in/shop?{how}"
+        objects["in/shop/a/1.parquet"] = whole.getvalue().to_pybytes()
+        objects["in/shop/b.jsonl"] = "".join(json.dumps(row(k)) + "\n" for k in range(10, 15)).encode()
+        objects["elsewhere/c.jsonl"] = b'{"n": 99}\n'
+        ingest(open_for(CASE, url), log, "events", n=4)
+        objects["in/shop/c.csv"] = f"time,key,n,level\n1700000000,north,15,{EXACT * 15}\n".encode()
+        ingest(open_for(CASE, url), log, "events", n=4)
+        rows = log.read("events")[1]
+        assert rows["n"].tolist() == list(range(16)) and (rows["level"] == EXACT * rows["n"]).all()
+        with pytest.raises(PermissionError, match=r"wrong@landing.*cannot be listed") as told:
+            open_for(CASE, url.replace("right:secret", "wrong:hidden"))
+        assert "hidden" not in str(told.value)
+    with pytest.raises(ConnectionError, match=r"landing.*cannot be listed"):
+        open_for(CASE, url)
