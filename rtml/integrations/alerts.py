@@ -20,8 +20,13 @@ from rtml.core.run_folder import Run
 from rtml.store.checkpoint_store import CheckpointReader
 
 _FILE = "alerts_sent.json"
+_REFUSED = "alerts_refused.jsonl"
 _AGAIN = (429, 500, 502, 503, 504)  # answers after which it is worth trying again
 _TIMEOUT_S = 10.0
+
+
+class Undeliverable(ConnectionError):
+    """An address that refuses a message for good: sending it again does not help."""
 
 
 class Sender:
@@ -64,8 +69,10 @@ class Sender:
 
         Raises
         ------
+        Undeliverable
+            Where the address refuses this message.
         ConnectionError
-            Where it could not be delivered, with the last reason.
+            Where it could not be delivered now, with the last reason.
         """
         now = self._clock.now()
         while self.times and self.times[0] <= now - 3600 * 10**9:
@@ -89,7 +96,7 @@ class Sender:
             except HTTPError as ex:
                 why = f"{ex.code} {ex.reason}"
                 if ex.code not in _AGAIN:
-                    break
+                    raise Undeliverable(f"an alert could not be sent to {self._parts.hostname}: {why}") from ex
             except (URLError, OSError) as ex:
                 why = str(ex)
         raise ConnectionError(f"an alert could not be sent to {self._parts.hostname}: {why}")
@@ -131,7 +138,10 @@ def alerts(run: Path, *, to: str, least: float = 0.0, an_hour: int = 20) -> int:
 
 
 def send_new(run: Path, sender: Sender, to: str, least: float = 0.0) -> int:
-    """The same with a sender; how many were sent. One that could not be sent is the first of the next time."""
+    """The same with a sender; how many were sent. One that could not be sent now is the first of the next time.
+
+    What the address refuses for good goes to ``alerts_refused.jsonl`` of the run, so that later ones are not held up.
+    """
     opened = Run(run, "alerts")
     kept = opened.read_json(_FILE, {"sent": {}})["sent"]
     before = kept.get(to, {"seq": 0, "times": [], "held": 0})
@@ -143,7 +153,12 @@ def send_new(run: Path, sender: Sender, to: str, least: float = 0.0) -> int:
         detail = json.loads(told)
         if kind == "alert" and (detail.get("what") == "loss" or (detail.get("harm") or 0.0) >= least):
             text = f"{run.name}, {utc(at).isoformat(timespec='seconds')}: {detail.get('text') or detail.get('what')}"
-            count += sender.send(text, {"run": run.name, "at": utc(at).isoformat(), **detail})
+            about = {"run": run.name, "at": utc(at).isoformat(), **detail}
+            try:
+                count += sender.send(text, about)
+            except Undeliverable as ex:
+                with opened.path(_REFUSED).open("a", encoding="utf-8") as file:
+                    file.write(json.dumps({"why": str(ex), "text": text, "alert": about}) + "\n")
         kept[to] = {"seq": seq, "times": list(sender.times), "held": sender.held}
         opened.write_json(_FILE, {"sent": kept})
     return count

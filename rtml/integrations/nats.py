@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import nats
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StorageType, StreamConfig
-from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, KeyValueConfig, StorageType, StreamConfig
+from nats.js.errors import APIError, KeyWrongLastSequenceError, NoKeysError, NotFoundError, ServiceUnavailableError
 
-from rtml.integrations.block_log import Append, MessageLog
+from rtml.integrations.block_log import Append, MessageLog, Patient
+from rtml.integrations.groups import TTL_S, Membership, member
 
 _WAIT_S = 5.0
 _WRONG_SEQUENCE = 10071
 
 
-class EventLog(MessageLog):
-    """The event log on a server with JetStream; streams are called NAME-PART."""
+class _Nats(Patient):
+    """A connection to a server with JetStream, served by an event loop on a thread of its own."""
 
     LOST = (nats.errors.Error, OSError, asyncio.TimeoutError, ServiceUnavailableError)
     _client: Any = None
@@ -38,12 +39,30 @@ class EventLog(MessageLog):
 
     def _connect(self) -> None:
         self._drop()
-        self._pulls: dict[str, tuple[int, Any]] = {}  # of a part: number of the message that comes next, and what pulls
         quiet = {"error_cb": _quiet, "allow_reconnect": False, "connect_timeout": 2}
         quiet |= {"max_reconnect_attempts": 1, "reconnect_time_wait": 0.05}
         self._client = self._do(nats.connect(self.url, **quiet))
         self._js = self._client.jetstream(timeout=_WAIT_S)
         self._do(self._js.account_info())
+
+    def _drop(self) -> None:
+        if self._client is not None and not self._client.is_closed:
+            self._do(self._client.close())
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._drop()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+class EventLog(_Nats, MessageLog):
+    """The event log on a server with JetStream; streams are called NAME-PART."""
+
+    def _connect(self) -> None:
+        self._pulls: dict[str, tuple[int, Any]] = {}  # of a part: number of the message that comes next, and what pulls
+        super()._connect()
 
     def _stream(self, part: str) -> str:
         if not part or any(c in part for c in " .*>/\\\t\n"):
@@ -96,16 +115,64 @@ class EventLog(MessageLog):
         own = [info for info in found if info.config.name.startswith(head) and info.state.messages]
         return [info.config.name.removeprefix(head) for info in sorted(own, key=lambda info: str(info.created))]
 
-    def _drop(self) -> None:
-        if self._client is not None and not self._client.is_closed:
-            self._do(self._client.close())
+
+class Leases(_Nats, Membership):
+    """Members of a consumer group: entries of a key-value bucket that expire.
+
+    Durable consumers of JetStream keep an offset apart from the state, and hand single messages to whoever asks; so
+    whole parts are leased.
+    """
+
+    def __init__(self, url: str, group: str, ttl_s: float = TTL_S) -> None:
+        self._group, self._ttl_s, self._me = group, ttl_s, member().encode()
+        self._mine: dict[str, int] = {}  # revision of each entry
+        super().__init__(url)
+
+    def _connect(self) -> None:
+        super()._connect()
+        config = KeyValueConfig(f"{self.log_name}-{self._group}", ttl=self._ttl_s, storage=StorageType.MEMORY)
+        self._bucket = self._do(self._js.create_key_value(config))
+
+    def take(self, name: str) -> bool:
+        """Take a lease, or keep it; False where another member has it."""
+        return self._tried(lambda again: self._take(name))
+
+    def _take(self, name: str) -> bool:
+        revision = self._mine.pop(name, 0)
+        try:
+            if not revision and self._holder(name) is not None:
+                return False
+            put = (
+                self._bucket.update(name, self._me, last=revision) if revision else self._bucket.create(name, self._me)
+            )
+            self._mine[name] = self._do(put)
+        except KeyWrongLastSequenceError:  # it expired, or another was first
+            return False
+        return True
+
+    def _holder(self, name: str) -> bytes | None:
+        try:
+            return self._do(self._bucket.get(name)).value
+        except NotFoundError:
+            return None
+
+    def give_back(self, name: str) -> None:
+        """End a lease of this member."""
+        if (revision := self._mine.pop(name, 0)) and self._tried(lambda again: self._holder(name)) == self._me:
+            self._tried(lambda again: self._do(self._bucket.delete(name, last=revision)))
+
+    def taken(self, names: Sequence[str]) -> set[str]:
+        """Those of the leases that some member has now."""
+        try:
+            return set(names) & set(self._tried(lambda again: self._do(self._bucket.keys())))
+        except NoKeysError:
+            return set()
 
     def close(self) -> None:
-        """Let go of the connection."""
-        self._drop()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        """Leave the group."""
+        for name in list(self._mine):
+            self.give_back(name)
+        super().close()
 
 
 async def _quiet(_: Exception) -> None:

@@ -18,6 +18,7 @@ import redis
 
 from rtml.core.clock import NEVER
 from rtml.integrations.block_log import Append, Block, BlockLog, Patient
+from rtml.integrations.groups import TTL_S, Membership, member
 from rtml.store.facts import keys_of
 from rtml.store.online import Group, Latest, group_of
 
@@ -57,6 +58,13 @@ if ARGV[1] ~= '' and tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or '-1') < to
 end
 return written
 """
+_TAKE = """
+local held = redis.call('GET', KEYS[1])
+if held and held ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+"""
+_GIVE_BACK = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 _LIFT = 1 << 63  # added to a time, so that it has no sign
 _GONE = "gone"  # in place of values that were taken back
 
@@ -138,6 +146,45 @@ class EventLog(_Redis, BlockLog):
     def _parts(self) -> list[str]:
         found: Any = self.client.lrange(self._key("parts"), 0, -1)
         return [name.decode() for name in found]
+
+
+class Leases(_Redis, Membership):
+    """Members of a consumer group: keys that expire.
+
+    Groups of Redis streams hand out single entries, which breaks the order within a part; so whole parts are leased.
+    """
+
+    def __init__(self, url: str, group: str, ttl_s: float = TTL_S) -> None:
+        super().__init__(url)
+        self._group, self._ttl_ms, self._me = group, int(1000 * ttl_s), member()
+        self._mine: set[str] = set()
+
+    def _key(self, name: str) -> str:
+        return f"{{{self.log_name}}}:group:{self._group}:{name}"
+
+    def take(self, name: str) -> bool:
+        """Take a lease, or keep it; False where another member has it."""
+        words = (self._key(name), self._me, self._ttl_ms)
+        taken = bool(self._tried(lambda again: self.client.eval(_TAKE, 1, *words)))
+        self._mine = self._mine | {name} if taken else self._mine - {name}
+        return taken
+
+    def give_back(self, name: str) -> None:
+        """End a lease of this member."""
+        if name in self._mine:
+            self._mine.discard(name)
+            self._tried(lambda again: self.client.eval(_GIVE_BACK, 1, self._key(name), self._me))
+
+    def taken(self, names: Sequence[str]) -> set[str]:
+        """Those of the leases that some member has now."""
+        found: Any = self._tried(lambda again: self.client.mget([self._key(name) for name in names]))
+        return {name for name, held in zip(names, found, strict=True) if held}
+
+    def close(self) -> None:
+        """Leave the group."""
+        for name in list(self._mine):
+            self.give_back(name)
+        super().close()
 
 
 class OnlineStore(_Redis):

@@ -162,6 +162,7 @@ VERBS = (
         _run(),
         _option("--follow", is_flag=True, says="Follow what ingest and training processes write there."),
         _option("--workers", default=1, says="Processes on the port, each follows; SIGHUP replaces them one by one."),
+        _option("--grpc", default=-1, says="Port of the same over gRPC; 0: a free one, -1: none."),
         _option("--listen", default=-1, hidden=True, says="Of one of several processes."),
         _option("--counts", default="", hidden=True, says="Of one of several processes."),
         *(_PORT, _HOST),

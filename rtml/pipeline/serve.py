@@ -7,9 +7,10 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+from rtml.core.plugin import load
 from rtml.core.run_folder import Run, shown
 from rtml.registry.registry import Registry
-from rtml.serving.app import make_app
+from rtml.serving.app import App, make_app
 from rtml.serving.auth import Access, check_host
 from rtml.serving.endpoint import serve_forever
 from rtml.serving.follower import Follower
@@ -28,6 +29,7 @@ def serve(
     host: str = "127.0.0.1",
     follow: bool = False,
     workers: int = 1,
+    grpc: int = -1,
     listen: int = -1,
     counts: str = "",
 ) -> None:
@@ -43,15 +45,17 @@ def serve(
         Whether to follow what ingest and training processes write in the folder.
     workers
         Processes on the port, see :func:`rtml.serving.workers.serve_by`; more than one follow.
+    grpc
+        Port on which the same is answered over gRPC, see :mod:`rtml.integrations.grpc`; -1: none.
     listen, counts
         Of one of several processes: the socket it was handed, and the folder where all keep what they count.
     """
     if workers > 1:
-        return serve_by(run, workers, port=port, host=host, told=partial(print, flush=True))
+        return serve_by(run, workers, port=port, host=host, told=partial(print, flush=True), grpc=grpc)
     access = Access.from_environment(host=host)
     check_host(host, access.guarded)
     if follow:
-        return _follow(run, access, port, host, listen, counts)
+        return _follow(run, access, port, host, grpc, listen, counts)
     opened = Run(run.resolve(), "serving")
     with closing(Service(opened.path("live/predictions.db") if run.exists() else ":memory:")) as service:
         prepared: dict = {}
@@ -59,19 +63,30 @@ def serve(
             prepared = published(opened, service)
         except (FileNotFoundError, LookupError) as ex:
             print(f"rtml: {ex.args[0] if ex.args else ex}", file=sys.stderr)
-        serve_forever(make_app(service, **prepared, access=access), port=port, host=host)
+        serve_forever(_with_grpc(make_app(service, **prepared, access=access), grpc, host), port=port, host=host)
 
 
-def _follow(run: Path, access: Access, port: int, host: str, listen: int, counts: str) -> None:
+def _follow(run: Path, access: Access, port: int, host: str, grpc: int, listen: int, counts: str) -> None:
     """Serve what others write in the folder, alone or as one of several processes."""
     with Follower(run) as follower:
         view, writer = follower.view(), follower.writer()
         app = make_app(follower.service, follower.lineage, follower, access, view, writer=writer)
+        _with_grpc(app, grpc, host, listen >= 0)
         if listen < 0:
             return serve_forever(app, port=port, host=host)
         follower.wait(10.0)
         with app.counters.shared(Path(counts)):
             serve_forever(app, port, host, partial(print, flush=True), inherited(listen))
+
+
+def _with_grpc(app: App, port: int, host: str, shared: bool = False) -> App:
+    """The app, which answers on this port too unless it is negative; several processes may share it."""
+    if port >= 0:
+        try:
+            load("rtml.integrations.grpc:attach", {}, "servers")(app, port, host, shared)
+        except ModuleNotFoundError as ex:
+            raise ModuleNotFoundError(f"gRPC needs {ex.name}: pip install 'rtml[grpc]'", name=ex.name) from ex
+    return app
 
 
 def published(run: Run, service: Service) -> dict:

@@ -50,7 +50,9 @@ def listening(host: str, port: int, n: int) -> list[socket.socket]:
     return found
 
 
-def serve_by(run: Path, workers: int, *, port: int, host: str, told: Callable[[str], None] = print) -> None:
+def serve_by(
+    run: Path, workers: int, *, port: int, host: str, told: Callable[[str], None] = print, grpc: int = -1
+) -> None:
     """Keep so many processes serving a run until Ctrl-C or SIGTERM; SIGHUP replaces them one by one.
 
     Parameters
@@ -61,12 +63,16 @@ def serve_by(run: Path, workers: int, *, port: int, host: str, told: Callable[[s
         How many, and where.
     told
         Called with a line once all are up, and after each time they were replaced.
+    grpc
+        Port of the same over gRPC, which all share; -1: none.
     """
+    if grpc == 0:
+        raise ValueError("several processes share one port: name that of gRPC, 0 would be another one in each")
     check_host(host, Access.from_environment().guarded)
     sockets, again = listening(host, port, workers), threading.Event()
     before = signal.signal(signal.SIGHUP, lambda *_: again.set())
     with stopping() as stop, tempfile.TemporaryDirectory(prefix="rtml-counts-") as counts:
-        slots = [Slot(run, one, Path(counts)) for one in sockets]
+        slots = [Slot(run, one, Path(counts), host, grpc) for one in sockets]
         try:
             _all_up(slots, stop)
             told(
@@ -79,21 +85,17 @@ def serve_by(run: Path, workers: int, *, port: int, host: str, told: Callable[[s
                     again.clear()
                     _replace(slots, told)
         finally:
-            for slot in slots:
-                slot.process.terminate()
-            for slot in slots:
-                slot.process.communicate()
-                slot.socket.close()
+            _ended(slots)
             signal.signal(signal.SIGHUP, before)
 
 
 class Slot:
     """A listening socket, and the process that serves it."""
 
-    def __init__(self, run: Path, one: socket.socket, counts: Path) -> None:
+    def __init__(self, run: Path, one: socket.socket, counts: Path, host: str, grpc: int = -1) -> None:
         self.socket = one
         self._command = [sys.executable, "-m", "rtml", "serve", str(run), "--follow", "--listen", str(one.fileno())]
-        self._command += ["--counts", str(counts)]
+        self._command += ["--counts", str(counts), "--host", host, "--grpc", str(grpc)]
         self._pause_s = 0.2
         self.process = self._started()
 
@@ -131,6 +133,14 @@ def _replace(slots: list[Slot], told: Callable[[str], None]) -> None:
     for slot in slots:
         slot.replace()
     told("all processes were replaced")
+
+
+def _ended(slots: list[Slot]) -> None:
+    for slot in slots:
+        slot.process.terminate()
+    for slot in slots:
+        slot.process.communicate()
+        slot.socket.close()
 
 
 def _all_up(slots: list[Slot], stop: threading.Event) -> None:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from rtml.core.process import Logbook, stopping, tell
 from rtml.pipeline.options import opened, source_options
+from rtml.sources.growing import Follows, arriving
 from rtml.sources.ingestor import Ingestor, alone
 from rtml.sources.protocol import Source
 from rtml.sources.report import IngestReport
@@ -28,7 +29,7 @@ def ingest(
     than that of a source whose rows all break the schema.
     """
     received = 0
-    for frame in source.chunks(n):
+    for frame in arriving(source, log, part, n) if isinstance(source, Follows) else source.chunks(n):
         accepted, rejected = source.schema.accept(frame, source.symbols)
         log.append(part, accepted, rejected)
         received += len(frame)

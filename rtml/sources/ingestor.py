@@ -13,11 +13,13 @@ import pandas as pd
 
 from rtml.core import process
 from rtml.core.clock import Clock
+from rtml.sources.growing import Follows, arriving
 from rtml.sources.pacing import Paced
 from rtml.sources.protocol import Refused, Source, Unreachable
 from rtml.store.protocols import EventLog
 
 CHUNK = 2000
+_AGAIN_S = 0.2  # between two looks at a source that grows
 _LONGEST = 60.0  # seconds between two tries at most
 _FINAL = (
     LookupError,
@@ -155,7 +157,8 @@ class Ingestor:
         self._held = bool(held)
         self.source = source = self._open(held)
         self._say("source opened", source=source.name)
-        arrivals = self._live(source) if hasattr(source, "arrivals") else self._recorded(source)
+        recorded = self._growing if isinstance(source, Follows) else self._recorded
+        arrivals = self._live(source) if hasattr(source, "arrivals") else recorded(source)
         for accepted, rejected, at in arrivals:
             if self._stop.is_set() and not hasattr(source, "arrivals"):
                 return
@@ -169,6 +172,12 @@ class Ingestor:
             return
         for rows, at in source.arrivals():
             yield *source.schema.judge(rows, source.symbols), at
+
+    def _growing(self, source: Follows) -> Iterator[tuple[np.ndarray, pd.DataFrame | None, int]]:
+        """What has come, again and again until it is stopped."""
+        while not self._stop.wait(_AGAIN_S):
+            for rows in arriving(source, self.log, self._part, CHUNK):
+                yield *source.schema.accept(rows, source.symbols), self._clock.elapsed()
 
     def _recorded(self, source: Source) -> Iterator[tuple[np.ndarray, pd.DataFrame | None, int]]:
         """What the log has not seen, cut where an uninterrupted run cuts it, each piece when its time has come."""

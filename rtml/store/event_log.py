@@ -191,7 +191,7 @@ class EventLog:
     def newest_time(self, part: str) -> int:
         """Time (ns) of the newest event of a part, 0 when it has none."""
         rows = self.read(part, max(0, self.last(part) - 1), 1)[1]
-        return int(rows["time"][0]) if len(rows) else 0
+        return int(rows["time"][0]) if len(rows) and "time" in rows.dtype.names else 0
 
     def trim(self, part: str, before: int, until: int, batch: int = 20_000) -> int:
         """Let go of the oldest events, up to the first that is not older than ``before`` (ns); how many.
@@ -199,6 +199,7 @@ class EventLog:
         ``until`` is the last offset that may go. Offsets stay what they are.
         """
         gone = 0
+        until = until if "time" in (self.dtype(part).names or ()) else 0  # what has no time does not get old
         while (first := self.first(part)) and first <= until:
             offsets, rows = self.read(part, first - 1, min(batch, until - first + 1))
             late = np.flatnonzero(rows["time"] >= before)

@@ -207,6 +207,11 @@ def open_predictions(url: str | Path, **how: Any) -> PredictionLog:
     return _opened("PredictionLog", url, "rtml.store.prediction_log", **how)
 
 
+def open_group(url: str | Path, group: str = "group", **how: Any) -> Any:
+    """Membership in a consumer group of the log at a URL, see :class:`rtml.integrations.groups.Membership`."""
+    return _opened("Leases", url, "rtml.integrations.groups", group=group, **how)
+
+
 def run_log(run: Path, url: str = "") -> EventLog:
     """The event log of a run: at a URL, which its folder remembers, or else ``events.db`` in the folder.
 

@@ -138,3 +138,15 @@ def test_an_address_that_is_none_is_refused():
             Sender(wrong)
     with pytest.raises(ValueError, match="a mail needs an address"):
         Sender("smtp://host")
+
+
+def test_an_alert_that_is_refused_for_good_is_kept_in_a_file_and_holds_up_no_other(run):
+    with hook(404) as (url, bodies):
+        sender = Sender(url, tries=2, wait=lambda s: None)
+        assert send_new(run, sender, url, 0.0) == 1 and len(bodies) == 2, "the second one was sent"
+        assert send_new(run, sender, url, 0.0) == 0 and len(bodies) == 2
+    (line,) = (run / "alerts_refused.jsonl").read_text().splitlines()
+    kept = json.loads(line)
+    assert (
+        "404" in kept["why"] and kept["alert"]["number"] == 1 and bodies[0] == {k: kept[k] for k in ("text", "alert")}
+    )
