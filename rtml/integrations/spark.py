@@ -1,0 +1,389 @@
+"""Spark: the same transition functions on many machines, over tables and over streams, with the bits of one process.
+
+Rows are grouped by a column, such as the declared partition of their key. A group is taken in its own order by one
+state, so each row is answered as in one process. Over a stream the states are kept by Spark, in RocksDB, and committed
+with the offsets of its source. Nothing here imports Spark before it is asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.request import urlopen
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from rtml.core.state import dumps, loads
+from rtml.features import keys
+from rtml.features.feature_set import FeatureSet
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+Columns = dict[str, np.ndarray]
+
+PARTITION = "partition"  # the column that :func:`partitioned` adds
+_START_S = 90.0  # a cluster may take so long until its workers are there
+_TYPES = {"i1": "tinyint", "i2": "smallint", "i4": "int", "i8": "long", "f4": "float", "f8": "double", "b1": "boolean"}
+_ROCKSDB = "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
+
+
+class Stage(Protocol):
+    """A transition function as Spark calls it: columns of a chunk of rows in, columns out, any number of rows."""
+
+    schema: str  #: names and types of the columns that come out, as Spark writes them
+
+    def push(self, columns: Columns) -> Columns:
+        """Take the next rows of a group, in order."""
+
+    @property
+    def state(self) -> dict:
+        """Everything the next row depends on."""
+
+    def load(self, state: dict) -> None:
+        """Continue from a state."""
+
+
+class Windows:
+    """A feature set as a stage: columns that are carried along, then the features.
+
+    Parameters
+    ----------
+    features
+        The feature set; its columns are read by name.
+    key, time
+        Columns of the key (integers or texts) and of the event time, ns.
+    carried
+        Columns that come out as they went in, with Spark's name of their type.
+    reads
+        A column that is true for a row that only asks, see :meth:`FeatureSet.push`.
+
+    Examples
+    --------
+    >>> from rtml.features.feature_set import Feature, column
+    >>> spent = Feature("spent", column("amount").over("24h", "sum"), "EUR", "spent in the last day")
+    >>> stage = Windows(FeatureSet([spent], ["amount"]), key="card")
+    >>> rows = {"id": [1, 2, 3], "card": [7, 8, 7], "time": [10, 20, 30], "amount": [5.0, 1.0, 2.0]}
+    >>> stage.schema, stage.push({name: np.array(values) for name, values in rows.items()})["spent"].tolist()
+    ('id long, spent double', [5.0, 1.0, 7.0])
+    """
+
+    def __init__(
+        self,
+        features: FeatureSet,
+        key: str,
+        time: str = "time",
+        carried: Mapping[str, str] | None = None,
+        reads: str | None = None,
+    ) -> None:
+        self.features, self._key, self._time, self._reads = features, key, time, reads
+        self._carried = {"id": "long"} if carried is None else dict(carried)
+        self.schema = _ddl(self._carried | dict.fromkeys(features.names, "double"))
+
+    def push(self, columns: Columns) -> Columns:
+        """Features of the next rows."""
+        reads = None if self._reads is None else columns[self._reads]
+        x = self.features.push(columns[self._time], self.features.rows(columns), columns[self._key], reads)
+        return {name: columns[name] for name in self._carried} | dict(zip(self.features.names, x.T, strict=True))
+
+    @property
+    def state(self) -> dict:
+        """State of the feature set."""
+        return self.features.state
+
+    def load(self, state: dict) -> None:
+        """Continue from a state of the same definition."""
+        self.features.load(state)
+
+
+class Records:
+    """What takes records and returns records, such as :class:`rtml.usecases.crypto.bars.Bars`, as a stage.
+
+    Parameters
+    ----------
+    inner
+        Has ``push(records) -> records`` (of any shape, taken row by row), ``state`` and ``load``.
+    taken, returned
+        Their dtypes.
+    """
+
+    def __init__(self, inner: Any, taken: np.dtype, returned: np.dtype) -> None:
+        self._inner, self._taken, self._names = inner, taken, returned.names or ()
+        self.schema = _schema(returned)
+
+    def push(self, columns: Columns) -> Columns:
+        """Records that the next ones give."""
+        rows = np.empty(len(next(iter(columns.values()))), self._taken)
+        for name in self._taken.names or ():
+            rows[name] = columns[name]
+        out = self._inner.push(rows).reshape(-1)
+        return {name: np.ascontiguousarray(out[name]) for name in self._names}
+
+    @property
+    def state(self) -> dict:
+        """State of what is inside."""
+        return self._inner.state
+
+    def load(self, state: dict) -> None:
+        """Continue from a state."""
+        self._inner.load(state)
+
+
+def step(
+    make: Callable[[], Stage], state: bytes | None, pieces: Iterable[pd.DataFrame], order: str
+) -> tuple[bytes, pd.DataFrame]:
+    """One micro-batch of one group: the state behind it as bytes, and what its rows give.
+
+    Parameters
+    ----------
+    make
+        Gives the stage with empty state.
+    state
+        Bytes of the group's state, None before its first row.
+    pieces
+        The rows, in any order.
+    order
+        Column of integers that grow from row to row of a group, also from one micro-batch to the next.
+    """
+    stage, last = make(), None
+    if state is not None:
+        kept = loads(state)
+        last = kept["last"]
+        stage.load(kept["stage"])
+    table = pd.concat(list(pieces))
+    columns = in_order({name: table[name].to_numpy() for name in table.columns}, order, last)
+    out = stage.push(columns)
+    return dumps({"last": int(columns[order][-1]), "stage": stage.state}), pd.DataFrame(out)
+
+
+def in_order(columns: Columns, order: str, last: int | None = None) -> Columns:
+    """The same rows by their place in the order; a place that is taken, or behind the last one, is refused.
+
+    Examples
+    --------
+    >>> in_order({"seq": np.array([5, 3]), "x": np.array([0.1, 0.2])}, "seq")["x"].tolist()
+    [0.2, 0.1]
+    >>> in_order({"seq": np.array([5, 3])}, "seq", last=3)
+    Traceback (most recent call last):
+    ValueError: row 3 of 'seq' comes again, or after row 3 was taken: name a column that numbers the rows of a group, \
+and let its files arrive in that order
+    """
+    places = columns[order]
+    if len(places) > 1 and not (places[1:] > places[:-1]).all():
+        by = np.argsort(places, kind="stable")
+        columns = {name: values[by] for name, values in columns.items()}
+        places = columns[order]
+    wrong = places[:1][places[:1] <= last] if last is not None else places[:0]
+    wrong = np.r_[wrong, places[1:][places[1:] == places[:-1]]]
+    if len(wrong):
+        raise ValueError(
+            f"row {wrong[0]} of {order!r} comes again, or after row {wrong[0] if last is None else last} was taken: "
+            "name a column that numbers the rows of a group, and let its files arrive in that order"
+        )
+    return columns
+
+
+class Keyed:
+    """What Spark calls for each group of a micro-batch: rows in, rows out, the state kept in between."""
+
+    def __init__(self, make: Callable[[], Stage], by: str, order: str) -> None:
+        self._make, self._by, self._order = make, by, order
+
+    def init(self, handle: Any) -> None:
+        """Open the state of the groups that this task holds."""
+        self._state = handle.getValueState("rtml", "state binary")
+
+    def handleInputRows(self, key: tuple, rows: Iterator[pd.DataFrame], timers: Any = None) -> Iterator[pd.DataFrame]:
+        """Take the rows of one group."""
+        before = bytes(self._state.get()[0]) if self._state.exists() else None
+        after, out = step(self._make, before, rows, self._order)
+        self._state.update((after,))
+        out.insert(0, self._by, key[0])
+        yield out
+
+    def close(self) -> None:
+        """Nothing is left open."""
+
+
+def partitioned(frame: DataFrame, key: str, partitions: int) -> DataFrame:
+    """The table with the declared partition of each row's key, by the rule of every process of ours."""
+    from pyspark.sql.functions import arrow_udf
+
+    def of(ids: pa.Array) -> pa.Array:
+        return pa.array(keys.partition(ids.to_numpy(zero_copy_only=False), partitions).astype(np.int32))
+
+    return frame.withColumn(PARTITION, arrow_udf(of, "int")(key))
+
+
+def grouped(frame: DataFrame, function: Callable[[Columns], Columns], schema: str, by: str, order: str) -> DataFrame:
+    """A function of all rows of a group, in order: a backtest of each key, for example. Batch only.
+
+    A group must fit into the memory of one process; its column comes first in what comes out.
+    """
+
+    def called(key: tuple, table: pa.Table) -> pa.Table:
+        columns = {name: table[name].to_numpy() for name in table.column_names}
+        out = function(in_order(columns, order))
+        return pa.table({by: pa.repeat(key[0], len(next(iter(out.values()))))} | out)
+
+    return frame.groupBy(by).applyInArrow(called, f"{_column(frame, by)}, {schema}")
+
+
+def computed(frame: DataFrame, make: Callable[[], Stage], by: str, order: str) -> DataFrame:
+    """What a stage gives for each row of a table or of a stream, a state for each group.
+
+    Parameters
+    ----------
+    frame
+        A table, or a stream: then the state is kept between micro-batches.
+    make
+        Gives the stage with empty state; it is called on the workers.
+    by
+        Column of the group: a key, or :data:`PARTITION` where a feature set has declared partitions.
+    order
+        Column of integers that grow from row to row of a group, such as the offset of the event log.
+    """
+    if not frame.isStreaming:
+        return grouped(frame, lambda columns: make().push(columns), make().schema, by, order)
+    from pyspark.sql.streaming import StatefulProcessor
+
+    processor = _as(StatefulProcessor, Keyed)(make, by, order)
+    schema = f"{_column(frame, by)}, {make().schema}"
+    return frame.groupBy(by).transformWithStateInPandas(processor, schema, "append", "none")
+
+
+def session(master: str, name: str = "rtml", **settings: str) -> SparkSession:
+    """A session with what the stages need: this Python on the workers, states in RocksDB, times in UTC.
+
+    Parameters
+    ----------
+    master
+        Such as ``spark://HOST:7077`` or ``local[2,4]`` (two threads, a task is tried four times).
+    name
+        Of the application.
+    settings
+        More settings of Spark, dots written as two underscores.
+    """
+    from pyspark.sql import SparkSession
+
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    here = str(Path(__file__).parents[2])
+    chosen = {
+        "spark.executorEnv.PYTHONPATH": os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "200000",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.streaming.stateStore.providerClass": _ROCKSDB,
+        "spark.ui.enabled": "false",
+    }
+    chosen |= {name.replace("__", "."): value for name, value in settings.items()}
+    builder = SparkSession.builder.master(master).appName(name)
+    for setting, value in chosen.items():
+        builder = builder.config(setting, value)
+    return builder.getOrCreate()
+
+
+@contextmanager
+def cluster(workers: int = 2, memory: str = "1g") -> Iterator[str]:
+    """A cluster on this machine alone: a master and workers of one core each; its URL for :func:`session`.
+
+    It listens on 127.0.0.1 and asks for a secret that only this user can read. What it started is stopped at the end.
+    """
+    import pyspark
+
+    home = Path(pyspark.__file__).parent
+    port, page = _free_ports(2)
+    url = f"spark://127.0.0.1:{port}"
+    with tempfile.TemporaryDirectory(prefix="rtml-spark-") as folder:
+        _configured(Path(folder))
+        about = {"SPARK_CONF_DIR": folder, "SPARK_HOME": str(home), "SPARK_LOCAL_IP": "127.0.0.1"}
+        before = {name: os.environ.get(name) for name in about}
+        os.environ.update(about)
+        place = ["--host", "127.0.0.1"]
+        started = [_daemon(home, "master.Master", *place, "--port", str(port), "--webui-port", str(page))]
+        held = [*place, "--cores", "1", "--memory", memory, "--work-dir", f"{folder}/work", url]
+        try:
+            started += [_daemon(home, "worker.Worker", *held) for _ in range(workers)]
+            _await(page, workers, started)
+            yield url
+        finally:
+            for process in reversed(started):
+                process.terminate()
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(20)
+            for name, value in before.items():
+                os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _configured(folder: Path) -> None:
+    """Settings of master, workers and drivers, in files that only this user may read."""
+    settings = {
+        "spark.authenticate": "true",
+        "spark.authenticate.secret": secrets.token_hex(16),
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": "127.0.0.1",
+        "spark.executor.cores": "1",
+        "spark.task.maxFailures": "8",
+        "spark.ui.killEnabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+    }
+    log = ["rootLogger.level = error", "rootLogger.appenderRef.one.ref = console", "appender.console.type = Console"]
+    log += ["appender.console.name = console", "appender.console.target = SYSTEM_ERR"]
+    log += ["appender.console.layout.type = PatternLayout", "appender.console.layout.pattern = %p %c{1}: %m%n"]
+    (folder / "spark-defaults.conf").write_text("\n".join(f"{name} {value}" for name, value in settings.items()))
+    (folder / "log4j2.properties").write_text("\n".join(log))
+
+
+def _daemon(home: Path, what: str, *arguments: str) -> subprocess.Popen:
+    command = [str(home / "bin" / "spark-class"), "-Xmx256m", f"org.apache.spark.deploy.{what}", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+
+
+def _await(page: int, workers: int, started: list[subprocess.Popen]) -> None:
+    """Wait until the master says that its workers are there."""
+    for _ in range(int(_START_S / 0.2)):
+        if any(process.poll() is not None for process in started):
+            break
+        with suppress(OSError, ValueError), urlopen(f"http://127.0.0.1:{page}/json/", timeout=5) as answer:
+            if json.load(answer)["aliveworkers"] >= workers:
+                return
+        time.sleep(0.2)
+    raise RuntimeError(f"Spark's master and {workers} workers did not start: is Java 17 or newer installed?")
+
+
+def _free_ports(n: int) -> list[int]:
+    """Ports that are free on the loopback now."""
+    found = [socket.create_server(("127.0.0.1", 0)) for _ in range(n)]
+    ports = [each.getsockname()[1] for each in found]
+    for each in found:
+        each.close()
+    return ports
+
+
+def _as(base: type, own: type) -> type:
+    """A class of Spark's with our methods."""
+    return type(f"Spark{own.__name__}", (own, base), {})
+
+
+def _ddl(types: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {type}" for name, type in types.items())
+
+
+def _schema(dtype: np.dtype) -> str:
+    """Columns of records, as Spark writes them."""
+    return _ddl({name: _TYPES[dtype[name].str[1:]] for name in dtype.names or ()})
+
+
+def _column(frame: DataFrame, name: str) -> str:
+    return f"{name} {frame.schema[name].dataType.simpleString()}"

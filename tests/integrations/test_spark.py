@@ -1,0 +1,188 @@
+"""What Spark calls, called as Spark does it: rows of a group in any order and pieces, another worker each time.
+
+On a real cluster, with kills: ``tests/extras/test_spark.py``.
+"""
+
+from functools import partial
+from itertools import pairwise
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rtml.core.state import dumps, loads
+from rtml.features.feature_set import Feature, FeatureSet, column
+from rtml.features.keys import partition
+from rtml.integrations import spark
+from rtml.sources.trades import EVENT, events
+from rtml.usecases.crypto.bars import BAR, Bars
+
+HOUR = 3600 * 10**9
+PARTITIONS = 4
+
+
+def windows(lateness="2h", partitions=PARTITIONS):
+    x = column("amount")
+    declared = [Feature(f"{how}_{w}", x.over(w, how), "EUR", "") for w in ("5h", "1d") for how in ("sum", "max")]
+    features = FeatureSet(declared, ["amount"], lateness=lateness, partitions=partitions)
+    return spark.Windows(features, key="card", reads="only_asks")
+
+
+def payments(seed, n=300, texts=False):
+    r = np.random.default_rng(seed)
+    time = np.sort(r.integers(0, 72 * HOUR, n)) - r.integers(0, 4 * HOUR, n) * (r.random(n) < 0.2)
+    card = r.integers(0, 12, n)
+    table = {"id": np.arange(n), "card": np.array([f"card {c}" for c in card], object) if texts else card}
+    table |= {"time": time, "amount": r.integers(1, 10**4, n).astype(float), "only_asks": r.random(n) < 0.1}
+    return pd.DataFrame(table | {"partition": partition(table["card"], PARTITIONS)})
+
+
+def trades(seed, n=400, symbols=3):
+    r = np.random.default_rng(seed)
+    time = np.sort(r.integers(0, 300 * 10**9, n)) - r.integers(0, 2 * 10**9, n)
+    rows = events(time, id=np.arange(n), price=r.uniform(9, 11, n), size=r.random(n), side=r.choice([-1, 1], n))
+    table = pd.DataFrame({name: rows[name] for name in EVENT.names})
+    return table.assign(symbol=r.choice(["a", "b", "c"][:symbols], n), seq=np.arange(1, n + 1))
+
+
+def bars():
+    return spark.Records(Bars("10s", "1s"), EVENT, BAR)
+
+
+class Store:
+    """States of groups as Spark keeps them, bytes by key, and the micro-batches that it makes."""
+
+    def __init__(self, make, by, order):
+        self.states, self._make = {}, partial(spark.Keyed, make, by, order)
+        self.by = by
+
+    def batch(self, rows, r):
+        """One micro-batch: a group's rows come in another order, in pieces, to another worker."""
+        found = []
+        for key, group in rows.groupby(self.by):
+            group = group.sample(frac=1, random_state=int(r.integers(2**31)))
+            cut = int(r.integers(len(group) + 1))
+            worker = self._make()
+            worker.init(SimpleNamespace(getValueState=lambda *_, key=key: Value(self.states, key)))
+            found += worker.handleInputRows((key,), iter([group[:cut], group[cut:]]))
+            worker.close()
+        return found
+
+
+class Value:
+    """A value state of one key."""
+
+    def __init__(self, states, key):
+        self._states, self._key = states, key
+
+    def exists(self):
+        return self._key in self._states
+
+    def get(self):
+        return (bytearray(self._states[self._key]),)
+
+    def update(self, value):
+        (self._states[self._key],) = value
+
+
+class Frame:
+    """A table as far as a batch needs it: groups of it go through a function of Arrow tables."""
+
+    isStreaming = False
+
+    def __init__(self, rows, **types):
+        self._rows = rows
+        self.schema = {
+            name: SimpleNamespace(dataType=SimpleNamespace(simpleString=lambda t=t: t)) for name, t in types.items()
+        }
+
+    def groupBy(self, by):
+        self._by = by
+        return self
+
+    def applyInArrow(self, function, schema):
+        groups = (group.sample(frac=1, random_state=1) for _, group in self._rows.groupby(self._by))
+        tables = [pa.Table.from_pandas(group, preserve_index=False) for group in groups]
+        out = [function((table[self._by][0],), table) for table in tables]
+        assert all(t.column_names == [column.split()[0] for column in schema.split(", ")] for t in out)
+        return pa.concat_tables(out).to_pandas()
+
+
+def cut(rows, cuts):
+    edges = [0, *sorted(c % (len(rows) + 1) for c in cuts), len(rows)]
+    return [rows[a:b] for a, b in pairwise(edges) if b > a]
+
+
+def same(got, want, order):
+    got, want = (table.sort_values(order, kind="stable").reset_index(drop=True) for table in (got, want))
+    pd.testing.assert_frame_equal(got[want.columns], want, check_exact=True)
+
+
+@given(seed=st.integers(0, 10**6), cuts=st.lists(st.integers(0, 299), max_size=4), texts=st.booleans())
+@settings(max_examples=10)
+def test_a_stream_in_any_micro_batches_is_answered_as_in_one_process(seed, cuts, texts):
+    rows, store, whole = payments(seed, texts=texts), Store(windows, "partition", "id"), windows()
+    want = pd.DataFrame(whole.push({name: rows[name].to_numpy() for name in rows}))
+    got = [out for piece in cut(rows, cuts) for out in store.batch(piece, np.random.default_rng(seed))]
+    same(pd.concat(got), want, "id")
+    late = 0
+    for blob in store.states.values():
+        again = windows()
+        again.load(loads(blob)["stage"])
+        late += again.features.late
+        assert dumps(again.state) == dumps(loads(blob)["stage"])
+    assert late == whole.features.late
+
+
+def test_a_table_in_groups_is_answered_as_in_one_process():
+    rows, whole = payments(5), windows()
+    want = pd.DataFrame(whole.push({name: rows[name].to_numpy() for name in rows}))
+    assert whole.features.late > 5, "late rows are in it"
+    same(spark.computed(Frame(rows, partition="int"), windows, "partition", "id"), want, "id")
+    one = pd.DataFrame(windows(partitions=1).push({name: rows[name].to_numpy() for name in rows}))
+    assert not one.equals(want), "one watermark over all keys would be another rule"
+
+
+@given(seed=st.integers(0, 10**6), cuts=st.lists(st.integers(0, 399), max_size=4))
+@settings(max_examples=6)
+def test_bars_of_every_symbol_are_those_of_one_process(seed, cuts):
+    rows, store = trades(seed), Store(bars, "symbol", "seq")
+    wanted = []
+    for symbol, group in rows.groupby("symbol"):
+        out = Bars("10s", "1s").push(group[list(EVENT.names)].to_records(index=False).astype(EVENT)).reshape(-1)
+        wanted.append(pd.DataFrame({name: out[name] for name in BAR.names}).assign(symbol=symbol))
+    want = pd.concat(wanted)
+    assert len(want) > 60
+    got = [out for piece in cut(rows, cuts) for out in store.batch(piece, np.random.default_rng(seed))]
+    same(pd.concat(got), want, ["symbol", "end"])
+    same(spark.computed(Frame(rows, symbol="string"), bars, "symbol", "seq"), want, ["symbol", "end"])
+
+
+def test_a_function_of_a_whole_group_sees_it_in_order_whatever_comes_out():
+    def first_and_last(columns):
+        return {"first": columns["id"][:1], "last": columns["id"][-1:]}
+
+    rows = payments(1)
+    got = spark.grouped(Frame(rows, partition="int"), first_and_last, "first long, last long", "partition", "id")
+    want = rows.groupby("partition")["id"].agg(["min", "max"])
+    assert got.set_index("partition").to_numpy().tolist() == want.to_numpy().tolist()
+
+
+def test_rows_that_come_again_or_too_late_for_their_group_are_refused():
+    rows = payments(2)
+    store = Store(windows, "partition", "id")
+    store.batch(rows[:200], np.random.default_rng(0))
+    kept = dict(store.states)
+    for wrong in (rows[:200], rows[150:], pd.concat([rows[200:], rows[200:]])):
+        with pytest.raises(ValueError, match=r"of 'id' comes again, or after row \d+ was taken: name a column"):
+            store.batch(wrong, np.random.default_rng(0))
+    assert kept == store.states, "a refused micro-batch leaves the states alone"
+
+
+def test_types_are_named_as_spark_does():
+    assert bars().schema.startswith("end long, key int, open double, ") and "empty boolean" in bars().schema
+    assert windows().schema == "id long, sum_5h double, max_5h double, sum_1d double, max_1d double"
