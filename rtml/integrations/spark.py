@@ -15,10 +15,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 
 import numpy as np
@@ -27,118 +27,14 @@ import pyarrow as pa
 
 from rtml.core.state import dumps, loads
 from rtml.features import keys
-from rtml.features.feature_set import FeatureSet
+from rtml.integrations.spark_stages import Columns, Stage
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-Columns = dict[str, np.ndarray]
-
 PARTITION = "partition"  # the column that :func:`partitioned` adds
 _START_S = 90.0  # a cluster may take so long until its workers are there
-_TYPES = {"i1": "tinyint", "i2": "smallint", "i4": "int", "i8": "long", "f4": "float", "f8": "double", "b1": "boolean"}
 _ROCKSDB = "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
-
-
-class Stage(Protocol):
-    """A transition function as Spark calls it: columns of a chunk of rows in, columns out, any number of rows."""
-
-    schema: str  #: names and types of the columns that come out, as Spark writes them
-
-    def push(self, columns: Columns) -> Columns:
-        """Take the next rows of a group, in order."""
-
-    @property
-    def state(self) -> dict:
-        """Everything the next row depends on."""
-
-    def load(self, state: dict) -> None:
-        """Continue from a state."""
-
-
-class Windows:
-    """A feature set as a stage: columns that are carried along, then the features.
-
-    Parameters
-    ----------
-    features
-        The feature set; its columns are read by name.
-    key, time
-        Columns of the key (integers or texts) and of the event time, ns.
-    carried
-        Columns that come out as they went in, with Spark's name of their type.
-    reads
-        A column that is true for a row that only asks, see :meth:`FeatureSet.push`.
-
-    Examples
-    --------
-    >>> from rtml.features.feature_set import Feature, column
-    >>> spent = Feature("spent", column("amount").over("24h", "sum"), "EUR", "spent in the last day")
-    >>> stage = Windows(FeatureSet([spent], ["amount"]), key="card")
-    >>> rows = {"id": [1, 2, 3], "card": [7, 8, 7], "time": [10, 20, 30], "amount": [5.0, 1.0, 2.0]}
-    >>> stage.schema, stage.push({name: np.array(values) for name, values in rows.items()})["spent"].tolist()
-    ('id long, spent double', [5.0, 1.0, 7.0])
-    """
-
-    def __init__(
-        self,
-        features: FeatureSet,
-        key: str,
-        time: str = "time",
-        carried: Mapping[str, str] | None = None,
-        reads: str | None = None,
-    ) -> None:
-        self.features, self._key, self._time, self._reads = features, key, time, reads
-        self._carried = {"id": "long"} if carried is None else dict(carried)
-        self.schema = _ddl(self._carried | dict.fromkeys(features.names, "double"))
-
-    def push(self, columns: Columns) -> Columns:
-        """Features of the next rows."""
-        reads = None if self._reads is None else columns[self._reads]
-        x = self.features.push(columns[self._time], self.features.rows(columns), columns[self._key], reads)
-        return {name: columns[name] for name in self._carried} | dict(zip(self.features.names, x.T, strict=True))
-
-    @property
-    def state(self) -> dict:
-        """State of the feature set."""
-        return self.features.state
-
-    def load(self, state: dict) -> None:
-        """Continue from a state of the same definition."""
-        self.features.load(state)
-
-
-class Records:
-    """What takes records and returns records, such as :class:`rtml.usecases.crypto.bars.Bars`, as a stage.
-
-    Parameters
-    ----------
-    inner
-        Has ``push(records) -> records`` (of any shape, taken row by row), ``state`` and ``load``.
-    taken, returned
-        Their dtypes.
-    """
-
-    def __init__(self, inner: Any, taken: np.dtype, returned: np.dtype) -> None:
-        self._inner, self._taken, self._names = inner, taken, returned.names or ()
-        self.schema = _schema(returned)
-
-    def push(self, columns: Columns) -> Columns:
-        """Records that the next ones give."""
-        rows = np.empty(len(next(iter(columns.values()))), self._taken)
-        for name in self._taken.names or ():
-            rows[name] = columns[name]
-        out = self._inner.push(rows).reshape(-1)
-        return {name: np.ascontiguousarray(out[name]) for name in self._names}
-
-    @property
-    def state(self) -> dict:
-        """State of what is inside."""
-        return self._inner.state
-
-    def load(self, state: dict) -> None:
-        """Continue from a state."""
-        self._inner.load(state)
 
 
 def step(
@@ -259,9 +155,14 @@ def computed(frame: DataFrame, make: Callable[[], Stage], by: str, order: str) -
         return grouped(frame, lambda columns: make().push(columns), make().schema, by, order)
     from pyspark.sql.streaming import StatefulProcessor
 
-    processor = _as(StatefulProcessor, Keyed)(make, by, order)
+    processor = like(StatefulProcessor, Keyed)(make, by, order)
     schema = f"{_column(frame, by)}, {make().schema}"
     return frame.groupBy(by).transformWithStateInPandas(processor, schema, "append", "none")
+
+
+def like(base: type, own: type, *others: type) -> type:
+    """A class of Spark's with our methods: what it hands over is ours, and nothing of ours needs Spark before."""
+    return type(f"Spark{own.__name__}", (own, base, *others), {})
 
 
 def session(master: str, name: str = "rtml", **settings: str) -> SparkSession:
@@ -287,6 +188,8 @@ def session(master: str, name: str = "rtml", **settings: str) -> SparkSession:
         "spark.sql.streaming.stateStore.providerClass": _ROCKSDB,
         "spark.ui.enabled": "false",
     }
+    if master.startswith("local"):
+        chosen |= dict.fromkeys(("spark.driver.bindAddress", "spark.driver.host"), "127.0.0.1")
     chosen |= {name.replace("__", "."): value for name, value in settings.items()}
     builder = SparkSession.builder.master(master).appName(name)
     for setting, value in chosen.items():
@@ -369,20 +272,6 @@ def _free_ports(n: int) -> list[int]:
     for each in found:
         each.close()
     return ports
-
-
-def _as(base: type, own: type) -> type:
-    """A class of Spark's with our methods."""
-    return type(f"Spark{own.__name__}", (own, base), {})
-
-
-def _ddl(types: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} {type}" for name, type in types.items())
-
-
-def _schema(dtype: np.dtype) -> str:
-    """Columns of records, as Spark writes them."""
-    return _ddl({name: _TYPES[dtype[name].str[1:]] for name in dtype.names or ()})
 
 
 def _column(frame: DataFrame, name: str) -> str:

@@ -3,6 +3,7 @@
 On a real cluster, with kills: ``tests/extras/test_spark.py``.
 """
 
+import sys
 from functools import partial
 from itertools import pairwise
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from deltalake import DeltaTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +20,12 @@ from rtml.core.state import dumps, loads
 from rtml.features.feature_set import Feature, FeatureSet, column
 from rtml.features.keys import partition
 from rtml.integrations import spark
+from rtml.integrations import spark_tables as tables
+from rtml.integrations.spark_stages import Predictions, Records, Windows
 from rtml.sources.trades import EVENT, events
+from rtml.store import offline
+from rtml.store.event_log import EventLog
+from rtml.training.run_config import RunConfig
 from rtml.usecases.crypto.bars import BAR, Bars
 
 HOUR = 3600 * 10**9
@@ -29,7 +36,7 @@ def windows(lateness="2h", partitions=PARTITIONS):
     x = column("amount")
     declared = [Feature(f"{how}_{w}", x.over(w, how), "EUR", "") for w in ("5h", "1d") for how in ("sum", "max")]
     features = FeatureSet(declared, ["amount"], lateness=lateness, partitions=partitions)
-    return spark.Windows(features, key="card", reads="only_asks")
+    return Windows(features, key="card", reads="only_asks")
 
 
 def payments(seed, n=300, texts=False):
@@ -50,7 +57,7 @@ def trades(seed, n=400, symbols=3):
 
 
 def bars():
-    return spark.Records(Bars("10s", "1s"), EVENT, BAR)
+    return Records(Bars("10s", "1s"), EVENT, BAR)
 
 
 class Store:
@@ -162,6 +169,26 @@ def test_bars_of_every_symbol_are_those_of_one_process(seed, cuts):
     same(spark.computed(Frame(rows, symbol="string"), bars, "symbol", "seq"), want, ["symbol", "end"])
 
 
+def backtest():
+    return Predictions(RunConfig.of("crypto", ("A",), source="synthetic", models={"return": "rls"}))
+
+
+def test_a_backtest_of_every_symbol_is_the_run_of_each_alone():
+    rows = trades(3, 900)
+    got = spark.computed(Frame(rows, symbol="string"), backtest, "symbol", "seq")
+    store = Store(backtest, "symbol", "seq")
+    live = pd.concat(
+        [out for piece in cut(rows, [100, 101, 700]) for out in store.batch(piece, np.random.default_rng(0))]
+    )
+    for symbol, group in rows.groupby("symbol"):
+        alone = backtest()._flow.push(group[list(EVENT.names)].to_records(index=False).astype(EVENT))
+        assert len(alone.id) > 20 and alone.predictions["return"].any()
+        for found in (got, live):
+            of = found[found["symbol"] == symbol]
+            assert of["return"].to_numpy().tobytes() == alone.predictions["return"].tobytes()
+            assert of["id"].tolist() == alone.id.tolist() and of["moment"].tolist() == alone.moment.tolist()
+
+
 def test_a_function_of_a_whole_group_sees_it_in_order_whatever_comes_out():
     def first_and_last(columns):
         return {"first": columns["id"][:1], "last": columns["id"][-1:]}
@@ -186,3 +213,61 @@ def test_rows_that_come_again_or_too_late_for_their_group_are_refused():
 def test_types_are_named_as_spark_does():
     assert bars().schema.startswith("end long, key int, open double, ") and "empty boolean" in bars().schema
     assert windows().schema == "id long, sum_5h double, max_5h double, sum_1d double, max_1d double"
+
+
+def test_a_log_is_read_by_offsets_in_any_pieces(tmp_path, monkeypatch):
+    spark_modules(monkeypatch)
+    rows = events(np.arange(50), id=np.arange(50), price=1.0)
+    with EventLog(tmp_path / "log.db") as log:
+        log.append("events", rows)
+    source = tables.LogSource({"log": str(tmp_path / "log.db"), "part": "events", "rows": "20"})
+    assert source.schema().startswith("offset long, time long, kind tinyint, key int")
+    reader = tables.LogReader(str(tmp_path / "log.db"), "events", 20)
+    at, found = reader.initialOffset(), []
+    while (end := reader.latestOffset(at, None)) != at:
+        found += [batch for part in reader.partitions(at, end) for batch in reader.read(part)]
+        assert end["offset"] - at["offset"] <= 20
+        at = end
+    table = pa.Table.from_batches(found)
+    assert table["offset"].to_pylist() == list(range(1, 51)) and table["id"].to_pylist() == list(range(50))
+    until = tables.LogReader(str(tmp_path / "log.db"), "events", 100)
+    until.prepareForTriggerAvailableNow()
+    with EventLog(tmp_path / "log.db") as log:
+        log.append("events", rows)
+    assert until.latestOffset({"offset": 0}, None) == {"offset": 50}, "what comes later is of the next query"
+    gone = SimpleNamespace(value=(90, 120))
+    with pytest.raises(LookupError, match="has no event behind 100 of 'events', 120 were there"):
+        list(reader.read(gone))
+
+
+def test_a_micro_batch_is_in_the_table_once_whole_or_not_at_all(tmp_path, monkeypatch):
+    spark_modules(monkeypatch)
+    schema = pa.schema([("id", pa.int64()), ("x", pa.float64())])
+    pieces = [pa.record_batch({"id": [k], "x": [k / 2]}, schema) for k in range(4)]
+    assert offline.begin(tmp_path / "t", schema, "query") is None
+    writer = tables.DeltaWriter(tmp_path / "t", "query")
+    messages = [writer.write(iter(pieces[:2])), writer.write(iter(pieces[2:3])), writer.write(iter([]))]
+    assert not len(read(tmp_path / "t")), "a file that no commit names is not of the table"
+    for _ in range(2):
+        writer.commit(messages, 0)
+        assert read(tmp_path / "t")["x"].tolist() == [0.0, 0.5, 1.0]
+    failed = [writer.write(iter(pieces[3:]))]
+    writer.abort(failed, 1)
+    assert len(list((tmp_path / "t").glob("*.parquet"))) == 2
+    writer.commit([writer.write(iter(pieces[3:]))], 1)
+    assert read(tmp_path / "t")["id"].tolist() == [0, 1, 2, 3] and offline.begin(tmp_path / "t", schema, "query") == 1
+    with pytest.raises(ValueError, match="holds id, x, got y: take another folder"):
+        offline.begin(tmp_path / "t", pa.schema([("y", pa.int64())]), "query")
+
+
+def spark_modules(monkeypatch):
+    """What the tables take of Spark: two classes that hold what they are given."""
+    held = SimpleNamespace(
+        WriterCommitMessage=SimpleNamespace, InputPartition=lambda value: SimpleNamespace(value=value)
+    )
+    for name in ("pyspark", "pyspark.sql", "pyspark.sql.datasource"):
+        monkeypatch.setitem(sys.modules, name, held)
+
+
+def read(folder):
+    return DeltaTable(folder).to_pandas().sort_values("id", ignore_index=True)
