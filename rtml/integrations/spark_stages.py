@@ -121,12 +121,12 @@ class Predictions:
     Parameters
     ----------
     config
-        Of the run, one output for each of its targets.
+        Of the run; one output for each target that has a model.
     """
 
     def __init__(self, config: RunConfig) -> None:
         self._flow, self._event = config.flow(), config.case.event
-        self.schema = ddl({"id": "long", "moment": "long"} | dict.fromkeys(self._flow.targets, "double"))
+        self.schema = ddl({"id": "long", "moment": "long"} | dict.fromkeys(self._flow.learners, "double"))
 
     def push(self, columns: Columns) -> Columns:
         """Questions that the next events ask."""
