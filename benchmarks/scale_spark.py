@@ -76,15 +76,15 @@ def same(session, folder: Path, want: pd.DataFrame) -> str:
 
 
 def batch(session, data: Path, out: Path) -> None:
-    rows = spark.partitioned(session.read.parquet(str(data)), "card", PARTITIONS)
-    spark.computed(rows, make, spark.PARTITION, "id").write.mode("overwrite").parquet(str(out))
+    rows = session.read.parquet(str(data))
+    spark.computed(rows, make, "card", "id", PARTITIONS).write.mode("overwrite").parquet(str(out))
 
 
 def stream(session, data: Path, folder: Path) -> list[tuple[int, float]]:
     """Rows and seconds of every micro-batch, a file each."""
     schema = session.read.parquet(str(data)).schema
     arriving = session.readStream.schema(schema).option("maxFilesPerTrigger", 1).parquet(str(data))
-    found = spark.computed(spark.partitioned(arriving, "card", PARTITIONS), make, spark.PARTITION, "id")
+    found = spark.computed(arriving, make, "card", "id", PARTITIONS)
     sink = found.writeStream.format("parquet").option("checkpointLocation", str(folder / "checkpoint"))
     query = sink.trigger(availableNow=True).start(str(folder / "stream"))
     query.awaitTermination()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from rtml.features.feature_set import FeatureSet
-from rtml.training.run_config import RunConfig
+
+if TYPE_CHECKING:
+    from rtml.training.run_config import RunConfig  # a worker that computes features imports no model
 
 Columns = dict[str, np.ndarray]
 

@@ -101,8 +101,8 @@ def test_features_of_payments_and_labels_are_those_of_one_process(session, make,
     rows = rows if make is jobs.card_labels else rows[rows["only_asks"]]
     assert len(rows) > 1500 and len(np.unique(partition(rows[key].to_numpy(), jobs.PARTITIONS))) == jobs.PARTITIONS
     rows.sample(frac=1, random_state=1).to_parquet(tmp_path / "rows.parquet")
-    table = spark.partitioned(session.read.parquet(str(tmp_path / "rows.parquet")), key, jobs.PARTITIONS)
-    got = spark.computed(table, make, spark.PARTITION, "id").toPandas()
+    table = session.read.parquet(str(tmp_path / "rows.parquet"))
+    got = spark.computed(table, make, key, "id", jobs.PARTITIONS).toPandas()
     same(got, pd.DataFrame(make().push({name: rows[name].to_numpy() for name in rows})), "id")
 
 

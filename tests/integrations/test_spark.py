@@ -45,7 +45,7 @@ def payments(seed, n=300, texts=False):
     card = r.integers(0, 12, n)
     table = {"id": np.arange(n), "card": np.array([f"card {c}" for c in card], object) if texts else card}
     table |= {"time": time, "amount": r.integers(1, 10**4, n).astype(float), "only_asks": r.random(n) < 0.1}
-    return pd.DataFrame(table | {"partition": partition(table["card"], PARTITIONS)})
+    return pd.DataFrame(table)
 
 
 def trades(seed, n=400, symbols=3):
@@ -63,21 +63,29 @@ def bars():
 class Store:
     """States of groups as Spark keeps them, bytes by key, and the micro-batches that it makes."""
 
-    def __init__(self, make, by, order):
-        self.states, self._make = {}, partial(spark.Keyed, make, by, order)
-        self.by = by
+    def __init__(self, make, by, order, partitions=0):
+        self.name = spark.PARTITION if partitions else by
+        self.states, self._make = {}, partial(spark.Keyed, make, self.name, order)
+        self.by, self.partitions = by, partitions
 
     def batch(self, rows, r):
         """One micro-batch: a group's rows come in another order, in pieces, to another worker."""
         found = []
-        for key, group in rows.groupby(self.by):
-            group = group.sample(frac=1, random_state=int(r.integers(2**31)))
-            cut = int(r.integers(len(group) + 1))
+        for key, group in packed(rows, self.by, self.partitions, r).groupby(self.name):
             worker = self._make()
             worker.init(SimpleNamespace(getValueState=lambda *_, key=key: Value(self.states, key)))
+            cut = int(r.integers(len(group) + 1))
             found += worker.handleInputRows((key,), iter([group[:cut], group[cut:]]))
             worker.close()
         return found
+
+
+def packed(rows, by, partitions, r):
+    """What comes behind a shuffle: packed rows of every group, in any order."""
+    rows = rows.sample(frac=1, random_state=int(r.integers(2**31)))
+    batches = pa.Table.from_pandas(rows, preserve_index=False).to_batches(max_chunksize=int(r.integers(1, 90)))
+    table = pa.Table.from_batches(spark.pack(batches, by, partitions)).to_pandas()
+    return table.sample(frac=1, random_state=int(r.integers(2**31)))
 
 
 class Value:
@@ -107,13 +115,18 @@ class Frame:
             name: SimpleNamespace(dataType=SimpleNamespace(simpleString=lambda t=t: t)) for name, t in types.items()
         }
 
+    def mapInArrow(self, function, schema):
+        batches = pa.Table.from_pandas(self._rows.sample(frac=1, random_state=1), preserve_index=False).to_batches(70)
+        out = pa.Table.from_batches(function(iter(batches)))
+        assert out.column_names == [column.split()[0] for column in schema.split(", ")]
+        return Frame(out.to_pandas())
+
     def groupBy(self, by):
         self._by = by
         return self
 
     def applyInArrow(self, function, schema):
-        groups = (group.sample(frac=1, random_state=1) for _, group in self._rows.groupby(self._by))
-        tables = [pa.Table.from_pandas(group, preserve_index=False) for group in groups]
+        tables = [pa.Table.from_pandas(group, preserve_index=False) for _, group in self._rows.groupby(self._by)]
         out = [function((table[self._by][0],), table) for table in tables]
         assert all(t.column_names == [column.split()[0] for column in schema.split(", ")] for t in out)
         return pa.concat_tables(out).to_pandas()
@@ -126,13 +139,13 @@ def cut(rows, cuts):
 
 def same(got, want, order):
     got, want = (table.sort_values(order, kind="stable").reset_index(drop=True) for table in (got, want))
-    pd.testing.assert_frame_equal(got[want.columns], want, check_exact=True)
+    pd.testing.assert_frame_equal(got[want.columns].infer_objects(), want, check_exact=True)
 
 
 @given(seed=st.integers(0, 10**6), cuts=st.lists(st.integers(0, 299), max_size=4), texts=st.booleans())
 @settings(max_examples=10)
 def test_a_stream_in_any_micro_batches_is_answered_as_in_one_process(seed, cuts, texts):
-    rows, store, whole = payments(seed, texts=texts), Store(windows, "partition", "id"), windows()
+    rows, store, whole = payments(seed, texts=texts), Store(windows, "card", "id", PARTITIONS), windows()
     want = pd.DataFrame(whole.push({name: rows[name].to_numpy() for name in rows}))
     got = [out for piece in cut(rows, cuts) for out in store.batch(piece, np.random.default_rng(seed))]
     same(pd.concat(got), want, "id")
@@ -149,7 +162,7 @@ def test_a_table_in_groups_is_answered_as_in_one_process():
     rows, whole = payments(5), windows()
     want = pd.DataFrame(whole.push({name: rows[name].to_numpy() for name in rows}))
     assert whole.features.late > 5, "late rows are in it"
-    same(spark.computed(Frame(rows, partition="int"), windows, "partition", "id"), want, "id")
+    same(spark.computed(Frame(rows), windows, "card", "id", PARTITIONS), want, "id")
     one = pd.DataFrame(windows(partitions=1).push({name: rows[name].to_numpy() for name in rows}))
     assert not one.equals(want), "one watermark over all keys would be another rule"
 
@@ -194,14 +207,14 @@ def test_a_function_of_a_whole_group_sees_it_in_order_whatever_comes_out():
         return {"first": columns["id"][:1], "last": columns["id"][-1:]}
 
     rows = payments(1)
-    got = spark.grouped(Frame(rows, partition="int"), first_and_last, "first long, last long", "partition", "id")
-    want = rows.groupby("partition")["id"].agg(["min", "max"])
+    got = spark.grouped(Frame(rows), first_and_last, "first long, last long", "card", "id", PARTITIONS)
+    want = rows.groupby(partition(rows["card"].to_numpy(), PARTITIONS))["id"].agg(["min", "max"])
     assert got.set_index("partition").to_numpy().tolist() == want.to_numpy().tolist()
 
 
 def test_rows_that_come_again_or_too_late_for_their_group_are_refused():
     rows = payments(2)
-    store = Store(windows, "partition", "id")
+    store = Store(windows, "card", "id", PARTITIONS)
     store.batch(rows[:200], np.random.default_rng(0))
     kept = dict(store.states)
     for wrong in (rows[:200], rows[150:], pd.concat([rows[200:], rows[200:]])):
@@ -271,3 +284,12 @@ def spark_modules(monkeypatch):
 
 def read(folder):
     return DeltaTable(folder).to_pandas().sort_values("id", ignore_index=True)
+
+
+def test_a_moment_of_sparks_becomes_ns_and_a_missing_group_is_one():
+    at = [1736121600000001, 1736121601000000]
+    rows = pa.record_batch({"symbol": ["a", None], "at": pa.array(at, pa.timestamp("us", "UTC"))})
+    (out,) = spark.pack([rows], "symbol")
+    assert out["symbol"].to_pylist() == ["a", None]
+    columns = spark.unpack(out["rows"].to_pylist())
+    assert columns["at"].tolist() == [1736121600000001000, 1736121601000000000]
