@@ -7,9 +7,11 @@ with the offsets of its source. Nothing here imports Spark before it is asked fo
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -298,7 +300,14 @@ def _configured(folder: Path) -> None:
 
 def _daemon(home: Path, what: str, *arguments: str) -> subprocess.Popen:
     command = [str(home / "bin" / "spark-class"), "-Xmx256m", f"org.apache.spark.deploy.{what}", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
+    return subprocess.Popen(command, preexec_fn=_end_with_parent, **quiet)
+
+
+def _end_with_parent() -> None:
+    """Have Linux end this process with the one that began it, however that one ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 def _await(page: int, workers: int, started: list[subprocess.Popen]) -> None:
