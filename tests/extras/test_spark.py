@@ -136,7 +136,7 @@ def killed(query, what):
     return False
 
 
-@pytest.mark.parametrize("what", ["pyspark.daemon", "CoarseGrainedExecutorBackend"])
+@pytest.mark.parametrize("what", ["pyspark.daemon pyspark.worker", "CoarseGrainedExecutorBackend"])
 def test_a_stream_is_exact_after_kill_9_of_a_worker(session, log, wanted_bars, what, tmp_path):
     query = jobs.begin(session, str(log), str(tmp_path / "checkpoint"), str(tmp_path / "table"))
     assert killed(query, what), "it was over before"
