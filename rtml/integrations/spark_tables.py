@@ -93,8 +93,8 @@ class LogReader:
                 if not len(offsets):
                     raise LookupError(f"{log.name} has no event behind {after} of {self._part!r}, {until} were there")
                 after = int(offsets[-1])
-                columns = {OFFSET: offsets} | {name: np.ascontiguousarray(rows[name]) for name in rows.dtype.names or ()}
-                yield pa.RecordBatch.from_pydict(columns)
+                fields = {name: np.ascontiguousarray(rows[name]) for name in rows.dtype.names or ()}
+                yield pa.RecordBatch.from_pydict({OFFSET: offsets} | fields)
 
     def commit(self, end: dict) -> None:
         """Nothing is taken out of a log."""
