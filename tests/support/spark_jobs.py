@@ -12,9 +12,7 @@ from rtml.integrations import spark
 from rtml.integrations.spark_stages import Predictions, Records, Windows
 from rtml.integrations.spark_tables import OFFSET, log_stream, to_delta
 from rtml.sources.trades import EVENT
-from rtml.training.run_config import RunConfig
 from rtml.usecases.crypto.bars import BAR, Bars
-from rtml.usecases.fraud.use_case import features
 
 PARTITIONS = 8
 PART = "events"
@@ -22,6 +20,8 @@ PART = "events"
 
 def view(number):
     """A view of the fraud use case with watermarks by partition; 0: card, 1: terminal, 2: labels of the card."""
+    from rtml.usecases.fraud.use_case import features  # a worker imports what it is asked for
+
     of = features()[number]
     own = FeatureSet(of.features.features, of.features.columns, lateness="1h", partitions=PARTITIONS)
     return Windows(own, key=of.key, reads="only_asks" if of.labels else None)
@@ -44,6 +44,8 @@ def bars():
 
 
 def backtest():
+    from rtml.training.run_config import RunConfig
+
     return Predictions(RunConfig.of("crypto", ("A",), source="synthetic", models={"return": "rls"}))
 
 
