@@ -10,7 +10,7 @@ export USE_CASE SOURCE SYMBOLS PARAMS PROFILE RUN
 PIPELINE := $(RTML) run "$$RUN" --profile "$$PROFILE" --use-case "$$USE_CASE" --source "$$SOURCE" --symbols "$$SYMBOLS" --params "$$PARAMS"
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help env run-all run-01 run-02 run-03 run-04 run-05 report lab serve live stores advise runs notebooks test test-deep test-extras test-notebooks lint bench ci clean
+.PHONY: help env run-all run-01 run-02 run-03 run-04 run-05 report lab serve live stores advise runs notebooks test test-deep test-extras scale test-notebooks lint bench ci clean
 
 help:  ## this list; variables: USE_CASE= SOURCE= SYMBOLS= RUN= PROFILE= PARAMS="KEY=VALUE KEY='a b'"
 	@sed -n 's/^\([a-z0-9-]*\)[a-z0-9 -]*:.*## /\1 - /p' Makefile | awk -F ' - ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -72,9 +72,13 @@ build/deep/.ready: .ci/schemathesis.lock
 	@build/deep/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
-test-extras: env build/extras-ray/.ready build/extras-mlflow/.ready  ## what needs more than the lock: the advisor on a real Ray, the mirror in a real MLflow server; both listen on this machine alone
+scale: env build/extras-spark/.ready  ## windows of cards on a Spark of two workers beside one process: rows/s, the same bits, from which size on a cluster pays (Java 17)
+	@build/extras-spark/bin/python -W ignore benchmarks/scale_spark.py
+
+test-extras: env build/extras-ray/.ready build/extras-mlflow/.ready build/extras-spark/.ready  ## what needs more than the lock: the advisor on a real Ray, the mirror in a real MLflow server, streams on a real Spark; all listen on this machine alone
 	@build/extras-ray/bin/python -m pytest -q -o filterwarnings=default tests/extras/test_ray.py
 	@RTML_EXTRAS=1 $(PY) -m pytest -q tests/extras/test_mlflow.py
+	@build/extras-spark/bin/python -m pytest -q -o filterwarnings=default tests/extras/test_spark.py
 
 build/extras-mlflow/.ready: .ci/extras-mlflow.lock
 	@$(PYTHON) -m venv --clear build/extras-mlflow
@@ -87,6 +91,16 @@ build/extras-ray/.ready: requirements.lock .ci/extras-ray.lock
 	@UV_DEFAULT_INDEX="$(MIRROR)" $(VENV)/bin/uv pip install --quiet --compile-bytecode --python build/extras-ray/bin/python --require-hashes -r requirements.lock -r .ci/extras-ray.lock \
 	  || build/extras-ray/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock -r .ci/extras-ray.lock
 	@build/extras-ray/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# pyspark comes as its source, which is packed here: about five minutes
+build/extras-spark/.ready: requirements.lock .ci/extras-spark.lock
+	@java -version >/dev/null 2>&1 || { echo "rtml: Spark needs Java 17 or newer: install one, such as openjdk-17-jre-headless"; exit 1; }
+	@$(PYTHON) -m venv --clear build/extras-spark
+	@for file in requirements.lock .ci/extras-spark.lock; do \
+	  UV_DEFAULT_INDEX="$(MIRROR)" $(VENV)/bin/uv pip install --quiet --compile-bytecode --python build/extras-spark/bin/python --no-build-isolation --require-hashes -r $$file \
+	  || build/extras-spark/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --require-hashes -r $$file || exit 1; done
+	@build/extras-spark/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 test-notebooks: env  ## the notebooks only: format, then their stored outputs against a fresh run

@@ -29,7 +29,10 @@ CONDA = yaml.safe_load((ROOT / "environment.yml").read_text())
 PIP = next(part["pip"] for part in CONDA["dependencies"] if isinstance(part, dict))
 
 
-@pytest.mark.parametrize("file", ["requirements.lock", ".ci/uv.lock", ".ci/schemathesis.lock", ".ci/extras-ray.lock"])
+LOCKS = ["requirements.lock", *(f".ci/{name}.lock" for name in ("uv", "schemathesis", "extras-ray", "extras-spark"))]
+
+
+@pytest.mark.parametrize("file", LOCKS)
 def test_every_locked_version_is_exact_and_hashed(file):
     for requirement, hashes in locked(file):
         assert [s.operator for s in requirement.specifier] == ["=="], requirement
@@ -67,16 +70,7 @@ def test_what_is_installed_is_what_is_locked():
 
 @pytest.mark.parametrize(
     "file",
-    [
-        "requirements.lock",
-        ".ci/uv.lock",
-        ".ci/schemathesis.lock",
-        ".ci/extras-ray.lock",
-        ".ci/run",
-        "environment.yml",
-        "pyproject.toml",
-        "Makefile",
-    ],
+    [*LOCKS, ".ci/run", "environment.yml", "pyproject.toml", "Makefile"],
 )
 def test_no_address_of_an_index_and_no_place_on_a_machine(file):
     text = (ROOT / file).read_text()

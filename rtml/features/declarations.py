@@ -110,6 +110,8 @@ def as_rows(columns: Iterable[str | Category], table: Mapping[str, Iterable]) ->
 
 
 def _numbers(name: str, values: Iterable) -> np.ndarray:
+    if isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
+        return values.astype(float)
     try:
         return np.array([np.nan if _none(v) else v for v in _plain(values)], float)
     except (TypeError, ValueError) as wrong:

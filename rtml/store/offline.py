@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction
 
 from rtml.core import digests
 from rtml.core.clock import NEVER, utc
@@ -231,6 +232,36 @@ class FeatureTable:
         columns = [*head, facts.deleted, *facts.values.T]
         schema = _schema(self.names, self.key)
         return pa.Table.from_arrays([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)
+
+
+def begin(folder: str | Path, schema: pa.Schema, source: str) -> int | None:
+    """Begin a plain table where there is none; the newest number that a source added files with, None if it never did.
+
+    Raises
+    ------
+    ValueError
+        Where there is a table of other columns.
+    """
+    table = DeltaTable.create(folder, schema, mode="ignore")
+    if (held := pa.schema(table.schema().to_arrow())).names != schema.names:
+        raise ValueError(f"{folder} holds {', '.join(held.names)}, got {', '.join(schema.names)}: take another folder")
+    return table.transaction_version(source)
+
+
+def add_files(folder: str | Path, names: Sequence[str], source: str, number: int) -> bool:
+    """Make Parquet files that lie in a plain table's folder part of it, all or none; whether this was news.
+
+    ``number`` grows with every call of a ``source``: what comes again is there already.
+    """
+    table = DeltaTable(folder)
+    done = table.transaction_version(source)
+    if done is not None and number <= done:
+        return False
+    files = [(name, (Path(folder) / name).stat()) for name in names]
+    added = [AddAction(name, about.st_size, {}, about.st_mtime_ns // 10**6, True, "{}") for name, about in files]
+    commit = CommitProperties(app_transactions=[Transaction(source, number)])
+    table.create_write_transaction(added, "append", table.schema(), commit_properties=commit)
+    return True
 
 
 @dataclass(frozen=True)

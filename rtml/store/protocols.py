@@ -61,6 +61,9 @@ class EventLog(Protocol):
     def last(self, part: str) -> int:
         """Offset of the newest event of a part, 0 when it has none."""
 
+    def count_posted(self, part: str) -> int:
+        """Number of events in a part that clients sent over HTTP, and no source."""
+
     def parts(self) -> list[str]:
         """Names of the parts, in the order in which they were begun."""
 
