@@ -65,7 +65,7 @@ class Recorded:
             raise FileNotFoundError(f"no file {path}: SOURCE is 'cards' or a Parquet file of payments, or CSV")
         self._columns = COLUMNS | (columns or {})
         self._zone = self._columns.pop("zone", "")
-        held = read(self.path, known=self._columns.values().__contains__)
+        held = read(self.path, known=set(self._columns.values()).__contains__)
         if held.ragged:
             raise Unreadable(f"{self.path.name}: {held.ragged[0][0]} ({held.ragged[0][1]!r}): repair that line")
         self._held, has = held.frame, list(held.frame.columns)
