@@ -8,8 +8,6 @@ backfilling a day gives what live would have stored: the same transition functio
 
 from __future__ import annotations
 
-import argparse
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +16,7 @@ import numpy as np
 from rtml.core import digests
 from rtml.core import state as checkpoint
 from rtml.core.clock import utc
-from rtml.core.process import awaited, insist, quitting, stopping, tell
+from rtml.core.process import awaited, insist, stopping, tell
 from rtml.store.facts import Facts
 from rtml.store.feature_pipeline import FeatureStream, QuestionStream, Stream
 from rtml.store.offline import FeatureTable
@@ -156,23 +154,21 @@ def _last(facts: Facts) -> np.ndarray:
     return order[np.append(key[1:] != key[:-1], True)] if len(order) else order
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Store the features of a run: ``rtml materialize RUN``."""
-    parser = argparse.ArgumentParser(prog="rtml materialize", description=__doc__.splitlines()[0])
-    parser.add_argument("run_dir", type=Path, help="folder of a run that holds recipe.json and events.db")
-    parser.add_argument("--follow", action="store_true", help="go on with what arrives, until Ctrl-C or SIGTERM")
-    chosen = parser.parse_args(arguments)
-    folder = chosen.run_dir
-    with stopping() as stop, quitting(parser.prog), ExitStack() as stack:
-        config = RunConfig.read(awaited(folder / "recipe.json", stop) if chosen.follow else folder / "recipe.json")
-        log = stack.enter_context(run_log(folder))
-        stream = QuestionStream(config.operator())
-        table = FeatureTable(folder / "features" / stream.definition, stream.names)
-        job = Job(stream, log, PART, table)
-        tell(job.run())
-        if chosen.follow:
-            insist(lambda: tell(job.run()), stop, 1.0)
+def materialize(run: Path, follow: bool) -> None:
+    """Store the features of a run, and of what arrives until Ctrl-C or SIGTERM: ``rtml materialize RUN``.
 
-
-if __name__ == "__main__":
-    main()
+    Parameters
+    ----------
+    run
+        Folder of a run that holds recipe.json and an event log.
+    follow
+        Whether to go on with what arrives.
+    """
+    with stopping() as stop:
+        config = RunConfig.read(awaited(run / "recipe.json", stop) if follow else run / "recipe.json")
+        with run_log(run) as log:
+            stream = QuestionStream(config.operator())
+            job = Job(stream, log, PART, FeatureTable(run / "features" / stream.definition, stream.names))
+            tell(job.run())
+            if follow:
+                insist(lambda: tell(job.run()), stop, 1.0)
