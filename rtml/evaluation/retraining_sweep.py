@@ -94,20 +94,6 @@ def trial(setting: str, model: str, questions: Questions, seed: int = 7) -> Tria
     return Trial(setting, np.concatenate(parts), *costs)
 
 
-def reactions(published: np.ndarray, changes: Sequence[int], end: int) -> np.ndarray:
-    """Time (ns) from each change of a stream to the first training before the next one; NaN where there is none.
-
-    Examples
-    --------
-    >>> reactions(np.array([5, 12, 13, 40]), [10, 20, 30], end=50)
-    array([ 2., nan, 10.])
-    """
-    edges = np.append(np.asarray(changes, dtype=np.int64), end)
-    place = np.searchsorted(published, edges[:-1], side="right")
-    found = np.append(published, np.iinfo(np.int64).max)[place]
-    return np.where(found < edges[1:], found - edges[:-1], np.nan)
-
-
 def trials(
     chosen: Sequence[str], model: str, questions: Questions, jobs: int = 0, backend: str = "loky",
     done: Callable[[str], object] = str,
