@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from rtml.core.arrays import plain
-from rtml.kernels import change
+from rtml.kernels import adwin, change
 
 
 class Detector(Protocol):
@@ -81,17 +81,17 @@ class Adwin(MeanDetector):
         two_sided: bool = False,
     ) -> None:
         how = [_share(delta, "delta"), clock, max_buckets, min_window_length, grace_period, float(two_sided)]
-        super().__init__(change.adwin, how, change.HEAD + change.LEVELS * (1 + 2 * (max_buckets + 1)))
+        super().__init__(change.adwin, how, adwin.HELD + change.ROWS * (1 + 2 * (max_buckets + 1)))
 
     @property
     def width(self) -> int:
         """Values in the window since the last change."""
-        return int(self._s[change.WIDTH])
+        return int(self._s[adwin.WIDTH])
 
     @property
     def mean(self) -> float:
         """Their mean; 0 of none."""
-        return float(self._s[change.TOTAL] / max(self._s[change.WIDTH], 1.0))
+        return float(self._s[adwin.TOTAL] / max(self._s[adwin.WIDTH], 1.0))
 
 
 class HddmA(MeanDetector):
