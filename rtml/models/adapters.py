@@ -90,8 +90,7 @@ class Adapter(RowModel):
     @property
     def state(self) -> dict:
         """The model as bytes, beside the columns it takes."""
-        head = {"kind": self.kind, "names": list(self.names), "classes": list(self.classes)}
-        return head | {"pickle": self._pickled()}
+        return self.head | {"pickle": self._pickled()}
 
     def load(self, state: dict) -> None:
         """Go on from a state; its bytes are code, and such a model was asked for where there is this one."""

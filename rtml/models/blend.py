@@ -126,7 +126,7 @@ class CompiledBlend(RowModel):
     @property
     def state(self) -> dict:
         """Everything learned, and all that is needed to go on from it, as flat arrays."""
-        head = {"kind": self.kind, "twin": self.twin, "names": list(self.names), "classifier": self.classifier}
+        head = self.head | {"classifier": self.classifier}
         outside = [[k, name, model.state, learning] for k, (name, model, learning) in sorted(self.outside.items())]
         return head | {"how": plain(self.how), "outside": outside} | self._parts()
 
@@ -134,9 +134,7 @@ class CompiledBlend(RowModel):
         """Go on from a state of this very model; ``restore`` builds members that are not here."""
         check_state(state, self.kind, self.names)
         if state.get("twin") != self.twin or plain(state["how"]) != plain(self.how):
-            raise ValueError(
-                f"the state is of another model than this {self.describe()}: restore(state) builds its own"
-            )
+            raise self._other()
         self._learned = tuple(np.array(state[name], float) for name in _ARRAYS)
         here, self.outside = self.outside, {}
         for k, name, learned, learning in state["outside"]:

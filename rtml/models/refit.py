@@ -118,7 +118,7 @@ class Refit(RowModel):
     @property
     def state(self) -> dict:
         """The estimator before and after its last fit, the rows that the next fit may read, and the counts."""
-        head = {"kind": self.kind, "twin": self.twin, "names": list(self.names), "classes": list(self.classes)}
+        head = self.head
         counts = {name: getattr(self, name) for name in _COUNTS} | {"seen": self._seen.copy(), "next": self._next}
         rows = {"X": self._X[self._last].copy(), "y": self._y[self._last].copy()}
         return head | {"how": dict(self._how), "estimator": self._blob, "trained": self._trained} | counts | rows
@@ -128,9 +128,7 @@ class Refit(RowModel):
         check_state(state, self.kind, self.names, self.classes)
         same = state.get("twin") == self.twin and state["how"] == self._how
         if not same or bytes(state["estimator"]) != self._blob:
-            raise ValueError(
-                f"the state is of another model than this {self.describe()}: restore(state) builds its own"
-            )
+            raise self._other()
         self._take(state)
 
     @classmethod

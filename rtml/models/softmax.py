@@ -66,16 +66,13 @@ class Softmax(RowModel):
     @property
     def state(self) -> dict:
         """Everything learned, and all that is needed to go on from it, as flat arrays."""
-        head = {"kind": self.kind, "twin": self.twin, "names": list(self.names), "classes": list(self.classes)}
-        return head | {"how": self._how.copy()} | {name: getattr(self, f"_{name}").copy() for name in _ARRAYS}
+        return self.head | {"how": self._how.copy()} | {name: getattr(self, f"_{name}").copy() for name in _ARRAYS}
 
     def load(self, state: dict) -> None:
         """Go on from a state of this very model."""
         check_state(state, self.kind, self.names, self.classes)
         if state.get("twin") != self.twin or not np.array_equal(state["how"], self._how):
-            raise ValueError(
-                f"the state is of another model than this {self.describe()}: restore(state) builds its own"
-            )
+            raise self._other()
         for name in _ARRAYS:
             setattr(self, f"_{name}", np.array(state[name]))
 
