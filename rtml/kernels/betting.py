@@ -18,10 +18,18 @@ MOST = 2.0  # what one bet makes of the capital at most: no promotion hangs on o
 MEMORY = 1000.0  # units over which the size of errors is averaged
 BEHIND = -1.0  # log capital of a candidate that is not worth waiting for
 LONGEST = 20.0  # a comparison lasts at most so many times its timeout
-N, SUM, SQUARES, LEVEL, FARTHEST, BETTER = 0, 1, 2, 3, 4, 5  # places in a state; then log capitals of both sides
+N = 0  # places in a state; then log capitals of both sides
+SUM = 1
+SQUARES = 2
+LEVEL = 3
+FARTHEST = 4
+BETTER = 5
 WORSE = BETTER + len(STAKES)
 SIZE = WORSE + len(STAKES)
-GO_ON, WON, LOST, GIVEN_UP = 0, 1, 2, 3
+GO_ON = 0
+WON = 1
+LOST = 2
+GIVEN_UP = 3
 
 
 @njit("float64(float64[::1], int64)", cache=True, nogil=True)

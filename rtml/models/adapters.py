@@ -36,7 +36,9 @@ class Adapter(RowModel):
     kind: str
 
     def __init__(self, model, names: Sequence[str], classes: Sequence[str | int] = ()) -> None:
-        self.names, self.classes, self.model = check_names(names), check_classes(classes), model
+        self.names = check_names(names)
+        self.classes = check_classes(classes)
+        self.model = model
         pickles.ask()
         self._renew(self._pickled())
 

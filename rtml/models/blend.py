@@ -171,7 +171,9 @@ class CompiledBlend(RowModel):
         """What a member from outside says of a chunk: it learns along, or is asked only."""
         if learning:
             return model.replay(*chunk)[0]
-        X, asked, known = chunk[0], chunk[2], chunk[3]
+        X = chunk[0]
+        asked = chunk[2]
+        known = chunk[3]
         nothing = np.empty(0, np.int64)
         return model.replay(X[len(X) - len(asked) :], np.empty(len(asked)), asked, known, nothing, 0)[0]
 

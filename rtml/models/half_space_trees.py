@@ -35,7 +35,9 @@ class HalfSpace(RowModel):
 
     def __init__(self, names: Sequence[str], head: np.ndarray, limits: np.ndarray, trees: np.ndarray) -> None:
         self.names = check_names(names)
-        self._head, self._limits, self._trees = head, limits, trees
+        self._head = head
+        self._limits = limits
+        self._trees = trees
 
     def predict(self, x: np.ndarray) -> float:
         """Score of a row in the order of ``names``."""

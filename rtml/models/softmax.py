@@ -37,7 +37,9 @@ class Softmax(RowModel):
     classifier = True
 
     def __init__(self, names: Sequence[str], how: np.ndarray, classes: Sequence[str | int]) -> None:
-        self.names, self.classes, self._how = check_names(names), check_classes(classes), how
+        self.names = check_names(names)
+        self.classes = check_classes(classes)
+        self._how = how
         first = flat.fresh(how, len(self.names))
         self._table, self._weights = first.table, np.zeros((self.outputs, len(self.names) + 1))
         self._cov = np.repeat(first.covariance[None], self.outputs, axis=0)

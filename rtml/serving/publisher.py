@@ -56,13 +56,17 @@ class Publisher:
     """
 
     def __init__(self, service: Service, registry: Registry, config: RunConfig, store: Path) -> None:
-        self.service, self.config, self.model = service, config, title(config.use_case)
+        self.service = service
+        self.config = config
+        self.model = title(config.use_case)
         self.view, self.observe = view_of(config), _nothing  #: is told each latency in seconds
         flow = config.flow()
         self.scores, self.flow = Scores(config, flow), flow
         self._registry, self._store = registry, Path(store)
         self._stored: Committed | None = None
-        self._history, self._clock, self._lock = History(registry, self.model, self._store), Clock(), threading.RLock()
+        self._history = History(registry, self.model, self._store)
+        self._clock = Clock()
+        self._lock = threading.RLock()
         self._bands: dict[tuple[str, int], Band] = {}
         self._open: dict[tuple[int, int], tuple] = {}  # place of the target, question: key, prediction
         self._seen: dict[int, None] = {}
@@ -307,7 +311,9 @@ class Publisher:
         last = {key: i for i, key in enumerate(outcome.key.tolist())}
         ends = _ends(outcome.closed)
         for i in range(len(outcome.id)) if answers is not None else sorted(last.values()):
-            id, key, moment = int(outcome.id[i]), int(outcome.key[i]), int(outcome.moment[i])
+            id = int(outcome.id[i])
+            key = int(outcome.key[i])
+            moment = int(outcome.moment[i])
             closed = outcome.closed[ends[moment]] if moment in ends else None
             x, name = outcome.X[i].tobytes(), self.config.keys[key]
             question = Question(self.version, self._offset, id, name, moment, x, self.flow.horizon)

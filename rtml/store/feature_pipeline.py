@@ -42,7 +42,9 @@ class FeatureStream:
     """
 
     def __init__(self, features: FeatureSet, rows: Callable[[np.ndarray], tuple]) -> None:
-        self.features, self._rows, self.now = features, rows, -1
+        self.features = features
+        self._rows = rows
+        self.now = -1
         self.names, self.definition = tuple(features.names), features.definition
 
     def push(self, events: np.ndarray) -> Facts:
@@ -75,7 +77,9 @@ class QuestionStream:
     """What a use case's questions are asked with; the key is the question's id unless ``key(asked)`` gives another."""
 
     def __init__(self, operator: Operator, key: Callable[[Asked], np.ndarray] = lambda asked: asked.id) -> None:
-        self.operator, self._key, self.now = operator, key, -1
+        self.operator = operator
+        self._key = key
+        self.now = -1
         self.names, self.definition = tuple(operator.features.names), operator.features.definition
 
     def push(self, events: np.ndarray) -> Facts:

@@ -74,7 +74,10 @@ class Job:
         chunk: int = 50_000,
     ) -> None:
         self._stream, self._log, self._part, self._table, self._chunk = stream, log, part, table, int(chunk)
-        self._online, self._group, self._start, self._end = online, group, start, end
+        self._online = online
+        self._group = group
+        self._start = start
+        self._end = end
         self._source, self._state = f"{part}@{stream.definition}", Path(f"{table.path}.state")
         self._fresh, self._at = checkpoint.dumps(stream.state), -1
         if table.rows and not table.offset(self._source):
@@ -88,7 +91,9 @@ class Job:
         last, before = self._log.last(self._part), self._table.rows
         last = last if until is None else min(last, until)
         self._restore()
-        at, self._at, chunks = self._at, -1, 0  # while it runs, what is in memory is of no offset
+        at = self._at  # while it runs, what is in memory is of no offset
+        self._at = -1
+        chunks = 0
         while at < last:
             limits = [at + self._chunk, last, *(offset for offset in self._stored() if offset > at)]
             offsets, events = self._log.read(self._part, at, min(limits) - at)

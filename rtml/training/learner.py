@@ -123,7 +123,10 @@ class Learner:
         store = self._open
         new = store.extend(questions.id, questions.moment, questions.X, questions.y, questions.known)
         part = slice(store.start, new.stop)
-        X, y, known, moment = store.X[part], store.y[part], store.known[part], store.moment[part]
+        X = store.X[part]
+        y = store.y[part]
+        known = store.known[part]
+        moment = store.moment[part]
         order = _by_time(known)
         if hasattr(self.model, "replay_at"):
             before = store.kept[store.start : new.start]

@@ -48,7 +48,10 @@ class _Asked:
     __slots__ = ("answer", "block", "moment", "p", "segment", "turn")
 
     def __init__(self, block: int, segment: int, turn: int, moment: int, p: np.ndarray, answer=None) -> None:
-        self.block, self.segment, self.turn, self.moment = block, segment, turn, moment
+        self.block = block
+        self.segment = segment
+        self.turn = turn
+        self.moment = moment
         self.p, self.answer = p, answer
 
 
@@ -73,12 +76,17 @@ class SequentialTest:
         self.terms = terms
         self.lanes = np.zeros((len(terms.targets) + PARTS, betting.SIZE))
         self.counts = {"asked": 0, "answered": 0, "unanswered": 0}
-        self.lost, self.bins, self.failure = [0.0, 0.0], np.zeros((2, BINS, 3)), ""
+        self.lost = [0.0, 0.0]
+        self.bins = np.zeros((2, BINS, 3))
+        self.failure = ""
         self.own = [0, 0, 0.0]  # which of those that took the second side it is; its answers, and what it gained
         self._head, self._edges = [], []
         self._open: dict[int, _Asked] = {}  # in the order asked
         self._sums, self._at = np.zeros((3, len(self.lanes))), -1  # of the block that is being scored
-        self._block, self._start, self._last, self._newest = -1, 0, 0, -(2**63)
+        self._block = -1
+        self._start = 0
+        self._last = 0
+        self._newest = -(2**63)
         self._bounded = [*terms.probability, *[terms.probability[0]] * PARTS]
         self._judged = next((i for i, p in enumerate(terms.probability) if p), -1)
 
@@ -164,9 +172,15 @@ class SequentialTest:
 
     def load(self, state: dict) -> None:
         """Go on from a state."""
-        self.lanes, self.bins, self._sums = state["lanes"].copy(), state["bins"].copy(), state["sums"].copy()
-        self.counts, self.lost, self.failure = dict(state["counts"]), list(state["lost"]), state["failure"]
-        self._head, self._edges, self.own = list(state["head"]), list(state["edges"]), list(state["own"])
+        self.lanes = state["lanes"].copy()
+        self.bins = state["bins"].copy()
+        self._sums = state["sums"].copy()
+        self.counts = dict(state["counts"])
+        self.lost = list(state["lost"])
+        self.failure = state["failure"]
+        self._head = list(state["head"])
+        self._edges = list(state["edges"])
+        self.own = list(state["own"])
         self._block, self._start, self._last, self._newest, self._at = state["cursor"]
         columns = (state["open"]["id"].tolist(), state["open"]["place"].tolist(), state["open"]["p"])
         self._open = {}

@@ -60,7 +60,9 @@ class Recorded:
     symbols = ("payment",)
 
     def __init__(self, path: str | Path, delay: str = "7d", days: float = 0.0, columns: dict | None = None) -> None:
-        self.path, self.delay, self.days = Path(path), span(delay), days
+        self.path = Path(path)
+        self.delay = span(delay)
+        self.days = days
         if not self.path.is_file():
             raise FileNotFoundError(f"no file {path}: SOURCE is 'cards' or a Parquet file of payments, or CSV")
         self._columns = COLUMNS | (columns or {})

@@ -231,7 +231,9 @@ def _told(how: Ranking) -> np.ndarray:
     told[memory.NEIGHBOURS], told[memory.STEP_DECAY] = how.neighbours, how.step_decay
     told[memory.AGE_DECAY], told[memory.HALF_LIFE] = span(how.age_decay), span(how.half_life)
     told[memory.STEPS], told[memory.SUCCESSORS] = how.steps if follows else 0, how.successors
-    told[memory.INDEXED], told[memory.VECTORS], told[memory.RATE] = indexed, vectors, how.rate
+    told[memory.INDEXED] = indexed
+    told[memory.VECTORS] = vectors
+    told[memory.RATE] = how.rate
     told[memory.MOST_SESSIONS] = how.sessions
     return told
 
