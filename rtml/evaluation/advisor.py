@@ -42,8 +42,11 @@ def advise(
 
     Examples
     --------
-    >>> from drifting import drifting
-    >>> stream = drifting("recurring", n=4000, delay="30m").questions
+    >>> import numpy as np
+    >>> X, day = np.random.default_rng(7).normal(size=(4000, 2)), 86_400 * 10**9
+    >>> moment = np.arange(4000) * (day // 200)
+    >>> y = np.where(moment // (5 * day) % 2 == 0, 1.0, -1.0) * X[:, 0]  # the law turns round every five days
+    >>> stream = Questions(np.arange(4000), moment, X, y, moment + day // 48, ("a", "b"))
     >>> advise(stream, chosen=["continual", "stateful every 6h", "stateless after 300"]).recommended
     'continual'
     """
