@@ -7,6 +7,7 @@ import hashlib
 import msgspec
 import numpy as np
 
+FORMAT = 1  #: of states; a release that writes them in another way writes its number as ``format``
 _ARRAY = 1
 
 
@@ -25,8 +26,20 @@ def dumps(state: dict) -> bytes:
 
 
 def loads(blob: bytes) -> dict:
-    """State of :func:`dumps`; arrays are writable copies."""
-    return msgspec.msgpack.decode(blob, ext_hook=_decode)
+    """State of :func:`dumps`; arrays are writable copies.
+
+    Raises
+    ------
+    ValueError
+        For a state of a newer release.
+    """
+    state = msgspec.msgpack.decode(blob, ext_hook=_decode)
+    if isinstance(state, dict) and isinstance(found := state.get("format", FORMAT), int) and found > FORMAT:
+        raise ValueError(
+            f"the state has format {found}, this release reads up to {FORMAT}: install the release that wrote it, or "
+            "let `rtml reproduce RUN VERSION` set up its environment"
+        )
+    return state
 
 
 def digest(blob: bytes) -> str:

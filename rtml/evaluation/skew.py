@@ -104,7 +104,9 @@ def compare(log: PredictionLog | str | Path, recomputed: Facts, strict: bool = F
     places: dict[tuple, list[int]] = {}
     for row, at in enumerate(zip(recomputed.key.astype(str).tolist(), recomputed.happened.tolist(), strict=True)):
         places.setdefault(at, []).append(row)
-    values, definitions = {row.tobytes() for row in recomputed.values}, {"", *recomputed.definition[:1].tolist()}
+    values = {row.tobytes() for row in recomputed.values}
+    made = recomputed.definition[:1].tolist()
+    definitions = {"", *made, *(one.partition("-")[0] for one in made)}  # whatever code computes them
     counts: Counter[str] = Counter()
     differences: list[Difference] = []
     for served in _served(log):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from rtml.core.operator import Asked, Operator
 from rtml.features.feature_set import FeatureSet
+from rtml.kernels.cache import stamp
 from rtml.store.facts import Facts
 
 
@@ -30,6 +34,21 @@ class Stream(Protocol):
         """Continue from a state."""
 
 
+def versioned(definition: str, *made_by: type) -> str:
+    """Version of a feature pipeline: what its features are declared to be, and the code that computes them.
+
+    The code is that of the classes' files and of everything they import from their package, and of the feature set.
+
+    Examples
+    --------
+    >>> versioned("27a71ed10df4", FeatureSet).startswith("27a71ed10df4-")
+    True
+    """
+    files = sorted({inspect.getfile(one) for one in (FeatureSet, *made_by)})
+    code = sha256("".join(stamp(Path(file)) for file in files).encode())
+    return f"{definition}-{code.hexdigest()[:8]}"
+
+
 class FeatureStream:
     """A feature set over some rows of the events; a row is known when it arrived, in the stream's own time.
 
@@ -42,10 +61,8 @@ class FeatureStream:
     """
 
     def __init__(self, features: FeatureSet, rows: Callable[[np.ndarray], tuple]) -> None:
-        self.features = features
-        self._rows = rows
-        self.now = -1
-        self.names, self.definition = tuple(features.names), features.definition
+        self.features, self._rows, self.now = features, rows, -1
+        self.names, self.definition = tuple(features.names), versioned(features.definition)
 
     def push(self, events: np.ndarray) -> Facts:
         """Facts of the rows of these events, one a row, in their order."""
@@ -77,10 +94,9 @@ class QuestionStream:
     """What a use case's questions are asked with; the key is the question's id unless ``key(asked)`` gives another."""
 
     def __init__(self, operator: Operator, key: Callable[[Asked], np.ndarray] = lambda asked: asked.id) -> None:
-        self.operator = operator
-        self._key = key
-        self.now = -1
-        self.names, self.definition = tuple(operator.features.names), operator.features.definition
+        self.operator, self._key, self.now = operator, key, -1
+        self.names = tuple(operator.features.names)
+        self.definition = versioned(operator.features.definition, type(operator))
 
     def push(self, events: np.ndarray) -> Facts:
         """Facts of the questions that these events lead to, each known at its moment."""

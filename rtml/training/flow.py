@@ -11,8 +11,8 @@ from rtml.core.operator import Operator
 from rtml.core.state import dumps
 from rtml.core.target import Target, by_name
 from rtml.registry.learners import LEARNER
-from rtml.training.learner import Learner
-from rtml.training.lineages import Lineages, Told, drive
+from rtml.training.learner import Answer, Learner
+from rtml.training.lineages import Lineages
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,8 @@ class Flow:
         left = {}
         for name, learner in self.learners.items():
             answers = self._learned(name, outcome)
-            outcome.predictions[name], left[name] = drive(learner, outcome, answers)
+            said, left[name] = learner.ask_all(outcome.id, outcome.moment, outcome.X, answers)
+            outcome.predictions[name] = said
         if on_outcome is not None:
             on_outcome(outcome)
         for name, answers in left.items():
@@ -122,7 +123,7 @@ class Flow:
             outcome.challengers.update(self.lineages.ask(outcome, lambda target: self._learned(target, outcome)))
         return outcome
 
-    def _learned(self, target: str, outcome: Outcome) -> list[Told]:
+    def _learned(self, target: str, outcome: Outcome) -> list[Answer]:
         """What a target learns from the answers of an outcome: id, y, known."""
         if not len(outcome.answered):
             return []

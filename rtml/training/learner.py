@@ -13,6 +13,9 @@ from rtml.models.compiled import compile
 from rtml.models.rows import check_label
 from rtml.training.open_questions import Asked, OpenQuestions
 
+Answer = tuple[int, float, int]  # id of a question, y, known
+
+_FEW = 8  # questions of a chunk that are asked one by one: to arrange columns for a kernel would cost more
 _NEVER_YET = -(2**63)
 _COUNTS = ("asked", "answered", "unanswered", "last_moment", "last_learned")
 
@@ -108,6 +111,39 @@ class Learner:
             self.unanswered += 1
         return self._open.close(id)
 
+    def ask_all(
+        self, id: np.ndarray, moment: np.ndarray, X: np.ndarray, answers: Sequence[Answer]
+    ) -> tuple[np.ndarray, Sequence[Answer]]:
+        """Ask a chunk of questions, each behind the answers known before its moment.
+
+        The same bits as :func:`one_by_one`, in one pass of the model where nothing is out of order.
+
+        Parameters
+        ----------
+        id, moment, X
+            Of the questions, in the order of their moments; shapes (m,), (m,) and (m, features).
+        answers
+            Of these questions and of those asked before, in the order in which they are known.
+
+        Returns
+        -------
+        Predictions, shape (m,) or (m, outputs), and the answers that are known only behind the last question.
+        """
+        due = self._due(id, moment, answers) if len(id) > _FEW else None
+        if due is None:
+            return one_by_one(self, id, moment, X, answers)
+        store, never = self._open, np.full(len(id), NEVER)
+        new = store.extend(id, moment, X, np.full(len(id), nan), never)
+        order = store.schedule(due)
+        predictions, _ = self._pass(new, moment, order, int(moment[-1]) - 1)
+        learned = [known for _, y, known in due if y == y]
+        store.close_rows(order)
+        self.asked += len(id)
+        self.answered += len(learned)
+        self.unanswered += len(due) - len(learned)
+        self.last_moment, self.last_learned = int(moment[-1]), max([self.last_learned, *learned[-1:]])
+        return predictions, answers[len(due) :]
+
     def replay(self, questions: Questions, until: int = NEVER) -> np.ndarray:
         """Ask a chunk of questions and tell every answer in its time.
 
@@ -120,25 +156,12 @@ class Learner:
         Predictions, shape (m,), or (m, outputs) where a prediction has several numbers.
         """
         self._check_chunk(questions)
-        store = self._open
-        new = store.extend(questions.id, questions.moment, questions.X, questions.y, questions.known)
-        part = slice(store.start, new.stop)
-        X = store.X[part]
-        y = store.y[part]
-        known = store.known[part]
-        moment = store.moment[part]
-        order = _by_time(known)
-        if hasattr(self.model, "replay_at"):
-            before = store.kept[store.start : new.start]
-            before = np.ascontiguousarray(before[:, 0]) if self._kept == 1 else before
-            kept, told = self.model.replay_at(X, y, before, moment, known, order, until)
-        else:
-            kept, told = self.model.replay(X, y, questions.moment, known, order, until)
-        store.kept[new] = kept[:, None] if kept.ndim == 1 else kept
-        self._book(questions, order[:told], new.start - store.start)
-        if kept.ndim == 1:
-            return kept
-        return kept[:, 0].copy() if self.outputs == 1 else kept[:, : self.outputs].copy()
+        new = self._open.extend(questions.id, questions.moment, questions.X, questions.y, questions.known)
+        start = self._open.start
+        order = _by_time(self._open.known[start : new.stop])
+        predictions, told = self._pass(new, questions.moment, order, until)
+        self._book(questions, order[:told], new.start - start)
+        return predictions
 
     @property
     def state(self) -> dict:
@@ -152,6 +175,39 @@ class Learner:
         for name in _COUNTS:
             setattr(self, name, state[name])
         self._open.load(state["open"])
+
+    def _pass(self, new: slice, moment: np.ndarray, order: np.ndarray, until: int) -> tuple[np.ndarray, int]:
+        """Ask the questions in new rows and learn answers, by their places in time; predictions, and answers taken."""
+        store = self._open
+        part, before = slice(store.start, new.stop), store.kept[store.start : new.start]
+        X, y, known = store.X[part], store.y[part], store.known[part]
+        if hasattr(self.model, "replay_at"):
+            before = np.ascontiguousarray(before[:, 0]) if self._kept == 1 else before
+            kept, told = self.model.replay_at(X, y, before, store.moment[part], known, order, until)
+        else:
+            kept, told = self.model.replay(X, y, np.ascontiguousarray(moment), known, order, until)
+        store.kept[new] = kept[:, None] if kept.ndim == 1 else kept
+        if kept.ndim == 1:
+            return kept, told
+        return (kept[:, 0].copy() if self.outputs == 1 else kept[:, : self.outputs].copy()), told
+
+    def _due(self, id: np.ndarray, moment: np.ndarray, answers: Sequence[Answer]) -> list[Answer] | None:
+        """Answers that come before the last question of a chunk; None where something in it is out of order."""
+        known = np.fromiter((at for *_, at in answers), np.int64, len(answers))
+        due = list(answers[: int(np.searchsorted(known, moment[-1]))])
+        asked = dict(zip(id.tolist(), moment.tolist(), strict=True))
+        moments = [self._open.moment_of(one) if self.waits_for(one) else asked.get(one, NEVER) for one, *_ in due]
+        fine = (
+            (known[1:] >= known[:-1]).all()
+            and (moment[1:] >= moment[:-1]).all()
+            and max(self.last_moment, self.last_learned + 1) <= moment[0]
+            and len(asked) == len(id)
+            and not any(map(self.waits_for, asked))
+            and len({one for one, *_ in due}) == len(due)
+            and all(at < due_at for at, (*_, due_at) in zip(moments, due, strict=True))
+            and not self._no_labels(np.array([y for _, y, _ in due])).any()
+        )
+        return due if fine else None
 
     def _check_turn(self, id: int, moment: int) -> None:
         if id in self._open:
@@ -179,11 +235,13 @@ class Learner:
         taken = np.isin(ids, self._open.ids)
         if taken.any():
             raise ValueError(f"question {ids[taken][0]} is open already: give every question an id of its own")
-        if self.model.classifier:
-            classes = max(self.outputs, 2)
-            wrong = ~(np.isnan(questions.y) | np.isin(questions.y, np.arange(classes)))
-            if wrong.any():
-                check_label(questions.y[wrong][0], classifier=True, classes=classes)
+        wrong = self._no_labels(questions.y)
+        if wrong.any():
+            check_label(questions.y[wrong][0], classifier=True, classes=max(self.outputs, 2))
+
+    def _no_labels(self, y: np.ndarray) -> np.ndarray:
+        """Which answers a classifier cannot learn from; one that is missing is none of them."""
+        return ~(np.isnan(y) | np.isin(y, np.arange(max(self.outputs, 2)))) & self.model.classifier
 
     def _book(self, questions: Questions, learned: np.ndarray, before: int) -> None:
         """Bring the counts and the open questions up to date after a chunk; ``learned`` are places from the start."""
@@ -198,6 +256,20 @@ class Learner:
         if len(questions):
             self.last_moment = int(questions.moment[-1])
         self.last_learned = max(self.last_learned, last)
+
+
+def one_by_one(
+    learner, id: np.ndarray, moment: np.ndarray, X: np.ndarray, answers: Sequence[Answer]
+) -> tuple[np.ndarray, Sequence[Answer]]:
+    """Ask questions and tell answers singly, see :meth:`Learner.ask_all`; at equal times the question comes first."""
+    columns = () if learner.outputs == 1 else (learner.outputs,)
+    predictions, done = np.empty((len(id), *columns)), 0
+    for i, (question, at) in enumerate(zip(id.tolist(), moment.tolist(), strict=True)):
+        while done < len(answers) and answers[done][2] < at:
+            learner.tell(*answers[done])
+            done += 1
+        predictions[i] = learner.ask(question, at, X[i])
+    return predictions, answers[done:]
 
 
 def _by_time(known: np.ndarray) -> np.ndarray:

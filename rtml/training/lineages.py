@@ -3,39 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
 
 import numpy as np
 
 from rtml.registry.learners import FORMER, LEARNER
-from rtml.training.learner import Learner
-
-Told = tuple[int, float, int]  # id, y, known of an answer
-
-
-class Asked(Protocol):
-    """What is asked and told like a learner."""
-
-    outputs: int
-
-    def ask(self, id: int, moment: int, x) -> float | np.ndarray: ...
-
-    def tell(self, id: int, y: float, known: int) -> object: ...
-
-
-def drive(learner: Asked, outcome, answers: Sequence[Told]) -> tuple[np.ndarray, Sequence[Told]]:
-    """Ask every question of an outcome behind what was known before its moment: predictions, and the answers left.
-
-    At equal times the question comes first.
-    """
-    columns = () if learner.outputs == 1 else (learner.outputs,)
-    predictions, done = np.empty((len(outcome.id), *columns)), 0
-    for i, (id, at) in enumerate(zip(outcome.id.tolist(), outcome.moment.tolist(), strict=True)):
-        while done < len(answers) and answers[done][2] < at:
-            learner.tell(*answers[done])
-            done += 1
-        predictions[i] = learner.ask(id, at, outcome.X[i])
-    return predictions, answers[done:]
+from rtml.training.learner import Answer, Learner, one_by_one
 
 
 class Shadowed:
@@ -149,13 +121,13 @@ class Lineages:
         for name in (LEARNER, lineage):
             self.learners.update({target: one.learner for target, one in self._all[name].items()})
 
-    def ask(self, outcome, learned: Callable[[str], Sequence[Told]]) -> dict[str, dict[str, np.ndarray]]:
+    def ask(self, outcome, learned: Callable[[str], Sequence[Answer]]) -> dict[str, dict[str, np.ndarray]]:
         """Ask every challenger what was asked and let it learn what is known; its predictions, and those served."""
         found = {}
         for name, own in self.shadows.items():
             said = dict(outcome.predictions)
             for target, shadow in own.items():
-                said[target], left = drive(shadow, outcome, learned(target))
+                said[target], left = one_by_one(shadow, outcome.id, outcome.moment, outcome.X, learned(target))
                 for answer in left:
                     shadow.tell(*answer)
             found[name] = said

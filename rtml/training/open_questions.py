@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -80,6 +81,18 @@ class OpenQuestions:
             return None
         kept = float(self.kept[row, 0]) if self._kept == 1 else self.kept[row].copy()
         return Asked(kept, self.X[row].copy(), int(self.moment[row]), float(self.y[row]), int(self.known[row]))
+
+    def moment_of(self, id: int) -> int:
+        """When an open question was asked."""
+        return int(self.moment[self._rows()[id]])
+
+    def schedule(self, answers: Sequence[tuple[int, float, int]]) -> np.ndarray:
+        """Enter answers (id, y, known) of open questions; their places, counted from ``start``, in this order."""
+        row_of = self._rows()
+        rows = np.array([row_of[id] for id, *_ in answers], np.int64)
+        for row, (_, y, known) in zip(rows.tolist(), answers, strict=True):
+            self.y[row], self.known[row] = y, known
+        return rows - self.start
 
     def close(self, id: int) -> Asked:
         """Take a question out."""

@@ -29,6 +29,8 @@ from rtml.training.retraining.callbacks import GuardCallback, RetrainingCallback
 from rtml.training.scoreboard import Scoreboard
 from rtml.training.versioning import identity, save
 
+_NEAR = 32  # events that are tried first where the one that led to a version must be close
+
 
 class Trainer:
     """Trains a flow on one part of the log.
@@ -53,10 +55,11 @@ class Trainer:
     on_outcome
         Gets what each chunk led to before it is committed; the same questions again after a crash, and where a version
         is saved before they are learned, with the same bits.
-    watchers
+    callbacks
         Look at every outcome; what they say is committed with it, see :meth:`history`.
     save_on
-        Kinds of happenings at which a version is saved besides, of the state behind the very event that led to it.
+        Kinds of events of callbacks at which a version is saved besides, of the state behind the very event of the log
+        that led to it.
     """
 
     def __init__(
@@ -150,13 +153,9 @@ class Trainer:
 
     def _begin(self, after: int, parent: str) -> None:
         """Take up what was committed, or commit what to start from: no event, nothing learned yet."""
-        self._names = {"": ""}
-        self._whole = True
-        self._narrow = 0
-        self._due = -1
-        self._version = parent
-        self._since = {}
-        self._cause = ""
+        self._names, self._whole, self._held = {"": ""}, True, (0, np.empty(0))
+        self._narrow, self._guilty, self._step = 0, 0, _NEAR
+        self._due, self._version, self._since, self._cause = -1, parent, {}, ""
         self.newest: Outcome | None = None  #: the last chunk that asked a question, for whoever serves
         self._store.begin(after, self._checkpoint())
         self._restore()
@@ -166,10 +165,17 @@ class Trainer:
         if not len(self._read):
             end = self._narrow or (self._offset // self._chunk + 1) * self._chunk
             n = min(end, end if until is None else until) - self._offset
-            self._read = self._log.read(self._part, self._offset, max(n, 0))[1]
+            self._read = self._rows(max(n, 0))
         if len(self._read) and self._due < 0:
             self._due = self._boundary(self._read["time"][0]) + self._every
         return self._read
+
+    def _rows(self, n: int) -> np.ndarray:
+        """The next events, from the last ones read where they were among them."""
+        first = self._offset - self._held[0]
+        if not 0 <= first <= first + n <= len(self._held[1]):
+            self._held, first = (self._offset, self._log.read(self._part, self._offset, n)[1]), 0
+        return self._held[1][first : first + n]
 
     def _learn(self, rows: np.ndarray, settle: bool = True) -> None:
         """Push events, and commit everything they led to."""
@@ -178,9 +184,9 @@ class Trainer:
         outcome = self._flow.push(rows, self._on_outcome if alone else None)
         self.newest = outcome if len(outcome.moment) else self.newest
         new_events = [*self._callbacks.push(outcome), *self._swap(outcome)]
-        self._cause = next((kind for *_, kind, _ in new_events if kind in self._save_on), "")
+        at, self._cause = next(((at, kind) for at, *_, kind, _ in new_events if kind in self._save_on), (0, ""))
         if self._cause and len(rows) > 1:
-            return self._undo(end)
+            return self._undo(end, int((rows["time"] < at).argmin()))
         if not alone:
             self._on_outcome(outcome)
         first = {"first_offset": self._offset + 1, "first_time": int(rows["time"][0]), "last_time": 0}
@@ -207,10 +213,15 @@ class Trainer:
         self._flow.push(_before(rows, self._boundary(rows["time"][0]) + self._every), self._on_outcome)
         self._load(state)
 
-    def _undo(self, end: int) -> None:
-        """Take the events since the last commit again, half of them first, until the one that did it stands alone."""
+    def _undo(self, end: int, before: int) -> None:
+        """Take the events since the last commit again, in ever fewer at once, until the one that did it stands alone.
+
+        ``before`` of them are earlier than what happened: they come first, and the one looked for is close behind.
+        """
+        stretch = end - self._offset
         self._restore()
-        self._narrow = self._offset + max((end - self._offset) // 2, 1)
+        self._guilty, self._step = end, _NEAR if before else max(min(self._step, stretch) // 4, 1)
+        self._narrow = self._offset + (before or self._step)
 
     def _save(self, at: int, cause: str) -> None:
         """Save a version of the state before the next event, let the gate decide, and commit.
@@ -225,17 +236,16 @@ class Trainer:
         new_events = self._callbacks.saved(version, cause)
         self._names[version.id] = version.name
         self._due = self._due if self._cause else at + self._every
-        self._version = version.id
-        self._since = {}
-        self._cause = ""
+        self._version, self._since, self._cause = version.id, {}, ""
         self._scoreboard.renew()
         self._commit(self._offset, new_events=new_events)
 
     def _commit(self, offset: int, asked=(), answered=(), questions=(), closed=(), new_events=()) -> None:
         """Make the step durable, then go on from the very bytes that a restart would go on from."""
-        self._offset = offset
-        self._ahead = False
-        self._narrow = 0
+        self._offset, self._ahead, self._narrow = offset, False, 0
+        if left := max(self._guilty - offset, 0):
+            self._narrow = offset + max(min(self._step, left // 2), 1)
+            self._step *= 2
         state = self._checkpoint()
         if acts := [event for event in new_events if event[2] == GuardCallback.name]:
             self._enter(acts)
@@ -253,9 +263,7 @@ class Trainer:
 
     def _restore(self) -> None:
         """Take up the last commit, whatever happened in memory since."""
-        self._offset = self._store.offset
-        self._read = np.empty(0)
-        self._ahead = False
+        self._offset, self._read, self._ahead = self._store.offset, np.empty(0), False
         if (last := self._log.last(self._part)) < self._offset:
             raise ValueError(
                 f"{self._log.name} holds {self._part!r} up to offset {last}, but {self._store.path} was trained up "

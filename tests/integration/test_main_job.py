@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -73,8 +74,9 @@ def test_the_main_job_runs_on_recorded_trades(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     run = tmp_path / "runs" / "recorded"
     found = json.loads((run / "metrics.json").read_text())
+    check_whose(found)
     assert found["01_ingest"]["ingest"]["received"] == 5882
-    assert found["03_backtest_progressive_eval"]["champion"]["answered"] > 300
+    assert found["03_backtest_progressive_eval"]["backtest"]["answered"] > 300
     assert found["04_online_train"]["online"]["asked"] > 60
     whose = [found["04_online_train"][name] for name in WHOSE]
     assert all(block.keys() == whose[0].keys() >= {"mae", "r2_zero"} for block in whose), "the same metrics of each"
@@ -86,6 +88,19 @@ def test_the_main_job_runs_on_recorded_trades(tmp_path):
     assert (run / "report.html").stat().st_size < 3_000_000
 
 
+def check_whose(metrics):
+    """Every block of a score, and every headline of one, begins with whose it is."""
+    scores = {"rmse", "mae", "r2_zero", "auc", "average_precision", "log_loss", "mse", "recall_at_1pct", "accuracy"}
+    shown = re.compile("R²|AP|AUC|recall|accuracy|rmse|mae")
+    for notebook, blocks in metrics.items():
+        for name, block in blocks.items():
+            if name == "headline":
+                wrong = [one for one in block if shown.search(one) and one.split()[0] not in (*WHOSE, "backtest")]
+            else:
+                wrong = [name] if scores & set(block) and name.split()[0] not in (*WHOSE, "backtest") else []
+            assert not wrong, f"{notebook}: whose is {wrong}?"
+
+
 def test_the_five_notebooks_run_for_fraud_too(tmp_path):
     command = [sys.executable, "-m", "rtml", "run", "cards", "--profile", "fraud-small"]
     home = os.environ | {"RTML_HOME": str(tmp_path)}
@@ -93,6 +108,7 @@ def test_the_five_notebooks_run_for_fraud_too(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     run = tmp_path / "runs" / "cards"
     assert len(list((run / "notebooks").glob("*.ipynb"))) == 5
+    check_whose(json.loads((run / "metrics.json").read_text()))
     assert json.loads((run / "recipe.json").read_text())["use_case"] == "fraud"
     whose = [json.loads((run / "metrics.json").read_text())["04_online_train"][name] for name in WHOSE]
     assert all(block.keys() == whose[0].keys() >= {"average_precision", "log_loss"} for block in whose)
@@ -110,6 +126,7 @@ def test_the_five_notebooks_run_for_sessions_too(tmp_path):
     done = subprocess.run(command, cwd=ROOT, env=home, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads((tmp_path / "runs" / "shop" / "metrics.json").read_text())
+    check_whose(found)
     golden = {"recall": 0.8005, "mrr": 0.3352, "frozen_recall": 0.3067}
     assert found["03_backtest_progressive_eval"]["backtest"] == pytest.approx(golden, abs=0.003)
     served = {"recall": 0.8889, "mrr": 0.3789}
@@ -128,6 +145,7 @@ def test_a_case_that_lies_elsewhere_runs_the_generic_five(example, tmp_path):
     done = subprocess.run([*command, "-p", "SERVE_SECONDS=2"], cwd=tmp_path, env=home, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads((tmp_path / "runs" / "own" / "metrics.json").read_text())
+    check_whose(found)
     assert found["04_online_train"]["served"]["answered"] > 100
     assert found["05_serve"]["served"]["failed"] == 0
     assert json.loads((tmp_path / "runs" / "own" / "status.json").read_text())["state"] == "done"

@@ -170,7 +170,7 @@ def test_the_command_stores_what_a_runs_questions_are_asked_with(tmp_path, capsy
         materialize.main([str(tmp_path)])
         said = capsys.readouterr().out
         asked = config.operator().push(log.read(PART, 0, 10**6)[1])
-    table = FeatureTable(tmp_path / "features" / config.operator().features.definition)
+    table = FeatureTable(tmp_path / "features" / QuestionStream(config.operator()).definition)
     assert f"{len(asked.id):,} rows stored" in said
     stored = table.as_of().facts()
     assert stored.values.tobytes() == asked.X.tobytes() and stored.happened.tolist() == asked.moment.tolist()

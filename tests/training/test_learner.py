@@ -12,6 +12,7 @@ from rtml.core import state as checkpoint
 from rtml.core.clock import NEVER
 from rtml.models.rls import RecursiveLeastSquares
 from rtml.training.learner import Learner
+from rtml.training.learner import one_by_one as one_after_another
 
 quick = settings(max_examples=25, deadline=None)
 
@@ -56,6 +57,31 @@ def test_any_cutting_gives_the_same_bits(name, data):
     single = Learner(build(), NAMES)
     assert one_by_one(single, questions).tobytes() == predictions.tobytes()
     assert bits(single) == bits(whole)
+
+
+@pytest.mark.parametrize("name", COMPILED | OTHER)
+@settings(max_examples=12, deadline=None)
+@given(data=st.data())
+def test_a_chunk_asked_at_once_gives_the_bits_of_one_by_one(name, data):
+    """Answers come in any order among those known at the same time, some are missing, some of earlier chunks."""
+    build = (COMPILED | OTHER)[name]
+    questions = data.draw(streams(sign=name in CLASSIFIERS))
+    single, chunked = Learner(build(), NAMES), Learner(build(), NAMES)
+    due = np.flatnonzero(questions.known < NEVER)
+    due = due[np.lexsort((-questions.id[due] % 7, questions.known[due]))]
+    answers = list(zip(*(getattr(questions, column)[due].tolist() for column in ("id", "y", "known")), strict=True))
+    for start, stop in pairwise(sorted(set(data.draw(cuts(len(questions)))))):
+        part = questions[start:stop]
+        here = [one for one in answers if one[2] < int(part.moment[-1]) or stop == len(questions)]
+        answers = answers[len(here) :]
+        said = []
+        for drive, learner in ((one_after_another, single), (Learner.ask_all, chunked)):
+            predictions, left = drive(learner, part.id, part.moment, part.X, here)
+            said.append(predictions.tobytes())
+            for answer in left:
+                learner.tell(*answer)
+        assert said[0] == said[1]
+        assert bits(single) == bits(chunked)
 
 
 @pytest.mark.parametrize("name", ["scaled descent", "scaled least squares", "tree"])
