@@ -84,6 +84,19 @@ class Adwin(MeanDetector):
         super().__init__(change.adwin, how, adwin.HELD + change.ROWS * (1 + 2 * (max_buckets + 1)))
 
     @property
+    def state(self) -> dict:
+        """Everything the next value depends on."""
+        return super().state | {"layout": 1}
+
+    def load(self, state: dict) -> None:
+        """Continue from a state of a detector with the same numbers, also one of release 0.2.0."""
+        super().load(state)
+        if "layout" not in state:  # sums of all buckets came before all variances
+            (width, total, variance, ticks, top), held, buckets = np.split(self._s, [5, 5 + change.ROWS])
+            head = [total, variance, width, ticks, top + 1.0]
+            self._s = np.concatenate([head, held, buckets.reshape(2, -1).T.ravel()])
+
+    @property
     def width(self) -> int:
         """Values in the window since the last change."""
         return int(self._s[adwin.WIDTH])

@@ -104,6 +104,13 @@ class Ranking:
         return self
 
 
+def restore(state: dict) -> SessionModel:
+    """Model of a state."""
+    from rtml.usecases.sessions.session_model import SessionModel
+
+    return SessionModel.of(state)
+
+
 #: Rankings by the name under which a use case asks for them.
 MODELS = {
     "popular": Ranking("popular"),

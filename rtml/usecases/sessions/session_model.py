@@ -43,7 +43,7 @@ class SessionModel(RowModel):
     """
 
     kind = "compiled"
-    twin = "rtml.usecases.sessions.session_model:SessionModel"
+    twin = "sessions"
 
     def __init__(self, names: Sequence[str], how: Ranking) -> None:
         self.names, self.ranking = check_names(names), how
