@@ -108,7 +108,7 @@ class PerKey:
     @property
     def state(self) -> dict:
         """A fresh model, for keys to come, and that of every key."""
-        head = self.head | {"fresh": self._fresh.state}
+        head = {"kind": self.kind, "twin": self.twin, "names": list(self.names), "fresh": self._fresh.state}
         return head | {"models": [[key, model.state] for key, model in sorted(self.models.items())]}
 
     def load(self, state: dict) -> None:
@@ -198,7 +198,7 @@ class Pooled:
     @property
     def state(self) -> dict:
         """The model's."""
-        return self.head | {"model": self.model.state}
+        return {"kind": self.kind, "twin": self.twin, "names": list(self.names), "model": self.model.state}
 
     def load(self, state: dict) -> None:
         """Go on from a state."""
