@@ -6,6 +6,7 @@ It replays the stream itself, with its own label delays, through every strategy 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -66,8 +67,8 @@ def of_run(folder: Path, target: str = "") -> tuple[Questions, str]:
     return data.of(chosen.name), RunConfig.read(folder / "recipe.json").models.get(chosen.name, "").partition(":")[0]
 
 
-def advise_run(run: Path, target: str, model: str, **how) -> None:
-    """Say what is advised for a run, and write it beside the run: ``rtml advise RUN``.
+def advise_run(run: Path, target: str, model: str, **how) -> int:
+    """Say what is advised for a run, and write it beside the run; the exit code of ``rtml advise RUN``.
 
     Parameters
     ----------
@@ -78,10 +79,15 @@ def advise_run(run: Path, target: str, model: str, **how) -> None:
     how
         ``few``, ``jobs`` and ``backend`` of :func:`advise`.
     """
-    questions, usual = of_run(run, target)
-    advice = advise(questions, model or usual, **how)
+    try:
+        questions, usual = of_run(run, target)
+        advice = advise(questions, model or usual, **how)
+    except (LookupError, ValueError, FileNotFoundError) as error:
+        print(f"no advice: {error}", file=sys.stderr)
+        return 2
     with pd.option_context("display.width", 200, "display.max_columns", 20, "display.max_colwidth", 60):
         print(advice.frame.drop(columns=["worse_low", "worse_high"]).to_string(float_format="{:.4g}".format))
     advice.frame.to_csv(run / "advice.csv")
     advice_front(advice.frame, advice.recommended).savefig(run / "advice.png")
     print(f"\n{advice.sentence}\n\n{shown(run / 'advice.png')} and advice.csv hold it")
+    return 0
