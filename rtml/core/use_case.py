@@ -12,6 +12,7 @@ import numpy as np
 
 from rtml.core import plugin
 from rtml.core.operator import Operator
+from rtml.core.segments import Segment
 from rtml.core.target import Target, by_name
 
 #: The use cases that ship; nothing imports them but by name.
@@ -50,6 +51,8 @@ class UseCase:
         ``rtml inspect`` as texts, whose result is printed.
     view
         What the live page and the endpoint add for this use case, ``module:attribute``; nothing unless given.
+    segments
+        Parts of the questions by which comparisons of versions are cut: "better overall, worse for new cards".
     notebooks
         Folder of its notebooks below ``notebooks/``; the generic five unless given.
     """
@@ -67,6 +70,7 @@ class UseCase:
     inspect: str = ""
     view: str = ""
     notebooks: str = "generic"
+    segments: tuple[Segment, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "event", np.dtype(self.event))

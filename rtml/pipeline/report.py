@@ -13,7 +13,10 @@ from typing import Any
 import jinja2
 
 from rtml.core import digests
-from rtml.core.run_folder import shown
+from rtml.core.run_folder import run_folder, shown
+from rtml.evaluation.paired import verdicts
+from rtml.pipeline.route import routed
+from rtml.pipeline.runs import before, headline
 
 ROWS = 200  # of a table; what is longer is cut with a note
 UNITS = {"s": "s", "ms": "ms", "us": "µs", "ns": "ns", "bp": "bp", "bps": "bp", "kb": "kB", "mb": "MB", "pct": "%"}
@@ -52,6 +55,7 @@ def contents(folder: Path) -> dict:
     contents, parameters = read(folder, "contents.json"), read(folder, "parameters.json")
     names = sorted({*contents, *parameters, *steps})
     sections = [section(folder, name, contents.get(name, []), parameters.get(name, {})) for name in names]
+    sections += [part for part in (who_answered(folder), beside(folder, status)) if part["items"]]
     for each in sections:
         each["status"] = steps.get(each["name"], STEP)
     every = [item for each in sections for item in each["items"]]
@@ -74,8 +78,42 @@ def section(folder: Path, name: str, items: list[dict], parameters: dict) -> dic
         "title": title or words(name),
         "question": question,
         "parameters": parameters,
+        "notebook": f"notebooks/{name}.ipynb" if title else "",
         "items": [{"caption": "", **item, **loaded(folder, item, metrics)} for item in items],
     }
+
+
+def extra(name: str, title: str, question: str, items: list[dict]) -> dict:
+    """A part of the page that no notebook wrote."""
+    about = {"name": name, "title": title, "question": question, "parameters": {}, "notebook": ""}
+    return about | {"items": [{"caption": "", "name": name} | item for item in items]}
+
+
+def who_answered(folder: Path) -> dict:
+    """Routes of the run: what answered whom, who decided it, and how the arms of the newest test did."""
+    found = routed(folder)
+    items = [{"kind": "note", "text": f"Now: {found['now']}."}] if found else []
+    captions = {"arms": "gain: loss a unit less than the first arm's, with a 95 % interval", "entries": ""}
+    for name, caption in captions.items():
+        if found and found[name]["rows"]:
+            items.append({"kind": "table", "name": name, "caption": caption} | cells(found[name]))
+    return extra("routing", "Who answered", "Did several versions answer, and which was better?", items)
+
+
+def beside(folder: Path, status: dict) -> dict:
+    """The headline numbers beside those of the run before, and what both lost on the same questions."""
+    old = before(folder) if status["started"] else None
+    if old is None:
+        return extra("before", "", "", [])
+    now = headline(read(folder, "metrics.json"))
+    rows = [[words(name), was, now[name], now[name] - was] for name, was in old["numbers"].items() if name in now]
+    other = run_folder(old["run"])
+    paired = other != folder and all((one / "training.db").exists() for one in (other, folder))
+    table = {"columns": ["", old["run"] if other != folder else "before", "now", "difference"], "rows": rows}
+    items = [{"kind": "note", "text": sentence} for sentence in (verdicts(other, folder) if paired else [])]
+    items += [{"kind": "table", "name": "headline numbers"} | cells(table)] if rows else []
+    finished = number(old["finished"][:19] + "+00:00")
+    return extra("before", "Beside the run before", f"What has changed since {old['run']}, finished {finished}?", items)
 
 
 def loaded(folder: Path, item: dict, metrics: dict) -> dict:

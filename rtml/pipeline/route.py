@@ -5,11 +5,16 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
+from rtml.core.clock import utc
 from rtml.core.use_case import title
 from rtml.registry.ledger import decided_by
 from rtml.registry.registry import Registry
-from rtml.registry.routing.route import Routes, restored
+from rtml.registry.routing.route import Route, Routes, restored
+from rtml.serving.arms import begun, figures, fold
+from rtml.store.database import reading
 from rtml.training.run_config import RunConfig
+
+_FIGURES = ("asked", "units", "answered", "failures", "loss", "gain", "gain_low", "gain_high")
 
 
 def route(run: Path, kind: str | None, arms: tuple[str, ...], who: str, why: str, steps: str = "", **about) -> None:
@@ -42,6 +47,49 @@ def route(run: Path, kind: str | None, arms: tuple[str, ...], who: str, why: str
         for entry in routes.entries():
             print(f"{decided_by(entry)}: {restored(entry.evidence['route']).sentence()} ({entry.why})")
         print(f"now: {routes.now().sentence()}")
+
+
+def routed(run: Path) -> dict:
+    """What a run's routes came to, for its report: ``now`` in words, ``entries`` and ``arms`` as tables.
+
+    The arms are those of the newest test. Empty where no route was ever entered.
+    """
+    place = run / "live" if (run / "live" / "registry").exists() else run
+    if not ((place / "registry").exists() and (run / "recipe.json").exists()):
+        return {}
+    config = RunConfig.read(run / "recipe.json")
+    with closing(Registry(place / "registry")) as registry:
+        routes = Routes(registry, title(config.use_case))
+        entries = routes.entries()
+        rows = [
+            [utc(one.at).isoformat(timespec="seconds"), decided_by(one), _route(one).sentence(), one.why]
+            for one in entries
+        ]
+        if not rows:
+            return {}
+        tests = [_route(one) for one in entries if _route(one).arms]
+        arms = _arms(place / "predictions.db", routes, tests[-1], config) if tests else []
+        return {
+            "now": routes.now().sentence(),
+            "entries": {"columns": ["at", "by", "route", "why"], "rows": rows},
+            "arms": {"columns": ["arm", *_FIGURES], "rows": [[one["arm"], *map(one.get, _FIGURES)] for one in arms]},
+        }
+
+
+def _route(entry) -> Route:
+    return restored(entry.evidence["route"])
+
+
+def _arms(log: Path, routes: Routes, route: Route, config: RunConfig) -> list[dict]:
+    """Figures of a test's arms, from the log of predictions."""
+    target = next(target for target in config.targets if target.name in config.models)
+    experiment, places, more = begun(routes, route, target, config.case.segments), [0, 0, 0], log.exists()
+    if experiment is None or not more:
+        return []
+    with closing(reading(log)) as database:
+        while more:
+            more = fold(database, experiment, places)
+        return figures(database, experiment, target)
 
 
 def _share(text: str) -> tuple[str, float]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rtml.core.run_folder import home, run_folder
+from rtml.evaluation.paired import verdicts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,10 +65,28 @@ def runs(where: str = "", sort: str = "") -> pd.DataFrame:
         found = frame.query(where) if where and len(frame) else frame
     except Exception as ex:  # pandas raises whatever its parser met
         raise ValueError(f"--where {where!r} cannot be evaluated: {ex}; columns: {', '.join(frame.columns)}") from ex
-    headlines = [_headline(_read(folder, "metrics.json")) for folder in folders()]
-    shown = {*ABOUT, by, *(name for headline in headlines for name in headline)}
+    headlines = [headline(_read(folder, "metrics.json")) for folder in folders()]
+    shown = {*ABOUT, by, *(name for numbers in headlines for name in numbers)}
     named = [str(name) for name in frame if name in shown or re.search(rf"\b{re.escape(str(name))}\b", where)]
     return found.sort_values(by, ascending=sort.startswith("-"), kind="stable")[named].reset_index(drop=True)
+
+
+def result(folder: Path) -> dict[str, Any] | None:
+    """What a finished run came to, in headline numbers, and of which use case; None where it did not finish."""
+    status = _read(folder, "status.json")
+    if status.get("state") != "done":
+        return None
+    about = {"run": folder.name, "finished": status.get("finished") or status["started"]}
+    about["use_case"] = _read(folder, "recipe.json").get("use_case", "")
+    return about | {"numbers": headline(_read(folder, "metrics.json"))}
+
+
+def before(folder: Path) -> dict[str, Any] | None:
+    """What the run before came to, of the same use case: another one, or this one as it was before; None without."""
+    status, use_case = _read(folder, "status.json"), _read(folder, "recipe.json").get("use_case", "")
+    every = [status.get("before"), *(result(other) for other in folders() if other.name != folder.name)]
+    earlier = [one for one in every if one and one["use_case"] == use_case and one["finished"] <= status["started"]]
+    return max(earlier, key=lambda one: one["finished"], default=None)
 
 
 def compare_runs(*names: str | Path) -> pd.DataFrame:
@@ -95,28 +114,6 @@ def compare_runs(*names: str | Path) -> pd.DataFrame:
     return frame
 
 
-def verdicts(first: str | Path, second: str | Path) -> list[str]:
-    """Which of two runs lost less on the questions that both were asked: a sentence with an interval for each target.
-
-    The same question is one of the same key at the same moment; its answer must have been known to both.
-    """
-    from rtml.metrics.confidence_sequence import compare as compare_losses
-    from rtml.metrics.kinds import kind_of
-    from rtml.training.run_config import RunConfig
-
-    folders = [run_folder(first), run_folder(second)]
-    found = [_losses(folder) for folder in folders]
-    sentences = []
-    for target in RunConfig.read(folders[0] / "recipe.json").targets:
-        a, b = (losses.get(target.name, {}) for losses in found)
-        if shared := [at for at in a if at in b]:
-            both = ([losses[at] for at in shared] for losses in (a, b))
-            names = (folders[0].name, folders[1].name)
-            told = compare_losses(*both, names=names, loss=kind_of(target).loss).verdict
-            sentences.append(f"{target.name}: {told}")
-    return sentences or ["no question was asked and answered in both runs: nothing to compare pairwise"]
-
-
 def compare(first: str | Path, second: str | Path) -> int:
     """Print two runs side by side, then what they lost on the same questions; the exit code of ``rtml compare``."""
     show([str(first), str(second)])
@@ -134,31 +131,6 @@ def show(names: Sequence[str] = (), where: str = "", sort: str = "") -> int:
     return 0
 
 
-def _losses(folder: Path) -> dict[str, dict[tuple[str, int], float]]:
-    """Loss of every answered question of a run's training, by target, then by key and moment."""
-    from contextlib import closing
-
-    import numpy as np
-
-    from rtml.metrics.kinds import losses
-    from rtml.store.checkpoint_store import CheckpointReader
-    from rtml.store.prediction_tables import numbers
-    from rtml.training.run_config import RunConfig
-
-    config = RunConfig.read(folder / "recipe.json")
-    with closing(CheckpointReader(folder / "training.db")) as reader:
-        answers = [one for one in reader.answers(-1, 10**9) if one.y is not None]
-    found: dict[str, dict[tuple[str, int], float]] = {}
-    for target in config.targets:
-        rows = [one for one in answers if one.target == target.name]
-        if rows:
-            y, p = np.array([one.y for one in rows]), np.array([numbers(one.prediction) for one in rows])
-            loss = losses(target, y, p).tolist()
-            places = [(config.keys[one.key], one.moment) for one in rows]
-            found[target.name] = dict(zip(places, loss, strict=True))
-    return found
-
-
 def _row(folder: Path) -> dict[str, Any]:
     """One run as a row: every metric under the last part of its name, those of the headline first."""
     status = _read(folder, "status.json")
@@ -166,17 +138,17 @@ def _row(folder: Path) -> dict[str, Any]:
     metrics = _read(folder, "metrics.json")
     about = {**recipe, **status, "run": folder.name}
     every = {name.rpartition(".")[2]: value for name, value in reversed(_flat(metrics).items()) if _is_number(value)}
-    named = _headline(metrics) | every | _headline(metrics)
+    named = headline(metrics) | every | headline(metrics)
     about |= status.get("data", {})
     return {name: about.get(name) for name in (*ABOUT, *MORE)} | {
         name: named[name] for name in named if name not in (*ABOUT, *MORE)
     }
 
 
-def _headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
+def headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Numbers of all headlines of a run, each under its own name."""
     found = [groups.get("headline", {}) for _, groups in sorted(metrics.items())]
-    return {name: value for headline in found for name, value in headline.items() if _is_number(value)}
+    return {name: value for numbers in found for name, value in numbers.items() if _is_number(value)}
 
 
 def _values(folder: Path) -> dict[tuple[str, str], Any]:

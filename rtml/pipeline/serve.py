@@ -16,6 +16,7 @@ from rtml.serving.follower import Follower
 from rtml.serving.promotions import Promotions
 from rtml.serving.publisher import Publisher
 from rtml.serving.service import Service
+from rtml.serving.snapshot import StreamClock
 from rtml.serving.workers import inherited, serve_by
 from rtml.training.run_config import RunConfig
 
@@ -82,9 +83,11 @@ def published(run: Run, service: Service) -> dict:
     below = "live/" if (run.folder / "live" / "training.db").exists() else ""
     store = run.need(f"{below}training.db", made_by="04_online_train")
     registry = Registry(run.need(f"{below}registry", made_by="04_online_train"))
+    if not config.live:  # a recording has its own time
+        service.clock = StreamClock()
     publisher = Publisher(service, registry, config, store)
     publisher.begin()
-    publisher.tell("stopped", "this run is over; what it learned goes on answering")
+    publisher.tell("over", "this run is over; what it learned goes on answering")
     keys = ", ".join(config.keys)
     print(f"rtml: {shown(run.folder)}: {publisher.version} serves {keys}", file=sys.stderr)
     promotions = Promotions(registry, publisher, ask=True)

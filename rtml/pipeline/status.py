@@ -11,7 +11,7 @@ from pathlib import Path
 from rtml.core import process, provenance
 from rtml.core.clock import Clock, utc
 from rtml.core.run_folder import MARK, Run, empty, home, shown
-from rtml.pipeline.runs import newest_finished
+from rtml.pipeline.runs import newest_finished, result
 
 
 @dataclass
@@ -67,13 +67,14 @@ def begin(folder: Path, names: list[str], whole: bool, values: Mapping) -> Statu
         Further values of the status.
     """
     run = Run(folder, notebook="pipeline")
+    last = result(folder) if whole else run.read_json("status.json", {}).get("before")
     if whole:
         empty(folder, kept={MARK})
     (folder / "report.html").unlink(missing_ok=True)
     before = run.read_json("status.json", {"notebooks": {}})["notebooks"]
     waiting = {name: {"state": "waiting"} for name in names}
     status = Status(run, {"state": "running", "run": folder.name, "notebooks": before | waiting})
-    status.note("running", started=status.now(), finished=None, **values, **made_by())
+    status.note("running", started=status.now(), finished=None, before=last, **values, **made_by())
     if latest().resolve() == folder.resolve():  # what it pointed to is gone
         point(newest_finished())
     return status

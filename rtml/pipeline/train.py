@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
+from threading import Event
 
 from rtml.core.clock import span
 from rtml.core.process import awaited, insist, stopping, tell
@@ -11,7 +14,8 @@ from rtml.core.use_case import title
 from rtml.monitoring.alert_trigger import monitoring_callbacks
 from rtml.pipeline.options import names
 from rtml.registry.registry import Registry
-from rtml.store.protocols import run_log
+from rtml.store.protocols import EventLog, run_log
+from rtml.training.candidates import Candidates
 from rtml.training.retention import Retention
 from rtml.training.run_config import PART, RunConfig
 from rtml.training.trainer import Trainer
@@ -47,8 +51,7 @@ def train(
         Whether to go on with events that arrive later, until Ctrl-C or SIGTERM.
     """
     with stopping() as stop, ExitStack() as stack:
-        config = RunConfig.read(awaited(run / "recipe.json", stop) if follow else run / "recipe.json")
-        config = config.with_challengers(names(challengers)) if challengers else config
+        config = _config(awaited(run / "recipe.json", stop) if follow else run / "recipe.json", challengers)
         events = stack.enter_context(run_log(run, log))
         registry = stack.enter_context(closing(Registry(run / "registry")))
         places = (events, PART, run / "training.db", registry, model or title(config.use_case))
@@ -58,6 +61,17 @@ def train(
         if challengers:
             config.write(run / "recipe.json")  # where whoever serves, explains or rebuilds it finds them
         tell(trainer.run(on_commit=tell))
+        candidates = stack.enter_context(closing(Candidates(run, events, span(every), tell)))
+        candidates.run()
         if follow:
-            retention = Retention.of(run)
-            insist(lambda: (trainer.run(on_commit=tell), retention.due(events, registry, say=tell)), stop, 0.05)
+            _follow(stop, Retention.of(run), events, registry, partial(trainer.run, on_commit=tell), candidates.run)
+
+
+def _config(recipe: Path, challengers: str) -> RunConfig:
+    config = RunConfig.read(recipe)
+    return config.with_challengers(names(challengers)) if challengers else config
+
+
+def _follow(stop: Event, retention: Retention, events: EventLog, registry: Registry, *work: Callable) -> None:
+    """Do the work again and again as events arrive, and let go of what need not be kept, until told to stop."""
+    insist(lambda: ([step() for step in work], retention.due(events, registry, say=tell)), stop, 0.05)

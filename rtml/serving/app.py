@@ -15,6 +15,7 @@ from rtml.serving import pages
 from rtml.serving import schemas as messages
 from rtml.serving import stream_schemas as stream_messages
 from rtml.serving.auth import Access
+from rtml.serving.download import written
 from rtml.serving.event_writer import EventWriter
 from rtml.serving.events import Events
 from rtml.serving.fast_route import BROKEN, LOG, Check, Reply, Through, refuse, through
@@ -63,12 +64,16 @@ def make_app(
     Examples
     --------
     >>> service = Service()
-    >>> sorted(make_app(service).openapi()["paths"])
-    ['/answers', '/health', '/metrics', '/models', '/predict', '/predictions/stream', '/predictions/{id}', '/questions']
+    >>> paths = sorted(make_app(service).openapi()["paths"])
+    >>> paths[:6]
+    ['/answers', '/health', '/metrics', '/models', '/predict', '/predictions.csv']
+    >>> paths[6:]
+    ['/predictions.parquet', '/predictions/stream', '/predictions/{id}', '/quality', '/questions']
     >>> service.close()
     """
     app = App(service, promotions, Access.from_environment() if access is None else access, writer, view)
     _add_state(app, service, lineage or (lambda version: []))
+    _add_quality(app, service)
     _add_stream(app, service)
     _add_pages(app, view.panel if view else "")
     if view is not None:
@@ -117,6 +122,9 @@ class App(FastAPI):
             self._fast("GET", "/ledger", self._get_ledger)
             self._fast("POST", "/routes", self._post_route, check)
             self._fast("GET", "/routes", self._get_routes)
+        if hasattr(self._promotions, "candidates"):
+            self._fast("POST", "/candidates", self._post_candidate, check)
+            self._fast("GET", "/candidates", self._get_candidates)
 
     @property
     def guarded(self) -> bool:
@@ -218,10 +226,19 @@ class App(FastAPI):
         except LookupError as ex:
             raise messages.Refused(404, str(ex.args[0])) from ex
 
+    async def _get_candidates(self, query: bytes, body: bytes) -> bytes:
+        return encode(await asyncio.to_thread(self._promotions.candidates))
+
+    async def _post_candidate(self, query: bytes, body: bytes) -> bytes:
+        return await self._changed(self._promotions.add, stream_messages.read_candidate(body))
+
     async def _served(self, change: Callable[[Any], str], request: Any) -> bytes:
+        return await self._changed(lambda request: stream_messages.Promoted(change(request)), request)
+
+    async def _changed(self, change: Callable[[Any], Any], request: Any) -> bytes:
         """Change what serves, without keeping other requests waiting."""
         try:
-            return encode(stream_messages.Promoted(await asyncio.to_thread(change, request)))
+            return encode(await asyncio.to_thread(change, request))
         except LookupError as ex:
             raise messages.Refused(404, str(ex.args[0])) from ex
         except ValueError as ex:
@@ -297,6 +314,28 @@ def _add_stream(app: App, service: Service) -> None:
         return b'{"questions":%s,"status":%s}' % (newest, service.stream.status)
 
     app._fast("GET", "/questions", questions)
+
+
+def _add_quality(app: App, service: Service) -> None:
+    """How good what was served is, and all of it to take away."""
+
+    @app.get("/quality", **pages.described("GET", "/quality"))
+    def quality() -> Response:
+        return _json(stream_messages.Quality(service.headline, app.counters.latencies(), **service.quality()))
+
+    for format in ("csv", "parquet"):
+        _add_table(app, service, format)
+
+
+def _add_table(app: App, service: Service, format: str) -> None:
+    """What was served, to take away."""
+    about = pages.described("GET", f"/predictions.{format}")
+
+    @app.get(f"/predictions.{format}", **about)
+    def table() -> Response:
+        headers = {"content-disposition": f'attachment; filename="predictions.{format}"'}
+        media = next(iter(about["openapi_extra"]["responses"]["200"]["content"]))
+        return Response(written(service.table(), format), headers=headers, media_type=media)
 
 
 def _add_pages(app: App, panel: str) -> None:

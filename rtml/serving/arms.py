@@ -1,24 +1,59 @@
-"""Arms of a test in figures: what each was asked, how it was answered, and its metrics by the kind of the target."""
+"""Arms of a test in figures: what the log holds of each, how it was answered, its metrics by the kind of the target."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from sqlite3 import Connection
 
 import numpy as np
 
+from rtml.core.segments import Segment
 from rtml.core.target import PROBABILITY, Target
 from rtml.metrics.kinds import score_of
 from rtml.metrics.rare_class import alarms
 from rtml.registry.routing.experiment import Experiment
+from rtml.registry.routing.route import Route, Routes, restored
 from rtml.registry.versions import plain
 from rtml.store import prediction_tables as tables
-from rtml.store.prediction_log import PredictionLog
+
+_AT_ONCE = 2000  # rows of the log
 
 
-def figures(log: PredictionLog, experiment: Experiment, target: Target) -> list[dict]:
+def begun(routes: Routes, route: Route, target: Target, segments: Sequence[Segment] = ()) -> Experiment | None:
+    """An experiment that knows all shares that a route's test ever had; None of a route without arms."""
+    every = [restored(entry.evidence["route"]) for entry in routes.entries()] if route.arms else []
+    experiment = None
+    for shares in (one for one in every if one.test == route.test):
+        experiment = experiment or Experiment(shares, target, segments)
+        experiment.follow(shares)
+    return experiment
+
+
+def fold(database: Connection, experiment: Experiment, places: list[int]) -> bool:
+    """Take some rows of a prediction log behind three places, of requests, failures and answers; whether more are left.
+
+    Moves the places.
+    """
+    test = experiment.route.test
+    asked = tables.requests(database, test, places[0], _AT_ONCE)
+    failures = tables.failures(database, places[1], _AT_ONCE)
+    answers = tables.answers(database, places[2], _AT_ONCE)
+    for places[0], label, arm, unit in asked:
+        experiment.ask(label, arm, unit)
+    for places[1], label, arm, unit, propensity in failures:
+        if label.startswith(f"{test}:"):
+            experiment.fail(label, arm, unit, propensity)
+    for one in answers:
+        places[2] = one.place
+        if one.route.startswith(f"{test}:") and one.arm == one.version:  # else what serves answered in its place
+            experiment.answer(one.arm, one.unit, one.propensity, one.prediction, one.y, one.names, one.x)
+    return _AT_ONCE in (len(asked), len(failures), len(answers))
+
+
+def figures(database: Connection, experiment: Experiment, target: Target) -> list[dict]:
     """One row an arm: requests, units, failures, labels with their delay, mean loss a unit, evidence, metrics."""
-    with log.reading() as database:
-        rows = tables.of_arms(database, experiment.route.test)
+    rows = tables.of_arms(database, experiment.route.test)
     found = []
     for place, arm in enumerate(experiment.losses):
         own = [row[2:] for row in rows if row[0] == row[1] == arm]
@@ -38,6 +73,7 @@ def figures(log: PredictionLog, experiment: Experiment, target: Target) -> list[
         about["delay_s"] = float(np.median(delays)) if delays else math.nan
         evidence = experiment.facts(arm) if place else {}
         about |= {name: evidence.get(name) for name in ("gain", "gain_low", "gain_high", "worse", "better")}
+        about["segments"] = experiment.segments(arm) if place else {}
         found.append(plain(about | {"metrics": metrics(target, own)}))
     return found
 

@@ -99,7 +99,7 @@ class Continuation:
                     looked = step // _STEPS_A_SECOND
                     self.publisher.tell("replay")
                 pause.wait(max(0.0, start / 1e9 + seconds * step / steps - clock.elapsed() / 1e9))
-            self.publisher.tell("stopped", "the recording is over; what it learned goes on answering")
+            self.publisher.tell("over", "the recording is over; what it learned goes on answering")
         except BaseException as ex:
             self._error = ex
             what = f"training failed, what was published goes on serving: {type(ex).__name__}: {ex}"

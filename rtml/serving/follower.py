@@ -10,19 +10,33 @@ from typing import Self
 
 from rtml.core.clock import Clock
 from rtml.core.run_folder import claim
+from rtml.core.use_case import title
+from rtml.evaluation.paired import verdicts
 from rtml.registry.registry import Registry
 from rtml.serving.event_writer import EventWriter
 from rtml.serving.promotions import Promotions
 from rtml.serving.publisher import Publisher
 from rtml.serving.service import Service
 from rtml.serving.snapshot import StreamClock
-from rtml.serving.stream_schemas import Acts, PromoteRequest, RollbackRequest, Routed, RouteRequest
+from rtml.serving.stream_schemas import (
+    Acts,
+    Candidate,
+    CandidateAdded,
+    CandidateRequest,
+    PromoteRequest,
+    RollbackRequest,
+    Routed,
+    RouteRequest,
+)
 from rtml.serving.view import View, view_of
 from rtml.store.event_log import EventLog
+from rtml.training.candidates import FAILURE, MAIN, add, folders, serving
 from rtml.training.run_config import RunConfig
 
 PAUSE_S = 0.02  # between two looks at the store: 20 us each
 _QUIET_S = 60.0  # a question this old says that something upstream stands still
+CANDIDATE = "candidate:"  # how a candidate is named where a version may be
+PIPELINE = "pipeline"  # entries of the ledger that are of a whole pipeline
 _LOG = logging.getLogger("rtml.serving")
 
 
@@ -34,16 +48,12 @@ class Follower:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._clock = Clock()
-        self._stop = threading.Event()
-        self._stack = ExitStack()
+        self.folder, self._clock, self._stop = folder, Clock(), threading.Event()
+        self._stack, self._changing = ExitStack(), threading.RLock()
         claim(folder)
         self.service = Service(folder / "predictions.db", StreamClock())
         self.publisher: Publisher | None = None  #: once there is a training
-        self._registry = None
-        self._looked = 0
-        self._live = False
+        self._registry, self._looked, self._live = None, 0, False
         self._thread = threading.Thread(target=self._run, name="rtml-follower", daemon=True)
 
     def lineage(self, version: str) -> list[dict]:
@@ -62,8 +72,57 @@ class Follower:
         log = self._stack.enter_context(EventLog(self.folder / "events.db"))
         return self._stack.enter_context(closing(EventWriter(log, view, lambda: self.service.clock.now())))
 
+    def add(self, request: CandidateRequest) -> CandidateAdded:
+        """Add a pipeline with other features, which the training process learns in shadow."""
+        view = self.view()
+        if view is not None and type(view).open is not View.open:
+            raise ValueError("the page of this use case keeps what is of its own pipeline: serve another run instead")
+        about = add(self.folder, request.name, request.case)
+        names = about.operator().features.names
+        before = self.publisher.flow.features.names if self.publisher else ()
+        return CandidateAdded(request.name, [name for name in names if name not in before])
+
+    def candidates(self) -> list[Candidate]:
+        """Candidates with how each does beside what serves, on the questions that both were asked."""
+        served = serving(self.folder)
+        found = []
+        for name, path in folders(self.folder).items():
+            failed = (path / FAILURE).read_text(encoding="utf-8") if (path / FAILURE).exists() else ""
+            learned = path != served and not failed and (path / "training.db").exists()
+            told = verdicts(served, path) if learned else []
+            found.append(Candidate(name, path == served, failed.strip(), told))
+        return found
+
+    def _swap(self, name: str, request: PromoteRequest) -> str:
+        """Let a candidate serve in the place of the pipeline that does: made ready beside it, then put in its place."""
+        path = self.folder if name == MAIN else folders(self.folder).get(name)
+        if path is None or not (path / "training.db").exists():
+            raise LookupError(f"no candidate {name!r} that has learned; there are: {', '.join(folders(self.folder))}")
+        registry = self._stack.enter_context(closing(Registry(path / "registry")))
+        with closing(Service(":memory:", self.service.clock)) as staged:
+            publisher = Publisher(staged, registry, RunConfig.read(path / "recipe.json"), path / "training.db")
+            if not publisher.begin():
+                raise LookupError(f"candidate {name!r} has learned nothing yet")
+            publisher.router.close()
+            with self._changing:
+                before, self.publisher = self.publisher, publisher
+                about = {"at": self.service.clock.now(), "why": f"{request.who}: {request.why}"}
+                about |= {"action": "promote", "version": name, "evidence": {"who": request.who}}
+                own = title(RunConfig.read(self.folder / "recipe.json").use_case)
+                with closing(Registry(self.folder / "registry")) as ledger:
+                    ledger.acts.enter(own, PIPELINE, **about)
+                (self.folder / "candidates" / "serves").write_text("" if name == MAIN else name, encoding="utf-8")
+                self.service.take_over(staged)
+                publisher.serve_by(self.service)
+                self._registry = registry
+        before.router.close()
+        publisher.router.start()
+        return f"{CANDIDATE}{name}"
+
     def promote(self, request: PromoteRequest) -> str:
-        """Let a version serve; its name."""
+        """Let a version serve, or a candidate; its name."""
+        if request.version.startswith(CANDIDATE) and self.publisher is not None:
+            return self._swap(request.version.removeprefix(CANDIDATE), request)
         return self._promotions().promote(request)
 
     def rollback(self, request: RollbackRequest) -> str:
@@ -85,7 +144,7 @@ class Follower:
     def _promotions(self) -> Promotions:
         if self.publisher is None:
             raise LookupError(f"there is no training in {self.folder.name} yet: start rtml train RUN --follow")
-        return Promotions(self._registry, self.publisher, ask=not self._live)
+        return Promotions(self.publisher.registry, self.publisher, ask=not self._live)
 
     def wait(self, seconds: float) -> bool:
         """Wait until there is something to serve, for so long at most; whether there is."""
@@ -104,16 +163,15 @@ class Follower:
         with closing(self.service), self._stack:
             if self.publisher is not None:
                 self.publisher.router.close()
-            if self._registry is not None:
-                self._registry.close()
 
     def _run(self) -> None:
         trouble = ""
         while not self._stop.wait(PAUSE_S):
             try:
-                if self._ready():
-                    self.publisher.follow()
-                    trouble = ""
+                with self._changing:
+                    if self._ready():
+                        self.publisher.follow()
+                        trouble = ""
                 if self._clock.elapsed() - self._looked > 10**9:
                     self._look(trouble)
             except Exception as error:
@@ -123,13 +181,14 @@ class Follower:
 
     def _ready(self) -> bool:
         """Open what is there by now; whether all is."""
-        if self.publisher is None and all((self.folder / name).exists() for name in ("recipe.json", "training.db")):
-            config = RunConfig.read(self.folder / "recipe.json")
+        folder = serving(self.folder)
+        if self.publisher is None and all((folder / name).exists() for name in ("recipe.json", "training.db")):
+            config = RunConfig.read(folder / "recipe.json")
             self._live = config.live
             if self._live:
                 self.service.clock = Clock()
-            self._registry = Registry(self.folder / "registry")
-            self.publisher = Publisher(self.service, self._registry, config, self.folder / "training.db")
+            self._registry = self._stack.enter_context(closing(Registry(folder / "registry")))
+            self.publisher = Publisher(self.service, self._registry, config, folder / "training.db")
         return self.publisher is not None
 
     def _look(self, trouble: str) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from rtml.core.target import Target
 from rtml.models.rows import RowModel
 from rtml.serving.schemas import Refused, encode, invalid
 from rtml.serving.service import NO_MODEL, Service
@@ -65,7 +66,7 @@ async def predict_table(service: Service, body: bytes) -> bytes:
     for start in range(0, len(X), _AT_ONCE):
         pieces.append(_said(snapshot, X[start : start + _AT_ONCE], start))
         await asyncio.sleep(0)
-    names = [name for target in snapshot.targets for name in _names(target)]
+    names = [name for target in snapshot.targets for name in columns_of(target)]
     said = np.concatenate(pieces, axis=1) if pieces else np.empty((len(names), 0))
     about = {"version": snapshot.version, "offset": str(snapshot.learned[0])}
     answer = pa.table(dict(zip(names, said, strict=True))).replace_schema_metadata(about)
@@ -114,11 +115,11 @@ def _places(serving: Serving, table: pa.Table) -> np.ndarray:
     return np.array([known[key] for key in named] or [0.0])[column.indices.to_numpy()]
 
 
-def _names(target) -> list[str]:
+def columns_of(target: Target) -> list[str]:
     """Columns of a target: its name, or that with the class or place behind it."""
     if target.outputs == 1:
         return [target.name]
-    return [f"{target.name}.{each}" for each in (target.classes or range(target.outputs))]
+    return [f"{target.name}.{each}" for each in target.classes or range(target.outputs)]
 
 
 def _said(snapshot: Snapshot, X: np.ndarray, start: int) -> np.ndarray:

@@ -84,7 +84,7 @@ class Committed:
             yield self._outcome([], answers, closed)
 
     def _known_up_to(self, moment: int, more: bool) -> tuple[list, list]:
-        """Answers and records before a moment behind which more is read, or all.
+        """Answers before a moment behind which more is read, and records up to it; or all.
 
         Those of the last time are read again: more of it may have been committed since.
         """
@@ -93,13 +93,14 @@ class Committed:
             inside = [one for one in found if not more or one.known < moment]
             answers += inside
             after = self._known = inside[-1].known if inside else self._known
-            if len(inside) < len(found) or len(found) < _AT_ONCE:
+            if len(inside) < len(found):
                 break
-        closed = []
-        while found := self.reader.closed(self._end, _AT_ONCE):
-            closed += found
-            self._end = found[-1][0]
-            if len(found) < _AT_ONCE or (more and self._end >= moment):
+        closed, after = [], self._end - 1
+        while found := self.reader.closed(after, _AT_ONCE):
+            inside = [one for one in found if not more or one[0] <= moment]
+            closed += inside
+            after = self._end = inside[-1][0] if inside else self._end
+            if len(inside) < len(found):
                 break
         return answers, closed
 
@@ -133,6 +134,13 @@ def slices(outcome: Outcome) -> Iterator[Outcome]:
         done = stop
     if done < len(outcome.answered):
         yield _part(outcome, slice(len(outcome.id), None), slice(done, None))
+
+
+def ends_of(closed: np.ndarray) -> dict[int, int]:
+    """Place of each record by its end."""
+    if not closed.size:
+        return {}
+    return {end: i for i, end in enumerate(closed["end"].reshape(len(closed), -1)[:, 0].tolist())}
 
 
 def _part(outcome: Outcome, asked: slice, answered: slice) -> Outcome:

@@ -18,7 +18,8 @@ from rtml.serving import stream_schemas as stream
 SUMMARY = "Predictions of a model that keeps learning, and the answers it learns from."
 SHUT = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"}
 
-_LIVE = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
+_CHARTS = Path(__file__).with_name("chart.js").read_text(encoding="utf-8")
+_LIVE = Path(__file__).with_name("page.html").read_text(encoding="utf-8").replace("/* charts */", _CHARTS)
 _LEDGER = '<a href="ledger">Ledger</a>'  # of the live page, where there is one
 _PANEL = "/* the panel of the use case */"
 
@@ -59,13 +60,15 @@ _TYPES = (
         m.Health,
         m.Refusal,
     )
-    + (stream.Questions, stream.ToldQuestion, stream.Status)
+    + (stream.Questions, stream.ToldQuestion, stream.Status, stream.Quality)
     + (stream.PromoteRequest, stream.RollbackRequest, stream.Promoted, stream.Acts, stream.Act)
     + (stream.RouteRequest, stream.Routed)
+    + (stream.CandidateRequest, stream.CandidateAdded, stream.Candidate)
 )
 _REFERENCES, SCHEMAS = msgspec.json.schema_components(_TYPES, ref_template="#/components/schemas/{name}")
 _REF = {kind.__name__: reference for kind, reference in zip(_TYPES, _REFERENCES, strict=True)}
 
+_REF["Candidates"] = {"type": "array", "items": _REF["Candidate"]}
 _REF["Events"] = {"oneOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}, "maxItems": 1000}]}
 
 _REFUSALS = {
@@ -79,6 +82,7 @@ _REFUSALS = {
     503: "Not possible now: the sentence says why and what to do.",
 }
 _PREDICT = {"schema": "Prediction", "refusals": (422, 503)}
+_TABLE = {"summary": "The newest 100,000 questions with predictions, versions and answers"}
 _CHANGE = {"schema": "Promoted", "refusals": (401, 403, 404, 413, 422)}
 _ROUTES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/predict"): _PREDICT
@@ -127,6 +131,14 @@ _ROUTES: dict[tuple[str, str], dict[str, Any]] = {
         "takes": "RouteRequest",
         "example": {"kind": "canary", "arms": {"crypto@3": 0.05}, "who": "ada", "why": "better in shadow"},
     },
+    ("POST", "/candidates"): _CHANGE
+    | {
+        "summary": "Let a pipeline with other features learn in shadow; promoted as candidate:NAME",
+        "schema": "CandidateAdded",
+        "takes": "CandidateRequest",
+        "example": {"name": "wide", "case": "wide", "who": "ada", "why": "the weather may help"},
+    },
+    ("GET", "/candidates"): {"summary": "Candidates beside what serves, on the same questions", "schema": "Candidates"},
     ("GET", "/routes"): {
         "summary": "Which versions answer whom, how well, and who decided it",
         "schema": "Routed",
@@ -158,6 +170,9 @@ _ROUTES: dict[tuple[str, str], dict[str, Any]] = {
         "media": "text/event-stream",
         "refusals": (422, 503),
     },
+    ("GET", "/quality"): {"summary": "Accuracy, drift, latency and the quality of features", "schema": "Quality"},
+    ("GET", "/predictions.csv"): _TABLE | {"media": "text/csv"},
+    ("GET", "/predictions.parquet"): _TABLE | {"media": "application/vnd.apache.parquet"},
     ("GET", "/metrics"): {"summary": "Counters, latencies and scores for Prometheus", "media": "text/plain"},
 }
 

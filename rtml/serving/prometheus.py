@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
 
+import numpy as np
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.parser import text_string_to_metric_families
@@ -27,6 +28,9 @@ _OF_ARMS = {
     "failures": "Failures of an arm, counted once a unit.",
     "loss": "Mean loss of an arm, between 0 and 1.",
 }
+
+
+TIMED = ("/predict", "/answers", "/events")
 
 
 class Counters(Collector):
@@ -89,6 +93,11 @@ class Counters(Collector):
         """Time from an event received to the prediction published; called by the one thread that publishes."""
         self._events[bisect_left(_SECONDS, seconds)] += 1
         self._event_sum += seconds
+
+    def latencies(self) -> dict[str, dict]:
+        """Median and 99th percentile in ms by route, and from an event received to its prediction."""
+        every = {**{of: self._seconds[of] for of in TIMED if of in self._seconds}, "event to prediction": self._events}
+        return {of: _percentiles(counts) for of, counts in every.items() if sum(counts)}
 
     def text(self) -> bytes:
         """Everything in the text format of Prometheus, counted over all processes of the port."""
@@ -215,3 +224,10 @@ class _Sum(CollectorRegistry):
                     else:
                         first.samples[place] = s._replace(value=first.samples[place].value + s.value)
         yield from total.values()
+
+
+def _percentiles(counts: list[int]) -> dict[str, float]:
+    """Where half and 99 of 100 lie, ms, straight between the bounds of a bucket; at most the last bound."""
+    total, bounds = np.cumsum(counts), np.array([0.0, *_SECONDS, _SECONDS[-1]]) * 1e3
+    p50, p99 = np.interp(np.array([0.5, 0.99]) * total[-1], [0, *total], bounds).tolist()
+    return {"p50_ms": p50, "p99_ms": p99, "count": int(total[-1])}

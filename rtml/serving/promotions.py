@@ -9,6 +9,8 @@ from rtml.serving.publisher import Publisher
 from rtml.serving.router import enter_first
 from rtml.serving.stream_schemas import Act, Acts, PromoteRequest, RollbackRequest, Routed, RouteRequest
 
+VERSIONS = 100  # that the ledger names
+
 
 class Promotions:
     """Lets a frozen version of a registry serve, the learner, or what served before.
@@ -72,4 +74,10 @@ class Promotions:
             before = name
         if at_ms is not None:
             rows = [row for row in rows if row.at <= at_ms][-1:]
-        return Acts(rows, self._registry.held(self._model))
+        versions = self._registry.all(self._model) if at_ms is None else []
+        names = {one.id: one.name for one in versions}
+        tree = [
+            {"version": one.name, "parent": names.get(one.parent or "", ""), "at": one.at // 10**6}
+            for one in versions[-VERSIONS:]
+        ]
+        return Acts(rows, self._registry.held(self._model), tree)

@@ -20,8 +20,10 @@ from rtml.registry.lineage import models as models_of_version
 from rtml.registry.registry import Registry
 from rtml.registry.versions import Version
 from rtml.serving.answers import Band
+from rtml.serving.download import served
 from rtml.serving.freshness import Freshness
-from rtml.serving.outcomes import Committed, slices
+from rtml.serving.outcomes import Committed, ends_of, slices
+from rtml.serving.quality import FeatureQuality
 from rtml.serving.router import Router
 from rtml.serving.schemas import encode, without_paths
 from rtml.serving.scores import Scores, plain
@@ -56,17 +58,13 @@ class Publisher:
     """
 
     def __init__(self, service: Service, registry: Registry, config: RunConfig, store: Path) -> None:
-        self.service = service
-        self.config = config
-        self.model = title(config.use_case)
-        self.view, self.observe = view_of(config), _nothing  #: is told each latency in seconds
+        self.service, self.config, self.model = service, config, title(config.use_case)
+        self.view, self.observe = view_of(config), float  #: is told each latency in seconds
         flow = config.flow()
         self.scores, self.flow = Scores(config, flow), flow
-        self._registry, self._store = registry, Path(store)
+        self.registry, self.store = registry, Path(store)
         self._stored: Committed | None = None
-        self._history = History(registry, self.model, self._store)
-        self._clock = Clock()
-        self._lock = threading.RLock()
+        self._history, self._clock, self._lock = History(registry, self.model, self.store), Clock(), threading.RLock()
         self._bands: dict[tuple[str, int], Band] = {}
         self._open: dict[tuple[int, int], tuple] = {}  # place of the target, question: key, prediction
         self._seen: dict[int, None] = {}
@@ -77,13 +75,20 @@ class Publisher:
         self._freshness = Freshness(self.flow.features) if isinstance(self.flow.features, FeatureSet) else None
         self.questions, self.lag_s, self.moment, self.since = 0, None, 0, 0
         self.view.open(self)
-        service.gauges = lambda: self.scores.gauges(self.version)
-        self.router = service.router = Router(registry, self)
+        self._features = FeatureQuality(flow.features.names)
+        self.serve_by(service)
+
+    def serve_by(self, service: Service) -> None:
+        """Publish to this service from now on."""
+        self.service = service
+        service.gauges, service.quality = lambda: self.scores.gauges(self.version), self._quality
+        service.table = partial(served, self)
+        self.router = service.router = Router(self.registry, self)
 
     @property
     def folder(self) -> Path:
         """Of the training that is served."""
-        return self._store.parent
+        return self.store.parent
 
     @property
     def version(self) -> str:
@@ -93,7 +98,7 @@ class Publisher:
     def begin(self) -> bool:
         """Begin with what was committed so far: its score, and its last questions for a page; whether there is any."""
         self.router.start()
-        if not self._store.exists():
+        if not self.store.exists():
             return False
         with self._lock:
             kept, stored = self.service.log.served(), self._opened()
@@ -143,7 +148,7 @@ class Publisher:
     def committed(self) -> None:
         """Publish the newest state that is committed, for requests with features of their own."""
         with self._lock:
-            if not self._store.exists() or (done := self._opened().reader.done()) == (self._step, self._offset):
+            if not self.store.exists() or (done := self._opened().reader.done()) == (self._step, self._offset):
                 return
             self._step, self._offset = done
             if self.flow.challenged:
@@ -154,10 +159,10 @@ class Publisher:
     def refresh(self, ask: bool = False) -> None:
         """Serve what the ledger names, from the next question on; with ``ask`` the newest ones are asked again."""
         with self._lock:
-            acts = self._registry.acts.behind(self.model, self._act)
+            acts = self.registry.acts.behind(self.model, self._act)
             if acts:
                 self._act = acts[-1].seq
-                version = self._registry.get(acts[-1].version)
+                version = self.registry.get(acts[-1].version)
                 self._frozen = None if version.number == 0 else self.frozen(version)
                 self.since = self.service.clock.now()
             if acts or self.service.snapshot is None:
@@ -175,20 +180,20 @@ class Publisher:
         """A version by name, ready to answer: a learner as it is now, or one of the registry."""
         if lineage := lineage_of(name):
             return self._learner(lineage)
-        return self.frozen(self._registry.get(name))
+        return self.frozen(self.registry.get(name))
 
     def frozen(self, version: Version) -> Snapshot:
         """A version of the registry, ready to serve; its bytes are checked against their hash."""
-        models = models_of_version(self._registry, version)
+        models = models_of_version(self.registry, version)
         offset = int(version.data.get("last_offset", 0))
         return self._snapshot(version.name, lambda: (offset, models), version.at, offset)
 
     def lineage(self, version: str = "") -> list[dict]:
         """A version and its parents, newest first, as the endpoint tells it; of the learner its newest version's."""
-        newest = self._registry.all(self.model)
+        newest = self.registry.all(self.model)
         if is_learner(version):
             version = newest[-1].id if newest else ""
-        chain = self._registry.lineage(version) if version else []
+        chain = self.registry.lineage(version) if version else []
         return [{"version": v.name, "id": v.id, "trained_up_to": utc(v.at).isoformat()} for v in chain]
 
     def status(self, state: str, source: str = "", message: str = "", alarms: tuple[str, ...] = ()) -> dict:
@@ -218,6 +223,13 @@ class Publisher:
         parts = [state, events, f"{self.questions:,} questions", f"lag {lag}", self.scores.headline().text]
         return " | ".join([*parts, self.version, *([trouble] if trouble else [])])
 
+    def _quality(self) -> dict:
+        """Accuracy of what was served, and the quality of its features."""
+        counts = self._freshness.counts if self._freshness else {}
+        with self._lock:
+            scores = self.scores.told()
+        return {"scores": scores, **self._features.told(counts)}
+
     @property
     def changing(self) -> threading.RLock:
         """Held while what serves is changed, so that no question falls between a decision and its time."""
@@ -226,6 +238,7 @@ class Publisher:
     def _take(self, outcome: Outcome, arrived: int | None = None, show: bool = True, kept: dict | None = None) -> None:
         """Serve and score what one moment led to, or, with nothing to show, many of them."""
         self._lineage, learned = outcome.lineage, self._asked_here(outcome)
+        self._features.take(outcome.X)
         served, frozen = self._said(learned, kept or {})
         self.scores.take(served, learned, frozen)
         if show:
@@ -309,11 +322,9 @@ class Publisher:
     def _answer(self, outcome: Outcome, bounds: list[dict], answers: list[tuple] | None, arrived: int | None) -> None:
         """Let the service answer with these questions, and tell the page of each, unless ``answers`` is None."""
         last = {key: i for i, key in enumerate(outcome.key.tolist())}
-        ends = _ends(outcome.closed)
+        ends = ends_of(outcome.closed)
         for i in range(len(outcome.id)) if answers is not None else sorted(last.values()):
-            id = int(outcome.id[i])
-            key = int(outcome.key[i])
-            moment = int(outcome.moment[i])
+            id, key, moment = int(outcome.id[i]), int(outcome.key[i]), int(outcome.moment[i])
             closed = outcome.closed[ends[moment]] if moment in ends else None
             x, name = outcome.X[i].tobytes(), self.config.keys[key]
             question = Question(self.version, self._offset, id, name, moment, x, self.flow.horizon)
@@ -358,7 +369,7 @@ class Publisher:
 
     def _opened(self) -> Committed:
         if self._stored is None:
-            self._stored = Committed(self._store, self.flow, self.scores.targets, self.config.case.event)
+            self._stored = Committed(self.store, self.flow, self.scores.targets, self.config.case.event)
         return self._stored
 
     def _learner(self, lineage: str = "") -> Snapshot:
@@ -383,18 +394,7 @@ def _cells(prediction) -> float | np.ndarray:
     return float(prediction) if np.ndim(prediction) == 0 else np.asarray(prediction, float)
 
 
-def _ends(closed: np.ndarray) -> dict[int, int]:
-    """Place of each record by its end."""
-    if not closed.size:
-        return {}
-    return {end: i for i, end in enumerate(closed["end"].reshape(len(closed), -1)[:, 0].tolist())}
-
-
 def _plain(value) -> float | list | None:
     if np.ndim(value):
         return np.asarray(value).tolist()
     return float(value) if np.isfinite(value) else None
-
-
-def _nothing(seconds: float) -> None:
-    """No latency is counted."""

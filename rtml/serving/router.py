@@ -17,13 +17,11 @@ from rtml.registry.routing.assignment import assigned
 from rtml.registry.routing.experiment import Decision, Experiment
 from rtml.registry.routing.route import BANDIT, KEY, Route, Routes, restored
 from rtml.serving.answers import finite
-from rtml.serving.arms import figures
+from rtml.serving.arms import begun, figures, fold
 from rtml.serving.schemas import invalid
 from rtml.serving.snapshot import Question, Snapshot
-from rtml.store import prediction_tables as tables
 
 PAUSE_S = 0.25  # between two looks at the ledger and at the answers
-_AT_ONCE = 2000  # rows of the log
 _LOG = logging.getLogger("rtml.serving")
 
 
@@ -163,7 +161,10 @@ class Router:
                 return
             snapshots = self._snapshots(route)
             if route.test != before.route.test:
-                self._places, self.advice, self.experiment = [0, 0, 0], "", self._begun(route)
+                self._places, self.advice = [0, 0, 0], ""
+                self.experiment = begun(
+                    self.routes, route, self._publisher.scores.targets[0], self._publisher.flow.segments
+                )
             elif self.experiment is not None and route != before.route:
                 self.experiment.follow(route)
             same = route.kind == BANDIT and route.test == before.route.test
@@ -176,8 +177,10 @@ class Router:
             experiment, places = self.experiment, self._places
             if experiment is None:
                 return
-            while self._fold(experiment, places):
-                pass
+            more = True
+            while more:
+                with self._service.log.reading() as database:
+                    more = fold(database, experiment, places)
             if experiment is not self.experiment:
                 return
             self._rebalance(experiment)
@@ -209,7 +212,10 @@ class Router:
         about = {"kind": route.kind, "route": route.sentence(), "test": route.test, "coverage": route.coverage}
         about |= {"by": route.by, "steps": list(route.steps), "advice": self.trouble or self.advice}
         about["mismatch"] = 0.0 if experiment is None else min(experiment.mismatch, 700.0)
-        rows = [] if experiment is None else figures(self._service.log, experiment, self._publisher.scores.targets[0])
+        rows = []
+        if experiment is not None:
+            with self._service.log.reading() as database:
+                rows = figures(database, experiment, self._publisher.scores.targets[0])
         entries = [
             {"at": one.at // 10**6, "by": decided_by(one), "why": one.why, "kind": one.action}
             | {"route": restored(one.evidence["route"]).sentence()}
@@ -231,15 +237,6 @@ class Router:
             rows.append((arm, active.weights.get(arm, 0.0), *counts, total / n if n else float("nan")))
         return rows
 
-    def _begun(self, route: Route) -> Experiment | None:
-        """An experiment that knows all shares that its test ever had."""
-        every = [restored(entry.evidence["route"]) for entry in self.routes.entries()] if route.arms else []
-        experiment = None
-        for shares in (one for one in every if one.test == route.test):
-            experiment = experiment or Experiment(shares, self._publisher.scores.targets[0])
-            experiment.follow(shares)
-        return experiment
-
     def _snapshots(self, route: Route) -> dict[str, Snapshot | None]:
         """Snapshots of a route's arms, None of what serves; an arm that cannot answer the same requests is refused."""
         snapshots: dict[str, Snapshot | None] = dict.fromkeys(route.arms[:1])
@@ -253,24 +250,6 @@ class Router:
             self._service.define(snapshot)
             snapshots[arm] = snapshot
         return snapshots
-
-    def _fold(self, experiment: Experiment, places: list[int]) -> bool:
-        """Take some rows of the log; whether there are more."""
-        test, log = experiment.route.test, self._service.log
-        with log.reading() as database:
-            asked = tables.requests(database, test, places[0], _AT_ONCE)
-            failures = tables.failures(database, places[1], _AT_ONCE)
-            answers = tables.answers(database, places[2], _AT_ONCE)
-        for places[0], label, arm, unit in asked:
-            experiment.ask(label, arm, unit)
-        for places[1], label, arm, unit, propensity in failures:
-            if label.startswith(f"{test}:"):
-                experiment.fail(label, arm, unit, propensity)
-        for one in answers:
-            places[2] = one.place
-            if one.route.startswith(f"{test}:") and one.arm == one.version:  # else what serves answered in its place
-                experiment.answer(one.arm, one.unit, one.propensity, one.prediction, one.y)
-        return _AT_ONCE in (len(asked), len(failures), len(answers))
 
     def _rebalance(self, experiment: Experiment) -> None:
         """Choose the chances of a bandit anew."""

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from json import loads
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from msgspec import DecodeError
@@ -66,6 +66,8 @@ class Service:
         self.headline: Headline | None = None  #: the score of what was served
         self.ignored: Callable[[], dict[str, int]] = dict  #: events that changed nothing, by reason
         self.gauges: Callable[[], Iterable[tuple]] = tuple  #: version, target, key, metric and value of every score
+        self.quality: Callable[[], dict] = dict  #: scores of what was served, and the quality of its features
+        self.table: Callable[[], Any] = lambda: None  #: what was served, an Arrow table; None where nothing was
 
     @property
     def snapshot(self) -> Snapshot | None:
@@ -85,6 +87,11 @@ class Service:
         if before is not None and before.snapshot.names != snapshot.names:
             self._newest = {}
         self._serving = Serving(snapshot, before)
+
+    def take_over(self, other: Service) -> None:
+        """Serve what another service would, from the next request on: of a pipeline with other features."""
+        self.define(other._serving.snapshot)
+        self.headline, self._newest, self._serving = other.headline, other._newest, other._serving
 
     def define(self, snapshot: Snapshot) -> None:
         """Let the log know features and targets of a version that answers."""

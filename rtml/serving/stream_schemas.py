@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 from rtml.serving.schemas import Headline, invalid, refuse
 from rtml.serving.sse import KEPT
 
-STATES = ("starting", "backfilling", "live", "reconnecting", "stopped", "replay")  # of a source
+STATES = ("starting", "backfilling", "live", "reconnecting", "stopped", "replay", "over")  # of a source
 _MS = Meta(description="event time, ms since 1970, UTC")
 Word = Annotated[str, Meta(min_length=1, max_length=64)]
 Why = Annotated[str, Meta(min_length=3, max_length=400, description="for the ledger")]
@@ -91,12 +91,49 @@ class Questions(Struct, frozen=True):
     status: Status | None
 
 
+class Quality(Struct, frozen=True):
+    """Accuracy, drift, latency and features at one look."""
+
+    headline: Annotated[Headline | None, Meta(description="accuracy of what was served so far")]
+    latency: Annotated[dict[str, dict], Meta(description="p50 and p99 in ms, from the histograms of /metrics")]
+    scores: Annotated[dict[str, dict[str, dict]], Meta(description="every score, as in the status")] = {}
+    features: Annotated[list[dict], Meta(description="missing, stale, means, PSI and its limit, by feature")] = []
+    reference: Annotated[int, Meta(description="first questions that drift is measured against; 0: not yet")] = 0
+    window: Annotated[int, Meta(description="newest questions that are looked at")] = 0
+    needed: Annotated[int, Meta(description="questions before drift is measured")] = 0
+
+
 class PromoteRequest(Struct, forbid_unknown_fields=True):
     """Let a version serve, or the learner; who and why go into the ledger."""
 
     version: Annotated[str, Meta(min_length=1, max_length=64, description="such as crypto@3, or crypto@learner")]
     who: Word
     why: Why
+
+
+class CandidateRequest(Struct, forbid_unknown_fields=True):
+    """Let a pipeline with other features learn in shadow."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=32)]
+    case: Annotated[str, Meta(pattern=r"^[A-Za-z_]\w*$", description="use case of this name, in the run's own module")]
+    who: Word
+    why: Why
+
+
+class CandidateAdded(Struct, frozen=True):
+    """A candidate, and the features that it has and what serves has not."""
+
+    name: str
+    features: list[str]
+
+
+class Candidate(Struct, frozen=True):
+    """How a candidate does."""
+
+    name: str
+    serves: bool
+    failure: Annotated[str, Meta(description="why it learns no more; empty where it does")]
+    verdicts: Annotated[list[str], Meta(description="beside what serves, on the same questions, by target")]
 
 
 class RollbackRequest(Struct, forbid_unknown_fields=True):
@@ -168,8 +205,10 @@ class Acts(Struct, frozen=True):
 
     acts: list[Act]
     held: str
+    versions: Annotated[list[dict], Meta(description="the newest: version, parent, event time learned up to (ms)")] = []
 
 
+_candidate = msgspec.json.Decoder(CandidateRequest)
 _route = msgspec.json.Decoder(RouteRequest)
 _promote, _rollback = msgspec.json.Decoder(PromoteRequest), msgspec.json.Decoder(RollbackRequest)
 
@@ -182,6 +221,11 @@ def read_promote(body: bytes) -> PromoteRequest:
 def read_rollback(body: bytes) -> RollbackRequest:
     """Rollback of a JSON body."""
     return _read(_rollback, body)
+
+
+def read_candidate(body: bytes) -> CandidateRequest:
+    """Candidate of a JSON body."""
+    return _read(_candidate, body)
 
 
 def read_route(body: bytes) -> RouteRequest:

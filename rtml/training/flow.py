@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rtml.core.operator import Operator
+from rtml.core.segments import Segment, checked
 from rtml.core.state import dumps
 from rtml.core.target import Target, by_name
 from rtml.registry.learners import LEARNER
@@ -67,10 +68,13 @@ class Flow:
     challengers
         Learners that are asked in shadow, by lineage and target, see :class:`rtml.training.lineages.Lineages`.
 
+    segments
+        Parts of the questions by which comparisons are cut.
+
     Raises
     ------
     LookupError
-        Where a learner is of no target.
+        Where a learner is of no target, or a segment of no feature.
     """
 
     def __init__(
@@ -79,6 +83,7 @@ class Flow:
         learners: Mapping[str, Learner],
         targets: Sequence[Target],
         challengers: Mapping[str, Mapping[str, Learner]] = {},
+        segments: Sequence[Segment] = (),
     ) -> None:
         self.targets = by_name(tuple(targets))
         unknown = set(learners) - set(self.targets)
@@ -87,6 +92,7 @@ class Flow:
         self.operator, self.lineages = operator, Lineages(learners, challengers)
         self.learners = self.lineages.learners  #: those that serve, by target
         self.challenged = bool(challengers)
+        self.segments = checked(segments, operator.features.names) if segments else ()
         labels = list(dict.fromkeys(target.label for target in targets))
         self.label_of = {target.name: labels.index(target.label) for target in targets}
 

@@ -133,7 +133,7 @@ class RunConfig:
             model: {first: Learner(build(model, names, classes=classes[first]), names)}
             for model in (self.challengers if learning else ())
         }
-        return Flow(operator, learners, self.targets, shadows)
+        return Flow(operator, learners, self.targets, shadows, self.case.segments)
 
     def with_champion(self, name: str) -> RunConfig:
         """The same with another model for the first target."""

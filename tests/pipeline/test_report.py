@@ -10,10 +10,14 @@ import pytest
 from command_line import command
 from hypothesis import given
 from hypothesis import strategies as st
+from routed import several
 
 from rtml.core.run_folder import open_run
-from rtml.pipeline import report
+from rtml.core.target import Target
+from rtml.pipeline import report, runs, status
 from rtml.plots import figures
+from rtml.serving.schemas import PredictRequest
+from rtml.training.run_config import RunConfig
 
 STATUS = {
     "state": "done", "started": "2026-01-05T10:00:00+00:00", "seconds": 61.2, "profile": "demo", "given": {"SEED": "3"},
@@ -67,7 +71,9 @@ def test_nothing_leaves_the_page(folder):
     links = Links()
     links.feed(text)
     assert links.found
-    assert all(v.startswith("#" if tag == "a" else "data:image/") for tag, v in links.found), links.found
+    own = [v for tag, v in links.found if tag == "a" and not v.startswith("#")]
+    assert own == ["notebooks/03_backtest.ipynb"] and (folder / own[0]).exists(), "a file of the run itself"
+    assert all(v.startswith("#") or v in own if tag == "a" else v.startswith("data:image/") for tag, v in links.found)
     assert not re.search(r"https?://|@import|url\(|<script|<link|<iframe", text)
     assert """content="default-src 'none'; style-src 'unsafe-inline'; img-src data:\"""" in text
 
@@ -87,6 +93,50 @@ def test_the_verdict_stands_above_the_headline_numbers_and_nowhere_else(folder):
     text = report.write(folder).read_text()
     assert text.count("rls does not beat no change.") == 1
     assert text.index("<header>") < text.index("rls does not beat no change.") < text.index("0.1034")
+
+
+def words_of(page):
+    return " ".join(re.sub(r"<[^>]+>", " ", page.read_text()).split())
+
+
+def test_it_stands_beside_the_run_before_of_the_same_use_case(folder):
+    for name, use_case, finished in (("old", "crypto", "2026-01-04"), ("older", "crypto", "2026-01-03"), ("x", "y", 1)):
+        run = open_run(name, notebook="03_backtest")
+        run.record("headline", r2_zero=0.1)
+        run.write_json("status.json", STATUS | {"finished": f"{finished}T09:00:00+00:00"})
+        run.write_json("recipe.json", {"use_case": use_case})
+    assert "Beside the run before" not in words_of(report.write(folder)), "it is of no use case"
+    (folder / "recipe.json").write_text(json.dumps({"use_case": "crypto"}))
+    text = words_of(report.write(folder))
+    assert "What has changed since old, finished 2026-01-04 09:00:00 UTC?" in text
+    assert "old now difference r2 zero 0.1 0.1034 0.0034" in text
+    mine = runs.result(folder) | {"finished": "2026-01-04T10:00:00+00:00", "numbers": {"r2_zero": 0.2}}
+    (folder / "status.json").write_text(json.dumps(STATUS | {"before": mine}))
+    assert "before now difference r2 zero 0.2 0.1034 -0.0966" in words_of(report.write(folder)), "itself, before"
+
+
+def test_a_run_that_starts_again_remembers_what_it_came_to_before(folder):
+    begun = status.begin(folder, ["01_ingest"], True, {})
+    assert begun.values["before"]["numbers"] == {"r2_zero": 0.10342, "latency_p99_ms": 4.251}
+    assert status.begin(folder, ["01_ingest"], True, {}).values["before"] is None, "that one never finished"
+
+
+def test_what_answered_whom_is_told_with_the_arms_and_who_decided(folder):
+    RunConfig.of("crypto", ("ETH-USD",)).write(folder / "recipe.json")
+    assert "Who answered" not in words_of(report.write(folder))
+    target = Target("return", unit="bp")
+    with several(folder / "registry", target=target, log=folder / "predictions.db") as publisher:
+        publisher.router.change("ab", {"champion": 0.5, "crypto@2": 0.5}, "ada", "<b>which</b> one?")
+        for n in range(60):
+            given = publisher.service.ask(PredictRequest(key="ETH-USD", unit=f"u{n}"))
+            publisher.service.tell(given.prediction_id, 0.5).result()
+    text = report.write(folder).read_text()
+    assert "<b>which" not in text
+    said = words_of(report.write(folder))
+    assert "Now: an A/B test of 100 % of the units: crypto@1 50 %, crypto@2 50 %." in said
+    assert "ada an A/B test of 100 % of the units: crypto@1 50 %, crypto@2 50 % &lt;b&gt;which" in said
+    first, second = re.search(r"crypto@1 (\d+) \d+ \d+ 0 .* crypto@2 (\d+) \d+ \d+ 0 ", said).groups()
+    assert int(first) + int(second) == 60
 
 
 def test_what_a_run_says_is_text_and_never_markup(folder):

@@ -369,7 +369,7 @@ def test_metrics_count_what_happened(fresh):
 def test_every_route_is_described_and_answers_as_described(client):
     openapi = client.get("/openapi.json").json()
     paths = {"/predict", "/answers", "/models", "/health", "/metrics", "/questions", "/predictions/stream"}
-    paths |= {"/predictions/{id}"}
+    paths |= {"/predictions/{id}", "/quality", "/predictions.csv", "/predictions.parquet"}
     assert set(openapi["paths"]) == paths
     assert set(openapi["paths"]["/predict"]) == {"get", "post"}
     given = client.post("/predict", json=ETH)
@@ -385,6 +385,7 @@ def test_every_route_is_described_and_answers_as_described(client):
         ("/questions", "get", "200"): client.get("/questions"),
         ("/predictions/{id}", "get", "200"): client.get(f"/predictions/{id}"),
         ("/predictions/{id}", "get", "404"): client.get("/predictions/77-1"),
+        ("/quality", "get", "200"): client.get("/quality"),
         ("/questions", "get", "422"): client.get("/questions?n=-1"),
         ("/answers", "post", "404"): client.post("/answers", json={"prediction_id": "x", "y": 1}),
     }

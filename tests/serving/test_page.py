@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from contextlib import closing
 
+import httpx
+import numpy as np
 import pytest
 from browser import CHROMIUM, Browser
 from published import HORIZON, Even, snapshot
@@ -14,7 +16,8 @@ from rtml.serving.app import make_app
 from rtml.serving.auth import Access
 from rtml.serving.endpoint import Endpoint
 from rtml.serving.promotions import Promotions
-from rtml.serving.schemas import PredictRequest
+from rtml.serving.quality import FeatureQuality
+from rtml.serving.schemas import Headline, PredictRequest
 from rtml.serving.service import Service
 from rtml.serving.view import view_of
 from rtml.training.run_config import RunConfig
@@ -142,7 +145,10 @@ def test_what_serves_and_what_happened_is_told_as_text_whatever_others_wrote(bro
     assert browser.text("why") == evil and browser.text("held") == f"The gate waits: {evil}."
     assert browser.text("since") == "2023-11-14 22:12:20", "event time of the ledger"
     assert browser.text("better") == "Loses 3.7 % less than crypto@5 on the same 381 questions"
-    assert browser.text("sure") == "Evidence 845 : 1, 768 : 1 was needed; gain a question 0.42, between 0.13 and 0.72"
+    assert browser.text("sure") == (
+        "Were it no better, chance would show as much at most once in 845 tries, however often one looks; "
+        "once in 768 was needed. Gain a question 0.42, between 0.13 and 0.72"
+    )
     assert browser.text("learned") == "events 11 to 20 of the log, on top of its parents"
     said = browser.value(
         "[...document.querySelectorAll('#happened li')].map(li => [...li.children].map(e => e.textContent))"
@@ -202,6 +208,82 @@ def test_several_keys_are_chosen_from(browser, service, url):
     browser.open(url, **LAPTOP)
     browser.wait("document.getElementById('keys').options.length === 2")
     assert browser.text("title") == "Where is the price of ETH-USD in 10s?"
+    assert browser.value("[...document.querySelectorAll('#eachkey td:first-child')].map(c => c.innerText)") == [
+        "ETH-USD",
+        "BTC-USD",
+    ]
+    browser.value("document.querySelectorAll('#eachkey button')[1].click()")
+    browser.wait(f"document.getElementById('panel').dataset.end == {START + 1_000_000}")
+
+
+def drag(browser: Browser, start: int, stop: int, y: int) -> None:
+    """Drag with the mouse along a line."""
+    about = dict(y=y, button="left", clickCount=1)
+    browser.call("Input.dispatchMouseEvent", type="mousePressed", x=start, **about)
+    browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=stop, y=y, button="left", buttons=1)
+    browser.call("Input.dispatchMouseEvent", type="mouseReleased", x=stop, **about)
+
+
+def key(browser: Browser, name: str) -> None:
+    about = dict(key=name, text=name) if len(name) == 1 else dict(key=name)
+    browser.call("Input.dispatchKeyEvent", type="keyDown", **about)
+
+
+def test_charts_zoom_pan_and_point_with_pointer_buttons_and_keyboard(browser, service, url):
+    tell(service, "live", range(400))
+    browser.open(url, **LAPTOP)
+    bars, end = (f"Number(document.getElementById('panel').dataset.{it})" for it in ("bars", "end"))
+    browser.wait(f"{bars} === 150")
+    names = browser.value("[...document.querySelectorAll('#ranges button')].map(b => b.textContent)")
+    assert names == ["5 min", "15 min", "1 h", "All"]
+    browser.value("document.querySelectorAll('#ranges button')[3].click()")
+    browser.wait(f"{bars} === 400 && document.querySelector('#ranges [aria-pressed=true]').textContent === 'All'")
+    browser.value("document.querySelectorAll('#ranges button')[1].click()")
+    browser.wait(f"{bars} === 91")
+    middle = browser.value(
+        "(r => Math.round(r.top + r.height / 2))(document.getElementById('panel').getBoundingClientRect())"
+    )
+    drag(browser, 400, 700, middle)
+    browser.wait(f"{end} < {START + 399 * 10_000} && {bars} >= 90")
+    away = browser.value(end)
+    tell(service, "live", [400])
+    browser.wait("document.getElementById('panel').getAttribute('aria-label').length > 0")
+    assert browser.value(end) == away, "what is looked at stays while questions come"
+    browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=500, y=middle)
+    browser.wait("document.querySelectorAll('svg .mark').length === 2")
+    assert "open 20" in browser.text("readout") and "served 0.031" in browser.text("beside")
+    wheel = dict(type="mouseWheel", x=500, y=middle, deltaX=0, deltaY=-120, modifiers=2)
+    browser.call("Input.dispatchMouseEvent", **wheel)
+    browser.wait(f"{bars} < 80")
+    browser.value("document.getElementById('panel').focus()")
+    key(browser, "Escape")
+    browser.wait(f"{bars} === 150 && {end} === {START + 400 * 10_000}")
+    key(browser, "ArrowLeft")
+    browser.wait("document.getElementById('readout').textContent.startsWith('23:19:50')")
+    key(browser, "+")
+    browser.wait(f"{bars} < 80")
+    assert browser.complaints() == []
+
+
+def test_accuracy_drift_latency_and_features_are_on_one_page(browser, service, url):
+    rng, features = np.random.default_rng(7), FeatureQuality(("spread", "<b>flow</b>"))
+    features.take(rng.normal(0, 1, (500, 2)))
+    features.take(rng.normal([3, 0], 1, (500, 2)))
+    features.take(np.where([[False, True]], np.nan, rng.normal(3, 1, (50, 2))))
+    service.quality = lambda: features.told({("spread", "stale"): 4})
+    service.headline = Headline(**SCORE)
+    tell(service, "live", range(5))
+    for _ in range(3):
+        httpx.post(f"{url}/predict", json={"features": {"return_1": 1.0, "imbalance_60s": 0.0}, "key": "ETH-USD"})
+    browser.open(url, **PHONE)
+    browser.wait("document.getElementById('features').rows.length === 3")
+    assert browser.text("accuracy") == "return r2 zero 0.0310, 190 of 200 answered"
+    assert browser.text("drift").startswith(
+        "1 of 2 features drifted: spread, newest 500 questions against the first 500"
+    )
+    assert re.match(r"/predict: half within [\d.]+ ms, 99 of 100 within [\d.]+ m?s \(3\)", browser.text("latency"))
+    assert browser.text("complete") == "missing: <b>flow</b> 10 %; served stale: spread 4 times"
+    assert browser.value("document.documentElement.scrollWidth") <= 390 and browser.complaints() == []
 
 
 def luminance(color: str) -> float:
@@ -222,8 +304,11 @@ def test_a_running_test_is_shown_with_its_arms_and_stopped_by_a_person_with_the_
         with Endpoint(make_app(publisher.service, promotions=promotions, access=access, view=view)) as endpoint:
             browser.open(endpoint.url)
             browser.wait("document.querySelectorAll('#arms tr').length == 3")
+            browser.wait("document.querySelectorAll('#tree circle').length === 3")
+            assert "crypto@1, a root, learned up to" in browser.value("document.getElementById('tree').ariaLabel")
             assert browser.text("route") == "a canary of 100 % of the units: crypto@1 90 %, crypto@2 10 %"
             assert "crypto@210 %" in browser.text("arms") and "Last change by ada" in browser.text("advice")
+            assert "crypto@2: neither better nor worse so far." in browser.text("advice")
             browser.value(f"window.prompt = text => text.includes('token') ? {SECRET!r} : 'ada from the page'")
             browser.value("document.getElementById('next').click()")
             browser.wait("document.getElementById('route').textContent.includes('crypto@2 50 %')")

@@ -2,14 +2,17 @@
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import urllib.request
 from contextlib import closing
+from io import BytesIO
 
 import httpx
 import numpy as np
+import pandas as pd
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from runs import market_run
@@ -18,8 +21,10 @@ from rtml.core.clock import span
 from rtml.pipeline.options import SourceOptions
 from rtml.registry.lineage import models
 from rtml.registry.registry import Registry
+from rtml.serving.app import make_app
+from rtml.serving.endpoint import Endpoint
 from rtml.serving.live.session import Live
-from rtml.serving.outcomes import slices
+from rtml.serving.outcomes import Committed, ends_of, slices
 from rtml.serving.publisher import Publisher
 from rtml.serving.service import Service
 from rtml.serving.snapshot import StreamClock
@@ -207,6 +212,54 @@ def test_slices_cut_an_outcome_by_moment_and_lose_nothing(world):
     assert all(len(np.unique(part.moment)) <= 1 for part in parts)
 
 
+def test_read_in_batches_of_any_size_the_store_gives_every_answer_and_every_record(world, monkeypatch):
+    trainer = world.trainer()
+    trainer.run()
+    trainer.close()
+    targets, event = world.config.targets, world.config.case.event
+    with closing(CheckpointReader(world.folder / "training.db")) as reader:
+        answers = {(one.target, one.id): one.y for one in reader.answers(-1, 10**6)}
+        ends = {end for end, _ in reader.closed(-1, 10**6)}
+    for size in (7, 40):
+        monkeypatch.setattr("rtml.serving.outcomes._AT_ONCE", size)
+        found = list(Committed(world.folder / "training.db", world.config.flow(), targets, event).outcomes())
+        rows = [(o.label.tolist(), o.answered.tolist(), o.y.tolist()) for o in found]
+        told = {(targets[k].name, id): y for labels, ids, ys in rows for k, id, y in zip(labels, ids, ys, strict=True)}
+        assert told.keys() == answers.keys() and len(answers) > 300
+        for o in found:
+            assert set(o.moment.tolist()) & ends <= ends_of(o.closed).keys(), "each question has what closed then"
+
+
+def test_what_was_served_is_taken_away_as_a_table_with_answers_whoever_served_it(world, service):
+    trainer = world.trainer()
+    trainer.run()
+    trainer.close()
+    publisher = world.publisher(service)
+    publisher.begin()
+    id = max(committed(world.folder))
+    service.log.keep_served([(id, "crypto@1", np.array([9.0] * len(publisher.scores.targets)).tobytes())])
+    app = make_app(service, publisher.lineage, view=publisher.view)
+    with Endpoint(app) as endpoint, httpx.Client(base_url=endpoint.url, timeout=30) as client:
+        frame = pd.read_parquet(BytesIO(client.get("/predictions.parquet").content))
+        text = client.get("/predictions.csv")
+        quality = client.get("/quality").json()
+    assert 'filename="predictions.csv"' in text.headers["content-disposition"]
+    assert len(pd.read_csv(BytesIO(text.content))) == len(frame)
+    with closing(sqlite3.connect(world.folder / "training.db")) as oracle:
+        query = "select id, y, known from prediction where target = 'return' and y is not null order by id"
+        rows = oracle.execute(query).fetchall()
+    answered = frame[frame["return.known"].notna()].sort_values("question")
+    assert rows == list(
+        zip(answered["question"], answered["return.y"], answered["return.known"].astype("int64"), strict=True)
+    )
+    kept = committed(world.folder) | {id: 9.0}
+    assert frame.set_index("question")["return"].to_dict() == kept
+    assert frame.set_index("question").loc[id, "version"] == "crypto@1"
+    assert set(frame["version"]) == {"crypto@learner", "crypto@1"} and frame["at"].is_monotonic_increasing
+    assert quality["headline"]["answered"] == service.headline.answered and quality["scores"]["served"]
+    assert [one["name"] for one in quality["features"]] == list(publisher.flow.features.names)
+
+
 def test_the_lineage_leads_from_the_learner_s_newest_version_to_its_root(world, service):
     trainer = world.trainer()
     trainer.run()
@@ -244,6 +297,11 @@ def test_make_serve_answers_what_the_run_came_to(world):
         answer = httpx.post(f"{url}/predict", json={"key": world.key}, timeout=20).json()
         assert answer["version"] == "crypto@learner" and answer["predictions"]["return"]["value"] == kept[max(kept)]
         assert urllib.request.urlopen(f"{url}/docs", timeout=20).status == 200
+        told = httpx.get(f"{url}/questions?n=1000", timeout=20).json()
+        assert told["status"]["state"] == "over" and len(told["questions"]) == len(kept)
+        assert all(one["closed"] for one in told["questions"]), "the page has its bars"
+        assert sum(bool(one["answers"]) for one in told["questions"]) > 100, "and what came true"
+        assert answer["age_ms"] < 60_000, "a recording has its own time"
         who = {"who": "ada", "why": "to see it"}
         assert httpx.post(f"{url}/promote", json={"version": "crypto@1", **who}, timeout=20).status_code == 200
         assert httpx.get(f"{url}/predict", timeout=20).json()["version"] == "crypto@1", "no further question comes"

@@ -39,6 +39,7 @@ class Several:
     def __init__(self, registry: Registry, service: Service, models: dict, target: Target) -> None:
         self.registry, self.service, self.models, self.changing = registry, service, models, threading.RLock()
         self.scores, self._target = SimpleNamespace(targets=(target,)), target
+        self.flow = SimpleNamespace(segments=())
         self.router = service.router = Router(registry, self)
         self.refresh()
 

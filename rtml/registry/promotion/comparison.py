@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from rtml.core.segments import BETTER, sentence, settled
 from rtml.kernels import betting
 from rtml.metrics import confidence_sequence as evidence
 from rtml.registry.promotion.sequential_test import SequentialTest
@@ -36,11 +38,11 @@ class LineageComparison:
         names = ("number", "version", "against", "cause", "invested", "lineage")
         return {name: getattr(self, name) for name in names} | {"test": self.sequential_test.state}
 
-    def ask(self, id: int, moment: int, x: np.ndarray) -> None:
+    def ask(self, id: int, moment: int, x: np.ndarray, within: Sequence[bool] = ()) -> None:
         """Let the models of both versions predict; what fails stays in shadow, and ends it where it is the second's."""
         first, _ = _predicted(self.models[0], x)
         second, failure = _predicted(self.models[1], x)
-        self.sequential_test.ask(id, moment, first, second, failure)
+        self.sequential_test.ask(id, moment, first, second, failure, within)
 
     @property
     def left(self) -> float:
@@ -72,7 +74,9 @@ class LineageComparison:
         facts, share = self.facts(needed), self.share()
         how = f"mean squared error of {name} is {abs(share):.1%} {'lower' if share > 0 else 'higher'} than of {against}"
         proof = f"evidence {facts['evidence']:,.3g} : 1, {facts['needed']:,.0f} : 1 needed"
-        return f"{how} on the same {facts['answers']:,} questions ({proof})"
+        overall = BETTER if facts["evidence"] >= facts["needed"] else ""
+        cut = sentence(overall, settled(self.sequential_test.segments()))
+        return f"{how} on the same {facts['answers']:,} questions ({proof}){cut and f'; {cut}'}"
 
 
 def _predicted(models: list, x: np.ndarray) -> tuple[list[float], str]:

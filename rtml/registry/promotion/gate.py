@@ -71,8 +71,8 @@ class Gate:
         compared = self._compared(flow)
         self._targets: Mapping[str, Callable] = {name: flow.targets[name].learned for name in compared}
         probability = tuple(bool(flow.learners[name].model.classifier) for name in compared)
-        terms = Terms(compared, probability, flow.horizon)
-        self._terms = terms
+        self._segments, self._names = flow.segments, flow.features.names
+        self._terms = terms = Terms(compared, probability, flow.horizon, tuple(one.name for one in flow.segments))
         self._shadow = Shadow(registry, terms, len(flow.features.names), clock or Clock())
         acts = registry.acts.entries(model)
         self._seen, self._champion = (acts[-1].seq, acts[-1].version) if acts else (0, "")
@@ -170,13 +170,14 @@ class Gate:
 
     def _ask(self, running: LineageComparison, id: int, moment: int, row: int, outcome) -> None:
         """Ask both sides of a comparison a question; of a lineage that predicted nothing there is nothing to ask."""
+        within = [one.holds(self._names, outcome.X[row]) for one in self._segments]
         if not running.lineage:
-            return running.ask(id, moment, outcome.X[row])
+            return running.ask(id, moment, outcome.X[row], within)
         challenger = getattr(outcome, "challengers", {}).get(running.lineage)
         if challenger is not None:
             both = (outcome.predictions, challenger)
             sides = ([float(side[target][row]) for target in self._terms.targets] for side in both)
-            running.sequential_test.ask(id, moment, *sides)
+            running.sequential_test.ask(id, moment, *sides, within=within)
         return None
 
     def _tell(self, known: int, id: int, answer: tuple, said: list[TrainingEvent]) -> None:

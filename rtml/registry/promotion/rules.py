@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from rtml.kernels import betting
-from rtml.registry.promotion.sequential_test import PARTS, SequentialTest
+from rtml.registry.promotion.sequential_test import SequentialTest
 
 FIRST = 0.8  # of the capital is for the first comparison
 _ZETA = 2.6123753486854883  # sum of n ** -1.5
@@ -101,7 +101,8 @@ class Rules:
         targets = sequential_test.terms.targets
         where = [f"on {target!r}" for target in targets]
         where += [f"where the champion's prediction is {third}" for third in _SEGMENTS]
-        looked = len(targets) - 1 + PARTS
+        where += [f"for {name}" for name in sequential_test.terms.segments]
+        looked = len(where) - 1
         return [
             f"it loses more {where[lane]}"
             for lane in range(1, len(sequential_test.lanes))

@@ -35,23 +35,24 @@ _COUNT = 2  # row of the sums of a block, behind the differences and what bets n
 
 
 class Terms(NamedTuple):
-    """What is compared: targets, the decisive one first; whether each is a probability; the horizon, ns."""
+    """What is compared: targets, the decisive one first; whether each is a probability; the horizon, ns; segments."""
 
     targets: tuple[str, ...]
     probability: tuple[bool, ...]
     horizon: int
+    segments: tuple[str, ...] = ()
 
 
 class _Asked:
     """A question that waits for its turn: where it counts, both predictions by target, its answer once known."""
 
-    __slots__ = ("answer", "block", "moment", "p", "segment", "turn")
+    __slots__ = ("answer", "block", "moment", "p", "segment", "turn", "within")
 
-    def __init__(self, block: int, segment: int, turn: int, moment: int, p: np.ndarray, answer=None) -> None:
-        self.block = block
-        self.segment = segment
-        self.turn = turn
-        self.moment = moment
+    def __init__(
+        self, block: int, segment: int, turn: int, moment: int, p: np.ndarray, answer=None, within: int = 0
+    ) -> None:
+        self.within = within  # a bit for each declared segment that it lies in
+        self.block, self.segment, self.turn, self.moment = block, segment, turn, moment
         self.p, self.answer = p, answer
 
 
@@ -74,30 +75,34 @@ class SequentialTest:
 
     def __init__(self, terms: Terms) -> None:
         self.terms = terms
-        self.lanes = np.zeros((len(terms.targets) + PARTS, betting.SIZE))
+        self.lanes = np.zeros((len(terms.targets) + PARTS + len(terms.segments), betting.SIZE))
         self.counts = {"asked": 0, "answered": 0, "unanswered": 0}
-        self.lost = [0.0, 0.0]
-        self.bins = np.zeros((2, BINS, 3))
-        self.failure = ""
+        self.lost, self.bins, self.failure = [0.0, 0.0], np.zeros((2, BINS, 3)), ""
         self.own = [0, 0, 0.0]  # which of those that took the second side it is; its answers, and what it gained
         self._head, self._edges = [], []
         self._open: dict[int, _Asked] = {}  # in the order asked
         self._sums, self._at = np.zeros((3, len(self.lanes))), -1  # of the block that is being scored
-        self._block = -1
-        self._start = 0
-        self._last = 0
-        self._newest = -(2**63)
-        self._bounded = [*terms.probability, *[terms.probability[0]] * PARTS]
+        self._block, self._start, self._last, self._newest = -1, 0, 0, -(2**63)
+        self._bounded = [*terms.probability, *[terms.probability[0]] * (PARTS + len(terms.segments))]
         self._judged = next((i for i, p in enumerate(terms.probability) if p), -1)
 
     def renew(self) -> None:
         """Another takes the second side from the next question on, and goes on with what was shown so far."""
         self.own = [self.own[0] + 1, 0, 0.0]
 
-    def ask(self, id: int, moment: int, first: Sequence[float], second: Sequence[float], failure: str = "") -> None:
+    def ask(
+        self,
+        id: int,
+        moment: int,
+        first: Sequence[float],
+        second: Sequence[float],
+        failure: str = "",
+        within: Sequence[bool] = (),
+    ) -> None:
         """Take a question with what both sides predict, a number a target; ``failure`` says why the second could not.
 
-        A second side that fails, or predicts no number, is out of the comparison for good.
+        ``within`` says which declared segments it lies in. A second side that fails, or predicts no number, is out of
+        the comparison for good.
         """
         if self.failure:
             return
@@ -105,7 +110,9 @@ class SequentialTest:
         if not np.isfinite(p[1]).all():
             self.failure = failure or f"it predicts {p[1][~np.isfinite(p[1])][0]}"
         p[~np.isfinite(p)] = np.nan
-        self._open[id] = _Asked(self._place(moment), self._segment(float(p[0, 0])), self.own[0], moment, p)
+        bits = sum(1 << k for k, inside in enumerate(within) if inside)
+        where = (self._place(moment), self._segment(float(p[0, 0])), self.own[0], moment)
+        self._open[id] = _Asked(*where, p, within=bits)
         self.counts["asked"] += 1
         if len(self._open) > WAITING:
             self.tell(next(iter(self._open)), [math.nan] * len(self.terms.targets))
@@ -165,6 +172,8 @@ class SequentialTest:
             "p": np.array([row.p for row in rows]).reshape(len(rows), 2, n),
             "y": np.array([none if row.answer is None else row.answer for row in rows]).reshape(len(rows), n),
         }
+        if self.terms.segments:
+            waiting["within"] = np.array([row.within for row in rows], dtype=np.int64)
         cursor = [self._block, self._start, self._last, self._newest, self._at]
         parts = {"lanes": self.lanes.copy(), "counts": dict(self.counts), "lost": list(self.lost)}
         parts |= {"bins": self.bins.copy(), "failure": self.failure, "head": list(self._head), "own": list(self.own)}
@@ -172,20 +181,16 @@ class SequentialTest:
 
     def load(self, state: dict) -> None:
         """Go on from a state."""
-        self.lanes = state["lanes"].copy()
-        self.bins = state["bins"].copy()
-        self._sums = state["sums"].copy()
-        self.counts = dict(state["counts"])
-        self.lost = list(state["lost"])
-        self.failure = state["failure"]
-        self._head = list(state["head"])
-        self._edges = list(state["edges"])
-        self.own = list(state["own"])
+        self.lanes, self.bins, self._sums = state["lanes"].copy(), state["bins"].copy(), state["sums"].copy()
+        self.counts, self.lost, self.failure = dict(state["counts"]), list(state["lost"]), state["failure"]
+        self._head, self._edges, self.own = list(state["head"]), list(state["edges"]), list(state["own"])
         self._block, self._start, self._last, self._newest, self._at = state["cursor"]
-        columns = (state["open"]["id"].tolist(), state["open"]["place"].tolist(), state["open"]["p"])
+        waiting = state["open"]
+        within = waiting.get("within", np.zeros(len(waiting["id"]), np.int64)).tolist()
+        columns = (waiting["id"].tolist(), waiting["place"].tolist(), waiting["p"], waiting["y"], within)
         self._open = {}
-        for id, (*place, answered), p, y in zip(*columns, state["open"]["y"], strict=True):
-            self._open[id] = _Asked(*place, p.copy(), y.copy() if answered else None)
+        for id, (*place, answered), p, y, bits in zip(*columns, strict=True):
+            self._open[id] = _Asked(*place, p.copy(), y.copy() if answered else None, bits)
 
     def _place(self, moment: int) -> int:
         """Block of a question: a new one where nothing overlaps any more, -1 in a gap."""
@@ -210,7 +215,7 @@ class SequentialTest:
         self._at = asked.block
         losses = (asked.p - asked.answer) ** 2
         apart = losses[0] - losses[1]
-        for lane, target in self._lanes(asked.segment) if asked.block >= 0 else ():
+        for lane, target in self._lanes(asked) if asked.block >= 0 else ():
             if apart[target] == apart[target]:
                 weight = self._weight(lane, *asked.p[:, target].tolist(), float(asked.answer[target]))
                 self._sums[:, lane] += (apart[target], weight, 1.0)
@@ -224,10 +229,19 @@ class SequentialTest:
         """What a bet needs besides the difference: the same in units of the noise, or the reach of an error."""
         return betting.standardised(first, second, y) if self._bounded[lane] else 2.0 * abs(first - second)
 
-    def _lanes(self, segment: int) -> list[tuple[int, int]]:
-        """Lanes that a question counts in, each with its target: every target, and the segment of the first."""
+    def _lanes(self, asked: _Asked) -> list[tuple[int, int]]:
+        """Lanes that a question counts in, each with its target: every target, and segments of the first."""
         n = len(self.terms.targets)
-        return [(i, i) for i in range(n)] + ([(n + segment, 0)] if segment >= 0 else [])
+        thirds = [(n + asked.segment, 0)] if asked.segment >= 0 else []
+        own = [(n + PARTS + k, 0) for k in range(len(self.terms.segments)) if asked.within >> k & 1]
+        return [(i, i) for i in range(n)] + thirds + own
+
+    def segments(self) -> dict[str, tuple[float, float]]:
+        """Log evidence by declared segment: that the second side is worse there, and that it is better."""
+        lanes = self.lanes[len(self.terms.targets) + PARTS :]
+        sides = (betting.WORSE, betting.BETTER)
+        found = [tuple(float(betting.log_capital(lane, side)) for side in sides) for lane in lanes]
+        return dict(zip(self.terms.segments, found, strict=True))
 
     def _calibrate(self, p: np.ndarray, answer: np.ndarray) -> None:
         i = self._judged

@@ -8,11 +8,12 @@ since the answers of one unit are alike.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from rtml.core.segments import Segment, sentence, settled
 from rtml.core.target import ANOMALY, CLASSES, NUMBER, RANKING, Target
 from rtml.metrics import confidence_sequence
 from rtml.registry.routing import bandit, evidence
@@ -56,12 +57,15 @@ class Experiment:
         The test; shares may change, the arms stay.
     target
         The first one that is predicted; its kind says how answers are scored.
+    segments
+        Declared parts of the questions by which each arm is compared too, all statements valid at once.
     """
 
-    def __init__(self, route: Route, target: Target) -> None:
-        self._target, self._shares = target, {}
+    def __init__(self, route: Route, target: Target, segments: Sequence[Segment] = ()) -> None:
+        self._target, self._shares, self._segments = target, {}, tuple(segments)
         self.follow(route)
         self._books = {arm: _Book() for arm in route.arms[1:]}
+        self._parts = {arm: {one.name: _Book() for one in segments} for arm in route.arms[1:]}
         self._seen: set[str] = set()
         self._failed: set[str] = set()
         self.state = bandit.fresh(len(route.arms))
@@ -102,8 +106,17 @@ class Experiment:
             if arm in (first, other) and (share := shares.get(other, 0.0)):
                 book.fails += evidence.failure(arm == other, share / (share + shares.get(first, 0.0)))
 
-    def answer(self, arm: str, unit: str, propensity: float, prediction: float | np.ndarray, y: float) -> None:
-        """Take the answer of a unit that an arm was asked for with a chance."""
+    def answer(
+        self,
+        arm: str,
+        unit: str,
+        propensity: float,
+        prediction: float | np.ndarray,
+        y: float,
+        names: Sequence[str] = (),
+        x: Sequence[float] = (),
+    ) -> None:
+        """Take the answer of a unit that an arm was asked for with a chance, by the features ``x`` of these names."""
         if arm not in self.losses or (unit and unit in self._seen):
             return
         loss = self._loss(prediction, y)
@@ -113,7 +126,9 @@ class Experiment:
         place = self.route.arms.index(arm)
         for other, book in self._books.items():
             sign = 1.0 if place == 0 else -1.0 if other == arm else 0.0
-            self._bet(book, sign * (loss - self._total / max(self.answers, 1)) / propensity)
+            gain = sign * (loss - self._total / max(self.answers, 1)) / propensity
+            for part in (book, *(self._parts[other][s.name] for s in self._segments if s.holds(names, x))):
+                self._bet(part, gain)
         self._learn(arm, 1.0 - loss, propensity)
         self.losses[arm] = [self.losses[arm][0] + 1, self.losses[arm][1] + loss]
         self.answers, self._total = self.answers + 1, self._total + loss
@@ -154,11 +169,17 @@ class Experiment:
     def evidence(self, arm: str) -> tuple[float, float]:
         """Log evidence that an arm is worse than the first, and that it is better."""
         book = self._books[arm]
-        worse, better = float(evidence.capital(book.worse)), float(evidence.capital(book.better))
+        worse, better = _capital(book.worse), _capital(book.better)
         of_failures = _OF_FAILURES if self.route.kind == CANARY else 1 - _OF_FAILURES
         fails = math.log(of_failures) + float(evidence.capital(book.fails))
         worse = float(np.logaddexp(fails, math.log(1 - of_failures) + worse))
         return worse, better
+
+    def segments(self, arm: str) -> dict[str, str]:
+        """Declared segments in which an arm is better or worse than the first beyond doubt; all hold at once."""
+        parts, alpha = self._parts[arm], self.route.alpha / len(self._books)
+        pairs = {name: (_capital(book.worse), _capital(book.better)) for name, book in parts.items()}
+        return settled(pairs, alpha)
 
     def facts(self, arm: str) -> dict:
         """Figures of an arm beside the first: the gain a unit with its 95 % interval, valid whenever one looks."""
@@ -176,6 +197,8 @@ class Experiment:
         """A decision in words."""
         first, figures = self.route.arms[0], self.facts(arm)
         proof = f"(evidence {math.exp(min(log_e, 700)):,.0f} : 1, {math.exp(needed):,.0f} : 1 needed)"
+        cut = sentence(what, self.segments(arm))
+        proof += cut and f"; {cut}"
         if what == "worse" and figures["failures"] > figures["failures_before"] * self.route.weights.get(arm, 0.0):
             counts = f"{figures['failures']} failures of {arm} beside {figures['failures_before']} of {first}"
             return f"{arm} is worse than {first}: {counts} at its share, loss {-figures['gain']:+.3g} a unit {proof}"
@@ -209,3 +232,7 @@ class Experiment:
         if square == square:
             self._squares = [n + 1, total + square]
         return min(square * n / (CENSORED * total), 1.0) if n >= FIRST and total > 0 else math.nan
+
+
+def _capital(bets: np.ndarray) -> float:
+    return float(evidence.capital(bets))

@@ -5,17 +5,17 @@ const {known, clock, signed, digits, step} = rtml;
 const candle = q => ({...q.closed, at: q.at, value: Object.values(q.predictions)[0]});
 const price = (b, v) => b.close * Math.exp(v / 1e4);
 
-function read(b, line) {
+function read(b) {
   const d = digits(b.close), first = Object.values(b.answers ?? {})[0];
-  line.textContent = `${clock(b.at)} · open ${b.open.toFixed(d)} high ${b.high.toFixed(d)} low ${b.low.toFixed(d)} close ${b.close.toFixed(d)} · ${b.n} trades` +
+  return `${clock(b.at)} · open ${b.open.toFixed(d)} high ${b.high.toFixed(d)} low ${b.low.toFixed(d)} close ${b.close.toFixed(d)} · ${b.n} trades` +
     (known(first?.predicted) ? ` · predicted ${signed(first.predicted, 2)} bp` : "") + (known(first?.y) ? `, came ${signed(first.y, 2)} bp` : "");
 }
 
-rtml.panel("Price, and what was predicted for it", KEY, (questions, svg, line) => {
-  const bars = questions.filter(q => known(q.closed?.close)).map(q => ({...candle(q), answers: q.answers})), width = svg.clientWidth;
-  if (!bars.length || !width) return;
-  const shown = bars.slice(-Math.max(24, Math.min(150, Math.floor(width / 8)))), ahead = rtml.horizon() || step();
-  const drawn = bars.slice(-shown.length - Math.ceil(ahead / step()) - 1).filter(b => known(b.value?.value)).map(b => ({t: b.at + ahead,
+rtml.panel("Price, and what was predicted for it", KEY, (questions, svg) => {
+  const shown = questions.filter(q => known(q.closed?.close)).map(q => ({...candle(q), answers: q.answers})), width = svg.clientWidth;
+  if (!shown.length || !width) return null;
+  const ahead = rtml.horizon() || step();
+  const drawn = shown.filter(b => known(b.value?.value)).map(b => ({t: b.at + ahead,
     mid: price(b, b.value.value), lo: price(b, b.value.low ?? b.value.value), hi: price(b, b.value.high ?? b.value.value)}));
   const t0 = shown[0].at, t1 = Math.max(shown.at(-1).at, drawn.at(-1)?.t ?? 0), inside = drawn.filter(p => p.t >= t0);
   const wide = inside.map(p => p.hi - p.lo).sort((a, b) => a - b), most = wide[wide.length >> 1] ?? 0;  // those of a model that has just begun may be huge
@@ -43,7 +43,6 @@ rtml.panel("Price, and what was predicted for it", KEY, (questions, svg, line) =
   const last = shown.at(-1);
   svg.setAttribute("aria-label", `${shown.length} bars up to ${clock(last.at)}, last close ${last.close}`);
   svg.dataset.bars = shown.length; svg.dataset.end = last.at;
-  svg.onpointermove = e => { read(shown.reduce((a, b) => Math.abs(xt(b.at) - e.offsetX) < Math.abs(xt(a.at) - e.offsetX) ? b : a), line); };
-  svg.onpointerleave = () => { line.innerHTML = KEY; };
+  return {of: shown, x: b => xt(b.at), read};
 });
 }

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rtml.usecases.sessions.session_model import SessionModel
+    from rtml.usecases.sessions.versioned_ranker import VersionedRanker
 
 #: What can be ranked by, and the parts of the memory it needs: an index of sessions, successors, item vectors.
 KINDS = {
@@ -111,6 +112,41 @@ def restore(state: dict) -> SessionModel:
     return SessionModel.of(state)
 
 
+@dataclass(frozen=True)
+class Versioned:
+    """How a ranker and its item vectors are trained, each on a schedule of its own.
+
+    Parameters
+    ----------
+    ranking
+        Of the kind ``ranker``; it learns to rank with every answer.
+    every
+        Answers between two versions of the item vectors, which learn with every click behind the one that serves.
+    window
+        Newest answers that the ranker is retrained on when a new version of the vectors has made it stale.
+    """
+
+    ranking: Ranking = field(default_factory=Ranking)
+    every: int = 2000
+    window: int = 2000
+
+    def __post_init__(self) -> None:
+        if self.ranking.kind != "ranker":
+            raise ValueError(f"vectors of a version are those of a ranker, got a ranking by {self.ranking.kind!r}")
+        if self.every < 1 or self.window < 1:
+            raise ValueError(f"every and window must be at least 1 answer, got {self.every} and {self.window}")
+
+    def row_model(self, names: Sequence[str]) -> VersionedRanker:
+        """The model that learns it, for rows whose columns are ``names``."""
+        from rtml.usecases.sessions.versioned_ranker import VersionedRanker  # its kernels are loaded where wanted
+
+        return VersionedRanker(names, self)
+
+    def clone(self) -> Versioned:
+        """The same; it learns nothing itself."""
+        return self
+
+
 #: Rankings by the name under which a use case asks for them.
 MODELS = {
     "popular": Ranking("popular"),
@@ -122,4 +158,5 @@ MODELS = {
     "session_neighbours": Ranking("timed", neighbours=150),
     "item_vectors": Ranking("vectors"),
     "session_ranker": Ranking("ranker"),
+    "versioned_ranker": Versioned(),
 }

@@ -14,7 +14,7 @@ from rtml.usecases.sessions.kernels import memory, ranking
 from rtml.usecases.sessions.models import KINDS, Ranking
 
 _SCRATCH = 1 << 15
-_START = (0.5, 0.3, 0.1, 0.0, 0.4, -0.3, 0.1, 0.0, 0.0, 0.0)  # weights of a ranker that has learned nothing yet
+START = (0.5, 0.3, 0.1, 0.0, 0.4, -0.3, 0.1, 0.0, 0.0, 0.0)  # weights of a ranker that has learned nothing yet
 
 
 class SessionModel(RowModel):
@@ -32,6 +32,8 @@ class SessionModel(RowModel):
         Names of a row's columns.
     how
         What it ranks by.
+    moves
+        Whether item vectors move with every click; otherwise they stay as somebody else sets them.
 
     Examples
     --------
@@ -45,9 +47,10 @@ class SessionModel(RowModel):
     kind = "compiled"
     twin = "sessions"
 
-    def __init__(self, names: Sequence[str], how: Ranking) -> None:
+    def __init__(self, names: Sequence[str], how: Ranking, moves: bool = True) -> None:
         self.names, self.ranking = check_names(names), how
         self._how = _told(how)
+        self._how[memory.VECTORS] *= moves
         self.memory = how.k * (1 + ranking.WIDTH) if how.kind == "ranker" else how.k
         self._memory = _empty(how, _power(64 + 2 * len(self.names)), 64, 2 * memory.ROOM)
 
@@ -118,7 +121,7 @@ class SessionModel(RowModel):
         """Vector of a session: the mean of the vectors of those of its items that are known; shape (dimension,)."""
         m = self._memory
         rows = np.empty(len(items), np.int64)
-        interning.find(np.asarray(items, np.int64), rows, m.table, m.ids)
+        interning.find(np.ascontiguousarray(items, np.int64), rows, m.table, m.ids)
         mean = np.empty(m.vectors.shape[1], np.float32)
         ranking.mean_vector(rows, len(rows), m, mean)
         return mean
@@ -187,7 +190,7 @@ def _empty(how: Ranking, items: int, rows: int, places: int) -> memory.Memory:
     d, held = how.dimension if KINDS[how.kind][2] else 1, np.zeros((rows, 6), np.int64)
     control, weights = np.zeros(memory.CONTROL, np.int64), np.zeros((2, ranking.WIDTH))
     control[memory.USED] = 1  # a free list ends with 0
-    held[:, 0], weights[0] = -1, _START
+    held[:, 0], weights[0] = -1, START
     return memory.Memory(
         control=control,
         clock=np.zeros(4),

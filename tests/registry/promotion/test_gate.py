@@ -14,6 +14,7 @@ from workers import Workers
 
 from rtml.core.callbacks import frame
 from rtml.core.clock import Clock, span
+from rtml.core.segments import Segment
 from rtml.core.state import dumps, loads
 from rtml.models.compiled import restore
 from rtml.registry.promotion.gate import gate
@@ -290,18 +291,21 @@ def test_words_and_rules_are_checked():
 class Lineages:
     """Outcomes of a flow in which learners of two lineages were asked: the champion is off, the challenger is not."""
 
-    def __init__(self, registry, seed=7):
+    def __init__(self, registry, seed=7, segments=()):
         flow = RunConfig("crypto", ("A", "B"), source="synthetic", models={"return": "rls"}).flow()
+        flow.segments = segments
         self.gate = gate(Rules(), registry, "eth", flow, span("15m"))
         self.rng, self.next = np.random.default_rng(seed), 0
 
-    def push(self, n, served, challengers):
+    def push(self, n, served, challengers, x=0.0):
         """Ask and answer questions whose answers are noise; predictions are what is added to it."""
         ids = np.arange(self.next, self.next + n)
         self.next += n
         moment = (ids + 1) * 10**10
         answers = self.rng.normal(size=n)
-        outcome = SimpleNamespace(id=ids, moment=moment, X=np.zeros((n, 1)), answered=ids, y=answers, known=moment + 1)
+        outcome = SimpleNamespace(
+            id=ids, moment=moment, X=np.full((n, 1), x), answered=ids, y=answers, known=moment + 1
+        )
         outcome.predictions = {"return": np.full(n, served)}
         outcome.challengers = {name: {"return": np.full(n, p)} for name, p in challengers.items()}
         return self.gate.push(outcome)
@@ -326,6 +330,24 @@ def test_a_lineage_is_compared_by_its_predictions_promoted_and_taken_back(tmp_pa
     for _ in range(20):  # the former champion, asked on in shadow, is now the better one
         said += lineages.push(20, 0.5, {"former": 0.0})
     assert registry.champion("eth") == saved[0] and said[-1].kind == "rolled back"
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_one_that_is_better_overall_and_worse_for_a_declared_segment_is_refused_in_these_words(tmp_path, declared):
+    registry, new = Registry(tmp_path), Segment("new cards", "return_1", high=0.0)
+    saved, lineages = versions(registry, 2), Lineages(registry, segments=(new,) if declared else ())
+    said = lineages.gate.enter("forest", saved[1], "another model")
+    halved = Lineages(registry, segments=lineages.gate._segments)
+    for n in range(40):
+        said += lineages.push(7, 1.0, {"forest": 0.0}, x=1.0)
+        said += lineages.push(3, 1.0, {"forest": 1.2}, x=-1.0)
+        if n == 3:
+            halved.gate.load(loads(dumps(lineages.gate.state)))
+            assert dumps(halved.gate.state) == dumps(lineages.gate.state)
+    last = next(event for event in said if event.kind in ("refused", "promoted"))
+    assert last.kind == ("refused" if declared else "promoted")
+    assert ("better overall, worse for new cards" in last.detail["why"]) == declared
+    assert ("but it loses more for new cards" in last.detail["why"]) == declared
 
 
 def test_a_lineage_that_is_no_better_is_not_promoted_and_one_that_predicts_nothing_is_not_asked(tmp_path):

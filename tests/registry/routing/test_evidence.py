@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from trials import shadow, simulate
 
+from rtml.core.segments import Segment
 from rtml.core.target import Target
 from rtml.registry.routing import bandit, evidence
 from rtml.registry.routing.experiment import _OF_FAILURES, MISMATCHED, Experiment
@@ -107,6 +108,34 @@ def test_looked_at_again_and_again_arms_that_are_alike_are_left_alone(kind):
                 decided += 1
                 break
     assert decided <= 3, "one in twenty is claimed"
+
+
+NEW, OLD = Segment("new cards", "payments", high=5.0), Segment("old cards", "payments", low=5.0)
+
+
+def test_what_is_better_overall_and_worse_in_a_segment_is_said_so():
+    test, rng = Experiment(begin("ab", "t", AB), RISE, (NEW, OLD)), np.random.default_rng(7)
+    first, second = test.route.arms
+    for n in range(4000):
+        arm, payments = (first, second)[rng.random() < 0.5], float(rng.integers(0, 20))
+        p = 0.5 if arm == first else 0.9 if payments < 5 else 0.1
+        test.answer(arm, f"u{n}", 0.5, p, float(rng.random() < 0.2), ("amount", "payments"), (1.0, payments))
+    assert test.segments(second) == {"new cards": "worse", "old cards": "better"}
+    assert "; better overall, worse for new cards, better for old cards" in test.says(second, "better", 9.0, 3.0)
+
+
+def test_of_many_segments_of_arms_that_are_alike_seldom_one_is_ever_said_to_differ():
+    rng, wrong = np.random.default_rng(7), 0
+    cuts = [Segment(f"s{k}", "x", k / 4, (k + 1) / 4) for k in range(4)]
+    for run in range(30):
+        test = Experiment(begin("ab", f"t{run}", AB), RISE, cuts)
+        for n in range(300):
+            arm = test.route.arms[rng.random() < 0.5]
+            test.answer(arm, f"u{n}", 0.5, rng.random(), float(rng.random() < 0.3), ("x",), (rng.random(),))
+            if n % 25 == 0 and any(test.segments(other) for other in test.route.arms[1:]):
+                wrong += 1
+                break
+    assert wrong <= 3, "one in twenty is claimed"
 
 
 def test_an_arm_that_only_fails_is_stopped_and_a_bandit_leaves_it():

@@ -8,38 +8,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from visits import NAMES, S, questions_of, random_clicks
 
-from rtml.core.questions import Questions
 from rtml.core.state import dumps, loads
 from rtml.metrics.ranking import gains
 from rtml.models import catalogue
 from rtml.models.compiled import compile, restore
 from rtml.training.learner import Learner
-from rtml.usecases.sessions.events import CLICKS, clicks
+from rtml.usecases.sessions.events import CLICKS
 from rtml.usecases.sessions.kernels import neighbours
 from rtml.usecases.sessions.models import KINDS, MODELS, Ranking
-from rtml.usecases.sessions.operator import Visits
 from rtml.usecases.sessions.shop import Shop
-
-S = 10**9
-NAMES = Visits().features.names
-
-
-def questions_of(events, until_end=True):
-    """All questions of events and their answers."""
-    visits = Visits()
-    asked = visits.push(events)
-    end = visits.push(clicks([int(events["time"].max()) + 10**14], visitor=10**9, item=0)) if until_end else asked
-    y, known = np.full(len(asked.id), np.nan), np.full(len(asked.id), 2**63 - 1)
-    for part in (asked, end):
-        y[part.answered], known[part.answered] = part.y, part.known
-    return Questions(asked.id, asked.moment, asked.X, y, known, NAMES)
-
-
-def random_clicks(n=400, items=30, visitors=12, seed=1):
-    rng = np.random.default_rng(seed)
-    time = 10**18 + np.cumsum(rng.integers(0, 400, n)) * S
-    return clicks(time, visitor=rng.integers(0, visitors, n), item=(rng.integers(0, items, n) ** 2) // items)
 
 
 @pytest.fixture(scope="module")
