@@ -21,6 +21,10 @@ from rtml.registry.promotion.sequential_test import SequentialTest, Terms
 from rtml.registry.registry import Registry
 from rtml.training.learner import Learner
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
+
+from first_win import first_win as first_win_of
+
 NAMES = tuple(f"x{i}" for i in range(30))
 STREAMS, LENGTH, DELAY = 1000, 5000, 30
 SHARES = np.array([Rules.share(number) for number in range(1, 60_001)])
@@ -64,7 +68,7 @@ def shadow() -> None:
 def first_win(first, second, y, probability) -> int:
     """Answer at which a candidate is promoted, -1 for never: comparison after comparison, as the gate holds them."""
     columns = (np.ascontiguousarray(column, dtype=np.float64) for column in (first, second, y))
-    return betting.first_win(*columns, probability, DELAY, Rules().alpha, SHARES, float(Rules().timeouts))
+    return first_win_of(*columns, probability, DELAY, Rules().alpha, SHARES, float(Rules().timeouts))
 
 
 def apart(differences):

@@ -206,3 +206,17 @@ def _wait(delay: str) -> int:
 
 def _unit(vector: np.ndarray) -> np.ndarray:
     return vector / np.linalg.norm(vector)
+
+
+def reactions(published: np.ndarray, changes: Sequence[int], end: int) -> np.ndarray:
+    """Time (ns) from each change of a stream to the first training before the next one; NaN where there is none.
+
+    Examples
+    --------
+    >>> reactions(np.array([5, 12, 13, 40]), [10, 20, 30], end=50)
+    array([ 2., nan, 10.])
+    """
+    edges = np.append(np.asarray(changes, dtype=np.int64), end)
+    place = np.searchsorted(published, edges[:-1], side="right")
+    found = np.append(published, np.iinfo(np.int64).max)[place]
+    return np.where(found < edges[1:], found - edges[:-1], np.nan)

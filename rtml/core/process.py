@@ -46,7 +46,10 @@ class Logbook:
     def __init__(self, path: Path, process: str = "") -> None:
         if path.is_symlink():
             raise ValueError(f"{path} is a link: a log is written to a file of its own, remove the link")
-        self.path, self._process, self._clock, self._lock = path, process, Clock(), threading.Lock()
+        self.path = path
+        self._process = process
+        self._clock = Clock()
+        self._lock = threading.Lock()
         self.lost = 0  #: lines that the disk did not take
 
     def say(self, event: str, **about) -> None:

@@ -55,7 +55,9 @@ class Advice:
         best = min(losses, key=lambda name: np.nanmean(losses[name]))
         overlap, costs = questions.overlap, {t.setting: _cost(t) for t in ended}
         for name, p in baselines(questions).items():
-            said[name], losses[name], costs[name] = p, metrics.loss(questions.y, p, classes)[first:], _NOTHING
+            said[name] = p
+            losses[name] = metrics.loss(questions.y, p, classes)[first:]
+            costs[name] = _NOTHING
         rows = {name: _quality(losses[name], losses[best], overlap) | costs[name] for name in losses}
         for name, p in said.items():
             rows[name]["accuracy"] = _accuracy(questions.y[first:], p[first:]) if classes else np.nan
@@ -137,7 +139,9 @@ def _front(frame: pd.DataFrame) -> list[bool]:
 
 
 def _sentence(frame: pd.DataFrame, name: str, best: str) -> str:
-    row, top, simple = frame.loc[name], frame.loc[best], frame[frame["strategy"] == "baseline"]["loss"]
+    row = frame.loc[name]
+    top = frame.loc[best]
+    simple = frame[frame["strategy"] == "baseline"]["loss"]
     said = f"Use '{name}' ({row['strategy']}): its loss of {row['loss']:.4g} is "
     if name == best:
         said += f"the lowest of {len(frame) - len(simple)}"

@@ -6,7 +6,6 @@ It replays the stream itself, with its own label delays, through every strategy 
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from rtml.core.questions import Questions
-from rtml.core.run_folder import progress, run_folder, shown
+from rtml.core.run_folder import progress, shown
 from rtml.evaluation.advice import Advice, of_classes
 from rtml.evaluation.dataset import Dataset
 from rtml.evaluation.retraining_sweep import settings, trials
@@ -44,8 +43,11 @@ def advise(
 
     Examples
     --------
-    >>> from drifting import drifting
-    >>> stream = drifting("recurring", n=4000, delay="30m").questions
+    >>> import numpy as np
+    >>> X, day = np.random.default_rng(7).normal(size=(4000, 2)), 86_400 * 10**9
+    >>> moment = np.arange(4000) * (day // 200)
+    >>> y = np.where(moment // (5 * day) % 2 == 0, 1.0, -1.0) * X[:, 0]  # the law turns round every five days
+    >>> stream = Questions(np.arange(4000), moment, X, y, moment + day // 48, ("a", "b"))
     >>> advise(stream, chosen=["continual", "stateful every 6h", "stateless after 300"]).recommended
     'continual'
     """
@@ -65,31 +67,27 @@ def of_run(folder: Path, target: str = "") -> tuple[Questions, str]:
     return data.of(chosen.name), RunConfig.read(folder / "recipe.json").models.get(chosen.name, "").partition(":")[0]
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Command line: ``rtml advise RUN``."""
-    parser = argparse.ArgumentParser(prog="rtml advise", description=__doc__.partition("\n")[0])
-    parser.add_argument("run", help="name or folder of a run whose notebook 02 has been through")
-    parser.add_argument("--target", default="", help="which answers, such as sign; what is served unless given")
-    parser.add_argument("--model", default="", help="a model of the zoo; the run's own unless given")
-    parser.add_argument("--jobs", type=int, default=0, help="processes; 0: one a core where that pays")
-    parser.add_argument("--backend", default="loky", help="backend of joblib: loky, threading")
-    parser.add_argument("--few", action="store_true", help="the few settings that differ most, instead of some thirty")
-    options = parser.parse_args(arguments)
+def advise_run(run: Path, target: str, model: str, **how) -> int:
+    """Say what is advised for a run, and write it beside the run; the exit code of ``rtml advise RUN``.
+
+    Parameters
+    ----------
+    run
+        Folder of a run whose notebook 02 has been through.
+    target, model
+        Which answers, and a model of the catalogue; those of the run unless given.
+    how
+        ``few``, ``jobs`` and ``backend`` of :func:`advise`.
+    """
     try:
-        folder = run_folder(options.run)
-        questions, usual = of_run(folder, options.target)
-        how = {"few": options.few, "jobs": options.jobs, "backend": options.backend}
-        advice = advise(questions, options.model or usual, **how)
+        questions, usual = of_run(run, target)
+        advice = advise(questions, model or usual, **how)
     except (LookupError, ValueError, FileNotFoundError) as error:
         print(f"no advice: {error}", file=sys.stderr)
         return 2
     with pd.option_context("display.width", 200, "display.max_columns", 20, "display.max_colwidth", 60):
         print(advice.frame.drop(columns=["worse_low", "worse_high"]).to_string(float_format="{:.4g}".format))
-    advice.frame.to_csv(folder / "advice.csv")
-    advice_front(advice.frame, advice.recommended).savefig(folder / "advice.png")
-    print(f"\n{advice.sentence}\n\n{shown(folder / 'advice.png')} and advice.csv hold it")
+    advice.frame.to_csv(run / "advice.csv")
+    advice_front(advice.frame, advice.recommended).savefig(run / "advice.png")
+    print(f"\n{advice.sentence}\n\n{shown(run / 'advice.png')} and advice.csv hold it")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -38,7 +38,9 @@ def evaluate(
     done
         Gets the name of each model that is through.
     """
-    target, predictions, cost = Target(target) if isinstance(target, str) else target, {}, {}
+    target = Target(target) if isinstance(target, str) else target
+    predictions = {}
+    cost = {}
     for model in models:
         name = model if isinstance(model, str) else type(model).__name__
         progress = progressive(build(model, questions.names, classes=target.classes), questions)
@@ -155,7 +157,9 @@ class Evaluation:
             return compare(self.loss(a, cut), self.loss(b, cut), **about)
         (y, one, moment), (_, two, _) = self.answered(a), self.answered(b)
         gap, low, high = rare_class.difference(metric, y, one, two, moment)
-        better, words, days = a if low > 0 else b if high < 0 else "", metric.replace("_", " "), _days(moment)
+        better = a if low > 0 else b if high < 0 else ""
+        words = metric.replace("_", " ")
+        days = _days(moment)
         said = f"{better} is better than {b if better == a else a}" if better else f"{a} against {b}: not settled"
         of = f"{rare_class.value(metric, y, one):.3f} for {a}, {rare_class.value(metric, y, two):.3f} for {b}"
         text = f"{said}: {words} {of}, difference {gap:+.3f} (95 % interval {low:+.3f} to {high:+.3f}, n = {days} days)"

@@ -113,7 +113,10 @@ class Dataset:
 
 def build(log: EventLog, part: str, config: RunConfig, done: Callable[[int], object] = int) -> Dataset:
     """Run a whole part of the log through a flow without learners; ``done`` gets the number of events of each chunk."""
-    flow, outcomes, places, after = config.flow(learning=False), [], [], 0
+    flow = config.flow(learning=False)
+    outcomes = []
+    places = []
+    after = 0
     chunk = max(1, min(1000, log.count(part) // _PLACES))
     while True:
         offsets, rows = log.read(part, after, 50_000)

@@ -59,7 +59,9 @@ def settings(questions: Questions, few: bool = False) -> list[str]:
     every = frequencies(questions)
     some = every[:: max(len(every) // 2, 1)][:3]
     n = len(questions)
-    first, small, large = max(n // 100, 20), max(n // 30, 20), max(n // 6, 20)
+    first = max(n // 100, 20)
+    small = max(n // 30, 20)
+    large = max(n // 6, 20)
     if few:
         found = ["continual", f"stateless after {first}", *(f"stateful every {t}" for t in some)]
         found += [f"stateless every {some[-1]} window {small}", f"stateless every {some[-1]} window {large}"]
@@ -80,7 +82,9 @@ def trial(setting: str, model: str, questions: Questions, seed: int = 7) -> Tria
     columns = (np.asarray(getattr(questions, name)) for name in ("id", "moment", "X", "y", "known"))
     questions = Questions(*columns, questions.names)
     learner = Learner(build(f"{model}: {setting}", questions.names, seed), questions.names)
-    begin, parts, published = time.process_time(), [], []
+    begin = time.process_time()
+    parts = []
+    published = []
     for start in range(0, len(questions), _CHUNK):
         part = questions[start : start + _CHUNK]
         last = start + _CHUNK >= len(questions)
@@ -92,20 +96,6 @@ def trial(setting: str, model: str, questions: Questions, seed: int = 7) -> Tria
     age = _age(questions.moment, np.sort(questions.known[~np.isnan(questions.y)]) if direct else published)
     costs = (learner.model.samples, learner.model.version, published, age, seconds)
     return Trial(setting, np.concatenate(parts), *costs)
-
-
-def reactions(published: np.ndarray, changes: Sequence[int], end: int) -> np.ndarray:
-    """Time (ns) from each change of a stream to the first training before the next one; NaN where there is none.
-
-    Examples
-    --------
-    >>> reactions(np.array([5, 12, 13, 40]), [10, 20, 30], end=50)
-    array([ 2., nan, 10.])
-    """
-    edges = np.append(np.asarray(changes, dtype=np.int64), end)
-    place = np.searchsorted(published, edges[:-1], side="right")
-    found = np.append(published, np.iinfo(np.int64).max)[place]
-    return np.where(found < edges[1:], found - edges[:-1], np.nan)
 
 
 def trials(

@@ -6,7 +6,6 @@ ends with code 1 and the key, the moment, the feature and both values. To be run
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -18,7 +17,6 @@ import numpy as np
 
 from rtml.core.clock import utc
 from rtml.core.operator import Asked
-from rtml.core.process import quitting
 from rtml.store.facts import Facts
 from rtml.store.feature_pipeline import QuestionStream, Stream
 from rtml.store.label_join import reading
@@ -179,15 +177,6 @@ def _differences(served: _Served, x: np.ndarray, recomputed: Facts, rows: list[i
     ]
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Check a run: ``rtml check RUN``."""
-    parser = argparse.ArgumentParser(prog="rtml check", description=__doc__.splitlines()[0])
-    parser.add_argument("run_dir", type=Path, help="folder of a run: recipe.json, events.db, predictions")
-    parser.add_argument("--strict", action="store_true", help="features that no question of the log has differ, too")
-    chosen = parser.parse_args(arguments)
-    with quitting(parser.prog):
-        print(check_run(chosen.run_dir, chosen.strict), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+def checked(run: Path, strict: bool) -> None:
+    """Check a run and say the result: ``rtml check RUN``; see :func:`check_run`."""
+    print(check_run(run, strict), flush=True)

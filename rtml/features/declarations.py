@@ -10,7 +10,9 @@ import numpy as np
 from rtml.core.clock import span, span_text
 from rtml.features.formulas import AGGREGATES, Formula, column, constant, kind_of, parts, reach
 
-LAST, DEFAULT, REFUSE = "last", "default", "refuse"  #: policies of a feature at serving
+LAST = "last"  #: policies of a feature at serving
+DEFAULT = "default"
+REFUSE = "refuse"
 
 
 @dataclass(frozen=True)

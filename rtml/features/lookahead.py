@@ -58,8 +58,12 @@ class Lookahead:
         if keys > 1:
             declared.append(Feature(KEY, column(KEY), "place", "which of the run's keys is asked for"))
             names.append(KEY)
-        self.features, self.horizon, self.keys = FeatureSet(declared, names), span(horizon), keys
-        self._columns, self._of, self._change = list(columns), of, change
+        self.features = FeatureSet(declared, names)
+        self.horizon = span(horizon)
+        self.keys = keys
+        self._columns = list(columns)
+        self._of = of
+        self._change = change
         self._asked = self._clock = 0
         self._open: dict[int, deque] = {}  # key: moment, id and value of every question that waits
         self._held: list = []  # answers of the newest moment: they leave once time has passed
@@ -71,7 +75,9 @@ class Lookahead:
         rows = np.column_stack([np.asarray(events[name], np.float64) for name in self._columns])
         rows = np.column_stack([rows, key]) if self.keys > 1 else rows
         X = self.features.push(time, np.ascontiguousarray(rows), key)
-        id, value, answers = self._asked + np.arange(len(events)), events[self._of].astype(np.float64), []
+        id = self._asked + np.arange(len(events))
+        value = events[self._of].astype(np.float64)
+        answers = []
         for at, k, i, now in zip(time.tolist(), key.tolist(), id.tolist(), value.tolist(), strict=True):
             if at > self._clock:  # time has passed: what was known before may be learned
                 answers += self._held

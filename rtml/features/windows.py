@@ -18,7 +18,9 @@ class Windows:
     """A program, run over rows of keys: state in a few arrays, one row of them a key, rows of the past in one arena."""
 
     def __init__(self, program: Program, lateness: int = -1, keys: int = 1, partitions: int = 1) -> None:
-        self.program, self.keys, self.partitions = program, Keys(), partitions
+        self.program = program
+        self.keys = Keys()
+        self.partitions = partitions
         self.control = np.zeros(layout.CONTROL, np.int64)
         self.control[layout.LATENESS], self.control[layout.KEEP] = lateness, program.keep
         self.control[layout.FREE : layout.NEWEST] = -1

@@ -30,7 +30,7 @@ class LiveStream:
     Parameters
     ----------
     source
-        Of :func:`rtml.open_source`, or a :class:`rtml.sources.resampled.Resampled` one.
+        Of :func:`rtml.open_source`, or a :class:`rtml.usecases.crypto.recordings.resampled.Resampled` one.
     speed
         Of a recording: 1 as it happened, 60 a minute each second, 0 as fast as possible.
     seconds

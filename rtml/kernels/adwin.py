@@ -1,9 +1,9 @@
 """Adaptive windowing (ADWIN) as a part of other kernels: has the mean of a stream risen?
 
-Window ``k`` of ``heads`` has total, variance times width, width, ticks and rows in use, then how many buckets each row
-holds; ``buckets[k]`` has total and variance of each, a row for every power of two, oldest first. Bifet and Gavalda,
-"Learning from time-changing data with adaptive windowing" (SDM 2007), with the parameters of river and MOA: a look
-every 32 answers, five buckets a row, parts of five answers or more.
+A window is a head: total, variance times width, width, ticks and rows in use, then how many buckets each row holds; and
+rows of buckets, one for every power of two, with total and variance of each, oldest first. Bifet and Gavalda, "Learning
+from time-changing data with adaptive windowing" (SDM 2007). Of a forest there are many windows, with the parameters of
+river and MOA: a look every 32 answers, five buckets a row, parts of five answers or more.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ def risen(heads, buckets, k, value, delta):
     """Add a value; whether the window was cut because its newer part has the higher mean, as in MOA."""
     head, rows = heads[k], buckets[k]
     head[TICKS] += 1.0
-    _add(head, rows, value)
+    add(head, rows, MOST, value)
     if head[TICKS] % _CLOCK != 0.0 or head[WIDTH] <= _GRACE:
         return False
     before, cut = head[TOTAL] / head[WIDTH], False
-    while _differs(head, rows, delta):
-        _drop(head, rows)
+    while differs(head, rows, delta, _LEAST):
+        drop(head, rows, MOST)
         cut = True
     return cut and head[TOTAL] / head[WIDTH] > before
 
 
 @_part
-def _add(head, rows, value):
+def add(head, rows, most, value):
     """Put a value into the youngest bucket; two old ones of a full row become one of the next."""
     held = int(head[HELD])
     rows[0, held, 0], rows[0, held, 1] = value, 0.0
@@ -58,10 +58,11 @@ def _add(head, rows, value):
     head[WIDTH] += 1.0
     if head[WIDTH] > 1.0:
         n = head[WIDTH]
-        head[VARIANCE] += (n - 1.0) * (value - head[TOTAL] / (n - 1.0)) ** 2 / n
+        off = value - head[TOTAL] / (n - 1.0)
+        head[VARIANCE] += (n - 1.0) * off * off / n
     head[TOTAL] += value
     row = 0
-    while row < MOST_ROWS - 1 and head[HELD + row] == MOST:
+    while row < len(rows) - 1 and head[HELD + row] == most:
         n = float(1 << row)
         first = rows[row, 0]
         second = rows[row, 1]
@@ -71,18 +72,16 @@ def _add(head, rows, value):
         rows[row + 1, place, 1] = first[1] + second[1] + n * off * off / 2.0
         head[HELD + row + 1] += 1.0
         head[ROWS] = max(head[ROWS], row + 2.0)
-        for z in range(MOST - 2):
+        for z in range(most - 2):
             rows[row, z, 0], rows[row, z, 1] = rows[row, z + 2, 0], rows[row, z + 2, 1]
         head[HELD + row] -= 2.0
         row += 1
 
 
 @_part
-def _differs(head, rows, delta):
-    """Whether some cut of the window leaves two parts whose means differ by more than chance."""
+def differs(head, rows, delta, least):
+    """Whether a cut of the window leaves means that differ beyond chance: 1 if the newer is larger, -1 if smaller."""
     width = head[WIDTH]
-    if width <= _GRACE:
-        return False
     old = 0.0
     old_total = 0.0
     new = width
@@ -93,18 +92,18 @@ def _differs(head, rows, delta):
         for b in range(int(head[HELD + row])):
             old, new = old + size, new - size
             old_total, new_total = old_total + rows[row, b, 0], new_total - rows[row, b, 0]
-            if new < _LEAST:
-                return False
-            if old >= _LEAST:
-                m = 1.0 / (old - _LEAST + 1.0) + 1.0 / (new - _LEAST + 1.0)
+            if new < max(least, 1.0):
+                return 0
+            if old >= least:
+                m = 1.0 / (old - least + 1.0) + 1.0 / (new - least + 1.0)
                 bound = math.sqrt(2.0 * m * variance * logs) + 2.0 / 3.0 * logs * m
                 if abs(old_total / old - new_total / new) > bound:
-                    return True
-    return False
+                    return 1 if new_total / new > old_total / old else -1
+    return 0
 
 
 @_part
-def _drop(head, rows):
+def drop(head, rows, most):
     """Forget the oldest bucket."""
     row = int(head[ROWS]) - 1
     size, oldest = float(1 << row), rows[row, 0]
@@ -112,7 +111,7 @@ def _drop(head, rows):
     head[TOTAL] -= oldest[0]
     off = oldest[0] / size - head[TOTAL] / head[WIDTH]
     head[VARIANCE] -= oldest[1] + size * head[WIDTH] * off * off / (size + head[WIDTH])
-    for z in range(MOST - 1):
+    for z in range(most - 1):
         rows[row, z, 0], rows[row, z, 1] = rows[row, z + 1, 0], rows[row, z + 1, 1]
     head[HELD + row] -= 1.0
     while head[ROWS] > 1.0 and head[HELD + int(head[ROWS]) - 1] == 0.0:

@@ -12,7 +12,9 @@ from rtml.kernels.queues import seat
 @numba.njit(forceinline=True)
 def room(key, control, deepest, n_tails, times, rings, queues, n_queues, tables):
     """A block with room for one more row of a key; False where the arena is full."""
-    count, size, base = key[COUNT], key[SIZE], key[BASE]
+    count = key[COUNT]
+    size = key[SIZE]
+    base = key[BASE]
     oldest = max(count - deepest, 0)
     for w in range(n_tails):
         oldest = min(oldest, key[TAILS + w])

@@ -18,10 +18,18 @@ MOST = 2.0  # what one bet makes of the capital at most: no promotion hangs on o
 MEMORY = 1000.0  # units over which the size of errors is averaged
 BEHIND = -1.0  # log capital of a candidate that is not worth waiting for
 LONGEST = 20.0  # a comparison lasts at most so many times its timeout
-N, SUM, SQUARES, LEVEL, FARTHEST, BETTER = 0, 1, 2, 3, 4, 5  # places in a state; then log capitals of both sides
+N = 0  # places in a state; then log capitals of both sides
+SUM = 1
+SQUARES = 2
+LEVEL = 3
+FARTHEST = 4
+BETTER = 5
 WORSE = BETTER + len(STAKES)
 SIZE = WORSE + len(STAKES)
-GO_ON, WON, LOST, GIVEN_UP = 0, 1, 2, 3
+GO_ON = 0
+WON = 1
+LOST = 2
+GIVEN_UP = 3
 
 
 @njit("float64(float64[::1], int64)", cache=True, nogil=True)
@@ -117,37 +125,3 @@ def verdict(state, to_win, to_lose, timeouts):
     if state[N] >= LONGEST * timeouts or (state[N] >= timeouts / 2 and ahead < BEHIND):
         return GIVEN_UP
     return GO_ON
-
-
-@njit(
-    "int64(float64[::1], float64[::1], float64[::1], boolean, int64, float64, float64[::1], float64)",
-    cache=True,
-    nogil=True,
-)
-def first_win(first, second, y, probability, delay, alpha, shares, timeouts):
-    """Index of the answer at which a candidate is promoted, or -1: one comparison after the other over a stream.
-
-    Comparison ``k`` begins with ``shares[k]`` of the first capital and what those before it have left, at most what
-    they began with, and needs ``1 / alpha``. When one ends, the next counts no answer of a question asked before, that
-    is none of the next ``delay``.
-    """
-    state, number, skip = np.zeros(SIZE), 0, 0
-    invested = shares[0]
-    for i in range(len(y)):
-        if skip > 0:
-            skip -= 1
-            continue
-        difference = (first[i] - second[i]) * (first[i] + second[i] - 2.0 * y[i])
-        if probability:
-            bet_bounded(state, difference, standardised(first[i], second[i], y[i]))
-        else:
-            bet(state, difference, 2.0 * abs(first[i] - second[i]))
-        said = verdict(state, -math.log(alpha * invested), -math.log(alpha), timeouts)
-        if said == WON:
-            return i
-        if said != GO_ON:
-            left = invested * math.exp(min(log_capital(state, BETTER), 0.0))
-            state[:] = 0.0
-            number, skip = number + 1, delay
-            invested = shares[number] + left
-    return -1

@@ -11,16 +11,10 @@ import math
 import numpy as np
 from numba import types
 
+from rtml.kernels import adwin as window
 from rtml.kernels.cache import njit
 
-LEVELS = 48  # of ADWIN's buckets: more than any stream can fill
-# head of ADWIN's state; then counts, sums and variances of the buckets
-WIDTH = 0
-TOTAL = 1
-VARIANCE = 2
-TICK = 3
-USED = 4
-HEAD = 5
+ROWS = 48  # of ADWIN's buckets: more than any stream can fill
 
 _row = types.Array(types.float64, 1, "C", readonly=True)
 _vector = types.Array(types.float64, 1, "C")
@@ -29,104 +23,23 @@ _push = types.int64(_row, _row, _vector, _places)
 _options = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
-@njit(types.void(_vector, types.int64, types.int64), **_options)
-def _insert(s, room, merged):
-    """Merge the two oldest of every full level of buckets into one of the next."""
-    level = merged
-    while s[HEAD + level] == room:
-        n = 2.0**level
-        sums = HEAD + LEVELS + level * room
-        variances = sums + LEVELS * room
-        apart = s[sums] / n - s[sums + 1] / n
-        place = sums + room + int(s[HEAD + level + 1])
-        s[place] = s[sums] + s[sums + 1]
-        s[place + LEVELS * room] = s[variances] + s[variances + 1] + n * 0.5 * apart * apart
-        for k in range(room - 2):
-            s[sums + k] = s[sums + k + 2]
-            s[variances + k] = s[variances + k + 2]
-        s[HEAD + level] -= 2.0
-        s[HEAD + level + 1] += 1.0
-        s[USED] = max(s[USED], level + 1.0)
-        level += 1
-
-
-@njit(types.void(_vector, types.int64), **_options)
-def _drop_oldest(s, room):
-    """Forget the oldest bucket."""
-    level = int(s[USED])
-    n = 2.0**level
-    sums = HEAD + LEVELS + level * room
-    variances = sums + LEVELS * room
-    total, variance = s[sums], s[variances]
-    s[WIDTH] -= n
-    s[TOTAL] -= total
-    apart = total / n - s[TOTAL] / s[WIDTH]
-    s[VARIANCE] -= variance + n * s[WIDTH] * apart * apart / (n + s[WIDTH])
-    left = int(s[HEAD + level]) - 1
-    for k in range(left):
-        s[sums + k] = s[sums + k + 1]
-        s[variances + k] = s[variances + k + 1]
-    s[HEAD + level] = left
-    while s[USED] > 0 and s[HEAD + int(s[USED])] == 0.0:
-        s[USED] -= 1.0
-
-
-@njit(types.int64(_vector, types.int64, types.float64, types.float64), **_options)
-def _differs(s, room, delta, shortest):
-    """Whether a cut of the window leaves means that differ beyond chance: 1 if the newer is larger, -1 if smaller."""
-    width = s[WIDTH]
-    spread = s[VARIANCE] / width
-    strict = math.log(2.0 * math.log(width) / delta)
-    n0 = 0.0
-    n1 = width
-    u0 = 0.0
-    u1 = s[TOTAL]
-    for level in range(int(s[USED]), -1, -1):
-        held = int(s[HEAD + level])
-        for k in range(held):
-            total = s[HEAD + LEVELS + level * room + k]
-            n0 += 2.0**level
-            n1 -= 2.0**level
-            u0 += total
-            u1 -= total
-            if (level == 0 and k == held - 1) or n0 < shortest or n1 < shortest:
-                continue
-            m = 1.0 / (n0 - shortest + 1.0) + 1.0 / (n1 - shortest + 1.0)
-            bound = math.sqrt(2.0 * m * spread * strict) + 2.0 / 3.0 * strict * m
-            if abs(u0 / n0 - u1 / n1) > bound:
-                return 1 if u1 / n1 > u0 / n0 else -1
-    return 0
-
-
 @njit(_push, **_options)
 def adwin(values, how, s, alarms):
     """ADWIN (Bifet and Gavalda, SDM 2007); ``how``: delta, clock, buckets, shortest part, grace, two-sided."""
-    delta = how[0]
-    clock = int(how[1])
-    room = int(how[2]) + 1
-    shortest = how[3]
-    grace = how[4]
-    raised = 0
+    most, raised = int(how[2]) + 1, 0
+    head, rows = s[: window.HELD + ROWS], s[window.HELD + ROWS :].reshape((ROWS, most, 2))
     for i in range(len(values)):
-        value = values[i]
-        s[HEAD + LEVELS + int(s[HEAD])] = value
-        s[HEAD + LEVELS + LEVELS * room + int(s[HEAD])] = 0.0
-        s[HEAD] += 1.0
-        s[WIDTH] += 1.0
-        if s[WIDTH] > 1.0:
-            apart = value - s[TOTAL] / (s[WIDTH] - 1.0)
-            s[VARIANCE] += (s[WIDTH] - 1.0) * apart * apart / s[WIDTH]
-        s[TOTAL] += value
-        _insert(s, room, 0)
-        s[TICK] += 1.0
-        if int(s[TICK]) % clock != 0 or s[WIDTH] <= grace:
+        head[window.ROWS] = max(head[window.ROWS], 1.0)
+        window.add(head, rows, most, values[i])
+        head[window.TICKS] += 1.0
+        if int(head[window.TICKS]) % int(how[1]) != 0 or head[window.WIDTH] <= how[4]:
             continue
-        turn = _differs(s, room, delta, shortest)
+        turn = window.differs(head, rows, how[0], how[3])
         changed, rose = turn != 0, how[5] > 0.0
         while turn != 0:
             rose = rose or turn > 0
-            _drop_oldest(s, room)
-            turn = _differs(s, room, delta, shortest)
+            window.drop(head, rows, most)
+            turn = window.differs(head, rows, how[0], how[3])
         if changed:
             if rose:
                 alarms[raised] = i

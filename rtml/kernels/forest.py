@@ -66,7 +66,9 @@ def _uniform(head):
 @_part
 def _poisson(head):
     """How often a tree sees an answer: Poisson of mean RATE, by inversion."""
-    u, k, p = _uniform(head), 0, math.exp(-head[RATE])
+    u = _uniform(head)
+    k = 0
+    p = math.exp(-head[RATE])
     total = p
     while u > total and k < 100:
         k += 1
@@ -101,7 +103,9 @@ def _seed(table, split):
 @_part
 def _fell(table, split, root):
     """Give back the rows of a tree."""
-    head, waiting, top = table[0], np.empty(table.shape[0], np.int64), 1
+    head = table[0]
+    waiting = np.empty(table.shape[0], np.int64)
+    top = 1
     waiting[0] = int(root)
     while top > 0:
         top -= 1

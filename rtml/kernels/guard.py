@@ -7,7 +7,9 @@ import numpy as np
 from rtml.kernels import betting
 from rtml.kernels.cache import njit
 
-LEARNER, CHECKPOINT, BASELINE = 0, 1, 2  # what answers
+LEARNER = 0  # what answers
+CHECKPOINT = 1
+BASELINE = 2
 #: What a question or an answer led to: nothing, an alarm of the first, second or third pair, a checkpoint better than
 #: the baseline that serves, the learner's return, features that are not finite.
 QUIET, WORSE_THAN_CHECKPOINT, WORSE_THAN_BASELINE, CHECKPOINT_WORSE, CHECKPOINT_BETTER, RETURNED, BROKE = range(7)
@@ -29,7 +31,12 @@ ZETA = 2.6123753486854883  # sum of n ** -1.5
 #: target (0 number, 1 probability), mean squared errors of checkpoint, baseline and learner, how often the evidence on
 #: each pair began, evidence of the last change and what was needed, whether the features are not finite; then the bets.
 SERVES, ANSWERS, SINCE, FARTHEST, OUTSIDE, TOTAL, PROBABILITY = range(7)
-MEAN_ERRORS, NUMBERS, EVIDENCE, NEEDED, BROKEN, LANES = 6, 10, 13, 14, 15, 16  # those of errors begin with 1
+MEAN_ERRORS = 6  # those of errors begin with 1
+NUMBERS = 10
+EVIDENCE = 13
+NEEDED = 14
+BROKEN = 15
+LANES = 16
 SIZE = LANES + 3 * betting.SIZE
 
 
@@ -67,7 +74,9 @@ def admit(state, y):
     """Whether an answer is one to learn from: finite, and not far outside of all before, unless many are."""
     if not math.isfinite(y):
         return False
-    size, farthest, warm = abs(y), state[FARTHEST], state[ANSWERS] < WARM
+    size = abs(y)
+    farthest = state[FARTHEST]
+    warm = state[ANSWERS] < WARM
     limit = farthest if state[OUTSIDE] >= DOUBT else FAR * farthest
     outside = not state[PROBABILITY] and not warm and 0.0 < limit < size
     if outside and state[OUTSIDE] < PERSIST:

@@ -47,7 +47,9 @@ def _score(x, head, limits, trees):
         return 0.0
     height, score = int(head[HEIGHT]), 0.0
     for t in range(trees.shape[1]):
-        tree, i, power = trees[:, t], 0, 1.0
+        tree = trees[:, t]
+        i = 0
+        power = 1.0
         for _ in range(height):
             mass = tree[OLD, i]
             score += mass * power

@@ -72,9 +72,13 @@ def plant(table, split, depth, row):
 @_part
 def _heavier(table, split, node):
     """The child of a branch to which more weight went: where a row goes that misses the feature."""
-    best, chosen, waiting = -1.0, 0, np.empty(table.shape[0], np.int64)
+    best = -1.0
+    chosen = 0
+    waiting = np.empty(table.shape[0], np.int64)
     for child in (int(table[node, LEFT]), int(table[node, RIGHT])):
-        waiting[0], top, weight = child, 1, 0.0
+        waiting[0] = child
+        top = 1
+        weight = 0.0
         while top > 0:
             top -= 1
             at = waiting[top]
@@ -202,8 +206,12 @@ def _observe(x, y, w, leaf, cells, votes):
 @_part
 def _move(x, w, count, columns, cells):
     """Let the Gaussians of a class see a row; the sum of the logs of the factors of their densities."""
-    mean, squares, low = cells[MEAN - 1], cells[SQUARES - 1], cells[LOW - 1]
-    high, scale, gaps = cells[HIGH - 1], cells[SCALE - 1], cells[GAPS - 1]
+    mean = cells[MEAN - 1]
+    squares = cells[SQUARES - 1]
+    low = cells[LOW - 1]
+    high = cells[HIGH - 1]
+    scale = cells[SCALE - 1]
+    gaps = cells[GAPS - 1]
     product, logs = 1.0, 0.0
     for k in range(columns.shape[0]):
         value, old = x[int(columns[k])], mean[k]
@@ -278,7 +286,11 @@ def _place_to_split(head, leaf, cells, left, right):
         return -1, 0.0
     if weights.max() / total > head[MAX_SHARE]:
         return -2, 0.0
-    before, place, second, threshold, top = entropy(weights), -1, -np.inf, 0.0, -np.inf
+    before = entropy(weights)
+    place = -1
+    second = -np.inf
+    threshold = 0.0
+    top = -np.inf
     for k in range(cells.shape[1]):
         merit, at = best(cells, k, counts, before, head[SPLITS], head[FRACTION], left, right)
         if merit >= top:
@@ -298,14 +310,18 @@ def _attempt(table, split, node):
     """Split a leaf where one feature is better than the next by Hoeffding's bound, or the bound is small."""
     leaf, classes = table[node], (split.shape[1] - 1) // STEP
     row = int(leaf[ROW])
-    cells, left, right = split[row], np.empty(classes), np.empty(classes)
+    cells = split[row]
+    left = np.empty(classes)
+    right = np.empty(classes)
     k, at = _place_to_split(table[0], leaf, cells, left, right)
     if k == -2:
         _forget(leaf, cells)
     if k < 0:
         return
     cut(cells, k, _of_class(leaf, COUNT), at, left, right)
-    seen, column, depth = cells.copy(), cells[0, k], leaf[DEPTH] + 1.0
+    seen = cells.copy()
+    column = cells[0, k]
+    depth = leaf[DEPTH] + 1.0
     leaf[LEFT] = plant(table, split, depth, row)
     leaf[RIGHT] = plant(table, split, depth, -1)
     _child(leaf, seen, k, at, left, True, table[int(leaf[LEFT])])

@@ -19,7 +19,10 @@ from numba import types
 
 from rtml.kernels.cache import njit
 
-SQUARED, LOG, RECURSIVE, RECURSIVE_LOG = 0, 1, 2, 3
+SQUARED = 0
+LOG = 1
+RECURSIVE = 2
+RECURSIVE_LOG = 3
 KIND, SCALE, CLIP, RATE, INTERCEPT_RATE, L2, GRADIENT_LIMIT, WEIGHT_POS, WEIGHT_NEG = range(9)
 FORGETTING, RIDGE, INTERCEPT_PRECISION, RENEWAL = range(3, 7)  # the same places, for the recursive models
 SIZE = 9  # of how
@@ -103,7 +106,9 @@ def update(w, cov, z, gain, error, weight, count, how):
 
     ``error`` is that of an answer of this ``weight``, ``z`` its row with a last one, ``count`` answers so far.
     """
-    size, forgetting, spread = w.shape[0], how[FORGETTING], 0.0
+    size = w.shape[0]
+    forgetting = how[FORGETTING]
+    spread = 0.0
     gain[:] = 0.0
     for i in range(size):
         for j in range(size):
@@ -170,7 +175,10 @@ def predict(x, how, table):
     d = table.shape[1] - 1
     if not fits(x, d):
         return np.nan
-    w, mean, sd, z = table[WEIGHTS], table[MEANS], table[DEVIATIONS], np.empty(d)
+    w = table[WEIGHTS]
+    mean = table[MEANS]
+    sd = table[DEVIATIONS]
+    z = np.empty(d)
     return _answer(project(x.reshape((1, d)), 0, how[CLIP], w, mean, sd, z), how[KIND])
 
 
@@ -180,7 +188,10 @@ def learn(x, y, how, table, cov):
     d = table.shape[1] - 1
     if not (fits(x, d) and math.isfinite(y)):
         return False
-    w, mean, var, sd = table[WEIGHTS], table[MEANS], table[VARIANCES], table[DEVIATIONS]
+    w = table[WEIGHTS]
+    mean = table[MEANS]
+    var = table[VARIANCES]
+    sd = table[DEVIATIONS]
     missed = table[MISSED]
     X, z = x.reshape((1, d)), np.empty(d + 1)
     if how[KIND] >= RECURSIVE:
@@ -197,9 +208,14 @@ def replay_descent(X, y, moment, known, order, until, predictions, how, table, c
     The rows before those were asked earlier and wait. ``order`` lists rows by the time at which their answer is known.
     An answer known at the very moment of a question comes after it. A NaN closes its question unlearned.
     """
-    w, mean, var, sd = table[WEIGHTS], table[MEANS], table[VARIANCES], table[DEVIATIONS]
+    w = table[WEIGHTS]
+    mean = table[MEANS]
+    var = table[VARIANCES]
+    sd = table[DEVIATIONS]
     missed = table[MISSED]
-    n, taken, z = len(moment), 0, np.empty(w.shape[0])
+    n = len(moment)
+    taken = 0
+    z = np.empty(w.shape[0])
     before = X.shape[0] - n
     for t in range(n + 1):
         limit = moment[t] - 1 if t < n else until
@@ -216,9 +232,14 @@ def replay_descent(X, y, moment, known, order, until, predictions, how, table, c
 @njit(_stream, **_options)
 def replay_recursive(X, y, moment, known, order, until, predictions, how, table, cov):
     """The same for the recursive models: a kernel of its own, since one that could do both would be slower."""
-    w, mean, var, sd = table[WEIGHTS], table[MEANS], table[VARIANCES], table[DEVIATIONS]
+    w = table[WEIGHTS]
+    mean = table[MEANS]
+    var = table[VARIANCES]
+    sd = table[DEVIATIONS]
     missed = table[MISSED]
-    n, taken, z = len(moment), 0, np.empty(w.shape[0])
+    n = len(moment)
+    taken = 0
+    z = np.empty(w.shape[0])
     before = X.shape[0] - n
     for t in range(n + 1):
         limit = moment[t] - 1 if t < n else until

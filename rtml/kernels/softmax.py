@@ -77,8 +77,12 @@ def learn(x, y, how, table, weights, cov):
 @njit(types.int64(_table, _row, _whole, _whole, _whole, types.int64, _matrix, *_model), **_options)
 def replay(X, y, moment, known, order, until, predictions, how, table, weights, cov):
     """Ask and learn as :func:`rtml.kernels.linear.replay_descent` does; ``predictions`` has a column per class."""
-    n, taken, size = len(moment), 0, weights.shape[1]
-    z, gain, p = np.empty(size), np.empty(size), np.empty(weights.shape[0])
+    n = len(moment)
+    taken = 0
+    size = weights.shape[1]
+    z = np.empty(size)
+    gain = np.empty(size)
+    p = np.empty(weights.shape[0])
     for t in range(n + 1):
         limit = moment[t] - 1 if t < n else until
         while taken < len(order) and known[order[taken]] <= limit:

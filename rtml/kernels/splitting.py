@@ -60,7 +60,10 @@ def cut(cells, k, counts, at, left, right):
 @_part
 def best(cells, k, counts, before, splits, fraction, left, right):
     """Merit and threshold of the best place to split a feature; ``left`` and ``right`` are room to work in."""
-    merit, threshold, low, high = -np.inf, 0.0, np.inf, -np.inf
+    merit = -np.inf
+    threshold = 0.0
+    low = np.inf
+    high = -np.inf
     for y in range(counts.shape[0]):
         if counts[y] - cells[STEP * y + GAPS, k] > 0.0:
             low = min(low, cells[STEP * y + LOW, k])

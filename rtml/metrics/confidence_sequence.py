@@ -124,7 +124,10 @@ def radius(n: np.ndarray, variance: np.ndarray, alpha: float = 0.05, optimise_at
 
 def _verdict(found: Comparison, names: tuple[str, str], loss: str, alpha: float) -> str:
     """The comparison as a sentence."""
-    mean, low, high, n = found.mean, found.low, found.high, found.n
+    mean = found.mean
+    low = found.low
+    high = found.high
+    n = found.n
     if not np.isfinite(high - low):
         return f"{names[0]} against {names[1]}: too few answers to tell (n = {n:,})"
     what = f"{100 * (1 - alpha):g} % anytime-valid interval"

@@ -152,7 +152,9 @@ def by_segment(y, lists, segments: Mapping[str, np.ndarray], session, k: int = 2
     >>> by_segment([7, 8], [[7], [7]], masks, session=[1, 1], k=1)["recall"].tolist()
     [1.0]
     """
-    gained, session, rows = gains(y, lists, k), np.asarray(session), {}
+    gained = gains(y, lists, k)
+    session = np.asarray(session)
+    rows = {}
     for name, mask in segments.items():
         found = _clustered(gained[mask], session[mask])
         answered = int((~np.isnan(gained[mask][:, 0])).sum())

@@ -36,7 +36,9 @@ class Adapter(RowModel):
     kind: str
 
     def __init__(self, model, names: Sequence[str], classes: Sequence[str | int] = ()) -> None:
-        self.names, self.classes, self.model = check_names(names), check_classes(classes), model
+        self.names = check_names(names)
+        self.classes = check_classes(classes)
+        self.model = model
         pickles.ask()
         self._renew(self._pickled())
 
@@ -90,8 +92,7 @@ class Adapter(RowModel):
     @property
     def state(self) -> dict:
         """The model as bytes, beside the columns it takes."""
-        head = {"kind": self.kind, "names": list(self.names), "classes": list(self.classes)}
-        return head | {"pickle": self._pickled()}
+        return self.head | {"pickle": self._pickled()}
 
     def load(self, state: dict) -> None:
         """Go on from a state; its bytes are code, and such a model was asked for where there is this one."""

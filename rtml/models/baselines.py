@@ -240,7 +240,10 @@ class RidgeRefit(Face, base.Regressor):
     """
 
     def __init__(self, every: int = 360, ridge: float = 100.0, clip: float = 8.0, fits: int = 0) -> None:
-        self.every, self.ridge, self.clip, self.fits = every, ridge, clip, fits
+        self.every = every
+        self.ridge = ridge
+        self.clip = clip
+        self.fits = fits
         self._model: Refit | None = None
 
     @property

@@ -126,7 +126,7 @@ class CompiledBlend(RowModel):
     @property
     def state(self) -> dict:
         """Everything learned, and all that is needed to go on from it, as flat arrays."""
-        head = {"kind": self.kind, "twin": self.twin, "names": list(self.names), "classifier": self.classifier}
+        head = self.head | {"classifier": self.classifier}
         outside = [[k, name, model.state, learning] for k, (name, model, learning) in sorted(self.outside.items())]
         return head | {"how": plain(self.how), "outside": outside} | self._parts()
 
@@ -134,9 +134,7 @@ class CompiledBlend(RowModel):
         """Go on from a state of this very model; ``restore`` builds members that are not here."""
         check_state(state, self.kind, self.names)
         if state.get("twin") != self.twin or plain(state["how"]) != plain(self.how):
-            raise ValueError(
-                f"the state is of another model than this {self.describe()}: restore(state) builds its own"
-            )
+            raise self._other()
         self._learned = tuple(np.array(state[name], float) for name in _ARRAYS)
         here, self.outside = self.outside, {}
         for k, name, learned, learning in state["outside"]:
@@ -173,7 +171,9 @@ class CompiledBlend(RowModel):
         """What a member from outside says of a chunk: it learns along, or is asked only."""
         if learning:
             return model.replay(*chunk)[0]
-        X, asked, known = chunk[0], chunk[2], chunk[3]
+        X = chunk[0]
+        asked = chunk[2]
+        known = chunk[3]
         nothing = np.empty(0, np.int64)
         return model.replay(X[len(X) - len(asked) :], np.empty(len(asked)), asked, known, nothing, 0)[0]
 

@@ -48,7 +48,9 @@ class Members:
     """The members of a blend on these columns, as the tables that its kernels take."""
 
     def __init__(self, columns: tuple[str, ...], classifier: bool, how: dict) -> None:
-        self.columns, self.classifier, self.how = columns, classifier, how
+        self.columns = columns
+        self.classifier = classifier
+        self.how = how
         self.lags, self.answers = (2, 1) if classifier else (0, 2)
         self.ar = -1 if classifier else columns.index("return_1") if "return_1" in columns else 0
         self.names: list[str] = []
@@ -76,7 +78,10 @@ class Members:
 
     def _maps(self) -> np.ndarray:
         """Width, start, offset of the weights, columns and first member of every map; names the members meanwhile."""
-        maps, start, offset, wide = [], 0, 0, len(self.columns) + self.lags
+        maps = []
+        start = 0
+        offset = 0
+        wide = len(self.columns) + self.lags
         for m in range(1 + max(group.map for group in self.groups)):
             mine, first = [group for group in self.groups if group.map == m], len(self.names)
             width = {"random features ": wide + self.how["random"], "stack ": first + self.how["outside"]}
@@ -94,7 +99,11 @@ class Members:
 
     def _tables(self) -> tuple[np.ndarray, ...]:
         """Groups, how each learns, pairs of group and ridge, and the ridges."""
-        groups, pairs, ridges, gram, side = [], [], [], 0, 0
+        groups = []
+        pairs = []
+        ridges = []
+        gram = 0
+        side = 0
         taken = [0] * len(self.maps)
         for g, group in enumerate(self.groups):
             width = int(self.maps[group.map, kernels.WIDTH])

@@ -53,8 +53,13 @@ class BoostedRefit(Face, base.Classifier):
         check_schedule(every, first, window)
         if rounds < 1:
             raise ValueError(f"rounds must be at least 1, got {rounds}: it counts trees")
-        self.every, self.first, self.window = every, first, window
-        self.rounds, self.leaves, self.rate, self.seed = rounds, leaves, rate, seed
+        self.every = every
+        self.first = first
+        self.window = window
+        self.rounds = rounds
+        self.leaves = leaves
+        self.rate = rate
+        self.seed = seed
         self._model: Refit | None = None
 
     @property
@@ -91,7 +96,11 @@ class Boosted:
     row_wise = accepts_missing = True
 
     def __init__(self, rounds: int, leaves: int, rate: float, seed: int, classes: int = 2) -> None:
-        self.rounds, self.leaves, self.rate, self.seed, self.classes = rounds, leaves, rate, seed, classes
+        self.rounds = rounds
+        self.leaves = leaves
+        self.rate = rate
+        self.seed = seed
+        self.classes = classes
         self._text, self._booster = "", None
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> Boosted:

@@ -168,16 +168,14 @@ class Calibrated(RowModel):
     @property
     def state(self) -> dict:
         """The model within, and all maps."""
-        head = {"kind": self.kind, "twin": self.twin, "names": list(self.names), "model": self.model.state}
+        head = self.head | {"model": self.model.state}
         return head | {"how": dict(self._how)} | self._map.state
 
     def load(self, state: dict) -> None:
         """Go on from a state of this very model."""
         check_state(state, self.kind, self.names)
         if state.get("twin") != self.twin or state["how"] != self._how:
-            raise ValueError(
-                f"the state is of another model than this {self.describe()}: restore(state) builds its own"
-            )
+            raise self._other()
         self.model.load(state["model"])
         self._map.load(state)
 

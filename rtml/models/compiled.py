@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 
 import numpy as np
 
 from rtml.core import plugin
 from rtml.core.arrays import plain
+from rtml.core.use_case import SHIPPED
 from rtml.kernels import calibration, linear
 from rtml.models import flat
 from rtml.models.adapters import PlainModel, adapted
@@ -190,8 +192,10 @@ def restore(state: dict) -> RowModel:
         return model
     if state.get("twin") == CompiledBlend.twin:
         return CompiledBlend.of(state, restore)
-    if str(state.get("twin")).startswith("rtml.usecases."):
-        return plugin.load(state["twin"], {}, "models").of(state)
+    if (twin := str(state.get("twin"))).startswith("rtml.usecases."):
+        return plugin.load(twin, {}, "models").of(state)
+    if twin in SHIPPED:  # of a use case's own, as release 0.2.0 named it
+        return import_module(f"rtml.usecases.{twin}.models").restore(state)
     if state.get("twin") in _TWINS:
         return _TWINS[state["twin"]].of(state)
     how = np.array(state["how"])

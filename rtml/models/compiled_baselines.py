@@ -44,16 +44,13 @@ class CompiledBaseline(RowModel):
     @property
     def state(self) -> dict:
         """Everything learned."""
-        head = {"kind": self.kind, "twin": self.twin, "names": list(self.names)}
-        return head | {"learned": self._learned.copy()}
+        return self.head | {"learned": self._learned.copy()}
 
     def load(self, state: dict) -> None:
         """Go on from a state of this very model."""
         check_state(state, self.kind, self.names)
         if state.get("twin") != self.twin or not np.array_equal(state["learned"][:2], self._learned[:2]):
-            raise ValueError(
-                f"the state is of another model than this {self.describe()}: restore(state) builds its own"
-            )
+            raise self._other()
         self._learned = np.array(state["learned"])
 
     @classmethod

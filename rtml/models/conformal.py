@@ -91,7 +91,9 @@ class Conformal:
             raise ValueError(f"the coverage must lie between 0 and 1, got {coverage}: 0.9 holds nine in ten")
         if rate <= 0 or memory < 1:
             raise ValueError(f"rate and memory must be positive, got {rate} and {memory}")
-        self.coverage, self.rate, self.memory = coverage, rate, memory
+        self.coverage = coverage
+        self.rate = rate
+        self.memory = memory
         self.asked = self.answered = self.judged = self.hits = 0
         self._widths: dict[str, _Widths] = {}
         self._open: dict[int, tuple[float, float, np.ndarray, float, str]] = {}  # prediction, half, halves, scale, key

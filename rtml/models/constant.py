@@ -21,7 +21,9 @@ class Constant:
     kind = "constant"
 
     def __init__(self, names: Sequence[str], value: float, *, classifier: bool) -> None:
-        self.names, self.value, self.classifier = check_names(names), float(value), bool(classifier)
+        self.names = check_names(names)
+        self.value = float(value)
+        self.classifier = bool(classifier)
 
     @classmethod
     def of(cls, state: dict) -> Constant:

@@ -63,8 +63,13 @@ class EchoState(base.Regressor):
     ) -> None:
         if units < 1 or lag < 0 or not 0.0 <= memory < 1.0:
             raise ValueError(f"units at least 1, memory in [0, 1), lag from 0, got {units}, {memory} and {lag}")
-        self.units, self.memory, self.scale, self.lag = units, memory, scale, lag
-        self.ridge, self.forgetting, self.seed = ridge, forgetting, seed
+        self.units = units
+        self.memory = memory
+        self.scale = scale
+        self.lag = lag
+        self.ridge = ridge
+        self.forgetting = forgetting
+        self.seed = seed
         self._readout = RecursiveLeastSquares(ridge, forgetting)
         self._scaler = preprocessing.StandardScaler()
         self._states = np.zeros((lag + 1, units))  # behind the last answers, the oldest first

@@ -69,7 +69,9 @@ def from_named(how: np.ndarray, named: dict) -> Flat:
     weights[:] = np.append(named["weights"], named["intercept"])
     means[-1] = named["count"]
     if how[linear.SCALE]:
-        means[:-1], variances[:-1], missed[:-1] = named["means"], named["variances"], named["missed"]
+        means[:-1] = named["means"]
+        variances[:-1] = named["variances"]
+        missed[:-1] = named["missed"]
         roots = np.sqrt(variances)
         deviations[:] = np.where(roots == 0.0, np.inf, roots)
     if how[linear.KIND] >= linear.RECURSIVE:

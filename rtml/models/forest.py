@@ -67,7 +67,9 @@ class AdaptiveRandomForest(Face, base.Classifier):
                 "a forest needs a tree or more, a share of features in (0, 1] and a mean of samples in (0, 50], "
                 f"got {n_models}, {max_features} and {lambda_value}"
             )
-        self.n_models, self.max_features, self.lambda_value = n_models, max_features, lambda_value
+        self.n_models = n_models
+        self.max_features = max_features
+        self.lambda_value = lambda_value
         self.warning_delta, self.drift_delta, self.seed = warning_delta, drift_delta, seed
         self.grace_period, self.delta, self.tau = grace_period, delta, tau
         self.max_share_to_split = max_share_to_split
@@ -102,7 +104,9 @@ class CompiledForest(CompiledTree):
         table[0, list(kernels.FOREST)] = (*forest, 0.0, len(self.names))
         table[0, :2], table[1] = (1.0, 0.0), 0.0
         table[0, 2] = 0.0
-        self._table, self._split, self._slots = table, split, np.zeros((trees, 6))
+        self._table = table
+        self._split = split
+        self._slots = np.zeros((trees, 6))
         self._heads = np.zeros((2 * trees, adwin.HELD + adwin.MOST_ROWS))
         self._buckets = np.zeros((2 * trees, adwin.MOST_ROWS, adwin.MOST + 1, 2))
         kernels.sow(*self._arrays)

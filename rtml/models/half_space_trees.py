@@ -35,7 +35,9 @@ class HalfSpace(RowModel):
 
     def __init__(self, names: Sequence[str], head: np.ndarray, limits: np.ndarray, trees: np.ndarray) -> None:
         self.names = check_names(names)
-        self._head, self._limits, self._trees = head, limits, trees
+        self._head = head
+        self._limits = limits
+        self._trees = trees
 
     def predict(self, x: np.ndarray) -> float:
         """Score of a row in the order of ``names``."""
@@ -62,17 +64,14 @@ class HalfSpace(RowModel):
     @property
     def state(self) -> dict:
         """Everything learned, and all that is needed to go on from it, as flat arrays."""
-        head = {"kind": self.kind, "twin": self.twin, "names": list(self.names)}
-        return head | {name: getattr(self, f"_{name}").copy() for name in _ARRAYS}
+        return self.head | {name: getattr(self, f"_{name}").copy() for name in _ARRAYS}
 
     def load(self, state: dict) -> None:
         """Go on from a state of this very model."""
         check_state(state, self.kind, self.names)
         split = slice(kernels.FEATURE, kernels.THRESHOLD + 1)
         if state.get("twin") != self.twin or not np.array_equal(state["trees"][split], self._trees[split]):
-            raise ValueError(
-                f"the state is of another model than this {self.describe()}: restore(state) builds its own"
-            )
+            raise self._other()
         for name in _ARRAYS:
             setattr(self, f"_{name}", np.array(state[name]))
 

@@ -99,16 +99,13 @@ class CompiledTree(RowModel):
     @property
     def state(self) -> dict:
         """Everything learned, and all that is needed to go on from it, as flat arrays."""
-        head = {"kind": self.kind, "twin": self.twin, "names": list(self.names), "classes": list(self.classes)}
-        return head | in_use(self._table, self._split)
+        return self.head | in_use(self._table, self._split)
 
     def load(self, state: dict) -> None:
         """Go on from a state of this very model."""
         check_state(state, self.kind, self.names, self.classes)
         if not self._same(state):
-            raise ValueError(
-                f"the state is of another model than this {self.describe()}: restore(state) builds its own"
-            )
+            raise self._other()
         self._take(state)
 
     @classmethod

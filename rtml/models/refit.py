@@ -118,7 +118,7 @@ class Refit(RowModel):
     @property
     def state(self) -> dict:
         """The estimator before and after its last fit, the rows that the next fit may read, and the counts."""
-        head = {"kind": self.kind, "twin": self.twin, "names": list(self.names), "classes": list(self.classes)}
+        head = self.head
         counts = {name: getattr(self, name) for name in _COUNTS} | {"seen": self._seen.copy(), "next": self._next}
         rows = {"X": self._X[self._last].copy(), "y": self._y[self._last].copy()}
         return head | {"how": dict(self._how), "estimator": self._blob, "trained": self._trained} | counts | rows
@@ -128,9 +128,7 @@ class Refit(RowModel):
         check_state(state, self.kind, self.names, self.classes)
         same = state.get("twin") == self.twin and state["how"] == self._how
         if not same or bytes(state["estimator"]) != self._blob:
-            raise ValueError(
-                f"the state is of another model than this {self.describe()}: restore(state) builds its own"
-            )
+            raise self._other()
         self._take(state)
 
     @classmethod
@@ -149,20 +147,28 @@ class Refit(RowModel):
         return f"{name} from {rows}, every {self._how['every']:,}"
 
     def _begin(self, names: Sequence[str], classes: Sequence[str | int], blob: bytes) -> None:
-        self.names, self.classes, self._blob = check_names(names), check_classes(classes), blob
+        self.names = check_names(names)
+        self.classes = check_classes(classes)
+        self._blob = blob
         self._fresh = pickles.loads(blob)
         self.classifier = bool(self.classes) or hasattr(self._fresh, "predict_proba")
         self.answered = self.samples = self.fitted = 0
         self._seen = np.zeros(len(self.classes) or 2)
-        self._X, self._y, self._kept = np.zeros((256, len(self.names))), np.zeros(256), 0
-        self._trained, self._estimator, self._filled = b"", None, np.zeros(0)
+        self._X = np.zeros((256, len(self.names)))
+        self._y = np.zeros(256)
+        self._kept = 0
+        self._trained = b""
+        self._estimator = None
+        self._filled = np.zeros(0)
         self._next = self._how["first"] or self._how["every"]
 
     def _take(self, state: dict) -> None:
         for name in _COUNTS:
             setattr(self, name, state[name])
         self._seen, self._next = np.array(state["seen"]), state["next"]
-        self._X, self._y, self._kept = np.array(state["X"]), np.array(state["y"]), len(state["y"])
+        self._X = np.array(state["X"])
+        self._y = np.array(state["y"])
+        self._kept = len(state["y"])
         self._use(bytes(state["trained"]))
 
     def _use(self, trained: bytes) -> None:

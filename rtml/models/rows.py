@@ -39,9 +39,19 @@ class RowModel:
         """Numbers in a prediction: the number of classes, or 1."""
         return len(self.classes) or 1
 
+    @property
+    def head(self) -> dict:
+        """Where a state begins: kind and twin, the names of the columns, and the classes of a model that has some."""
+        twin = {"twin": self.twin} if hasattr(self, "twin") else {}
+        classes = {"classes": list(self.classes)} if "classes" in vars(self) else {}
+        return {"kind": self.kind} | twin | {"names": list(self.names)} | classes
+
     def predict_rows(self, X: np.ndarray) -> np.ndarray:
         """Predictions of many rows, shape (m,) or (m, outputs): the bits of asking for each."""
         return np.array([self.predict(row) for row in X])
+
+    def _other(self) -> ValueError:
+        return ValueError(f"the state is of another model than this {self.describe()}: restore(state) builds its own")
 
     def _label(self, y: float) -> float:
         """Label as a float, or why it cannot be one."""

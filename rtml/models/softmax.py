@@ -37,7 +37,9 @@ class Softmax(RowModel):
     classifier = True
 
     def __init__(self, names: Sequence[str], how: np.ndarray, classes: Sequence[str | int]) -> None:
-        self.names, self.classes, self._how = check_names(names), check_classes(classes), how
+        self.names = check_names(names)
+        self.classes = check_classes(classes)
+        self._how = how
         first = flat.fresh(how, len(self.names))
         self._table, self._weights = first.table, np.zeros((self.outputs, len(self.names) + 1))
         self._cov = np.repeat(first.covariance[None], self.outputs, axis=0)
@@ -66,16 +68,13 @@ class Softmax(RowModel):
     @property
     def state(self) -> dict:
         """Everything learned, and all that is needed to go on from it, as flat arrays."""
-        head = {"kind": self.kind, "twin": self.twin, "names": list(self.names), "classes": list(self.classes)}
-        return head | {"how": self._how.copy()} | {name: getattr(self, f"_{name}").copy() for name in _ARRAYS}
+        return self.head | {"how": self._how.copy()} | {name: getattr(self, f"_{name}").copy() for name in _ARRAYS}
 
     def load(self, state: dict) -> None:
         """Go on from a state of this very model."""
         check_state(state, self.kind, self.names, self.classes)
         if state.get("twin") != self.twin or not np.array_equal(state["how"], self._how):
-            raise ValueError(
-                f"the state is of another model than this {self.describe()}: restore(state) builds its own"
-            )
+            raise self._other()
         for name in _ARRAYS:
             setattr(self, f"_{name}", np.array(state[name]))
 

@@ -46,8 +46,8 @@ class RunName(Text):
 class Verb(click.Command):
     """A command that is carried out by a function named ``module:function``.
 
-    An error ends it with its sentence instead of a trace, and the function's result is the exit code. A function
-    called ``main`` parses a list of words itself; any other takes the values of the parameters by name.
+    An error ends it with its sentence instead of a trace, and the function's result is the exit code. It takes the
+    values of the parameters by name.
 
     Parameters
     ----------
@@ -76,22 +76,9 @@ class Verb(click.Command):
             if ctx.params.get("run"):
                 ctx.params["run"] = run_folder(ctx.params["run"])
             function = getattr(import_module(self.module), self.function)
-            code = function(self._words(ctx.params)) if self.function == "main" else function(**ctx.params)
+            code = function(**ctx.params)
         if code:
             sys.exit(code)
-
-    def _words(self, values: dict[str, Any]) -> list[str]:
-        """Values of the parameters as the words of a command line."""
-        words: list[str] = []
-        for parameter in self.params:
-            value = values[parameter.name or ""]
-            if isinstance(parameter, click.Argument):
-                words += map(str, value) if isinstance(value, tuple) else [str(value)]
-            elif isinstance(value, bool):
-                words += [parameter.opts[0]] if value else []
-            else:
-                words += [parameter.opts[0], str(value)]
-        return words
 
 
 def _run(default: str | None = "latest") -> click.Argument:
@@ -219,13 +206,13 @@ VERBS = (
     ),
     Verb(
         "materialize",
-        "rtml.store.materialize:main",
+        "rtml.store.materialize:materialize",
         "Store the features of a run as a table.",
         *(_run(), _FOLLOW),
     ),
     Verb(
         "check",
-        "rtml.evaluation.skew:main",
+        "rtml.evaluation.skew:checked",
         "Check a run for training-serving skew. Every served prediction's features are compared with those the event "
         "log gives; exit code 1 where they differ.",
         _run(),
@@ -239,7 +226,7 @@ VERBS = (
     ),
     Verb(
         "advise",
-        "rtml.evaluation.advisor:main",
+        "rtml.evaluation.advisor:advise_run",
         "Compare ways to train on a run. For each: loss, samples, CPU, staleness.",
         _run(),
         _option("--target", default="", says="Target to learn; the served one unless given."),
@@ -266,7 +253,7 @@ VERBS = (
     ),
     Verb(
         "rebuild",
-        "rtml.training.rebuild:main",
+        "rtml.training.rebuild:rebuild_run",
         "Build a version again from the log. VERSION is such as champion@3; the bytes are compared.",
         *(_run(None), click.Argument(["version"])),
     ),

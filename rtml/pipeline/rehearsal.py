@@ -42,7 +42,9 @@ def mixed_up(registry: Registry, model: str, at: int) -> Version:
     targets = list(registry.get(good).describe["models"])
     if len(targets) == 1:
         return registry.all(model)[0]
-    found, first, last = state["models"], targets[0], targets[-1]
+    found = state["models"]
+    first = targets[0]
+    last = targets[-1]
     found[first], found[last] = found[last], found[first]
     about = {"features": good.features, "parent": good, "format": good.format, "describe": {"cause": "a mistake"}}
     return registry.save(model, dumps(state), at=at, **about)

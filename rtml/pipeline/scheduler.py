@@ -67,7 +67,10 @@ class Scheduler:
     ) -> None:
         if len({job.name for job in jobs}) < len(jobs):
             raise ValueError(f"two jobs are the same command: {', '.join(job.name for job in jobs)}")
-        self._run, self._jobs, self._now, self._carry_out = Run(folder, "schedule"), tuple(jobs), now, carry_out
+        self._run = Run(folder, "schedule")
+        self._jobs = tuple(jobs)
+        self._now = now
+        self._carry_out = carry_out
         self.done: dict[str, dict] = self._run.read_json(_FILE, {"jobs": {}})["jobs"]
 
     def due(self) -> list[tuple[Job, int, int]]:
@@ -84,7 +87,9 @@ class Scheduler:
         return [self._one(*one) for one in self.due()]
 
     def _one(self, job: Job, tick: int, missed: int) -> str:
-        before, clock, error = self.done.get(job.name, {}), Clock(), ""
+        before = self.done.get(job.name, {})
+        clock = Clock()
+        error = ""
         start = clock.elapsed()
         try:
             self._carry_out(job)

@@ -19,43 +19,11 @@ from rtml.plots.style import (
     need,
     nothing,
     styled,
-    thin,
     time_axis,
     times,
 )
 
-_STEPS = [span(t) for t in ("1s", "10s", "1m", "5m", "10m", "15m", "30m", "1h", "2h", "6h", "12h", "1d", "7d", "30d")]
-
-
-@styled
-def market(bars: pd.DataFrame, symbol: str = ""):
-    """Close and volume of bars, and where the market was silent or the recording has a hole.
-
-    Parameters
-    ----------
-    bars
-        Indexed by the bars' end (UTC) or with a column ``end``; ``close``, ``volume``, ``empty``, ``complete``.
-    """
-    need(bars, ("close", "volume", "empty", "complete"), "market")
-    title = f"What did {symbol or 'the market'} do?"
-    figure, axes = canvas(title, 3, 1, 5.0, sharex=True, gridspec={"height_ratios": [4, 1.3, 0.8]})
-    price, volume, silent = axes[:, 0]
-    if not len(bars):
-        nothing(price, "no bars")
-        return figure
-    end = times(bars.get("end", bars.index))
-    price.plot(*thin(end, bars["close"]), color=BLUE, linewidth=1.1)
-    price.set_ylabel("close, quote currency")
-    edges, width, step = _bins(end, 240)
-    place = np.searchsorted(edges, end.astype("i8"), side="left") - 1
-    size = np.maximum(np.bincount(place, minlength=len(edges) - 1), 1)
-    left = edges[:-1].astype("datetime64[ns]")
-    volume.bar(left, np.bincount(place, bars["volume"], len(edges) - 1), width, align="edge", color=SKY)
-    volume.set_ylabel(f"volume\nper {step}")
-    for share, colour in _silence(silent, left, width, [np.bincount(place, f, len(size)) / size for f in _flags(bars)]):
-        _shade(price, left, width, share, colour)
-    time_axis(silent, end)
-    return figure
+STEPS = [span(t) for t in ("1s", "10s", "1m", "5m", "10m", "15m", "30m", "1h", "2h", "6h", "12h", "1d", "7d", "30d")]
 
 
 @styled
@@ -77,8 +45,8 @@ def arrivals(moments: dict[str, np.ndarray], parts: dict[str, np.ndarray] | None
     if not len(everything):
         nothing(axes[0, 0], "no events")
         return figure
-    steps = [s for s in (span(every), *_STEPS) if s >= span(every)]
-    step = next((s for s in steps if np.ptp(everything) // s <= 1500), _STEPS[-1])
+    steps = [s for s in (span(every), *STEPS) if s >= span(every)]
+    step = next((s for s in steps if np.ptp(everything) // s <= 1500), STEPS[-1])
     edges = np.arange(everything.min() // step, everything.max() // step + 2) * step
     for ax, (name, when), colour in zip(axes[:, 0], shown.items(), (BLUE, GREEN, RED, ORANGE, GREY) * 9, strict=False):
         _counts(ax, edges, np.histogram(when, edges)[0], colour, thick=0.0 if name in moments else 0.8)
@@ -200,41 +168,11 @@ def _rows_of_panels(figure) -> None:
     figure.subplots_adjust(**edges, hspace=0.5, wspace=0.18)
 
 
-def _bins(end: np.ndarray, at_most: int) -> tuple[np.ndarray, np.timedelta64, str]:
-    """Edges (ns) of round bins over the moments, their width and its text."""
-    ns = end.astype("i8")
-    step = next((s for s in _STEPS if (ns[-1] - ns[0]) // s <= at_most), _STEPS[-1])
-    edges = np.arange((ns[0] - 1) // step, -(-ns[-1] // step) + 1) * step
-    return edges, np.timedelta64(step, "ns"), span_text(step)
-
-
 def _counts(ax, edges: np.ndarray, counts: np.ndarray, colour: str, thick: float) -> None:
     steps = np.append(counts, counts[-1])
     ax.fill_between(times(edges), steps, step="post", facecolor=colour, edgecolor=colour, linewidth=thick)
     ax.set_ylim(0, max(counts.max() * 1.08, 1))
     ax.yaxis.get_major_locator().set_params(integer=True, nbins=2 if thick else 4)
-
-
-def _flags(bars: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    complete = np.asarray(bars["complete"], bool)
-    return np.asarray(bars["empty"], bool) & complete, ~complete
-
-
-def _silence(ax, left: np.ndarray, width: np.timedelta64, shares: list[np.ndarray]) -> list[tuple[np.ndarray, str]]:
-    """Draw how many bars had no trade or are incomplete; return the bins to be shaded in the price, with colours."""
-    empty, hole = shares
-    ax.bar(left, 100 * empty, width, align="edge", color="#b8b8b8", label="no trade")
-    ax.bar(left, 100 * hole, width, bottom=100 * empty, align="edge", color=ORANGE, label="incomplete")
-    ax.set(ylim=(0, 100), yticks=[0, 100], ylabel="% of\nbars")
-    ax.legend(loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=2, handlelength=1, borderpad=0, borderaxespad=0)
-    return [(hole > 0, ORANGE), (empty > 0.5, "#b8b8b8")]
-
-
-def _shade(ax, left: np.ndarray, width: np.timedelta64, where: np.ndarray, colour: str) -> None:
-    """Shade the stretches of bins where something holds."""
-    change = np.flatnonzero(np.diff(np.concatenate([[False], where, [False]])))
-    for start, stop in change.reshape(-1, 2):
-        ax.axvspan(left[start], left[stop - 1] + width, color=colour, alpha=0.25, linewidth=0)
 
 
 def _quantiles(values: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from rtml.plots.style import BLUE, GREY, INK, canvas, colours, label_ends, nothing, styled, thin, time_axis, times
+from rtml.plots.style import GREY, canvas, colours, label_ends, nothing, styled, thin, time_axis, times
 
 
 @styled
@@ -40,32 +40,4 @@ def coverage_over_time(time, y, intervals: dict, coverage: float = 0.9, window: 
     ax.set_ylabel(f"share within, last {window}")
     label_ends(ax, ends)
     time_axis(ax, times(time))
-    return figure
-
-
-@styled
-def help_of_features(frame: pd.DataFrame, loss: str = "loss"):
-    """Loss a question without a feature minus with it, with its interval, the most useful on top.
-
-    Parameters
-    ----------
-    frame
-        One row per feature with the columns ``mean``, ``low``, ``high`` of
-        :func:`rtml.evaluation.ablation.features_that_help`.
-    """
-    shown = frame.iloc[::-1]
-    figure, axes = canvas("Which features help, and how sure is that?", height=0.9 + 0.26 * max(len(shown), 3))
-    ax, place = axes[0, 0], np.arange(len(shown))
-    if not len(shown):
-        nothing(ax, "no feature was tried")
-        return figure
-    settled = (shown["low"] > 0) | (shown["high"] < 0)
-    for sure, colour in ((True, BLUE), (False, GREY)):
-        rows = (settled == sure).to_numpy()
-        part = shown[rows]
-        ax.hlines(place[rows], part["low"], part["high"], color=colour, linewidth=2, alpha=0.6)
-        ax.plot(part["mean"], place[rows], "o", color=colour, markersize=5)
-    ax.axvline(0, color=INK, linewidth=1)
-    ax.set_yticks(place, shown.index)
-    ax.set_xlabel(f"{loss} a question without it, minus with it; right of zero it helps; grey is not settled")
     return figure

@@ -8,7 +8,6 @@ import pandas as pd
 from rtml.plots.style import (
     BLUE,
     GREEN,
-    GREY,
     INK,
     LIGHT,
     ORANGE,
@@ -89,34 +88,6 @@ def weights_over_time(frame: pd.DataFrame, top: int = 8, unit: str = "bp per sta
     if len(frame.columns) > len(strongest):
         ax.set_title(f"the {len(strongest)} strongest of {len(frame.columns)} are named")
     time_axis(ax, moments)
-    return figure
-
-
-@styled
-def truth_vs_learned(truth, learned, names: tuple[str, str] = ("true", "learned"), ylabel: str = "coefficient, bp"):
-    """The law of a synthetic market beside the coefficient that a model has learned from its prices.
-
-    Parameters
-    ----------
-    truth, learned
-        ``(moments, values)``, or Series indexed by moment.
-    """
-    figure, axes = canvas("Does the model find the law, and follow it when it changes?", height=3.6)
-    ax, ends = axes[0, 0], []
-    curves = [(c.index, c.to_numpy()) if isinstance(c, pd.Series) else c for c in (truth, learned)]
-    for (moments, values), name, colour, width in zip(curves, names, (INK, BLUE), (1.2, 1.8), strict=True):
-        values = np.asarray(values, float)
-        if np.isfinite(values).any():
-            ax.plot(*thin(moments, values), color=colour, linewidth=width)
-            ends.append((values[np.isfinite(values)][-1], name, colour))
-    if not ends:
-        nothing(ax, "no coefficient yet")
-        return figure
-    ax.axhline(0, color=GREY, linewidth=0.8)
-    ax.set_ylim(robust_limits([curves[1][1]], include=[0.0, *_range(curves[0][1])]))
-    ax.set_ylabel(ylabel)
-    label_ends(ax, ends)
-    time_axis(ax, times(curves[0][0]))
     return figure
 
 
@@ -202,11 +173,6 @@ def _windowed(ax, score, ylabel: str, promoted) -> None:
     for at in promoted:
         ax.axvline(at, color=LIGHT, linewidth=0.8, zorder=0)
     ax.set_ylabel(ylabel)
-
-
-def _range(values) -> tuple[float, ...]:
-    finite = np.asarray(values, float)[np.isfinite(values)]
-    return (finite.min(), finite.max()) if len(finite) else ()
 
 
 def _plain_log(ax) -> None:

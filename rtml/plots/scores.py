@@ -9,8 +9,6 @@ from rtml.plots.style import (
     BLUE,
     GREY,
     INK,
-    ORANGE,
-    WIDTH,
     canvas,
     colours,
     label_ends,
@@ -171,39 +169,6 @@ def cost_quality(frame: pd.DataFrame, score: str = "r2_zero", label: str = "R² 
         place = dict(xytext=(9, 0), textcoords="offset points", va="center", annotation_clip=False)
         behind = dict(facecolor="white", edgecolor="none", pad=0.5, alpha=0.85)
         ax.annotate(f"{shown.index[i]}{off}{learned}", (x[i], at), fontsize=9.5, bbox=behind, **place)
-    return figure
-
-
-@styled
-def predicted_realised(y, p, cost_bp: float = 0.0, bins: int = 10):
-    """Mean realised return by tenth of the prediction, with what a trade would cost: the worth of the forecast.
-
-    Parameters
-    ----------
-    y, p
-        Returns and their predictions, bp; NaN where there is no answer.
-    cost_bp
-        Costs of going in and out again, bp; 0 leaves them out.
-    """
-    y, p = np.asarray(y, float), np.asarray(p, float)
-    known = ~np.isnan(y)
-    title = "Is a strong forecast followed by a strong move" + (", and is it worth its costs?" if cost_bp else "?")
-    figure, axes = canvas(title, 1, 2 if cost_bp else 1, 3.7, WIDTH if cost_bp else 6.4)
-    if known.sum() < 2 * bins:
-        nothing(axes[0, 0], "too few answers")
-        return figure
-    parts = np.array_split(np.flatnonzero(known)[np.argsort(p[known], kind="stable")], bins)
-    predicted, realised = (np.array([values[part].mean() for part in parts]) for values in (p, y))
-    error = np.array([1.96 * y[part].std() / np.sqrt(len(part)) for part in parts])
-    for ax in axes[0]:
-        ax.axhline(0, color=INK, linewidth=0.8)
-        ax.plot(predicted, predicted, color=GREY, linewidth=1, linestyle=(0, (4, 3)))
-        ax.errorbar(predicted, realised, yerr=error, fmt="o", color=BLUE, markersize=6)
-        ax.set(xlabel=f"mean prediction of each of {bins} equal parts, bp", ylabel="mean return that followed, bp")
-    axes[0, 0].set_title(f"{known.sum():,} answers, bars: 95 % interval; dashed: as predicted")
-    if cost_bp:
-        axes[0, 1].axhspan(-cost_bp, cost_bp, color=ORANGE, alpha=0.18, linewidth=0)
-        axes[0, 1].set_title(f"the same beside the costs of in and out, ±{cost_bp:g} bp (shaded)")
     return figure
 
 

@@ -12,7 +12,11 @@ from rtml.registry.learners import learner_version
 from rtml.registry.tables import PROMOTION, SOUND, Tables
 
 CHAMPION, ROUTE = "champion", "route"  # what an entry is of
-GATE, GUARD, ALWAYS, RULE, ROUTER = "gate", "guard", "always", "rule", "router"  # who decided, where it was no person
+GATE = "gate"  # who decided, where it was no person
+GUARD = "guard"
+ALWAYS = "always"
+RULE = "rule"
+ROUTER = "router"
 AUTOMATIC = frozenset({GATE, GUARD, ALWAYS, RULE, ROUTER})
 RESERVED = AUTOMATIC | {"run", "learner", "trainer", "monitor", "champion", "aperson", "rtml"}  # for no person
 

@@ -33,7 +33,9 @@ class Band:
         self._kind = target.kind
         self._conformal = Conformal(COVERAGE) if target.kind == NUMBER else None
         self._open: set[int] = set()
-        self._threshold, self._size, self._seen = 0.0, 0.0, 0
+        self._threshold = 0.0
+        self._size = 0.0
+        self._seen = 0
 
     def ask(self, id: int, prediction) -> tuple[float, ...]:
         """Bounds of a question's prediction: low and high of a number, the threshold of a score."""

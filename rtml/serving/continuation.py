@@ -83,8 +83,12 @@ class Continuation:
             raise RuntimeError("training failed while it served; what was published went on serving") from self._error
 
     def _arrive(self, seconds: float) -> None:
-        status, clock, looked = self.trainer.status(), Clock(), -1
-        start, first, count = clock.elapsed(), status.offset, status.last - status.offset
+        status = self.trainer.status()
+        clock = Clock()
+        looked = -1
+        start = clock.elapsed()
+        first = status.offset
+        count = status.last - status.offset
         steps, pause = max(1, round(seconds * _STEPS_A_SECOND)), threading.Event()
         try:
             for step in range(1, steps + 1):

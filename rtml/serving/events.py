@@ -44,7 +44,10 @@ class Events:
     def __init__(
         self, publisher: Publisher, log: EventLog, store: Path, part: str = PART, durable: bool = True
     ) -> None:
-        self.publisher, self._log, self._part, self._durable = publisher, log, part, durable
+        self.publisher = publisher
+        self._log = log
+        self._part = part
+        self._durable = durable
         self.flow, self._lock = publisher.config.flow(), threading.Lock()
         self._error: BaseException | None = None
         reader = CheckpointReader(store)

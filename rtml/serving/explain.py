@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +10,6 @@ import numpy as np
 import pandas as pd
 
 from rtml.core.clock import utc
-from rtml.core.process import quitting
-from rtml.core.run_folder import run_folder
 from rtml.core.state import dumps, loads
 from rtml.models.compiled import restore
 from rtml.registry.learners import lineage_of
@@ -181,18 +177,3 @@ def show(run: Path, prediction: str) -> int:
     explanation = explain(run, prediction)
     print(explanation)
     return 0 if explanation.same else 1
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Explain a prediction; ends with code 1 where the log does not give the same."""
-    parser = argparse.ArgumentParser(prog="rtml explain", description=__doc__.splitlines()[0])
-    parser.add_argument("prediction_id", help="as /predict gave it, such as 1-17")
-    parser.add_argument("--run", default="latest", help="name or folder of a run")
-    chosen = parser.parse_args(arguments)
-    with quitting(parser.prog):
-        if show(Path(run_folder(chosen.run)), chosen.prediction_id):
-            sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()

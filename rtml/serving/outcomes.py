@@ -35,10 +35,16 @@ class Committed:
     """
 
     def __init__(self, store: Path, flow: Flow, targets: Sequence[Target], event: np.dtype) -> None:
-        self.reader, self._targets, self._width = CheckpointReader(store), tuple(targets), len(flow.features.names)
+        self.reader = CheckpointReader(store)
+        self._targets = tuple(targets)
+        self._width = len(flow.features.names)
         self._closed = flow.operator.push(np.empty(0, event)).closed
-        self.seq, self._known, self._end = 0, 0, 0
-        self._challenged, self._event, self._swaps = flow.challenged, 0, [(_NEVER_YET, LEARNER)]
+        self.seq = 0
+        self._known = 0
+        self._end = 0
+        self._challenged = flow.challenged
+        self._event = 0
+        self._swaps = [(_NEVER_YET, LEARNER)]
 
     def outcomes(self) -> Iterator[Outcome]:
         """What the store holds behind what was read, in the order asked.

@@ -26,7 +26,10 @@ class Promotions:
     """
 
     def __init__(self, registry: Registry, publisher: Publisher, ask: bool = False) -> None:
-        self._registry, self._publisher, self._ask, self._model = registry, publisher, ask, publisher.model
+        self._registry = registry
+        self._publisher = publisher
+        self._ask = ask
+        self._model = publisher.model
 
     def promote(self, request: PromoteRequest) -> str:
         """Let a version serve, or a learner (``<use case>@learner``, ``<use case>@learner:<lineage>``); its name.

@@ -92,13 +92,19 @@ class Router:
     """
 
     def __init__(self, registry: Registry, publisher) -> None:
-        self._registry, self._publisher, self._service = registry, publisher, publisher.service
-        self.routes, self.advice, self.trouble = Routes(registry, publisher.model), "", ""
+        self._registry = registry
+        self._publisher = publisher
+        self._service = publisher.service
+        self.routes = Routes(registry, publisher.model)
+        self.advice = ""
+        self.trouble = ""
         self._active, self.experiment = _Active(), None
         self._places = [0, 0, 0]  # in the log: of requests, failures and answers
         self._asked: dict[tuple[str, str], Question] = {}
         self._rng = np.random.default_rng()
-        self._folding, self._stop, self._thread = threading.Lock(), threading.Event(), None
+        self._folding = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = None
 
     @property
     def route(self) -> Route:

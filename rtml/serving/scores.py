@@ -40,7 +40,9 @@ class Scores:
         self.targets = tuple(target for target in config.targets if target.name in flow.learners)
         given = [replace(target, of=itself, label=target.name) for target in self.targets]
         self._plain = Flow(_Passed(flow), flow.learners, given)
-        self.served, self.learner, self.frozen = Scoreboard(self._plain), None, None
+        self.served = Scoreboard(self._plain)
+        self.learner = None
+        self.frozen = None
         self._baseline = self._plainest(given)
         self.baseline = Scoreboard(self._baseline) if self._baseline else None
 

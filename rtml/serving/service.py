@@ -169,7 +169,9 @@ class Service:
 
     def _by_key(self, serving: Serving, key: str, started: int, choice: Choice | None) -> Prediction:
         """Answer the newest question of a key, as it was or as an arm answers it; stale features by their policies."""
-        question, freshness, about = self._known(serving, key), serving.snapshot.freshness, None
+        question = self._known(serving, key)
+        freshness = serving.snapshot.freshness
+        about = None
         if freshness is not None:
             about = freshness.at(question.moment, self.clock.now())
         if about is not None and about.stale:

@@ -123,7 +123,12 @@ class Question:
     def __init__(
         self, version: str, offset: int, id: int | None, key: str, moment: int, x: bytes, horizon: int
     ) -> None:
-        self.version, self.offset, self.id, self.key, self.moment, self.x = version, offset, id, key, moment, x
+        self.version = version
+        self.offset = offset
+        self.id = id
+        self.key = key
+        self.moment = moment
+        self.x = x
         self.features_at, due_at = iso_pair(moment, horizon)
         self.due_at = due_at if horizon else None
         self.extra: Raw | UnsetType = UNSET
@@ -154,7 +159,10 @@ class Serving:
         self.snapshot = snapshot
         same = before and (before.snapshot.names, before.snapshot.keys) == (snapshot.names, snapshot.keys)
         if same:  # published after every commit: only the state is another one
-            self.pack, self.asked, self.places, self.read = before.pack, before.asked, before.places, before.read
+            self.pack = before.pack
+            self.asked = before.asked
+            self.places = before.places
+            self.read = before.read
             return
         self.pack = Struct(f"{len(snapshot.names)}d").pack
         keyed = snapshot.names[-1:] == (KEY,)

@@ -159,7 +159,9 @@ class EventStream(Response):
 
     def __init__(self, stream: Stream, after: int | None, keep_alive_s: float = 10.0) -> None:
         super().__init__()
-        self._stream, self._after, self._keep_alive_s = stream, after, keep_alive_s
+        self._stream = stream
+        self._after = after
+        self._keep_alive_s = keep_alive_s
 
     async def __call__(self, scope: dict, receive: Any, send: Any) -> None:
         headers = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-store"))

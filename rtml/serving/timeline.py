@@ -35,10 +35,14 @@ class History:
     """
 
     def __init__(self, registry: Registry, model: str, journal: Path | None = None) -> None:
-        self._registry, self._model, self._journal = registry, model, journal
+        self._registry = registry
+        self._model = model
+        self._journal = journal
         self._acts: deque = deque(maxlen=SHOWN + 1)
         self._said: deque[tuple[int, str, dict]] = deque(maxlen=_KEPT)  # at, kind, detail
-        self._act_seq, self._seq, self._held = 0, 0, ""
+        self._act_seq = 0
+        self._seq = 0
+        self._held = ""
         self._names: dict[str, str] = {}
         self.serving: Serving | None = None  #: what serves, since when and why
 

@@ -58,7 +58,9 @@ class _Raw:
         self.columns = {name: self._column(name) for name in self.event.names}
 
     def _column(self, name: str) -> np.ndarray:
-        column, n, kind = self.frame.get(name), len(self.frame), self.event[name].kind
+        column = self.frame.get(name)
+        n = len(self.frame)
+        kind = self.event[name].kind
         if name == "time":
             return _moments(column, n)
         if name == KEY:

@@ -156,7 +156,9 @@ def _made(database: sqlite3.Connection, statement: str) -> None:
     if match is None:
         database.execute(statement)
         return
-    table, body, behind = match[1], match[2], match[3] or ""
+    table = match[1]
+    body = match[2]
+    behind = match[3] or ""
     parts = [part.strip() for part in _COLUMN.split(body)]
     own = [part for part in parts if not part.lower().startswith(_CONSTRAINTS)]
     columns = [part.split()[0].strip('"') for part in own]

@@ -8,8 +8,6 @@ backfilling a day gives what live would have stored: the same transition functio
 
 from __future__ import annotations
 
-import argparse
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +16,7 @@ import numpy as np
 from rtml.core import digests
 from rtml.core import state as checkpoint
 from rtml.core.clock import utc
-from rtml.core.process import awaited, insist, quitting, stopping, tell
+from rtml.core.process import awaited, insist, stopping, tell
 from rtml.store.facts import Facts
 from rtml.store.feature_pipeline import FeatureStream, QuestionStream, Stream
 from rtml.store.offline import FeatureTable
@@ -76,7 +74,10 @@ class Job:
         chunk: int = 50_000,
     ) -> None:
         self._stream, self._log, self._part, self._table, self._chunk = stream, log, part, table, int(chunk)
-        self._online, self._group, self._start, self._end = online, group, start, end
+        self._online = online
+        self._group = group
+        self._start = start
+        self._end = end
         self._source, self._state = f"{part}@{stream.definition}", Path(f"{table.path}.state")
         self._fresh, self._at = checkpoint.dumps(stream.state), -1
         if table.rows and not table.offset(self._source):
@@ -90,7 +91,9 @@ class Job:
         last, before = self._log.last(self._part), self._table.rows
         last = last if until is None else min(last, until)
         self._restore()
-        at, self._at, chunks = self._at, -1, 0  # while it runs, what is in memory is of no offset
+        at = self._at  # while it runs, what is in memory is of no offset
+        self._at = -1
+        chunks = 0
         while at < last:
             limits = [at + self._chunk, last, *(offset for offset in self._stored() if offset > at)]
             offsets, events = self._log.read(self._part, at, min(limits) - at)
@@ -156,23 +159,21 @@ def _last(facts: Facts) -> np.ndarray:
     return order[np.append(key[1:] != key[:-1], True)] if len(order) else order
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Store the features of a run: ``rtml materialize RUN``."""
-    parser = argparse.ArgumentParser(prog="rtml materialize", description=__doc__.splitlines()[0])
-    parser.add_argument("run_dir", type=Path, help="folder of a run that holds recipe.json and events.db")
-    parser.add_argument("--follow", action="store_true", help="go on with what arrives, until Ctrl-C or SIGTERM")
-    chosen = parser.parse_args(arguments)
-    folder = chosen.run_dir
-    with stopping() as stop, quitting(parser.prog), ExitStack() as stack:
-        config = RunConfig.read(awaited(folder / "recipe.json", stop) if chosen.follow else folder / "recipe.json")
-        log = stack.enter_context(run_log(folder))
-        stream = QuestionStream(config.operator())
-        table = FeatureTable(folder / "features" / stream.definition, stream.names)
-        job = Job(stream, log, PART, table)
-        tell(job.run())
-        if chosen.follow:
-            insist(lambda: tell(job.run()), stop, 1.0)
+def materialize(run: Path, follow: bool) -> None:
+    """Store the features of a run, and of what arrives until Ctrl-C or SIGTERM: ``rtml materialize RUN``.
 
-
-if __name__ == "__main__":
-    main()
+    Parameters
+    ----------
+    run
+        Folder of a run that holds recipe.json and an event log.
+    follow
+        Whether to go on with what arrives.
+    """
+    with stopping() as stop:
+        config = RunConfig.read(awaited(run / "recipe.json", stop) if follow else run / "recipe.json")
+        with run_log(run) as log:
+            stream = QuestionStream(config.operator())
+            job = Job(stream, log, PART, FeatureTable(run / "features" / stream.definition, stream.names))
+            tell(job.run())
+            if follow:
+                insist(lambda: tell(job.run()), stop, 1.0)

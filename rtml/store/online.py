@@ -111,8 +111,12 @@ class Latest:
     __slots__ = ("ages", "definition", "missing", "names", "stale", "values")
 
     def __init__(self, names, values, ages, stale, missing, definition) -> None:
-        self.names, self.values, self.ages = names, values, ages
-        self.stale, self.missing, self.definition = stale, missing, definition
+        self.names = names
+        self.values = values
+        self.ages = ages
+        self.stale = stale
+        self.missing = missing
+        self.definition = definition
 
     def told(self) -> dict:
         """As a response tells it: values, ages in seconds, what is stale, what is missing, the definition."""
@@ -150,7 +154,9 @@ class OnlineStore:
     def __init__(self, path: str | Path, front: int = 1_000_000) -> None:
         if str(path) != ":memory:":
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-        self.path, self._most, self._lock = path, front, threading.RLock()
+        self.path = path
+        self._most = front
+        self._lock = threading.RLock()
         self._db = database.opened(path, _TABLES)
         self._groups: dict[str, Group] = {}
         self._front: dict[tuple, tuple] = {}

@@ -38,7 +38,9 @@ def standing(facts: Facts, key, moment, *, before: bool = False, within: int | N
         return np.empty(0, np.int64)
     if len(facts) and facts.key.dtype.kind != asked.dtype.kind:
         raise ValueError(f"the facts have keys of {facts.key.dtype}, the questions of {asked.dtype}: take one kind")
-    n, code, wanted = len(facts), facts.key, asked
+    n = len(facts)
+    code = facts.key
+    wanted = asked
     if asked.dtype.kind != "i":  # texts: any numbers of the same order do
         codes = np.unique(np.concatenate([facts.key.astype(str), asked]), return_inverse=True)[1]
         code, wanted = codes[:n], codes[n:]

@@ -167,7 +167,10 @@ def join(db: sqlite3.Connection, told: list) -> list:
     that was forgotten once learned, a further answer is "repeated": what was told before is not known any more.
     """
     known = _known(db, [id for _, id, _, _ in told])
-    verdicts, fresh, counts, delays = [], [], Counter(), Counter()
+    verdicts = []
+    fresh = []
+    counts = Counter()
+    delays = Counter()
     for _, id, y, at in told:
         first, asked_at = known.get(id, ("unknown", 0))
         if first is None:

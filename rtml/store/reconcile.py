@@ -40,7 +40,9 @@ def reconcile(
 
     ``stream`` is one that has read nothing. Raises where they do not agree, with all the counts.
     """
-    last, at, expected = table.offset(f"{part}@{stream.definition}"), 0, 0
+    last = table.offset(f"{part}@{stream.definition}")
+    at = 0
+    expected = 0
     while at < last:
         offsets, events = log.read(part, at, min(50_000, last - at))
         if not len(offsets):

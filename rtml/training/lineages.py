@@ -18,7 +18,9 @@ class Shadowed:
     """
 
     def __init__(self, learner: Learner) -> None:
-        self.learner, self.failure, self.outputs = learner, "", learner.outputs
+        self.learner = learner
+        self.failure = ""
+        self.outputs = learner.outputs
 
     def ask(self, id: int, moment: int, x) -> float | np.ndarray:
         """What the learner predicts, NaN once it has failed."""

@@ -51,7 +51,9 @@ class LogTrainer:
         if retention not in (None, 0) and not isinstance(retention, str):
             raise ValueError(f"retention must be None, 0 or a span such as '7d', got {retention!r}")
         self._retention = span(retention) if isinstance(retention, str) else retention
-        self._timeouts, self.names, self._name = span(give_up) if give_up else None, tuple(names), name
+        self._timeouts = span(give_up) if give_up else None
+        self.names = tuple(names)
+        self._name = name
         self._db = tables.opened(path)
         self._db.execute("pragma secure_delete = on")  # what is deleted is overwritten, not only unlinked
         self.model = compile(model, self.names)

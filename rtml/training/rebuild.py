@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from rtml.core import provenance
-from rtml.core.process import quitting
-from rtml.core.run_folder import run_folder
 from rtml.core.state import digest
 from rtml.registry.fingerprint import fingerprint
 from rtml.registry.learners import LEARNER
@@ -116,25 +112,25 @@ def _check(chain: list[Version], flow: Flow, serves: str) -> None:
         expected = one.data["last_offset"] + 1
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Build a version again and say whether it is the same; a state that was collected is put back."""
-    parser = argparse.ArgumentParser(prog="rtml rebuild", description=__doc__.splitlines()[0])
-    parser.add_argument("run", help="name or folder of a run")
-    parser.add_argument("version", help="such as champion@3")
-    chosen = parser.parse_args(arguments)
-    folder = Path(run_folder(chosen.run))
-    with quitting(parser.prog), ExitStack() as stack:
-        config = RunConfig.read(folder / "recipe.json")
-        log = stack.enter_context(run_log(folder))
-        registry = stack.enter_context(closing(Registry(folder / "registry")))
-        built = rebuild(registry, log, config, chosen.version)
+def rebuild_run(run: Path, version: str) -> int:
+    """Build a version again and say whether it is the same; a state that was collected is put back.
+
+    Parameters
+    ----------
+    run
+        Folder of a run.
+    version
+        Its name, such as ``champion@3``.
+
+    Returns
+    -------
+    The exit code of ``rtml rebuild RUN VERSION``: 1 where it is another one.
+    """
+    config = RunConfig.read(run / "recipe.json")
+    with run_log(run) as log, closing(Registry(run / "registry")) as registry:
+        built = rebuild(registry, log, config, version)
         print(built)
         if built.same_bytes and not registry.kept(built.version):
             registry.put_back(built.version, built.state)
             print(f"its state was missing and is back in {registry.path.name}")
-        if not built.same:
-            sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()
+    return 0 if built.same else 1

@@ -7,11 +7,11 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from command_line import command
 from drifting import drifting
 
 from rtml.core.clock import NEVER, span
 from rtml.core.questions import Questions
-from rtml.evaluation import advisor
 from rtml.evaluation.advice import Advice, baselines
 from rtml.evaluation.advisor import advise
 from rtml.evaluation.progressive import progressive
@@ -148,7 +148,7 @@ def test_the_command_reads_a_run_and_leaves_table_and_picture(tmp_path, monkeypa
     monkeypatch.setenv("RTML_QUIET", "1")
     folder = tmp_path / "runs" / "mine"
     folder.mkdir(parents=True)
-    assert advisor.main(["mine"]) == 2
+    assert command("advise", "mine") == 2
     assert "runs/mine/questions.parquet is missing: run 02_features first (make run-02)" in capsys.readouterr().err
     stream = drifting("sudden", n=2000, task="regression", delay="1m").questions
     frame = pd.DataFrame(stream.X, columns=list(stream.names), index=pd.to_datetime(stream.moment, utc=True))
@@ -157,12 +157,12 @@ def test_the_command_reads_a_run_and_leaves_table_and_picture(tmp_path, monkeypa
     frame.assign(y=y, known=known, id=stream.id, offset=stream.id, of_key=0).to_parquet(folder / "questions.parquet")
     config = {"use_case": "crypto", "keys": ["A"], "source": "x", "models": {"return": "rls_all: continual"}}
     (folder / "recipe.json").write_text(json.dumps(config))
-    assert advisor.main(["mine", "--few"]) == 0
+    assert command("advise", "mine", "--few") == 0
     said = capsys.readouterr().out
     assert "Use '" in said and "RecursiveLeastSquares" not in said and "stateful cadence" in said
     table = pd.read_csv(folder / "advice.csv", index_col="setting")
     assert table.loc["continual", "samples"] == 1999 and (folder / "advice.png").stat().st_size > 5000
-    assert advisor.main(["mine", "--target", "colour"]) == 2
+    assert command("advise", "mine", "--target", "colour") == 2
     assert "no target 'colour'" in capsys.readouterr().err
 
 

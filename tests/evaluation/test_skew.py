@@ -5,10 +5,10 @@ import shutil
 
 import numpy as np
 import pytest
+from command_line import carry_out
 from runs import market_run
 from store.test_materialize import payments, stream
 
-from rtml.evaluation import skew as consistency
 from rtml.evaluation.skew import Inconsistent, check, compare, recompute
 from rtml.sources.catalogue import open_source
 from rtml.store.event_log import EventLog
@@ -104,15 +104,15 @@ def test_the_command_checks_a_run_and_fails_with_a_sentence(tmp_path, capsys):
     for at, x in zip(asked.moment.tolist(), asked.X, strict=True):
         served.append(at, at, config.keys[0], "champion-v1", 0, None, x.tobytes(), 0.5, None, 900)
     served.flush()
-    consistency.main([str(tmp_path)])
+    carry_out("check", tmp_path)
     assert f"{len(asked.id):,} served predictions compared with the log" in capsys.readouterr().out
     x = asked.X[-1] + 1.0
     served.append(at, at, config.keys[0], "champion-v1", 0, None, x.tobytes(), 0.5, None, 900)
     served.close()
     with pytest.raises(SystemExit):
-        consistency.main([str(tmp_path)])
+        carry_out("check", tmp_path)
     assert f"return_1 of {config.keys[0]} at 20" in capsys.readouterr().err
     shutil.move(tmp_path / "predictions.db", tmp_path / "elsewhere.db")
     with pytest.raises(SystemExit):
-        consistency.main([str(tmp_path)])
+        carry_out("check", tmp_path)
     assert "run 05_serve first" in capsys.readouterr().err

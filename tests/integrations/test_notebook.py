@@ -10,7 +10,7 @@ from nbclient import NotebookClient
 
 from rtml.core.clock import ManualClock, span
 from rtml.integrations.notebook import LiveStream, MovingPlot
-from rtml.sources.resampled import Resampled
+from rtml.usecases.crypto.recordings.resampled import Resampled
 from rtml.usecases.crypto.synthetic.market import Synthetic
 
 NOTEBOOK = Path(__file__).parents[2] / "examples" / "live_stream.ipynb"

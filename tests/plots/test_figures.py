@@ -8,12 +8,14 @@ from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 
+import drift_figures
 import fraud_figures
 import learning_figures
 import numpy as np
 import pandas as pd
 import pytest
 import stage_figures
+import training_figures
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.text import Text
@@ -22,6 +24,7 @@ from PIL import Image
 from rtml.metrics import metrics
 from rtml.metrics.confidence_sequence import confidence_sequence
 from rtml.plots import figures, style
+from rtml.usecases.crypto import figures as crypto_figures
 from rtml.usecases.fraud import alert_figures
 from rtml.usecases.fraud import figures as case_figures
 
@@ -108,7 +111,7 @@ def up(n=N):
 
 
 DRAWN = {
-    "market": lambda: figures.market(bars(), "ETH-USD"),
+    "market": lambda: crypto_figures.market(bars(), "ETH-USD"),
     "arrivals": lambda: figures.arrivals(
         {"ETH-USD": moments(), "BTC-USD": moments()}, {"late": moments(9), "in quarantine": moments(0)}
     ),
@@ -120,17 +123,19 @@ DRAWN = {
     "paired_difference": lambda: figures.paired_difference(*compared(), ("rls", "zero")),
     "calibration": lambda: figures.calibration(up()),
     "cost_quality": lambda: figures.cost_quality(costs()),
-    "predicted_realised": lambda: figures.predicted_realised(predictions()[0], predictions()[1]["rls"], cost_bp=10),
+    "predicted_realised": lambda: crypto_figures.predicted_realised(
+        predictions()[0], predictions()[1]["rls"], cost_bp=10
+    ),
     "versions": lambda: figures.versions(*versions(), score=(moments(), np.full(N, 0.1))),
     "weights_over_time": lambda: figures.weights_over_time(weights()),
-    "truth_vs_learned": lambda: figures.truth_vs_learned((moments(), np.ones(N)), curves()["rls"]),
+    "truth_vs_learned": lambda: crypto_figures.truth_vs_learned((moments(), np.ones(N)), curves()["rls"]),
     "latency": lambda: figures.latency(durations(), budget_ms=100),
     "swaps": lambda: figures.swaps(np.arange(3000) / 500, durations(), np.arange(3000) // 600),
 }
-MODULES = ["data", "scores", "live", "advice", "comparison", "drift", "history", "intervals"]
+MODULES = ["data", "scores", "live", "advice", "comparison", "history", "intervals"]
 one, none = slice(0, 1), slice(0, 0)
 NOTHING = {
-    "market": lambda: figures.market(bars(0)),
+    "market": lambda: crypto_figures.market(bars(0)),
     "arrivals": lambda: figures.arrivals({"events": []}, {"late": []}),
     "feature_label_correlation": lambda: figures.feature_label_correlation(features()[0].iloc[none]),
     "delay_timeline": lambda: figures.delay_timeline(questions(0)),
@@ -139,15 +144,15 @@ NOTHING = {
     "paired_difference": lambda: figures.paired_difference(*compared(50)),
     "calibration": lambda: figures.calibration(metrics.calibration([], [])),
     "cost_quality": lambda: figures.cost_quality(costs().iloc[none]),
-    "predicted_realised": lambda: figures.predicted_realised([np.nan], [1.0]),
+    "predicted_realised": lambda: crypto_figures.predicted_realised([np.nan], [1.0]),
     "versions": lambda: figures.versions(versions()[0].iloc[none]),
     "weights_over_time": lambda: figures.weights_over_time(weights(0)),
-    "truth_vs_learned": lambda: figures.truth_vs_learned((moments(1), [np.nan]), (moments(1), [np.nan])),
+    "truth_vs_learned": lambda: crypto_figures.truth_vs_learned((moments(1), [np.nan]), (moments(1), [np.nan])),
     "latency": lambda: figures.latency([]),
     "swaps": lambda: figures.swaps([], [], []),
 }
 LITTLE = {
-    "market": lambda: figures.market(bars(1)),
+    "market": lambda: crypto_figures.market(bars(1)),
     "arrivals": lambda: figures.arrivals({"events": moments(1)}),
     "feature_panel": lambda: figures.feature_panel(features(1)[0], features()[1].iloc[:4]),
     "feature_label_correlation": lambda: figures.feature_label_correlation(features(8)[0]),
@@ -157,10 +162,10 @@ LITTLE = {
     "paired_difference": lambda: figures.paired_difference(*compared(120)),
     "calibration": lambda: figures.calibration(metrics.calibration([1, 0], [0.5, 0.5])),
     "cost_quality": lambda: figures.cost_quality(costs().iloc[one]),
-    "predicted_realised": lambda: figures.predicted_realised([1.0, -1.0] * 10, [0.0] * 20),
+    "predicted_realised": lambda: crypto_figures.predicted_realised([1.0, -1.0] * 10, [0.0] * 20),
     "versions": lambda: figures.versions(versions(1)[0]),
     "weights_over_time": lambda: figures.weights_over_time(weights(1)),
-    "truth_vs_learned": lambda: figures.truth_vs_learned((moments(1), [1.0]), (moments(1), [np.nan])),
+    "truth_vs_learned": lambda: crypto_figures.truth_vs_learned((moments(1), [1.0]), (moments(1), [np.nan])),
     "latency": lambda: figures.latency([1.0]),
     "swaps": lambda: figures.swaps([0.0], [1.0], [1]),
 }
@@ -281,7 +286,8 @@ def test_every_public_function_is_listed_and_tested():
     package = Path(style.__file__).parent
     listed = public([package / f"{module}.py" for module in MODULES])
     assert listed == set(figures.__all__)
-    others = public([Path(module.__file__) for module in (case_figures, alert_figures, stage_figures)])
+    elsewhere = (crypto_figures, case_figures, alert_figures, stage_figures, drift_figures, training_figures)
+    others = public([Path(module.__file__) for module in elsewhere])
     assert listed | others == set(DRAWN) == set(LITTLE)
 
 
@@ -293,7 +299,7 @@ def public(files):
 
 def test_a_missing_column_is_said_with_those_there_are():
     with pytest.raises(LookupError, match="market needs the columns empty, complete; there are: close, volume"):
-        figures.market(bars()[["close", "volume"]])
+        crypto_figures.market(bars()[["close", "volume"]])
     with pytest.raises(ValueError, match=r"nothing to draw: 0 rows"):
         figures.feature_panel(features()[0].iloc[none], features()[1])
 

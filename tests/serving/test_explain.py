@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rtml.pipeline.options import SourceOptions
-from rtml.serving.explain import explain, main
+from rtml.serving.explain import explain, show
 from rtml.serving.live.session import Live
 from rtml.store.database import prepared
 
@@ -62,8 +62,6 @@ def test_what_is_not_what_the_log_gives_is_said_and_an_unknown_id_too(run, capsy
         id = database.execute("select id from prediction order by id limit 1 offset 3").fetchone()[0]
         database.execute("update prediction set prediction = prediction + 1e-9 where id = ?", (id,))
         database.commit()
-    with pytest.raises(SystemExit) as ended:
-        main([given[3].prediction_id, "--run", str(folder)])
-    assert ended.value.code == 1 and "NOT what the log gives" in capsys.readouterr().out
+    assert show(folder, given[3].prediction_id) == 1 and "NOT what the log gives" in capsys.readouterr().out
     with pytest.raises(LookupError, match="no prediction '9-9'"):
         explain(folder, "9-9")

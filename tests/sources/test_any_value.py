@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 
 from rtml.sources.columns import LATEST
-from rtml.sources.moments import UNREADABLE, read_clock, read_moments
+from rtml.sources.moments import UNREADABLE, read_moments
 from rtml.sources.tables import Unreadable
 from rtml.usecases.crypto.exchange.dialects import DIALECTS
 from rtml.usecases.crypto.exchange.gap_filler import GapFiller
+from rtml.usecases.crypto.recordings.time_of_day import read_clock
 from rtml.usecases.crypto.schema import TRADES, frame, judged
 from rtml.usecases.fraud.schema import PAYMENTS
 

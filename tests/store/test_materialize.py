@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from command_line import carry_out
 from runs import market_run
 
 from rtml.core.clock import NEVER, span
 from rtml.features.feature_set import Feature, FeatureSet, column
 from rtml.sources.catalogue import open_source
-from rtml.store import materialize
 from rtml.store.event_log import EventLog
 from rtml.store.facts import Facts
 from rtml.store.feature_pipeline import FeatureStream, QuestionStream
@@ -167,7 +167,7 @@ def test_the_command_stores_what_a_runs_questions_are_asked_with(tmp_path, capsy
     with EventLog(tmp_path / "events.db") as log:
         for raw in open_source("synthetic", hours=0.2).chunks(5000):
             log.append(PART, TRADES.accept(raw, (*config.keys, *config.options["inputs"]))[0])
-        materialize.main([str(tmp_path)])
+        carry_out("materialize", tmp_path)
         said = capsys.readouterr().out
         asked = config.operator().push(log.read(PART, 0, 10**6)[1])
     table = FeatureTable(tmp_path / "features" / QuestionStream(config.operator()).definition)

@@ -1,7 +1,9 @@
 """What the figures of training, drift, lineage and intervals are drawn from in plots/test_figures.py."""
 
+import drift_figures
 import numpy as np
 import pandas as pd
+import training_figures
 
 from rtml.plots import figures
 
@@ -108,42 +110,42 @@ def pairs(n=7):
 DRAWN = {
     "forest": lambda: figures.forest({"": pairs(), "(cut)": pairs(3)}),
     "advice_front": lambda: figures.advice_front(advice(), "on-demand stateful every 21h"),
-    "benefit_of_frequency": lambda: figures.benefit_of_frequency(frequency(), 4000),
-    "firings": lambda: figures.firings(fired(), [T0 + 20 * QUARTER], T0 + 40 * QUARTER, T0),
-    "cost_of_training": lambda: figures.cost_of_training(trained()),
-    "what_detectors_see": lambda: figures.what_detectors_see(seen(KINDS), DETECTORS),
-    "harm_of_alerts": lambda: figures.harm_of_alerts(alerts()),
-    "known_again": lambda: figures.known_again(again(), range(1000, 8000, 1000)),
+    "benefit_of_frequency": lambda: training_figures.benefit_of_frequency(frequency(), 4000),
+    "firings": lambda: training_figures.firings(fired(), [T0 + 20 * QUARTER], T0 + 40 * QUARTER, T0),
+    "cost_of_training": lambda: training_figures.cost_of_training(trained()),
+    "what_detectors_see": lambda: drift_figures.what_detectors_see(seen(KINDS), DETECTORS),
+    "harm_of_alerts": lambda: drift_figures.harm_of_alerts(alerts()),
+    "known_again": lambda: drift_figures.known_again(again(), range(1000, 8000, 1000)),
     "lineage": lambda: figures.lineage(graph()),
     "loop": lambda: figures.loop(timeline()),
     "coverage_over_time": within,
-    "help_of_features": lambda: figures.help_of_features(helping(), "squared error"),
+    "help_of_features": lambda: training_figures.help_of_features(helping(), "squared error"),
 }
 NOTHING = {
     "forest": lambda: figures.forest(pairs(0)),
     "advice_front": lambda: figures.advice_front(advice(0)),
-    "benefit_of_frequency": lambda: figures.benefit_of_frequency(frequency(0)),
-    "firings": lambda: figures.firings({}, [], T0 + QUARTER, T0),
-    "cost_of_training": lambda: figures.cost_of_training(trained(0)),
-    "what_detectors_see": lambda: figures.what_detectors_see({}, {}),
-    "harm_of_alerts": lambda: figures.harm_of_alerts(alerts(0)),
-    "known_again": lambda: figures.known_again({}, []),
+    "benefit_of_frequency": lambda: training_figures.benefit_of_frequency(frequency(0)),
+    "firings": lambda: training_figures.firings({}, [], T0 + QUARTER, T0),
+    "cost_of_training": lambda: training_figures.cost_of_training(trained(0)),
+    "what_detectors_see": lambda: drift_figures.what_detectors_see({}, {}),
+    "harm_of_alerts": lambda: drift_figures.harm_of_alerts(alerts(0)),
+    "known_again": lambda: drift_figures.known_again({}, []),
     "lineage": lambda: figures.lineage(graph(0)),
     "loop": lambda: figures.loop(timeline(0)),
     "coverage_over_time": lambda: within(100),
-    "help_of_features": lambda: figures.help_of_features(helping(0)),
+    "help_of_features": lambda: training_figures.help_of_features(helping(0)),
 }
 LITTLE = {
     "forest": lambda: figures.forest(pairs(1)),
     "advice_front": lambda: figures.advice_front(advice(1), "continual every 1h"),
-    "benefit_of_frequency": lambda: figures.benefit_of_frequency(frequency(1)),
-    "firings": lambda: figures.firings(fired(1, 1), [], T0, T0),
-    "cost_of_training": lambda: figures.cost_of_training(trained(1).iloc[:1]),
-    "what_detectors_see": lambda: figures.what_detectors_see(seen(KINDS[:1], 1), DETECTORS),
-    "harm_of_alerts": lambda: figures.harm_of_alerts(alerts(1)),
-    "known_again": lambda: figures.known_again(again(1), []),
+    "benefit_of_frequency": lambda: training_figures.benefit_of_frequency(frequency(1)),
+    "firings": lambda: training_figures.firings(fired(1, 1), [], T0, T0),
+    "cost_of_training": lambda: training_figures.cost_of_training(trained(1).iloc[:1]),
+    "what_detectors_see": lambda: drift_figures.what_detectors_see(seen(KINDS[:1], 1), DETECTORS),
+    "harm_of_alerts": lambda: drift_figures.harm_of_alerts(alerts(1)),
+    "known_again": lambda: drift_figures.known_again(again(1), []),
     "lineage": lambda: figures.lineage(graph(1)),
     "loop": lambda: figures.loop(timeline(5).iloc[4:]),
     "coverage_over_time": lambda: within(1, window=1),
-    "help_of_features": lambda: figures.help_of_features(helping(1)),
+    "help_of_features": lambda: training_figures.help_of_features(helping(1)),
 }

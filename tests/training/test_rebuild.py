@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from command_line import carry_out, command
 from runs import market_run
 
 from rtml.core.clock import span
@@ -71,13 +72,12 @@ def test_the_command_puts_a_collected_state_back(run, capsys):
     with closing(Registry(run / "registry")) as registry:
         registry.collect("champion", keep=1)
         registry._versions.drop([registry.get("champion@2")])  # it served, so nothing but an accident drops it
-    rebuild.main([str(run), "champion@2"])
+    carry_out("rebuild", run, "champion@2")
     said = capsys.readouterr().out
     assert "champion@2 built again from" in said and "its state was missing and is back in registry" in said
     with closing(Registry(run / "registry")) as registry:
         assert registry.kept("champion@2")
-    with pytest.raises(SystemExit):
-        rebuild.main([str(run), "champion@99"])
+    assert command("rebuild", run, "champion@99") == 1
     assert "no version 'champion@99'" in capsys.readouterr().err
 
 

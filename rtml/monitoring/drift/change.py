@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from rtml.core.arrays import plain
-from rtml.kernels import change
+from rtml.kernels import adwin, change
 
 
 class Detector(Protocol):
@@ -81,17 +81,30 @@ class Adwin(MeanDetector):
         two_sided: bool = False,
     ) -> None:
         how = [_share(delta, "delta"), clock, max_buckets, min_window_length, grace_period, float(two_sided)]
-        super().__init__(change.adwin, how, change.HEAD + change.LEVELS * (1 + 2 * (max_buckets + 1)))
+        super().__init__(change.adwin, how, adwin.HELD + change.ROWS * (1 + 2 * (max_buckets + 1)))
+
+    @property
+    def state(self) -> dict:
+        """Everything the next value depends on."""
+        return super().state | {"layout": 1}
+
+    def load(self, state: dict) -> None:
+        """Continue from a state of a detector with the same numbers, also one of release 0.2.0."""
+        super().load(state)
+        if "layout" not in state:  # sums of all buckets came before all variances
+            (width, total, variance, ticks, top), held, buckets = np.split(self._s, [5, 5 + change.ROWS])
+            head = [total, variance, width, ticks, top + 1.0]
+            self._s = np.concatenate([head, held, buckets.reshape(2, -1).T.ravel()])
 
     @property
     def width(self) -> int:
         """Values in the window since the last change."""
-        return int(self._s[change.WIDTH])
+        return int(self._s[adwin.WIDTH])
 
     @property
     def mean(self) -> float:
         """Their mean; 0 of none."""
-        return float(self._s[change.TOTAL] / max(self._s[change.WIDTH], 1.0))
+        return float(self._s[adwin.TOTAL] / max(self._s[adwin.WIDTH], 1.0))
 
 
 class HddmA(MeanDetector):

@@ -65,7 +65,9 @@ class Gate:
     name = GATE
 
     def __init__(self, registry: Registry, model: str, flow: Flow, rules: Rules, clock: Clock | None = None) -> None:
-        self._registry, self._model, self._rules = registry, model, rules
+        self._registry = registry
+        self._model = model
+        self._rules = rules
         compared = self._compared(flow)
         self._targets: Mapping[str, Callable] = {name: flow.targets[name].learned for name in compared}
         probability = tuple(bool(flow.learners[name].model.classifier) for name in compared)
@@ -76,7 +78,9 @@ class Gate:
         self._seen, self._champion = (acts[-1].seq, acts[-1].version) if acts else (0, "")
         self._comparison, self._mirror = None, None
         self._numbers, self._left = [0, 0], [0.0, 0.0]  # of comparisons and of looks back: how many, capital left
-        self._waiting, self._before, self._of = ["", "", ""], "", ""
+        self._waiting = ["", "", ""]
+        self._before = ""
+        self._of = ""
         self._probation = False  # a person's choice is first looked at by the mirror: contests wait
         self._fresh = self.state
 
@@ -137,8 +141,12 @@ class Gate:
     def load(self, state: dict) -> None:
         """Go on from a state; where another rule decided until now there is none, and it begins."""
         state = state or self._fresh
-        self._seen, self._champion, self._before = state["seen"], state["champion"], state["before"]
-        self._waiting, self._numbers, self._left = list(state["waiting"]), list(state["numbers"]), list(state["left"])
+        self._seen = state["seen"]
+        self._champion = state["champion"]
+        self._before = state["before"]
+        self._waiting = list(state["waiting"])
+        self._numbers = list(state["numbers"])
+        self._left = list(state["left"])
         self._probation, self._of = state["probation"], state["of"]
         self._comparison, self._mirror = (
             one and self._shadow.again(one) for one in (state["comparison"], state["mirror"])
@@ -264,7 +272,9 @@ class Gate:
 
     def _turn(self, at: int, champion: str, before: str, said: list[TrainingEvent], probation: bool = False) -> None:
         """Another version serves: a comparison with the one before is over, and the look back begins."""
-        self._champion, self._before, self._probation = champion, before, probation
+        self._champion = champion
+        self._before = before
+        self._probation = probation
         if comparison := self._comparison:
             if not self._waiting[0]:
                 self._waiting = [comparison.version, comparison.cause, comparison.lineage]

@@ -28,7 +28,9 @@ class LineageGate(Gate):
     """
 
     def __init__(self, registry: Registry, model: str, flow: Flow, rules: Rules | None = None) -> None:
-        self._flow, self._failed, self._place = flow, [], 0
+        self._flow = flow
+        self._failed = []
+        self._place = 0
         self._challenged = [name for name in flow.lineages.names if name != LEARNER]
         super().__init__(registry, model, flow, rules or Rules())
 

@@ -25,7 +25,10 @@ class PublishPolicy:
     state: dict = {}  # noqa: RUF012, it has none
 
     def __init__(self, rule: Rule, registry: Registry, model: str, by: str = RULE) -> None:
-        self._rule, self._registry, self._model, self._by = rule, registry, model, by
+        self._rule = rule
+        self._registry = registry
+        self._model = model
+        self._by = by
 
     def push(self, outcome) -> list[TrainingEvent]:
         """Nothing: only versions matter."""

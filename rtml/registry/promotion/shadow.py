@@ -29,8 +29,12 @@ class Shadow:
     """
 
     def __init__(self, registry: Registry, terms: Terms, width: int, clock: Clock) -> None:
-        self._registry, self._terms, self._clock = registry, terms, clock
-        self._x, self._cache, self._names = np.zeros(width), {}, {}
+        self._registry = registry
+        self._terms = terms
+        self._clock = clock
+        self._x = np.zeros(width)
+        self._cache = {}
+        self._names = {}
 
     def begin(self, number: int, invested: float, version: str, against: str, cause: str = "", lineage: str = ""):
         """A comparison of two versions from the next question on; of a lineage its predictions come as numbers."""

@@ -28,12 +28,18 @@ class Loop:
     """
 
     def __init__(self, ingestor: Ingestor, trainer: Trainer, publisher: Publisher) -> None:
-        self._ingestor, self._trainer, self.publisher = ingestor, trainer, publisher
+        self._ingestor = ingestor
+        self._trainer = trainer
+        self.publisher = publisher
         self._clock, self._stop = Clock(), threading.Event()
         self.retain: Callable[[], object] = lambda: None  #: lets go of what is older than the rules say, when it is due
         self._status: Status = trainer.status()
         self._before: deque[tuple[int, int]] = deque(maxlen=_MINUTE)  # events done, and those of them ignored
-        self._error, self._tries, self._again, self._looked, self._began = "", 0, 0, 0, 0
+        self._error = ""
+        self._tries = 0
+        self._again = 0
+        self._looked = 0
+        self._began = 0
 
     def run(
         self,

@@ -22,7 +22,9 @@ class Buffer:
     def __init__(self, d: int, window: str) -> None:
         self.most = int(window) if window.isdigit() else 0
         self.span = 0 if self.most or window == "all" else span(window)
-        self._X, self._y, self._known = np.empty((0, d)), np.empty(0), np.empty(0, np.int64)
+        self._X = np.empty((0, d))
+        self._y = np.empty(0)
+        self._known = np.empty(0, np.int64)
         self._first = self._end = 0
 
     def add(self, X: np.ndarray, y: np.ndarray, known: np.ndarray) -> None:

@@ -113,7 +113,9 @@ class Strategy:
     def __init__(self, model, names: Sequence[str], schedule: str | Schedule = "continual", seed: int = 0) -> None:
         self.schedule = schedule if isinstance(schedule, Schedule) else read(schedule)
         made = model if hasattr(model, "replay") else compile(model, names)
-        self.names, self.classifier, self.seed = made.names, made.classifier, seed
+        self.names = made.names
+        self.classifier = made.classifier
+        self.seed = seed
         self.updater = Updater(made, self.schedule, seed)
         self._directly = self.schedule.learning == "continual" and not self.schedule.publish
         self._served = self.updater.model if self._directly else restore(made.state)

@@ -198,12 +198,17 @@ class Drift(Trigger):
     def __init__(self, by: str = "adwin", of: str = "errors", column: int = -1, classifier: bool = True) -> None:
         if by not in DETECTORS:
             raise ValueError(f"no detector {by!r} for a trigger; there are: {', '.join(DETECTORS)}")
-        self.by, self.of, self.column, self.classifier = by, of, column, classifier
+        self.by = by
+        self.of = of
+        self.column = column
+        self.classifier = classifier
         self.text = f"on drift of {of} by {by}"
         self.trained()
 
     def trained(self) -> None:
-        self.detector, self._scaled, self._scale = DETECTORS[self.by](), 0, 0.0
+        self.detector = DETECTORS[self.by]()
+        self._scaled = 0
+        self._scale = 0.0
 
     def first(self, answers: Answers) -> tuple[int, str]:
         own = np.flatnonzero(answers.own)

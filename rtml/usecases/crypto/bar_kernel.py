@@ -62,16 +62,23 @@ def _emit(bar, end, k, slot, key, sums, every):
         key.bid = slot.bid
         key.ask = slot.ask
     if slot.n > 0:
-        bar.open, bar.high, bar.low, bar.close = slot.open, slot.high, slot.low, slot.close
+        bar.open = slot.open
+        bar.high = slot.high
+        bar.low = slot.low
+        bar.close = slot.close
         key.close = slot.close
         key.trade_time = slot.last_time
     else:
         bar.open = bar.high = bar.low = bar.close = key.close
     bar.end = end
     bar.key = k
-    bar.volume, bar.value, bar.flow = exact.total(sums[0]), exact.total(sums[1]), exact.total(sums[2])
+    bar.volume = exact.total(sums[0])
+    bar.value = exact.total(sums[1])
+    bar.flow = exact.total(sums[2])
     bar.n = slot.n
-    bar.bid, bar.ask, bar.last_time = key.bid, key.ask, key.trade_time
+    bar.bid = key.bid
+    bar.ask = key.ask
+    bar.last_time = key.trade_time
     bar.empty = slot.n == 0
     bar.complete = slot.hole == 0 and not _overlaps(key, end - every, end)
     _clear(slot)
@@ -96,9 +103,13 @@ def _trade(slot, e, key, sums):
         slot.high = max(slot.high, e.price)
         slot.low = min(slot.low, e.price)
         if e.time < slot.first_time or (e.time == slot.first_time and e.id < slot.first_id):
-            slot.open, slot.first_time, slot.first_id = e.price, e.time, e.id
+            slot.open = e.price
+            slot.first_time = e.time
+            slot.first_id = e.id
         if e.time > slot.last_time or (e.time == slot.last_time and e.id >= slot.last_id):
-            slot.close, slot.last_time, slot.last_id = e.price, e.time, e.id
+            slot.close = e.price
+            slot.last_time = e.time
+            slot.last_id = e.id
     slot.n += 1
     exact.add(sums[0], e.size)
     exact.add(sums[1], e.size * e.price)
@@ -295,8 +306,14 @@ def columns(bars):
     for i in range(n):
         for s in range(symbols):
             bar, row = bars[i, s], rows[i, WIDTH * s : WIDTH * (s + 1)]
-            row[0], row[1], row[2], row[3] = bar.open, bar.high, bar.low, bar.close
-            row[4], row[5], row[6], row[7] = bar.volume, bar.value, bar.flow, bar.n
+            row[0] = bar.open
+            row[1] = bar.high
+            row[2] = bar.low
+            row[3] = bar.close
+            row[4] = bar.volume
+            row[5] = bar.value
+            row[6] = bar.flow
+            row[7] = bar.n
             row[8] = (bar.end - bar.last_time) / 1e9 if bar.last_time > 0 else np.nan
             row[9] = 2e4 * (bar.ask - bar.bid) / (bar.ask + bar.bid)
     return rows

@@ -92,7 +92,9 @@ class Labels:
         asked, y
             Moments of the questions answered by these bars, and their returns in basis points.
         """
-        past, asked, grown = self._past, [], []
+        past = self._past
+        asked = []
+        grown = []
         for at, price, complete in zip(end.tolist(), close.tolist(), whole.tolist(), strict=True):
             past.append((at, price, complete, isfinite(price)))
             if len(past) > self.steps:

@@ -33,7 +33,9 @@ class Market:
     """
 
     def __init__(self, bars: Bars, features: FeatureSet, labels: Sequence[Sequence[Labels]], rows: Callable) -> None:
-        self.bars, self.features, self._rows = bars, features, rows
+        self.bars = bars
+        self.features = features
+        self._rows = rows
         self.labels = [list(of_symbol) for of_symbol in labels]
         self.keys = len(self.labels)
         self._seen = (len(features.columns) - (self.keys > 1)) // bar_kernel.WIDTH  # symbols in one row

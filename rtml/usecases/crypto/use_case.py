@@ -107,7 +107,10 @@ def _imbalance(s: int, window: str = "") -> Formula:
 def _price(bar: int) -> list[Feature]:
     """The target's price: where it went, how far, and where in its range it stands."""
     six, thirty = span_text(bar * 6), span_text(bar * 30)
-    r, close, high, low = _return(0), column("close"), column("high"), column("low")
+    r = _return(0)
+    close = column("close")
+    high = column("high")
+    low = column("low")
     vwap_gap = _log_ratio(close * column("volume"), column("value"))
     wide = _log_ratio(high.over(thirty, "max"), low.over(thirty, "min"))
     return [
@@ -143,7 +146,9 @@ def _flow(bar: int) -> list[Feature]:
 def _other(s: int, bar: int) -> list[Feature]:
     """The same moment seen in another symbol, a peer, and how far it has run ahead."""
     six, thirty = span_text(bar * 6), span_text(bar * 30)
-    r, own, name = _return(s), _return(0), "peer" if s == 1 else f"peer_{s}"
+    r = _return(s)
+    own = _return(0)
+    name = "peer" if s == 1 else f"peer_{s}"
     declared = [
         ("return_1", r, "bp", "return of the bar that just closed"),
         ("return_1_lag_1", r.lag(1), "bp", "return of the bar before"),

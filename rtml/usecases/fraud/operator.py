@@ -87,7 +87,9 @@ class Checkout:
     horizon = 0  # a label comes when it comes
 
     def __init__(self, views: Sequence[View], timeouts: str = "45d", shares: Shares | None = None) -> None:
-        self.features, self.timeouts, self._shares = Views(views), span(timeouts), shares
+        self.features = Views(views)
+        self.timeouts = span(timeouts)
+        self._shares = shares
         self._clock, self._held = 0, np.empty(0, EVENT)
         self._book: dict[int, tuple[int, int, int, int]] = {}  # id: verdict, card, terminal, moment
         self._queue: deque[tuple[int, int]] = deque()  # moment, id, of every payment in the book
@@ -161,7 +163,9 @@ class Checkout:
 
     def load(self, state: dict) -> None:
         """Continue from a state."""
-        self._clock, self._held, self._counts = state["clock"], state["held"].copy(), Counter(state["counts"])
+        self._clock = state["clock"]
+        self._held = state["held"].copy()
+        self._counts = Counter(state["counts"])
         self._book = {row[0]: tuple(row[1:]) for row in state["book"].tolist()}
         self._queue = deque((entry[3], id) for id, entry in self._book.items())
         for view, part in zip(self.features.views, state["views"], strict=True):
@@ -182,7 +186,10 @@ class Checkout:
 
     def _enter(self, rows: np.ndarray) -> tuple[np.ndarray, list]:
         """Book payments and join labels; which rows count, and the answers in order."""
-        kept, answers, book, counts = np.zeros(len(rows), bool), [], self._book, self._counts
+        kept = np.zeros(len(rows), bool)
+        answers = []
+        book = self._book
+        counts = self._counts
         fields = (rows[name].tolist() for name in ("kind", "id", "time", "card", "terminal", "label"))
         for i, (kind, id, at, card, terminal, label) in enumerate(zip(*fields, strict=True)):
             self._forget(at, answers)

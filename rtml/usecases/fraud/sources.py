@@ -60,12 +60,14 @@ class Recorded:
     symbols = ("payment",)
 
     def __init__(self, path: str | Path, delay: str = "7d", days: float = 0.0, columns: dict | None = None) -> None:
-        self.path, self.delay, self.days = Path(path), span(delay), days
+        self.path = Path(path)
+        self.delay = span(delay)
+        self.days = days
         if not self.path.is_file():
             raise FileNotFoundError(f"no file {path}: SOURCE is 'cards' or a Parquet file of payments, or CSV")
         self._columns = COLUMNS | (columns or {})
         self._zone = self._columns.pop("zone", "")
-        held = read(self.path, known=self._columns.values().__contains__)
+        held = read(self.path, known=set(self._columns.values()).__contains__)
         if held.ragged:
             raise Unreadable(f"{self.path.name}: {held.ragged[0][0]} ({held.ragged[0][1]!r}): repair that line")
         self._held, has = held.frame, list(held.frame.columns)

@@ -24,7 +24,9 @@ COMPROMISED, LEAKED = 0.7, 1 / 3  # share of the payments of a compromised termi
 DEAR = 0.0012  # share of all payments
 DEAR_FROM = (22_000, 14_000)  # cents: fraudsters learn to stay below, two thirds of the way
 TIMES_DEARER = 4.0  # fraud on a leaked card against the card's usual amount
-NEVER_TOLD, REPEATED, CONTRADICTED = 0.08, 0.002, 0.0005  # shares of the labels
+NEVER_TOLD = 0.08  # shares of the labels
+REPEATED = 0.002
+CONTRADICTED = 0.0005
 LATE, BROKEN = 0.002, 0.0008  # shares of the rows
 _LOOKS = ("terminal", "leak", "dear")
 
@@ -60,7 +62,11 @@ class Cards:
             raise ValueError(f"days must lie between 1 and 366, got {days}")
         if cards < 10 or terminals < 10:
             raise ValueError(f"a town needs at least 10 cards and 10 terminals, got {cards} and {terminals}")
-        self.seed, self.days, self.cards, self.terminals, self.delay = seed, days, cards, terminals, span(delay)
+        self.seed = seed
+        self.days = days
+        self.cards = cards
+        self.terminals = terminals
+        self.delay = span(delay)
         self.name = f"cards:seed={seed}:days={days:g}:cards={cards}:terminals={terminals}:delay={delay}"
 
     @property
@@ -84,7 +90,9 @@ class Cards:
 
     @cached_property
     def _spells(self) -> pd.DataFrame:
-        rng, days, town = np.random.default_rng([self.seed, 1]), self.days, self._town
+        rng = np.random.default_rng([self.seed, 1])
+        days = self.days
+        town = self._town
         changes = START + (np.array([0.0, 2 * days / 3, days]) * DAY).astype(np.int64)
         dear = [("dear", -1, int(changes[k]), int(changes[k + 1])) for k in range(2)]
         at = np.sort(rng.uniform(0, days, max(1, round(days * self.terminals / 6000))))

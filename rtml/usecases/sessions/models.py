@@ -105,6 +105,13 @@ class Ranking:
         return self
 
 
+def restore(state: dict) -> SessionModel:
+    """Model of a state."""
+    from rtml.usecases.sessions.session_model import SessionModel
+
+    return SessionModel.of(state)
+
+
 @dataclass(frozen=True)
 class Versioned:
     """How a ranker and its item vectors are trained, each on a schedule of its own.

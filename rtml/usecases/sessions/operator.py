@@ -85,9 +85,15 @@ class Visits:
     ) -> None:
         if last < 1 or most < 2 or visitors < 1:
             raise ValueError(f"last and visitors must be at least 1 and most 2, got {last}, {visitors} and {most}")
-        self.features, self.gap, self.own_gap = LastItems(last), span(gap), span(own_gap)
-        self.most, self.remember, self.visitors = most, span(remember), visitors
-        self._clock, self._asked, self._begun = 0, 0, 0
+        self.features = LastItems(last)
+        self.gap = span(gap)
+        self.own_gap = span(own_gap)
+        self.most = most
+        self.remember = span(remember)
+        self.visitors = visitors
+        self._clock = 0
+        self._asked = 0
+        self._begun = 0
         # by whom (visitor, or ~session): [number, clicks, question that waits or -1, last click, earlier visits, items]
         self._live: tuple[OrderedDict, OrderedDict] = (OrderedDict(), OrderedDict())
         self._held: list = []  # answers that leave once time has passed
@@ -154,7 +160,9 @@ class Visits:
 
     def load(self, state: dict) -> None:
         """Continue from a state."""
-        self._clock, self._asked, self._begun = state["clock"], state["asked"], state["begun"]
+        self._clock = state["clock"]
+        self._asked = state["asked"]
+        self._begun = state["begun"]
         self._live = tuple(OrderedDict((row[0], [*row[1:6], list(row[6:])]) for row in rows) for rows in state["live"])
         self._seen = OrderedDict((who, (n, at)) for who, n, at in state["seen"].tolist())
         self._held, self._counts = [tuple(row) for row in state["held"]], Counter(state["counts"])

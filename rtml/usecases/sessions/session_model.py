@@ -45,7 +45,7 @@ class SessionModel(RowModel):
     """
 
     kind = "compiled"
-    twin = "rtml.usecases.sessions.session_model:SessionModel"
+    twin = "sessions"
 
     def __init__(self, names: Sequence[str], how: Ranking, moves: bool = True) -> None:
         self.names, self.ranking = check_names(names), how
@@ -234,7 +234,9 @@ def _told(how: Ranking) -> np.ndarray:
     told[memory.NEIGHBOURS], told[memory.STEP_DECAY] = how.neighbours, how.step_decay
     told[memory.AGE_DECAY], told[memory.HALF_LIFE] = span(how.age_decay), span(how.half_life)
     told[memory.STEPS], told[memory.SUCCESSORS] = how.steps if follows else 0, how.successors
-    told[memory.INDEXED], told[memory.VECTORS], told[memory.RATE] = indexed, vectors, how.rate
+    told[memory.INDEXED] = indexed
+    told[memory.VECTORS] = vectors
+    told[memory.RATE] = how.rate
     told[memory.MOST_SESSIONS] = how.sessions
     return told
 

@@ -15,7 +15,9 @@ from rtml.usecases.sessions.events import CLICKS
 START = moment("2025-03-03T00:00:00+00:00")
 TOPICS, ITEMS = 24, 600
 TURNS = 0.6  # share of the days after which every topic's paths change, and what is popular
-FOLLOWED, AGAIN, STRAYS = 0.62, 0.14, 0.05  # shares of clicks on a planted path, on an item seen before, anywhere
+FOLLOWED = 0.62  # shares of clicks on a planted path, on an item seen before, anywhere
+AGAIN = 0.14
+STRAYS = 0.05
 _FOLLOWERS = 3  # items a path may lead to, of each item
 _DAY = 86_400 * 10**9
 _LATE, _BROKEN = 0.002, 0.0008  # shares of the rows
@@ -51,7 +53,9 @@ class Shop:
             raise ValueError(
                 f"days must lie between 0.5 and 366 and visits between 10 and a million, got {days}, {visits}"
             )
-        self.seed, self.days, self.visits = seed, days, visits
+        self.seed = seed
+        self.days = days
+        self.visits = visits
         self.name = f"shop:seed={seed}:days={days:g}:visits={visits}"
 
     @property

@@ -109,3 +109,16 @@ def test_a_detector_of_ones_own_is_named_by_its_file_or_module(tmp_path):
     assert type(detector("rtml.monitoring.drift.change:HddmA")) is HddmA
     with pytest.raises(LookupError, match="no detector 'mine'; there are: adwin, "):
         detector("mine")
+
+
+def test_a_window_that_release_0_2_0_kept_is_taken_up():
+    values = levels(3)
+    whole, first, taken = Adwin(), Adwin(), Adwin()
+    first.push(values[:700])
+    state = first.state
+    (total, variance, width, ticks, rows), held, buckets = np.split(state["s"], [5, 53])
+    del state["layout"]
+    then = [width, total, variance, ticks, rows - 1.0]  # as that release had it: all sums, then all variances
+    taken.load(state | {"s": np.concatenate([then, held, buckets.reshape(-1, 2).T.ravel()])})
+    assert [700 + k for k in taken.push(values[700:])] == [k for k in whole.push(values).tolist() if k >= 700]
+    assert np.array_equal(taken.state["s"], whole.state["s"])

@@ -4,10 +4,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from first_win import first_win as first_win_of
 from runs import market_run
 
 from rtml.core.state import dumps, loads
-from rtml.kernels import betting
 from rtml.models import catalogue as zoo
 from rtml.models.compiled import compile
 from rtml.registry.learners import FORMER, LEARNER, learner_version
@@ -39,7 +39,7 @@ def promoted(champion, challenger, gain, n, seed):
     X, y = stream(gain, 2 * n, seed)
     columns = (said(champion, X[:, :2], y)[n:], said(challenger, X[n:], y[n:]), y[n:])
     shares = np.array([Rules.share(number) for number in range(1, n)])
-    return betting.first_win(*columns, False, 1, Rules().alpha, shares, float(Rules().timeouts))
+    return first_win_of(*columns, False, 1, Rules().alpha, shares, float(Rules().timeouts))
 
 
 def test_a_challenger_with_a_gain_serves_soon_and_an_equal_one_in_no_more_than_a_twentieth_of_streams():

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from first_win import first_win as first_win_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +19,7 @@ SHARES = np.array([Rules.share(number) for number in range(1, 5001)])
 def first_win(first, second, y, probability, shares=SHARES):
     """Answer at which the second of two models is promoted, or -1; labels delayed."""
     columns = (np.ascontiguousarray(column, dtype=np.float64) for column in (first, second, y))
-    return betting.first_win(*columns, probability, DELAY, ALPHA, shares, 1000.0)
+    return first_win_of(*columns, probability, DELAY, ALPHA, shares, 1000.0)
 
 
 def falsely(draw, streams=STREAMS, shares=SHARES):

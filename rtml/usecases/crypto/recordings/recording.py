@@ -11,7 +11,7 @@ import pandas as pd
 
 from rtml.core.clock import Clock, moment
 from rtml.sources.columns import UNREADABLE
-from rtml.sources.moments import DAY, exact_numbers, floats, read_clock, read_moments, texts
+from rtml.sources.moments import DAY, exact_numbers, floats, read_moments, texts
 from rtml.sources.tables import Unreadable, read
 from rtml.usecases.crypto.recordings import layouts, recorder_log
 from rtml.usecases.crypto.recordings.meaning import (
@@ -25,6 +25,7 @@ from rtml.usecases.crypto.recordings.meaning import (
 from rtml.usecases.crypto.recordings.names import NAMES, date_of, known, squeezed, symbol_of
 from rtml.usecases.crypto.recordings.order import arrival
 from rtml.usecases.crypto.recordings.sides import read_flags, read_sides, signed
+from rtml.usecases.crypto.recordings.time_of_day import read_clock
 from rtml.usecases.crypto.schema import RAW
 
 __all__ = ["NAMES", "Recording", "symbol_of"]

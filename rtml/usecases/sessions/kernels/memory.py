@@ -68,7 +68,9 @@ class Memory(NamedTuple):
     which: np.ndarray  # what they belong to
 
 
-_f8, _i8, _f4 = types.float64, types.int64, types.float32
+_f8 = types.float64
+_i8 = types.int64
+_f4 = types.float32
 _KINDS = (
     _i8[::1], _f8[::1], _i8[::1], _i8[::1], _i8[::1], _i8[:, :, ::1], _f8[:, ::1], _f4[:, ::1], _f4[:, ::1],
     _i8[:, ::1], _f8[::1], _i8[::1], _i8[::1], _f8[:, ::1], _f8[::1], _f8[::1], _f8[::1], _i8[::1], _f8[:, ::1],
@@ -103,7 +105,10 @@ def enter(item, m):
     row = find(item, m.table, m.ids)
     if row >= 0:
         return row
-    row, table, vectors, mask = m.control[GIVEN], m.table, m.vectors, m.table.size - 1
+    row = m.control[GIVEN]
+    table = m.table
+    vectors = m.vectors
+    mask = m.table.size - 1
     m.control[GIVEN] += 1
     m.ids[row] = item
     place = slot_of(item, mask)
@@ -163,7 +168,10 @@ def count(entry, item, by, most, pool, control):
 
     Metwally, Agrawal and El Abbadi, "Efficient computation of frequent and top-k elements in data streams" (2005).
     """
-    begin, at, least, held = entry[START], -1, 0, entry[COUNT]
+    begin = entry[START]
+    at = -1
+    least = 0
+    held = entry[COUNT]
     for a in range(held):
         if pool[begin + a] >> 32 == item:
             at = a
@@ -184,7 +192,9 @@ def count(entry, item, by, most, pool, control):
 @njit(types.void(_i8, _i8, _f8[::1], MEMORY), cache=True)
 def popular(item, now, how, m):
     """Count a click where old ones fade, by letting new ones weigh more; keep the most popular in order."""
-    clock, top, counts = m.clock, m.top, m.counts
+    clock = m.clock
+    top = m.top
+    counts = m.counts
     age = (now - clock[1]) / how[HALF_LIFE]
     if age > _SCALE:
         counts[:, 0] *= 2.0**-_SCALE
@@ -250,7 +260,11 @@ def place_vectors(before, n, item, rate, m):
     Skip-gram with negative sampling, one click at a time: Barkan and Koenigstein, "Item2vec" (2016); wrong answers are
     drawn from the newest ones, so that what is popular now is drawn often.
     """
-    vectors, contexts, recent, control, d = m.vectors, m.contexts, m.recent, m.control, m.vectors.shape[1]
+    vectors = m.vectors
+    contexts = m.contexts
+    recent = m.recent
+    control = m.control
+    d = m.vectors.shape[1]
     known = min(control[NEGATIVES], len(recent))
     step = np.empty(d, np.float32)
     for p in range(max(0, n - _CONTEXT), n):
@@ -284,7 +298,10 @@ def rows_of(x, m, rows):
 
     An item never learned is lent an empty row behind those given.
     """
-    n, table, ids, given = 0, m.table, m.ids, m.control[GIVEN]
+    n = 0
+    table = m.table
+    ids = m.ids
+    given = m.control[GIVEN]
     lent = given
     while n < x.size - ITEMS and x[ITEMS + n] >= 0.0:
         n += 1
@@ -322,7 +339,9 @@ def learn(x, y, now, how, m):
     need = room(x, how, m)
     if need != DONE:
         return need
-    before, length, given = np.empty(x.size, np.int64), np.int64(x[LENGTH]), m.control[GIVEN]
+    before = np.empty(x.size, np.int64)
+    length = np.int64(x[LENGTH])
+    given = m.control[GIVEN]
     n = rows_of(x, m, before)
     if m.clock[1] == 0.0:
         m.clock[0] = m.clock[1] = now

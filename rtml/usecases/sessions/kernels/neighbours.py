@@ -50,8 +50,14 @@ def keep(best, which, n, k, value, i):
 @njit(_i8(_i8[::1], _i8, _i8, _f8[::1], s.MEMORY), cache=True)
 def gather(rows, n, me, how, m):
     """Sessions that share an item with this one, in ``touched``, how much in ``similar``; returns how many."""
-    kind, recent, mask, found = how[s.KIND], np.int64(how[s.RECENT]), len(m.gains) - 1, 0
-    complete, pool, place, numbers = m.control[s.GIVEN_WAY] == 0, m.pool, m.place, m.sessions
+    kind = how[s.KIND]
+    recent = np.int64(how[s.RECENT])
+    mask = len(m.gains) - 1
+    found = 0
+    complete = m.control[s.GIVEN_WAY] == 0
+    pool = m.pool
+    place = m.place
+    numbers = m.sessions
     similar, touched = m.similar, m.touched
     for p in range(n):
         row = rows[p]
@@ -82,12 +88,19 @@ def newest(found, how, m):
     recent = np.int64(how[s.RECENT])
     if found <= recent:
         return found
-    n, touched, held, best, which, similar = 0, m.touched, m.sessions, m.best, m.which, m.similar
+    n = 0
+    touched = m.touched
+    held = m.sessions
+    best = m.best
+    which = m.which
+    similar = m.similar
     for a in range(found):
         row = touched[a]
         if n < recent or held[row, 5] >= best[0]:
             n = keep(best, which, n, recent, held[row, 5], held[row, 0])
-    oldest, number, n = best[0], which[0], 0
+    oldest = best[0]
+    number = which[0]
+    n = 0
     for a in range(found):
         row = touched[a]
         if held[row, 5] > oldest or (held[row, 5] == oldest and held[row, 0] >= number):
@@ -101,8 +114,16 @@ def newest(found, how, m):
 @njit(_i8(_i8, _i8, _f8[::1], s.MEMORY), cache=True)
 def nearest(found, distinct, how, m):
     """The most similar sessions in ``which``, as rows, with their similarity in ``best``; returns how many."""
-    timed, k, n, mask = how[s.KIND] >= TIMED, np.int64(how[s.NEIGHBOURS]), 0, len(m.gains) - 1
-    touched, held, best, which, similar, gains = m.touched, m.sessions, m.best, m.which, m.similar, m.gains
+    timed = how[s.KIND] >= TIMED
+    k = np.int64(how[s.NEIGHBOURS])
+    n = 0
+    mask = len(m.gains) - 1
+    touched = m.touched
+    held = m.sessions
+    best = m.best
+    which = m.which
+    similar = m.similar
+    gains = m.gains
     for a in range(found):
         row = touched[a]
         value = similar[row] * gains[row] if timed else similar[row] / math.sqrt(distinct * held[row, 4])
@@ -121,12 +142,24 @@ def nearest(found, distinct, how, m):
 @njit(_i8(_i8, _f8[::1], s.MEMORY), cache=True)
 def spread(n, how, m):
     """Add up the neighbours' items in ``score``; returns how many items are in ``touched``."""
-    timed, items, pool, held, place = how[s.KIND] >= TIMED, 0, m.pool, m.sessions, m.place
-    touched, score, decay, best, which = m.touched, m.score, m.decay, m.best, m.which
+    timed = how[s.KIND] >= TIMED
+    items = 0
+    pool = m.pool
+    held = m.sessions
+    place = m.place
+    touched = m.touched
+    score = m.score
+    decay = m.decay
+    best = m.best
+    which = m.which
     for a in range(n):
         value, row = best[a], which[a]
-        begin, last, clicks = held[row, 1], held[row, 2] - 1, min(held[row, 3], s.KEPT_CLICKS)
-        first, shared, at = held[row, 3] - clicks, -1, 0
+        begin = held[row, 1]
+        last = held[row, 2] - 1
+        clicks = min(held[row, 3], s.KEPT_CLICKS)
+        first = held[row, 3] - clicks
+        shared = -1
+        at = 0
         if timed:
             for b in range(clicks):
                 p = place[pool[begin + ((first + b) & last)]]

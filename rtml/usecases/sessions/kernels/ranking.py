@@ -27,7 +27,11 @@ def successors(rows, n, kind, items, how, m):
     back = 1 if kind == s.NEXT else 2
     if n < back:
         return items
-    row, pool, score, touched, extra = rows[n - back], m.pool, m.score, m.touched, m.extra
+    row = rows[n - back]
+    pool = m.pool
+    score = m.score
+    touched = m.touched
+    extra = m.extra
     entry, total = m.lists[row, kind], m.counts[row, kind]
     for a in range(entry[s.COUNT]):
         packed = pool[entry[s.START] + a]
@@ -44,7 +48,9 @@ def successors(rows, n, kind, items, how, m):
 def mean_vector(rows, n, m, mean):
     """Vector of a session: the mean of its items' vectors."""
     mean[:] = 0.0
-    known, vectors, given = 0, m.vectors, m.control[s.GIVEN]
+    known = 0
+    vectors = m.vectors
+    given = m.control[s.GIVEN]
     for p in range(n):
         if 0 <= rows[p] < given:
             known += 1
@@ -81,7 +87,9 @@ def describe(item, share, part, near, last, fit, seen, x):
 @njit(_i8(_i8[::1], _i8, _i8, s.MEMORY), cache=True)
 def own(rows, n, items, m):
     """Add the session's own items to the candidates, and how often each was clicked."""
-    score, touched, extra = m.score, m.touched, m.extra
+    score = m.score
+    touched = m.touched
+    extra = m.extra
     for p in range(n):
         if score[rows[p]] == 0.0:
             score[rows[p]] = -1.0
@@ -98,12 +106,20 @@ def ranked(rows, n, me, how, m, X, best, which):
     ``X`` gets the features of those listed, in the order of the heap.
     """
     items = neighbours(rows, n, me, how, m)
-    total, k, listed, score, touched = 0.0, np.int64(how[s.K]), 0, m.score, m.touched
+    total = 0.0
+    k = np.int64(how[s.K])
+    listed = 0
+    score = m.score
+    touched = m.touched
     for a in range(items):
         total += score[touched[a]]
     items = own(rows, n, successors(rows, n, s.AFTER_NEXT, successors(rows, n, s.NEXT, items, how, m), how, m), m)
-    mean, x, weights = np.empty(m.vectors.shape[1], np.float32), np.empty(WIDTH), m.weights
-    place, contexts, extra = m.place, m.contexts, m.extra
+    mean = np.empty(m.vectors.shape[1], np.float32)
+    x = np.empty(WIDTH)
+    weights = m.weights
+    place = m.place
+    contexts = m.contexts
+    extra = m.extra
     counts, clicks = m.counts, max(m.clock[2], 1.0)
     mean_vector(rows, n, m, mean)
     last = rows[n - 1] if n else -1
@@ -129,8 +145,15 @@ def ranked(rows, n, me, how, m, X, best, which):
 @njit(_i8(_i8[::1], _i8, _i8, _f8[::1], s.MEMORY, _f8[::1], _i8[::1]), cache=True)
 def scored(rows, n, me, how, m, best, which):
     """List candidates of one source by their share of its scores; returns how many are listed."""
-    kind, k, listed, items, total = how[s.KIND], np.int64(how[s.K]), 0, 0, 0.0
-    score, touched, extra, place = m.score, m.touched, m.extra, m.place
+    kind = how[s.KIND]
+    k = np.int64(how[s.K])
+    listed = 0
+    items = 0
+    total = 0.0
+    score = m.score
+    touched = m.touched
+    extra = m.extra
+    place = m.place
     if kind == REPEAT:
         items = own(rows, n, 0, m)
     elif kind == SUCCESSORS:
@@ -157,7 +180,9 @@ def scored(rows, n, me, how, m, best, which):
 @njit(_i8(_i8[::1], _i8, _f8[::1], s.MEMORY, _f8[::1], _i8[::1]), cache=True)
 def similar(rows, n, how, m, best, which):
     """List the items whose vectors fit the session's best, of all there are; returns how many are listed."""
-    mean, listed, contexts = np.empty(m.vectors.shape[1], np.float32), 0, m.contexts
+    mean = np.empty(m.vectors.shape[1], np.float32)
+    listed = 0
+    contexts = m.contexts
     mean_vector(rows, n, m, mean)
     for item in range(m.control[s.GIVEN] if n else 0):
         value = dot(mean, contexts, item)
@@ -185,7 +210,9 @@ def fill(listed, k, m, out):
 def rank(x, how, m, out):
     """Answer a question: ``k`` item ids, their scores, of a ranker their features; popular items fill the list."""
     k = np.int64(how[s.K])
-    rows, best, which = np.empty(x.size, np.int64), np.empty(k), np.empty(k, np.int64)
+    rows = np.empty(x.size, np.int64)
+    best = np.empty(k)
+    which = np.empty(k, np.int64)
     X = np.empty((k if how[s.KIND] == RANKER else 0, WIDTH))
     n, me = s.rows_of(x, m, rows), np.int64(x[s.SESSION])
     place, ids = m.place, m.ids
@@ -216,14 +243,19 @@ def adjust(kept, y, how, m):
 
     McFadden, "Modelling the choice of residential location" (1978): alternatives may be left out of a logit.
     """
-    k, true, listed, most = np.int64(how[s.K]), -1, 0, -np.inf
+    k = np.int64(how[s.K])
+    true = -1
+    listed = 0
+    most = -np.inf
     while listed < k and kept[k + listed] == kept[k + listed]:
         if kept[listed] == y:
             true = listed
         listed += 1
     if true < 0:
         return
-    weights, squares, chance = m.weights[0], m.weights[1], np.zeros(listed)
+    weights = m.weights[0]
+    squares = m.weights[1]
+    chance = np.zeros(listed)
     for a in range(listed):
         for f in range(WIDTH):
             chance[a] += weights[f] * kept[2 * k + a * WIDTH + f]

@@ -7,8 +7,8 @@ import pytest
 from rtml.core.clock import span
 from rtml.sources.ingest import ingest
 from rtml.sources.protocol import Source
-from rtml.sources.resampled import Resampled
 from rtml.store.event_log import EventLog
+from rtml.usecases.crypto.recordings.resampled import Resampled
 from rtml.usecases.crypto.synthetic.market import Synthetic
 
 HISTORY = Synthetic(hours=0.2)

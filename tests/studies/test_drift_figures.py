@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+import drift_figures
 import numpy as np
 import pytest
 from detector_benchmark import alarms, feeds, watched
@@ -12,7 +13,6 @@ from drifting import drifting
 from rtml.core.callbacks import TrainingEvent
 from rtml.monitoring.drift.catalogue import DETECTORS
 from rtml.monitoring.monitor import ranked
-from rtml.plots import figures
 
 ROOT = Path(__file__).parents[2]
 STUDY = ROOT / "notebooks/studies/what_a_detector_sees.ipynb"
@@ -27,7 +27,7 @@ def test_a_tick_stands_where_an_alarm_was_raised():
     fed, names = feeds(drifting("flip", n=4000).questions), ("adwin", "psi")
     found = alarms(fed, names)
     seen = {"flip": {"loss": fed["loss"], "changes": [2000], "alarms": found}}
-    figure = figures.what_detectors_see(seen, {name: DETECTORS[name].feed for name in names})
+    figure = drift_figures.what_detectors_see(seen, {name: DETECTORS[name].feed for name in names})
     ax = figure.axes[0]
     drawn = {tuple(line.get_xdata()): line.get_ydata() for line in ax.lines if line.get_marker() == "|"}
     assert tuple(found["adwin"]) in drawn and list(drawn[tuple(found["adwin"])]) == [1]
@@ -36,7 +36,7 @@ def test_a_tick_stands_where_an_alarm_was_raised():
 
 def test_the_most_harmful_alert_is_on_top_with_its_causes():
     table = ranked(watched(drifting("sudden", n=4000).questions))
-    figure = figures.harm_of_alerts(table)
+    figure = drift_figures.harm_of_alerts(table)
     bars = figure.axes[0].patches
     assert [bar.get_width() for bar in bars] == pytest.approx(list(100 * table["harm"]))
     assert bars[0].get_y() == max(bar.get_y() for bar in bars)
@@ -44,14 +44,14 @@ def test_the_most_harmful_alert_is_on_top_with_its_causes():
 
 
 def test_no_alert_and_none_that_is_known_say_so():
-    assert "no alert" in texts(figures.harm_of_alerts(ranked([])))
+    assert "no alert" in texts(drift_figures.harm_of_alerts(ranked([])))
     unknown = {"number": 1, "target": "y", "what": "features", "damage": None, "harm": None, "basis": "unknown"}
     unknown |= {"answers": 0, "features": {}, "moved": [], "text": ""}
-    assert "no alert" in texts(figures.harm_of_alerts(ranked([TrainingEvent(1, "alert", unknown)])))
+    assert "no alert" in texts(drift_figures.harm_of_alerts(ranked([TrainingEvent(1, "alert", unknown)])))
 
 
 def test_each_model_has_a_line_of_its_moving_loss():
-    figure = figures.known_again({"a": np.ones(300), "b": np.zeros(300)}, [150], window=100)
+    figure = drift_figures.known_again({"a": np.ones(300), "b": np.zeros(300)}, [150], window=100)
     lines = {line.get_label(): line for line in figure.axes[0].lines}
     assert (lines["a"].get_ydata() == 1).all() and (lines["b"].get_ydata() == 0).all()
     assert lines["a"].get_xdata()[0] == 100

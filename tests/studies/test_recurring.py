@@ -5,13 +5,13 @@ import pytest
 from drifting import NAMES, drifting
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recurring import Recurring
 
 from rtml.core.state import dumps, loads
 from rtml.evaluation.progressive import progressive
 from rtml.models.catalogue import build
 from rtml.models.compiled import restore
 from rtml.training.learner import Learner
-from rtml.training.recurring import Recurring
 
 TURNS = np.arange(1, 8) / 8
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from clients import Information, merge
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtml.models.federated import Information, merge
 from rtml.models.flat import INTERCEPT_PRECISION
 from rtml.models.recursive_logistic import RecursiveLogistic
 from rtml.models.rls import RecursiveLeastSquares
