@@ -27,9 +27,9 @@ import spark_jobs as jobs  # noqa: E402
 
 from rtml.features.keys import partition  # noqa: E402
 from rtml.integrations import spark  # noqa: E402
-from rtml.sources.trades import EVENT, events  # noqa: E402
 from rtml.store.event_log import EventLog  # noqa: E402
 from rtml.usecases.crypto.bars import BAR, Bars  # noqa: E402
+from rtml.usecases.crypto.trades import EVENT, events  # noqa: E402
 from rtml.usecases.fraud.synthetic_cards import Cards  # noqa: E402
 
 SYMBOLS = 12

@@ -22,11 +22,11 @@ from rtml.features.keys import partition
 from rtml.integrations import spark
 from rtml.integrations import spark_tables as tables
 from rtml.integrations.spark_stages import Predictions, Records, Windows
-from rtml.sources.trades import EVENT, events
 from rtml.store import offline
 from rtml.store.event_log import EventLog
 from rtml.training.run_config import RunConfig
 from rtml.usecases.crypto.bars import BAR, Bars
+from rtml.usecases.crypto.trades import EVENT, events
 
 HOUR = 3600 * 10**9
 PARTITIONS = 4

@@ -11,8 +11,8 @@ from rtml.features.feature_set import FeatureSet
 from rtml.integrations import spark
 from rtml.integrations.spark_stages import Predictions, Records, Windows
 from rtml.integrations.spark_tables import OFFSET, log_stream, to_delta
-from rtml.sources.trades import EVENT
 from rtml.usecases.crypto.bars import BAR, Bars
+from rtml.usecases.crypto.trades import EVENT
 
 PARTITIONS = 8
 PART = "events"
