@@ -40,6 +40,7 @@ class Access:
             rule = f"take {SHORTEST} or more, letters, digits and marks without spaces"
             raise ValueError(f"{TOKEN} has {len(token)} characters: {rule}")
         self._expected = f"Bearer {token}".encode() if token else b""
+        self._seen: set[bytes] = set()  # hosts that were found to be known
         self._hosts = {host.strip().lower() for host in (*hosts, socket.gethostname()) if host.strip()}
 
     @classmethod
@@ -81,8 +82,14 @@ class Access:
         return bool(self._expected) and hmac.compare_digest(sent, self._expected)
 
     def _known(self, host: bytes) -> bool:
+        """Whether a name of this endpoint; asked at every request, so that the last ones are remembered."""
+        if host in self._seen:
+            return True
         name = (_netloc(b"//" + host) or [""])[0]
-        return name in self._hosts or _is_address(name) or is_local(name)
+        known = name in self._hosts or _is_address(name) or is_local(name)
+        if known and len(self._seen) < 100:
+            self._seen.add(host)
+        return known
 
 
 def is_local(host: str) -> bool:
