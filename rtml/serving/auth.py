@@ -68,7 +68,8 @@ class Access:
         may also just send what a browser sends without asking: so what a browser says of where it comes from counts.
         """
         headers = dict(scope["headers"])
-        host, origin, site = (headers.get(name, b"") for name in (b"host", b"origin", b"sec-fetch-site"))
+        host, origin = headers.get(b"host", b""), headers.get(b"origin", b"")
+        site = headers.get(b"sec-fetch-site", b"")
         if host and not self._known(host):
             raise Refused(403, STRANGE)
         page = headers.get(b"sec-fetch-mode") == b"navigate" and scope["method"] == "GET" and scope["path"] in _PAGES

@@ -252,9 +252,9 @@ def test_a_connection_at_rest_is_closed_and_one_at_work_is_not(pair):
 
 
 def test_a_client_that_does_not_read_fills_no_memory_and_gets_every_answer_in_order(pair):
-    asked = [request(b"GET", b"/predict?key=ETH-USD", [b"host: localhost"], b"")] * 30_000
+    asked = [request(b"GET", b"/predict?key=ETH-USD", [b"host: localhost"], b"")] * 40_000
     with closing(socket.create_connection(("127.0.0.1", pair[0].port), timeout=20)) as client:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 18)
         client.settimeout(0.5)
         sent, stream = 0, b"".join(asked) + LAST
         while sent < len(stream):
@@ -270,9 +270,9 @@ def test_a_client_that_does_not_read_fills_no_memory_and_gets_every_answer_in_or
         got = b""
         while data := client.recv(1 << 20):
             got += data
-            sent += client.send(stream[sent : sent + 1000]) if sent < len(stream) else 0
+            sent += client.send(stream[sent : sent + 50_000]) if sent < len(stream) else 0
     ids = re.findall(rb'"prediction_id":"\d+-(\d+)"', got)
-    assert len(ids) == 30_000 and [int(id) for id in ids] == sorted(int(id) for id in ids)
+    assert len(ids) == 40_000 and [int(id) for id in ids] == sorted(int(id) for id in ids)
 
 
 def test_a_request_whose_body_comes_is_answered_though_the_server_stops():
