@@ -315,7 +315,7 @@ def http() -> Iterator[Line]:
     with contextlib.redirect_stdout(io.StringIO()):
         table = bench_http.main()
     for row, goal in zip(table, (20, 24), strict=True):
-        note = f"uvicorn with fixed bytes {row['floor']:.1f}"
+        note = f"uvicorn with fixed bytes {row['floor']:.1f}; {row['rate']:,.0f} requests/s sustained"
         about = ("<=", goal, "FastAPI and pydantic", row["fastapi"], note)
         yield Line(f"POST /predict, {row['asked']}", 15_000, "CPU us", row["ours"], *about)
 
