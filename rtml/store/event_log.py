@@ -40,8 +40,6 @@ _TABLES = (
 _NEXT = """
 insert into event select ?1, coalesce((select max(offset) from event where part = ?1), 0) + 1, ?2 returning offset
 """
-
-
 _INSERT = "insert into event values (?, ?, ?)"
 _ENTRY = "select offset, record, sound(crc, part, offset, record) from event where part = ? "
 _READ, _NEWEST = f"{_ENTRY} and offset > ? order by offset", f"{_ENTRY} order by offset desc"
@@ -119,13 +117,15 @@ class EventLog:
             return
         with self._transaction():
             (key, dtype), alone = self._part(part), []
-            for _, record, _ in self._db.execute(_NEWEST, (key,)):
+            for offset, record, _ in self._db.execute(_NEWEST, (key,)):
                 if len(record) != dtype.itemsize or len(alone) == 2 * _TOGETHER:
                     break
                 alone.append(record)
-            first, rows = last - len(alone), np.frombuffer(b"".join(reversed(alone)), dtype)
-            self._db.execute("delete from event where part = ? and offset > ?", (key, first))
-            self._db.executemany(_INSERT, ((key, first + n, data) for n, data in _pieces(rows)))
+                before = offset - 1
+            if alone:  # there may be a block of another writer by now
+                rows = np.frombuffer(b"".join(reversed(alone)), dtype)
+                self._db.execute("delete from event where part = ? and offset > ?", (key, before))
+                self._db.executemany(_INSERT, ((key, before + n, data) for n, data in _pieces(rows)))
 
     def append_posted(self, part: str, rows: np.ndarray, clients: Sequence[tuple[str | None, bytes]]) -> int:
         """Write events that clients sent, each with the client's id and a digest, in one transaction; the last offset.

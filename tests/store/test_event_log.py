@@ -92,6 +92,17 @@ def test_events_that_came_one_by_one_are_put_together(log):
         assert reader.read("trades", 4095, 3)[1].tobytes() == again[4095:4098].tobytes()
 
 
+@pytest.mark.parametrize("meanwhile", [3, 600])
+def test_putting_together_leaves_what_another_writer_appended_meanwhile(log, meanwhile):
+    for first in range(0, 4000, 500):
+        log.append("trades", priced(first, 500))
+    with EventLog(log.path) as other:
+        other.append("trades", priced(4000, meanwhile))
+    log._put_together("trades", 3999, 4096)  # as it is called by one whose event was the 4,096th
+    rows = np.concatenate([*(priced(first, 500) for first in range(0, 4000, 500)), priced(4000, meanwhile)])
+    assert log.read("trades", 0, 10_000)[1].tobytes() == rows.tobytes() and log.count("trades") == 4000 + meanwhile
+
+
 def test_a_bit_that_is_flipped_in_a_block_is_seen(tmp_path):
     with EventLog(tmp_path / "log.db") as log:
         log.append("trades", priced(0, 2000))
