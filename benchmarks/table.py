@@ -313,11 +313,11 @@ def joins() -> Iterator[Line]:
 def http() -> Iterator[Line]:
     """One request of 64 connections."""
     with contextlib.redirect_stdout(io.StringIO()):
-        table = bench_http.main()
+        table = bench_http.main(requests := 5_000)
     for row, goal in zip(table, (20, 24), strict=True):
         note = f"uvicorn with fixed bytes {row['floor']:.1f}; {row['rate']:,.0f} requests/s sustained"
         about = ("<=", goal, "FastAPI and pydantic", row["fastapi"], note)
-        yield Line(f"POST /predict, {row['asked']}", 15_000, "CPU us", row["ours"], *about)
+        yield Line(f"POST /predict, {row['asked']}", requests, "CPU us", row["ours"], *about)
 
 
 def live() -> Iterator[Line]:
