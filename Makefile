@@ -64,7 +64,7 @@ test: env  ## every test
 
 test-deep: env build/deep/.ready  ## not in "make test", long: 5,000 requests made from OpenAPI, storms of faults and stops, full disks, kills, 500 flipped bits, a version reproduced from its lock
 	@$(PY) tests/deep/fuzz_http.py build/deep/bin/st
-	@RTML_DEEP=1 $(PY) -m pytest -q tests/usecases/crypto/exchange/test_chaos.py tests/usecases/crypto/exchange/test_stalls.py tests/serving/live/test_live.py tests/integration/test_main_job.py tests/integrations/test_reproduce.py tests/serving/test_workers.py tests/store/test_protocols.py
+	@RTML_DEEP=1 $(PY) -m pytest -q tests/usecases/crypto/exchange/test_chaos.py tests/usecases/crypto/exchange/test_stalls.py tests/serving/live/test_live.py tests/integration/test_main_job.py tests/integrations/test_reproduce.py tests/serving/test_workers.py tests/serving/test_connections.py tests/store/test_protocols.py
 	@$(PY) tests/deep/hard_ground.py
 
 build/deep/.ready: .ci/schemathesis.lock
@@ -109,8 +109,8 @@ test-notebooks: env  ## the notebooks only: format, then their stored outputs ag
 lint: env  ## ruff: rules and format; pyrefly: types, as strict per room as pyproject.toml says
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/pyrefly check --python-interpreter-path $(PY)
 
-bench: env  ## speed beside river, pandas and polars, as ratios
-	@$(foreach file,$(sort $(wildcard benchmarks/bench_*.py)),$(PY) $(file) &&) true
+bench: env  ## one table of every hot path: ours, the best peer, ratio, goal, MISSED (BENCH="log http"); details: python benchmarks/bench_*.py
+	@$(PY) benchmarks/table.py $(BENCH)
 
 ci: lint test  ## what must pass before a change goes in
 

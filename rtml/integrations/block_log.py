@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 
 from rtml.core.clock import Clock
+from rtml.store import blocks
 from rtml.store.protocols import without_password
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _NO_EVENTS = np.dtype([("time", "<i8")])  # of a part that was never written
 
 
 class Block(NamedTuple):
-    """Rows of one append up to offset ``last``, as their bytes."""
+    """Rows of one append up to offset ``last``, as :mod:`rtml.store.blocks` packs them; older ones as they were."""
 
     last: int
     token: bytes
@@ -140,9 +141,9 @@ class BlockLog(Patient):
         """Write rows, and those rejected among them, as one; the last offset of the part."""
         if rows.dtype.names is None or rows.dtype.hasobject or rows.ndim != 1:
             raise ValueError(f"the log holds a line of fixed-size records, got {rows.ndim}-d {rows.dtype}")
-        size, data = rows.dtype.itemsize, rows.tobytes()
-        step = max(1, self.MOST // size) * size
-        pieces = [(len(data[k : k + step]) // size, data[k : k + step]) for k in range(0, len(data), step)]
+        step = max(1, self.MOST // rows.dtype.itemsize)
+        cut = [rows[k : k + step] for k in range(0, len(rows), step)]
+        pieces = [(len(some), blocks.pack(some) if len(some) >= blocks.FEW else some.tobytes()) for some in cut]
         bad = [] if rejected is None else _pairs(rejected)
         what = Append(part, json.dumps(rows.dtype.descr), os.urandom(16), pieces, bad, durable)
         with self._lock:
@@ -174,21 +175,21 @@ class BlockLog(Patient):
     def read(self, part: str, after: int = 0, n: int = 50_000) -> tuple[np.ndarray, np.ndarray]:
         """Offsets and rows of the next ``n`` events behind an offset; both empty where there are none yet."""
         dtype, after = self.dtype(part), int(after)
-        size, found, at, held, k = dtype.itemsize, [], after, 0, 16
+        found, at, held, k = [np.empty(0, dtype)], after, 0, 16
         while held < n:
             with self._lock:
-                blocks = self._tried(lambda again, at=at, k=k: self._blocks(part, at, k))
-            for block in blocks:
-                first = block.last - len(block.rows) // size
+                got = self._tried(lambda again, at=at, k=k: self._blocks(part, at, k))
+            for block in got:
+                first = block.last - blocks.size(block.rows, dtype)
                 if first > at or block.last <= at:
                     why = "the server dropped rows, or two processes wrote it at once"
                     raise ValueError(f"{self.name}: part {part!r} goes on behind {first}, not behind {at}: {why}")
-                found.append(block.rows[(at - first) * size :])
+                found.append(blocks.unpack(block.rows, dtype)[at - first :])
                 held, at = held + block.last - at, block.last
-            if len(blocks) < k:
+            if len(got) < k:
                 break
             k = min(1024, 1 + (n - held) * len(found) // max(held, 1))
-        rows = np.frombuffer(b"".join(found)[: max(0, n) * size], dtype).copy()
+        rows = np.concatenate(found)[: max(0, n)]
         return np.arange(after + 1, after + 1 + len(rows)), rows
 
     def quarantine(self, part: str, rejected: pd.DataFrame, after_offset: int) -> None:

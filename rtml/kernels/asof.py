@@ -41,3 +41,22 @@ def newest(key, happened, known, deleted, asked_key, asked_at):
         if depth > 0:
             stood[q] = rows[depth - 1]
     return stood
+
+
+@njit("int64[:](int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64)", cache=True, nogil=True)
+def latest(code, happened, known, asked_code, asked_at, n_codes):
+    """The same where nothing is taken back: facts in order of ``known``, questions in order of their moments.
+
+    Keys are numbers from 0 to ``n_codes``; a question with another one has no fact.
+    """
+    stood, last = np.full(asked_code.size, -1, np.int64), np.full(n_codes, -1, np.int64)
+    fact = 0
+    for q in range(asked_code.size):
+        while fact < code.size and known[fact] <= asked_at[q]:
+            before = last[code[fact]]
+            if before < 0 or happened[fact] >= happened[before]:
+                last[code[fact]] = fact
+            fact += 1
+        if 0 <= asked_code[q] < n_codes:
+            stood[q] = last[asked_code[q]]
+    return stood

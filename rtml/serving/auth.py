@@ -40,6 +40,7 @@ class Access:
             rule = f"take {SHORTEST} or more, letters, digits and marks without spaces"
             raise ValueError(f"{TOKEN} has {len(token)} characters: {rule}")
         self._expected = f"Bearer {token}".encode() if token else b""
+        self._seen: set[bytes] = set()  # hosts that were found to be known
         self._hosts = {host.strip().lower() for host in (*hosts, socket.gethostname()) if host.strip()}
 
     @classmethod
@@ -67,7 +68,8 @@ class Access:
         may also just send what a browser sends without asking: so what a browser says of where it comes from counts.
         """
         headers = dict(scope["headers"])
-        host, origin, site = (headers.get(name, b"") for name in (b"host", b"origin", b"sec-fetch-site"))
+        host, origin = headers.get(b"host", b""), headers.get(b"origin", b"")
+        site = headers.get(b"sec-fetch-site", b"")
         if host and not self._known(host):
             raise Refused(403, STRANGE)
         page = headers.get(b"sec-fetch-mode") == b"navigate" and scope["method"] == "GET" and scope["path"] in _PAGES
@@ -81,8 +83,14 @@ class Access:
         return bool(self._expected) and hmac.compare_digest(sent, self._expected)
 
     def _known(self, host: bytes) -> bool:
+        """Whether a name of this endpoint; asked at every request, so that the last ones are remembered."""
+        if host in self._seen:
+            return True
         name = (_netloc(b"//" + host) or [""])[0]
-        return name in self._hosts or _is_address(name) or is_local(name)
+        known = name in self._hosts or _is_address(name) or is_local(name)
+        if known and len(self._seen) < 100:
+            self._seen.add(host)
+        return known
 
 
 def is_local(host: str) -> bool:

@@ -48,15 +48,20 @@ async def through(reply: Reply, check: Check | None, scope: dict, receive: Calla
         if body.__class__ is not bytes:
             said = await body
             status, body = (200, said) if said.__class__ is bytes else said
-    except Refused as ex:
-        status, body = ex.status, encode(ex.refusal)
-    except LogUnavailable as ex:
-        status, body = 503, encode(Refusal(str(ex)))
-    except Exception:
-        LOG.exception("%s %s failed", scope["method"], scope["path"])
-        status, body = 500, BROKEN
+    except Exception as ex:
+        status, body = failed(ex, scope["method"], scope["path"])
     await _answer(status, body, send)
     return status
+
+
+def failed(ex: Exception, method: str, path: str) -> tuple[int, bytes]:
+    """Status and body for a request that was refused, or that failed here: then the log has the reason."""
+    if isinstance(ex, Refused):
+        return ex.status, encode(ex.refusal)
+    if isinstance(ex, LogUnavailable):
+        return 503, encode(Refusal(str(ex)))
+    LOG.error("%s %s failed", method, path, exc_info=ex)
+    return 500, BROKEN
 
 
 async def refuse(ex: Refused, send: Callable) -> None:
@@ -65,15 +70,24 @@ async def refuse(ex: Refused, send: Callable) -> None:
 
 
 async def _answer(status: int, body: bytes, send: Callable) -> None:
-    kind = _ARROW if body[:4] == ARROW else _JSON
-    headers = [kind, (b"content-length", b"%d" % len(body)), *_HINTS.get(status, ())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers(status, body)})
     await send({"type": "http.response.body", "body": body})
+
+
+def headers(status: int, body: bytes) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer."""
+    kind = _ARROW if body[:4] == ARROW else _JSON
+    return [kind, (b"content-length", b"%d" % len(body)), *_HINTS.get(status, ())]
+
+
+def is_many(body: bytes | bytearray) -> bool:
+    """Whether a body that begins so is of many rows."""
+    return body[:1] in (b"[", ARROW[:1])
 
 
 def _limit(body: bytes, path: str) -> int:
     """How long a body may be that begins so."""
-    return MANY_LIMIT if path.endswith("/predict") and body[:1] in (b"[", ARROW[:1]) else BODY_LIMIT
+    return MANY_LIMIT if path.endswith("/predict") and is_many(body) else BODY_LIMIT
 
 
 async def _rest(message: dict, receive: Callable, limit: int) -> bytes:

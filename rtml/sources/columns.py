@@ -16,6 +16,7 @@ import pandas as pd
 
 from rtml.core.clock import NEVER, moment
 
+_NOTHING = pd.DataFrame({"reason": [], "row": []}, index=np.empty(0, np.int64), dtype=object)  # of no rejected row
 UNREADABLE = -(2**63)  # what no reader could make sense of
 LATEST = 7_258_118_400 * 10**9  # 2200-01-01: what is later is no time, and sums with it would overflow
 _DIGITS = re.compile(r"-?[0-9]{1,25}")
@@ -68,6 +69,8 @@ class Schema:
             reasons.append(reason)
             fault[(fault == 0) & mask] = len(reasons) - 1
         bad = np.flatnonzero(fault)
+        if not len(bad):
+            return raw.events(), _NOTHING.copy()
         rejected = pd.DataFrame(
             {"reason": [reasons[k] for k in fault[bad]], "row": as_json(frame.iloc[bad])}, index=bad, dtype=object
         )
@@ -126,11 +129,18 @@ def codes(column: pd.Series | None, table: dict, n: int, *, missing: int, unknow
         return np.full(n, missing, np.int32)
     known = {**{word.lower(): code for word, code in table.items()}, **table}
     try:
-        index, words = pd.factorize(column)
+        index, words = _factorized(column)
     except TypeError:  # a list or a dict where a word belongs
         index, words = pd.factorize(column.map(str))
     found = [known.get(_word(word), known.get(_word(word).lower(), unknown)) for word in words]
     return np.array([*found, missing], np.int32)[index]
+
+
+def _factorized(column: pd.Series) -> tuple[np.ndarray, pd.Index]:
+    """Place of each value among the words, -1 where there is none, and the words."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return column.cat.codes.to_numpy(), column.cat.categories
+    return pd.factorize(column)
 
 
 def _word(value) -> str:

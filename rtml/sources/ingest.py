@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from math import prod
 from pathlib import Path
 from threading import Event
 
@@ -44,24 +45,41 @@ def ingest(
 
 def _summary(source: Source, log: EventLog, part: str, received: int) -> IngestReport:
     """Count what is in the log by key and kind, where its events have such fields, and what is in quarantine."""
-    rows = log.read(part, 0, log.count(part))[1]
-    columns = {}
-    if "key" in rows.dtype.names:
-        columns["key"] = np.array(source.symbols)[rows["key"]]
-    if source.schema.kinds:
-        columns["kind"] = np.array(source.schema.kinds)[rows["kind"]]
-    if columns:
-        counted = pd.DataFrame(columns).value_counts()
-        by_kind = counted.unstack(fill_value=0) if len(columns) > 1 else counted.to_frame("events")
-    else:
-        by_kind = pd.DataFrame({"events": [len(rows)]}, index=[source.schema.name])
+    by_kind, n, moments = _counted(source, log, part)
     rejected = log.rejected(part)
     by_reason = rejected.groupby("reason").agg(rows=("row", "size"), example=("row", "first"))
-    moments = int(rows["time"].min()), int(rows["time"].max())
-    counts = (received, len(rows), len(rejected), *moments)
+    counts = (received, n, len(rejected), *moments)
     return IngestReport(
         source.name, *counts, by_kind, by_reason.sort_values("rows", ascending=False), getattr(source, "notes", ())
     )
+
+
+def _counted(source: Source, log: EventLog, part: str) -> tuple[pd.DataFrame, int, tuple[int, int]]:
+    """Number of events by key and kind, of all, and their first and last moment."""
+    names = {"key": source.symbols, "kind": source.schema.kinds}
+    words = {name: held for name, held in names.items() if held and name in log.dtype(part).names}
+    sizes, seen = [len(held) for held in words.values()], {name: [] for name in words}
+    counted, moments, after = np.zeros(prod(sizes), np.int64), [], 0
+    while len((found := log.read(part, after))[0]):
+        after, rows = int(found[0][-1]), found[1]
+        moments += [int(rows["time"].min()), int(rows["time"].max())]
+        places = np.ravel_multi_index([rows[name] for name in words], sizes) if words else np.zeros(len(rows), int)
+        counted += np.bincount(places, minlength=len(counted))
+        for name, known in seen.items():
+            known += _new(known, rows[name])
+    axes = [pd.Index([words[name][code] for code in known], name=name) for name, known in seen.items()]
+    table = counted.reshape(sizes)[np.ix_(*seen.values())] if words else counted
+    if len(axes) > 1:
+        by_kind = pd.DataFrame(table, *axes)
+    else:
+        by_kind = pd.DataFrame({"events": table}, *(axes or [[source.schema.name]]))
+    return by_kind, int(counted.sum()), (min(moments), max(moments))
+
+
+def _new(known: list[int], codes: np.ndarray) -> list[int]:
+    """Codes that are not known yet, in the order in which they come first."""
+    new = set(np.flatnonzero(np.bincount(codes)).tolist()) - set(known)
+    return sorted(new, key=lambda code: int((codes == code).argmax()))
 
 
 def follow(run: Path, log: str = "", **source) -> None:

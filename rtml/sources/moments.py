@@ -161,6 +161,8 @@ def _of_numbers(whole: np.ndarray, number: np.ndarray, latest: int) -> np.ndarra
     moment = np.full(len(whole), UNREADABLE)
     for unit in _UNITS:
         own = (number >= EARLIEST / unit) & (number <= latest / unit) & (moment == UNREADABLE)
+        if own.all() and (number == whole).all():
+            return whole * unit
         part = np.round((number[own] - whole[own]).clip(0, 1) * unit / 1000).astype(np.int64) * 1000
         moment[own] = whole[own] * unit + (part if unit > 1 else 0)  # a float is good to a microsecond
     if 2 * (moment != UNREADABLE).sum() >= len(moment):

@@ -3,6 +3,9 @@
 What arrived is written first and read by offset, so a consumer that stores its offset with its own state misses nothing
 and sees nothing twice. An append is one transaction: after a crash a batch is there whole or not at all. No kill takes
 back what was appended; a power cut does not either, unless the writer asked not to wait for the disk.
+
+A row of the file is an event, or a block of many (:mod:`rtml.store.blocks`) under the offset of its last: what comes in
+bulk is written as blocks, and events that came one by one are put together once there are enough of them.
 """
 
 from __future__ import annotations
@@ -12,12 +15,13 @@ import os
 import threading
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rtml.store import database
+from rtml.store import blocks, database
 from rtml.store.database import told
 
 if TYPE_CHECKING:
@@ -36,15 +40,17 @@ _TABLES = (
 _NEXT = """
 insert into event select ?1, coalesce((select max(offset) from event where part = ?1), 0) + 1, ?2 returning offset
 """
-
-
-_READ = """
-select offset, record, sound(crc, part, offset, record) from event where part = ? and offset > ?
-order by offset limit ?
-"""
+_INSERT = "insert into event values (?, ?, ?)"
+_ENTRY = "select offset, record, sound(crc, part, offset, record) from event where part = ? "
+_READ, _NEWEST = f"{_ENTRY} and offset > ? order by offset", f"{_ENTRY} order by offset desc"
+Found = tuple[np.ndarray, np.ndarray]  #: offsets and rows
+_Entry = tuple[int, int, bytes]  # offset before it, its last offset, an event or a block
 _QUARANTINE = """
 select after, reason, row, sound(crc, id, part, after, reason, row) from quarantine where part = ? order by id
 """
+_BULK = 512  # events of an append from which on they are written as blocks
+_BLOCK = 1 << 14  # events of a block at most
+_TOGETHER = 1 << 12  # events one by one that are put together
 _NO_EVENTS = np.dtype([("time", "<i8")])  # of a part that was never written
 
 
@@ -70,6 +76,7 @@ class EventLog:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._lock, self._known = threading.RLock(), {}
         self._newest: dict[str, tuple[int, np.ndarray]] = {}  # offset before the last append, and its rows
+        self._unpacked: dict[str, tuple[bytes, np.ndarray]] = {}  # the last block read, and its rows
         self._db = database.opened(self.path, _TABLES)  # ``sync`` waits for the disk
 
     def append(self, part: str, rows: np.ndarray, rejected: pd.DataFrame | None = None, durable: bool = True) -> int:
@@ -80,26 +87,43 @@ class EventLog:
         """
         if rows.dtype.names is None or rows.dtype.hasobject or rows.ndim != 1:
             raise ValueError(f"the log holds a line of fixed-size records, got {rows.ndim}-d {rows.dtype}")
-        data = rows.tobytes()
         if len(rows) == 1 and rejected is None and part in self._known:
             with self._lock, told(self.path):  # a statement is a transaction, and one that arrives alone is waited for
-                last = self._db.execute(_NEXT, (self._open_part(part, rows.dtype), data)).fetchone()[0]
+                last = self._db.execute(_NEXT, (self._open_part(part, rows.dtype), rows.tobytes())).fetchone()[0]
+                self._put_together(part, last - 1, last)
         else:
-            last = self._append(part, rows.dtype, data, rejected)
-        self._newest[part] = (-1, rows) if durable else (last - len(rows), np.frombuffer(data, rows.dtype))
+            last = self._append(part, rows, rejected)
+        self._newest[part] = (-1, rows) if durable else (last - len(rows), rows.copy())
         if durable:
             self.sync()
         return last
 
-    def _append(self, part: str, dtype: np.dtype, data: bytes, rejected: pd.DataFrame | None) -> int:
+    def _append(self, part: str, rows: np.ndarray, rejected: pd.DataFrame | None) -> int:
         with self._transaction():
-            key, last, size = self._open_part(part, dtype), self.last(part), dtype.itemsize
-            rows = ((key, last + 1 + k, data[k * size : (k + 1) * size]) for k in range(len(data) // size))
-            self._db.executemany("insert into event values (?, ?, ?)", rows)
-            last += len(data) // size
+            key, last = self._open_part(part, rows.dtype), self.last(part)
+            self._db.executemany(_INSERT, ((key, last + n, data) for n, data in _pieces(rows)))
+            last += len(rows)
             if rejected is not None:
                 self.quarantine(part, rejected, last)
+            if len(rows) < _BULK:
+                self._put_together(part, last - len(rows), last)
         return last
+
+    def _put_together(self, part: str, before: int, last: int) -> None:
+        """Make blocks of the newest events that were written one by one, once in so many."""
+        if last // _TOGETHER == before // _TOGETHER:
+            return
+        with self._transaction():
+            (key, dtype), alone = self._part(part), []
+            for offset, record, _ in self._db.execute(_NEWEST, (key,)):
+                if len(record) != dtype.itemsize or len(alone) == 2 * _TOGETHER:
+                    break
+                alone.append(record)
+                before = offset - 1
+            if alone:  # there may be a block of another writer by now
+                rows = np.frombuffer(b"".join(reversed(alone)), dtype)
+                self._db.execute("delete from event where part = ? and offset > ?", (key, before))
+                self._db.executemany(_INSERT, ((key, before + n, data) for n, data in _pieces(rows)))
 
     def append_posted(self, part: str, rows: np.ndarray, clients: Sequence[tuple[str | None, bytes]]) -> int:
         """Write events that clients sent, each with the client's id and a digest, in one transaction; the last offset.
@@ -107,7 +131,7 @@ class EventLog:
         It does not wait for the disk, as :meth:`sync` does. An id that is there already raises and writes nothing.
         """
         with self._transaction():
-            last = self._append(part, rows.dtype, rows.tobytes(), None)
+            last = self._append(part, rows, None)
             first = last - len(rows) + 1
             posted = ((part, first + k, *client) for k, client in enumerate(clients))
             self._db.executemany("insert into posted values (?, ?, ?, ?)", posted)
@@ -132,7 +156,7 @@ class EventLog:
         finally:
             os.close(file)
 
-    def read(self, part: str, after: int = 0, n: int = 50_000) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, part: str, after: int = 0, n: int = 50_000) -> Found:
         """Offsets and rows of the next ``n`` events behind offset ``after``; both empty when there are none yet.
 
         What was appended last by this very object, and not durably, is read from memory: fewer than there may be.
@@ -141,18 +165,43 @@ class EventLog:
         if first == after and len(newest):
             return np.arange(after + 1, after + 1 + len(newest[:n])), newest[:n].copy()
         with self._lock, told(self.path):
-            key, dtype = self._part(part)
-            found = self._db.execute(_READ, (key, int(after), int(n))).fetchall()
-        offsets = np.fromiter((row[0] for row in found), np.int64, len(found))
-        self._check(part, after, offsets)
-        return offsets, np.frombuffer(b"".join([row[1] for row in found]), dtype).copy()
+            (key, dtype), found = self._part(part), []
+            for offset, record, _ in self._db.execute(_READ, (key, int(after))):
+                found.append((offset - _count(record, dtype), offset, record))
+                if offset - max(after, found[0][0]) >= n:
+                    break
+            self._check(part, after, found)
+            return self._rows(part, dtype, max(after, found[0][0]) if found else after, found, n)
 
-    def _check(self, part: str, after: int, offsets: np.ndarray) -> None:
+    def _rows(self, part: str, dtype: np.dtype, start: int, found: list[_Entry], n: int) -> Found:
+        """At most ``n`` offsets behind ``start``, and their rows, out of what the file has."""
+        end = min(found[-1][1], start + max(0, n)) if found else start
+        rows = np.empty(end - start, dtype)
+        for alone, entries in groupby(found if end > start else (), lambda entry: len(entry[2]) == dtype.itemsize):
+            if alone:
+                befores, _, records = zip(*entries, strict=True)
+                place = befores[0] - start
+                rows[place : place + len(records)] = np.frombuffer(b"".join(records), dtype)
+                continue
+            for before, last, record in entries:
+                low, high = max(before, start), min(last, end)
+                into = rows[low - start : high - start]
+                if high - low == last - before:
+                    blocks.unpack(record, dtype, into)
+                else:
+                    into[:] = self._block(part, record, dtype)[low - before : high - before]
+        return np.arange(start + 1, end + 1), rows
+
+    def _block(self, part: str, record: bytes, dtype: np.dtype) -> np.ndarray:
+        """Rows of a block, which the next read of the part may ask for again."""
+        if part not in self._unpacked or self._unpacked[part][0] != record:
+            self._unpacked[part] = record, blocks.unpack(record, dtype)
+        return self._unpacked[part][1]
+
+    def _check(self, part: str, after: int, found: list[_Entry]) -> None:
         """Events are numbered without a hole: behind ``after``, or from the first that is still kept."""
-        if not len(offsets):
-            return
-        hole = offsets[-1] - offsets[0] != len(offsets) - 1
-        if hole or (offsets[0] != after + 1 and offsets[0] != self.first(part)):
+        hole = any(one[1] != other[0] for one, other in pairwise(found))
+        if hole or (found and found[0][0] > after and found[0][0] + 1 != self.first(part)):
             raise database.Damaged(
                 f"{self.path}: events of {part!r} behind offset {after} are missing: restore the file from a backup"
             )
@@ -178,7 +227,7 @@ class EventLog:
 
     def count(self, part: str) -> int:
         """Number of events in a part."""
-        return self._number("select count(*) from event where part = ?", part)
+        return self.last(part) - self.first(part) + 1 if self.last(part) else 0
 
     def last(self, part: str) -> int:
         """Offset of the newest event of a part, 0 when it has none."""
@@ -186,7 +235,11 @@ class EventLog:
 
     def first(self, part: str) -> int:
         """Offset of the oldest event of a part that is kept, 0 when it has none."""
-        return self._number("select coalesce(min(offset), 0) from event where part = ?", part)
+        with self._lock, told(self.path):
+            key, dtype = self._part(part)
+            oldest = "select offset, record from event where part = ? order by offset limit 1"
+            found = self._db.execute(oldest, (key,)).fetchone()
+            return found[0] + 1 - _count(found[1], dtype) if found else 0
 
     def newest_time(self, part: str) -> int:
         """Time (ns) of the newest event of a part, 0 when it has none."""
@@ -207,13 +260,20 @@ class EventLog:
             if not n or int(offsets[n - 1]) == self.last(part):  # the newest stays, so that numbers go on from it
                 break
             with self._transaction():
-                self._db.execute(
-                    "delete from event where part = ? and offset <= ?", (self._part(part)[0], int(offsets[n - 1]))
-                )
+                self._forget(part, int(offsets[n - 1]))
             gone += n
             if n < len(rows):
                 break
         return gone
+
+    def _forget(self, part: str, until: int) -> None:
+        """Take out events up to an offset; of a block that goes beyond it, the rest stays."""
+        key = self._part(part)[0]
+        self._db.execute("delete from event where part = ? and offset <= ?", (key, until))
+        if 0 < self.first(part) <= until:
+            last = self._db.execute("select min(offset) from event where part = ?", (key,)).fetchone()[0]
+            kept = _record(self.read(part, until, last - until)[1])
+            self._db.execute("update event set record = ? where part = ? and offset = ?", (kept, key, last))
 
     def parts(self) -> list[str]:
         """Names of the parts, in the order in which they were begun."""
@@ -273,3 +333,21 @@ class EventLog:
                 "write another record type to another part, or start a new log"
             )
         return key
+
+
+def _pieces(rows: np.ndarray) -> list[tuple[int, bytes]]:
+    """What rows are written as: how many there are up to the end of each piece, and its bytes."""
+    step = _BLOCK if len(rows) >= _BULK else 1
+    return [(min(k + step, len(rows)), _record(rows[k : k + step])) for k in range(0, len(rows), step)]
+
+
+def _record(rows: np.ndarray) -> bytes:
+    """An event as it is, or a block of several, which is never as long as one."""
+    if len(rows) == 1:
+        return rows.tobytes()
+    data = blocks.pack(rows)
+    return data + b" " if len(data) == rows.dtype.itemsize else data
+
+
+def _count(record: bytes, dtype: np.dtype) -> int:
+    return 1 if len(record) == dtype.itemsize else blocks.size(record, dtype)

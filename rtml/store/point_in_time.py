@@ -44,17 +44,32 @@ def standing(facts: Facts, key, moment, *, before: bool = False, within: int | N
     if asked.dtype.kind != "i":  # texts: any numbers of the same order do
         codes = np.unique(np.concatenate([facts.key.astype(str), asked]), return_inverse=True)[1]
         code, wanted = codes[:n], codes[n:]
-    told, asking = (
-        np.lexsort((facts.known, code)),
-        np.lexsort((moment, wanted)),
-    )  # both keep the order of equals
-    columns = (column[told] for column in (code, facts.happened, facts.known, facts.deleted))
-    found = asof.newest(*columns, wanted[asking], moment[asking] - before)
-    rows = np.full(asked.size, -1, np.int64)
-    rows[asking] = np.where(found >= 0, told[found] if n else -1, -1)
+    rows = _placed(facts, code, wanted, moment - before) if n else np.full(asked.size, -1, np.int64)
     if within is not None and n:
         rows[(rows >= 0) & (moment - facts.happened[rows] >= within)] = -1
     return rows
+
+
+def _placed(facts: Facts, code: np.ndarray, wanted: np.ndarray, moment: np.ndarray) -> np.ndarray:
+    """Row of the fact that stood for each question, keys being whole numbers on both sides."""
+    least, codes = int(code.min()), int(code.max()) - int(code.min()) + 1
+    if codes <= 4 * (len(code) + len(wanted)) and not facts.deleted.any():  # a table of all keys is not too wide
+        told, asking = _order(facts.known), _order(moment)
+        columns = (code[told] - least, facts.happened[told], facts.known[told])
+        questions = (wanted[asking] - least, moment[asking])
+        found = asof.latest(*map(np.ascontiguousarray, (*columns, *questions)), codes)
+    else:
+        told, asking = np.lexsort((facts.known, code)), np.lexsort((moment, wanted))  # both keep the order of equals
+        columns = (column[told] for column in (code, facts.happened, facts.known, facts.deleted))
+        found = asof.newest(*columns, wanted[asking], moment[asking])
+    rows = np.empty(len(wanted), np.int64)
+    rows[asking] = found if isinstance(told, slice) else np.where(found >= 0, told[found], -1)
+    return rows
+
+
+def _order(times: np.ndarray) -> np.ndarray | slice:
+    """What puts times in order; equals stay as they are."""
+    return slice(None) if (times[1:] >= times[:-1]).all() else np.argsort(times, kind="stable")
 
 
 def join(facts: Facts, key, moment, *, default=np.nan, before: bool = False, within: int | None = None) -> np.ndarray:
@@ -67,7 +82,8 @@ def join(facts: Facts, key, moment, *, default=np.nan, before: bool = False, wit
     array([1., 2.])
     """
     rows = standing(facts, key, moment, before=before, within=within)
-    values = np.empty((len(rows), len(facts.names)))
-    values[:] = default
-    values[rows >= 0] = facts.values[rows[rows >= 0]]
+    if not len(facts):
+        return np.full((len(rows), len(facts.names)), default, np.float64)
+    values = np.take(facts.values, rows, axis=0, mode="clip")
+    values[rows < 0] = default
     return values

@@ -30,10 +30,10 @@ sys.path.insert(0, str(HERE.parent / "support"))
 from stored_files import flip_storm  # noqa: E402, tests/support is no package
 
 from rtml.pipeline.verify import damages  # noqa: E402
+from rtml.store.event_log import EventLog  # noqa: E402
 
 HOURS = 2.0
 TABLES = {
-    "events.db": ("select offset, record from event order by part, offset",),
     "training.db": (
         "select id, key, moment, x from question order by seq",
         "select target, id, prediction, y, known from prediction order by target, id",
@@ -62,8 +62,9 @@ def ended(process: subprocess.Popen, limit: float = 900.0) -> int:
 
 
 def held(folder: Path) -> dict[str, list]:
-    """What a run came to: every table that has to be the same."""
-    found = {}
+    """What a run came to: every table, and all events, that have to be the same."""
+    with EventLog(folder / "events.db") as log:  # whose rows are cut as they came
+        found = {"events.db": [log.read(part, log.first(part) - 1, 10**9)[1].tobytes() for part in log.parts()]}
     for name, queries in TABLES.items():
         with closing(sqlite3.connect(f"file:{folder / name}?mode=ro", uri=True)) as db:
             found[name] = [db.execute(query).fetchall() for query in queries]

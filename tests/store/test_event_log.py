@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rtml.store.database import Damaged
 from rtml.store.event_log import EventLog
 from rtml.usecases.crypto.trades import EVENT, events
 
@@ -45,6 +46,72 @@ def test_what_is_appended_in_pieces_is_read_back_in_pieces_bit_by_bit(tmp_path_f
             read.append(rows)
             after = int(offsets[-1])
         assert np.concatenate(read).tobytes() == np.concatenate([np.empty(0, EVENT), *written]).tobytes()
+
+
+def priced(first, n):
+    rng = np.random.default_rng(first)
+    return events(first + np.arange(n), id=np.arange(first, first + n), price=rng.random(n), size=2.0)
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    st.lists(st.sampled_from([1, 1, 3, 511, 512, 700, 4000, 17_000]), min_size=1, max_size=8),
+    st.sampled_from([1, 100, 5000, 10**6]),
+    st.integers(0, 30_000),
+    st.integers(0, 30_000),
+)
+def test_bulk_and_single_events_are_one_log_wherever_it_is_read_and_trimmed(tmp_path_factory, pieces, n, after, gone):
+    path = tmp_path_factory.mktemp("log") / "log.db"
+    with EventLog(path) as log, EventLog(path) as reader:
+        written, total = [], 0
+        for piece in pieces:
+            written.append(priced(total, piece))
+            total = log.append("trades", written[-1], durable=bool(piece % 2))
+            log.append("other", written[-1][:1])
+        rows = np.concatenate(written)
+        whole = reader.read("trades", 0, total)
+        assert whole[1].tobytes() == rows.tobytes() and whole[0].tolist() == list(range(1, total + 1))
+        offsets, some = reader.read("trades", after, n)
+        assert some.tobytes() == rows[after : after + n].tobytes()
+        assert offsets.tolist() == list(range(after + 1, after + 1 + len(some)))
+        left = max(total - gone, 1)
+        assert log.trim("trades", int(rows["time"][-left]), total) == total - left
+        assert (log.first("trades"), log.last("trades"), log.count("trades")) == (total - left + 1, total, left)
+        assert reader.read("trades", total - left, total)[1].tobytes() == rows[-left:].tobytes()
+        assert log.append("trades", priced(total, 600)) == total + 600
+
+
+def test_events_that_came_one_by_one_are_put_together(log):
+    for first in range(0, 9000, 3):
+        log.append("trades", priced(first, 3), durable=False)
+    written = log._db.execute("select count(*) from event").fetchone()[0]
+    assert written < 1000, "8,192 of them are in two blocks"
+    again = np.concatenate([priced(first, 3) for first in range(0, 9000, 3)])
+    with EventLog(log.path) as reader:
+        assert reader.read("trades", 0, 9000)[1].tobytes() == again.tobytes()
+        assert reader.read("trades", 4095, 3)[1].tobytes() == again[4095:4098].tobytes()
+
+
+@pytest.mark.parametrize("meanwhile", [3, 600])
+def test_putting_together_leaves_what_another_writer_appended_meanwhile(log, meanwhile):
+    for first in range(0, 4000, 500):
+        log.append("trades", priced(first, 500))
+    with EventLog(log.path) as other:
+        other.append("trades", priced(4000, meanwhile))
+    log._put_together("trades", 3999, 4096)  # as it is called by one whose event was the 4,096th
+    rows = np.concatenate([*(priced(first, 500) for first in range(0, 4000, 500)), priced(4000, meanwhile)])
+    assert log.read("trades", 0, 10_000)[1].tobytes() == rows.tobytes() and log.count("trades") == 4000 + meanwhile
+
+
+def test_a_bit_that_is_flipped_in_a_block_is_seen(tmp_path):
+    with EventLog(tmp_path / "log.db") as log:
+        log.append("trades", priced(0, 2000))
+        price = log.read("trades", 999, 1)[1]["price"]
+    blob = (tmp_path / "log.db").read_bytes()
+    place = blob.index(price.tobytes())
+    (tmp_path / "log.db").write_bytes(blob[:place] + bytes([blob[place] ^ 4]) + blob[place + 1 :])
+    with EventLog(tmp_path / "log.db") as log, pytest.raises(Damaged, match="a row is not what was written"):
+        log.read("trades", 999, 1)
 
 
 def test_an_append_waits_for_the_disk_unless_told_not_to(log, monkeypatch):
@@ -141,7 +208,7 @@ WRITER = """
 import sys, numpy as np
 from rtml.usecases.crypto.trades import events
 from rtml.store.event_log import EventLog
-log, n = EventLog(sys.argv[1]), 100
+log, n = EventLog(sys.argv[1]), int(sys.argv[2])
 first = log.last("trades")
 while True:
     last = log.append("trades", events(np.arange(first, first + n), id=np.arange(first, first + n), price=1.0))
@@ -150,10 +217,12 @@ while True:
 """
 
 
-def test_kill_9_loses_nothing_acknowledged_and_leaves_no_half_batch(tmp_path):
+@pytest.mark.parametrize(("n", "kills"), [(100, 5), (50_000, 2)], ids=["single events", "blocks"])
+def test_kill_9_loses_nothing_acknowledged_and_leaves_no_half_batch(tmp_path, n, kills):
     rng = np.random.default_rng(7)
-    for _ in range(5):
-        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path / "log.db")], stdout=subprocess.PIPE)
+    for _ in range(kills):
+        command = [sys.executable, "-c", WRITER, str(tmp_path / "log.db"), str(n)]
+        writer = subprocess.Popen(command, stdout=subprocess.PIPE)
         acknowledged = int(writer.stdout.readline())
         until = time.monotonic() + rng.uniform(0.01, 0.15)
         while time.monotonic() < until:
@@ -164,13 +233,14 @@ def test_kill_9_loses_nothing_acknowledged_and_leaves_no_half_batch(tmp_path):
         writer.stdout.close()
         with EventLog(tmp_path / "log.db") as log:
             offsets, rows = log.read("trades", n=10**7)
-            assert acknowledged <= len(rows) and len(rows) % 100 == 0
+            assert acknowledged <= len(rows) and len(rows) % n == 0
             assert np.array_equal(rows["id"], np.arange(len(rows))) and np.array_equal(offsets, rows["id"] + 1)
 
 
 def test_two_processes_write_while_a_third_reads(tmp_path):
     path = tmp_path / "log.db"
-    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE) for _ in range(2)]
+    command = [sys.executable, "-c", WRITER, str(path), "100"]
+    writers = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
     [writer.stdout.readline() for writer in writers]
     with EventLog(path) as log:
         after, seen = 0, []

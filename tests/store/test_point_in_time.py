@@ -44,6 +44,14 @@ def test_what_stood_equals_brute_force(rows, asked, before, within):
     assert found.tolist() == [brute(facts, *question, before, within) for question in asked]
 
 
+@given(FACTS, QUESTIONS, st.booleans(), st.sampled_from([1, 3, 10**17]), st.sampled_from([0, -(2**62), 5]))
+def test_the_same_where_nothing_is_taken_back_whatever_numbers_the_keys_are(rows, asked, before, apart, least):
+    facts = made([(least + apart * key, *when, False) for key, *when, _ in rows])
+    key, at = [least + apart * key for key, _ in asked], [at for _, at in asked]
+    found = standing(facts, np.array(key, np.int64), at, before=before)
+    assert found.tolist() == [brute(facts, *question, before, None) for question in zip(key, at, strict=True)]
+
+
 @given(FACTS, QUESTIONS, st.randoms(use_true_random=False))
 def test_the_order_of_facts_of_different_times_and_of_questions_does_not_matter(rows, asked, random):
     facts, shuffled = made(rows), sorted(asked, key=lambda _: random.random())

@@ -54,7 +54,12 @@ def read_flags(column: pd.Series, where: str, true: str) -> np.ndarray | pd.Cate
 
 def _counted(column: pd.Series) -> tuple[np.ndarray, list[str], np.ndarray]:
     """Place of each row's word among the words in lower case, -1 where it is blank, and how often each occurs."""
-    codes, words = pd.factorize(texts(column))
+    if isinstance(column.dtype, pd.StringDtype):  # a few words, over and over
+        place, held = pd.factorize(column)
+        codes, words = pd.factorize(texts(pd.Series(held)))
+        codes = np.append(codes, -1)[place]
+    else:
+        codes, words = pd.factorize(texts(column))
     plain = [str(word).lower().removesuffix(".0").removeprefix("+") or "+" for word in words]
     return codes, plain, np.bincount(codes[codes >= 0], minlength=len(plain))
 
