@@ -95,7 +95,7 @@ def stub(channel: grpc.Channel) -> dict[str, Callable]:
     ...     sorted(stub(channel))
     ['Answer', 'Follow', 'Predict', 'PredictMany', 'PredictTable']
     """
-    calls = {}
+    calls: dict[str, Callable] = {}
     for method in SERVICE.methods:
         kind = channel.unary_stream if method.server_streaming else channel.unary_unary
         takes, gives = GetMessageClass(method.input_type), GetMessageClass(method.output_type)

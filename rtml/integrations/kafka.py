@@ -225,11 +225,12 @@ class Source(Follows, Patient):
         if first is None:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
         for message in (first, *self._consumer.consume(1000, 0)):
-            p, error = message.partition(), message.error()
+            p, offset = message.partition() or 0, message.offset() or 0  # None is that of an error
+            error = message.error()
             if error is not None and error.code() == KafkaError._PARTITION_EOF:  # what is left are no messages
                 self._next[p] = max(self._next[p], self._bounds[p][1])
             elif error is not None:
                 raise KafkaException(error)
-            elif self._next[p] <= message.offset() < self._bounds[p][1]:
+            elif self._next[p] <= offset < self._bounds[p][1]:
                 self._held[p].append(message)
-                self._next[p] = message.offset() + 1
+                self._next[p] = offset + 1

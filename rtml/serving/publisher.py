@@ -104,10 +104,12 @@ class Publisher:
             kept, stored = self.service.log.served(), self._opened()
             step, _, blob = stored.reader.progress()
             self._followed = step
-            shown = stored.reader.last_question() - SHOWN
-            for outcome in stored.outcomes():
-                for part in slices(outcome) if stored.seq > shown else [outcome]:
-                    self._take(part, show=stored.seq > shown, kept=kept)
+            outcomes = list(stored.outcomes())
+            behind = sum(len(outcome.id) for outcome in outcomes)
+            for outcome in outcomes:
+                behind -= len(outcome.id)
+                for part in slices(outcome) if behind < SHOWN else [outcome]:
+                    self._take(part, show=behind < SHOWN, kept=kept)
             if stored.reader.step() == step and self.questions:  # the same sums in the very order of the trainer
                 (self.scores.learner or self.scores.served).load(scoreboard_of(blob))
                 self.service.headline = self.scores.headline()

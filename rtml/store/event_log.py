@@ -241,11 +241,6 @@ class EventLog:
             found = self._db.execute(oldest, (key,)).fetchone()
             return found[0] + 1 - _count(found[1], dtype) if found else 0
 
-    def newest_time(self, part: str) -> int:
-        """Time (ns) of the newest event of a part, 0 when it has none."""
-        rows = self.read(part, max(0, self.last(part) - 1), 1)[1]
-        return int(rows["time"][0]) if len(rows) and "time" in rows.dtype.names else 0
-
     def trim(self, part: str, before: int, until: int, batch: int = 20_000) -> int:
         """Let go of the oldest events, up to the first that is not older than ``before`` (ns); how many.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rtml.core.use_case import SHIPPED, title
 from rtml.registry.registry import Registry
-from rtml.store.event_log import EventLog
+from rtml.store.protocols import EventLog
 from rtml.training.run_config import PART, RunConfig
 from rtml.training.trainer import Trainer
 

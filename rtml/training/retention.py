@@ -10,8 +10,8 @@ from pathlib import Path
 
 from rtml.core.clock import Clock, span
 from rtml.registry.registry import Registry
-from rtml.store import database
-from rtml.store.event_log import EventLog
+from rtml.store import database, event_log
+from rtml.store.protocols import EventLog
 
 NAME = "retention.json"
 _BATCH = 20_000  # rows deleted in one transaction, so that nobody waits long
@@ -62,7 +62,7 @@ class Retention:
 
     def apply(self, log: EventLog, registry: Registry) -> dict[str, int]:
         """Let go of what is older than the rules say; how many rows of each kind."""
-        now = max((log.newest_time(part) for part in log.parts()), default=0)
+        now = max((_newest(log, part) for part in log.parts()), default=0)
         done = {"predictions": self._predictions(now), "questions": self._questions(now)}
         done["events"] = self._events(log, now)
         done["versions"] = sum(len(registry.collect(model, self.versions)) for model in registry.models())
@@ -100,9 +100,9 @@ class Retention:
         return gone
 
     def _events(self, log: EventLog, now: int) -> int:
-        """Of the log, those that every training of this run has committed."""
+        """Of the log, those that every training of this run has committed; a server lets go of its own."""
         path = self.folder / "training.db"
-        if not path.exists():
+        if not path.exists() or not isinstance(log, event_log.EventLog):
             return 0
         with database.told(path), closing(database.reading(path)) as db:
             found = db.execute("select offset from progress").fetchone()
@@ -115,3 +115,9 @@ class Retention:
 
 
 _OF_TRAINING = ("prediction", "question")
+
+
+def _newest(log: EventLog, part: str) -> int:
+    """Time (ns) of the newest event of a part, 0 when it has none."""
+    rows = log.read(part, max(0, log.last(part) - 1), 1)[1]
+    return int(rows["time"][0]) if len(rows) and "time" in (rows.dtype.names or ()) else 0

@@ -86,3 +86,26 @@ def test_rules_are_declared_read_and_said(tmp_path):
         path.write_text(wrong)
         with pytest.raises(ValueError, match=says):
             Retention.of(tmp_path)
+
+
+def test_events_of_a_log_on_a_server_are_the_servers_to_keep(tmp_path):
+    """What a log on a server has is what its contract says: it cannot be trimmed."""
+
+    class Elsewhere:
+        rows = events(T0 + np.arange(10) * DAY, price=1.0)
+
+        def parts(self):
+            return ["events"]
+
+        def last(self, part):
+            return len(self.rows)
+
+        def read(self, part, after, n):
+            return np.arange(after + 1, after + n + 1), self.rows[after : after + n]
+
+    with closing(CheckpointStore(tmp_path / "training.db", {})) as store:
+        store.begin(0, b"")
+        store.commit(10, b"", [], [], [(1, 0, T0, b"")])
+    with closing(Registry(tmp_path / "registry")) as registry:
+        gone = Retention(tmp_path, "2d", "2d", "2d", 3).apply(Elsewhere(), registry)
+    assert (gone["events"], gone["questions"]) == (0, 1)
