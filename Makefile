@@ -10,7 +10,7 @@ export USE_CASE SOURCE SYMBOLS PARAMS PROFILE RUN
 PIPELINE := $(RTML) run "$$RUN" --profile "$$PROFILE" --use-case "$$USE_CASE" --source "$$SOURCE" --symbols "$$SYMBOLS" --params "$$PARAMS"
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help env run-all run-01 run-02 run-03 run-04 run-05 report lab serve live stores advise runs notebooks test test-deep test-extras scale test-notebooks lint bench ci clean
+.PHONY: help env run-all run-01 run-02 run-03 run-04 run-05 report lab serve live stores advise runs notebooks test test-deep mutants test-extras scale test-notebooks lint bench ci clean
 
 help:  ## this list; variables: USE_CASE= SOURCE= SYMBOLS= RUN= PROFILE= PARAMS="KEY=VALUE KEY='a b'"
 	@sed -n 's/^\([a-z0-9-]*\)[a-z0-9 -]*:.*## /\1 - /p' Makefile | awk -F ' - ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -66,6 +66,9 @@ test-deep: env build/deep/.ready  ## not in "make test", long: 5,000 requests ma
 	@$(PY) tests/deep/fuzz_http.py build/deep/bin/st
 	@RTML_DEEP=1 $(PY) -m pytest -q tests/usecases/crypto/exchange/test_chaos.py tests/usecases/crypto/exchange/test_stalls.py tests/serving/live/test_live.py tests/integration/test_main_job.py tests/integrations/test_reproduce.py tests/serving/test_workers.py tests/serving/test_connections.py tests/store/test_protocols.py
 	@$(PY) tests/deep/hard_ground.py
+
+mutants: env  ## break a rule at a time and see its tests fail; lists who survives (twenty minutes)
+	@$(PY) tests/deep/mutants.py
 
 build/deep/.ready: .ci/schemathesis.lock
 	@$(PYTHON) -m venv --clear build/deep

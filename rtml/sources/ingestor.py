@@ -143,7 +143,7 @@ class Ingestor:
                     self.failure = error
                     self._say("source refused", error=str(error))
                     break
-                self._wait(error, min(2.0 ** (tries - 1), _LONGEST))
+                self._wait(error, min(2.0 ** min(tries - 1, 16), _LONGEST))
         self.news.set()
 
     def _wait(self, error: Exception, pause: float) -> None:

@@ -7,6 +7,7 @@ import sysconfig
 import venv
 from contextlib import closing
 from dataclasses import replace
+from importlib.metadata import version as release_of
 from pathlib import Path
 
 import pytest
@@ -33,8 +34,10 @@ def fresh(code, folder):
     for one in libraries.iterdir():
         if not one.name.startswith(("__editable__", "rtml", "_rtml")) and one.suffix != ".pth":
             (place / one.name).symlink_to(one)
-    (place / "rtml-0.1.0.dist-info").mkdir()
-    (place / "rtml-0.1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: rtml\nVersion: 0.1.0\n")
+    release = release_of("rtml")
+    (place / f"rtml-{release}.dist-info").mkdir()
+    named = f"Metadata-Version: 2.1\nName: rtml\nVersion: {release}\n"
+    (place / f"rtml-{release}.dist-info" / "METADATA").write_text(named)
     for cache in provenance.PACKAGE.rglob("__pycache__"):
         shutil.copytree(cache, code / "rtml" / cache.relative_to(provenance.PACKAGE))
     return folder / "bin" / "python"

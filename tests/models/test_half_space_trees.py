@@ -1,8 +1,6 @@
 """Half-space trees score as river's do, learn without labels, and find what was planted."""
 
-import os
-from pathlib import Path
-
+import handed
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,7 +16,7 @@ from rtml.models.catalogue import build
 from rtml.models.compiled import compile, restore
 from rtml.models.half_space_trees import HalfSpace
 
-ULB = Path(os.environ.get("RTML_SHARED_DATA", Path(__file__).parents[3] / "shared/data")) / "fraud"
+ULB = handed.DATA / "fraud"
 NAMES = ("x", "a", "m")
 
 

@@ -1,8 +1,6 @@
 """The compiled Hoeffding tree is river's: the same nodes and probabilities, whatever the stream and the leaves."""
 
-import os
-from pathlib import Path
-
+import handed
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,7 +19,7 @@ from rtml.models.compiled import compile, restore
 from rtml.models.hoeffding import CompiledTree
 from rtml.training.learner import Learner
 
-FRAUD = Path(os.environ.get("RTML_SHARED_DATA", Path(__file__).parents[3] / "shared/data")) / "fraud"
+FRAUD = handed.DATA / "fraud"
 
 TREES = {
     "adaptive": {"grace_period": 20, "delta": 0.01},

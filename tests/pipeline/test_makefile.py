@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rtml.core.use_case import load_use_case
 from rtml.pipeline.commands import rtml
 from rtml.pipeline.runner import split
 
@@ -82,7 +83,7 @@ def test_every_variable_survives_and_one_that_is_not_given_is_the_default(checko
     assert command(checkout, "report")[1]["run"] == "latest" and command(checkout, "live")[1]["run"] == "live"
     verb, found = command(checkout, "live", "SYMBOLS=ETH/USD,BTC/USD", "RUN=eth", "LIVE_ARGS=--record 'k k.log'")
     assert (verb, found["run"], found["symbols"], found["record"]) == ("live", "eth", "ETH/USD,BTC/USD", "k k.log")
-    assert found["source"] == "kraken"
+    assert found["source"] == "" and load_use_case("crypto").usual == "kraken"
 
 
 def test_the_readme_s_own_parameters_are_taken():

@@ -1,8 +1,6 @@
 """Drifting streams drift as their name says, when they say so, and recorded ones come as questions."""
 
-import os
-from pathlib import Path
-
+import handed
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +8,7 @@ from drifting import KINDS, NAMES, drifting, recorded
 
 from rtml.core.clock import span
 
-DATA = Path(os.environ.get("RTML_SHARED_DATA", Path(__file__).parents[4] / "shared/data")) / "drift"
+DATA = handed.DATA / "drift"
 REAL = ("sudden", "gradual", "incremental", "recurring")
 each_kind = pytest.mark.parametrize("kind", KINDS)
 needs_recordings = pytest.mark.skipif(not DATA.is_dir(), reason=f"no recordings in {DATA}: set RTML_SHARED_DATA")

@@ -141,7 +141,7 @@ class Broken:
 class Line:
     """A live source that breaks off after every tenth trade and goes on behind what is held already."""
 
-    name, symbols = "line", ("ETH-USD", "BTC-USD")
+    name, symbols, schema = "line", ("ETH-USD", "BTC-USD"), TRADES
 
     def __init__(self) -> None:
         self.after: list[dict] = []

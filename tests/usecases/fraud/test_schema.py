@@ -1,12 +1,10 @@
 """Payments: every row becomes an event or is rejected with its reason; recorded labels arrive when they are known."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from handed import DATA
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -253,7 +251,6 @@ def test_ingest_counts_what_came_in(tmp_path):
         assert ingested.by_reason["rows"].sum() == len(log.rejected("events")) == ingested.quarantined > 0
 
 
-DATA = Path(os.environ.get("RTML_SHARED_DATA", Path(__file__).parents[4] / "shared/data"))
 SHARED = DATA / "fraud/card_transactions_2018-04_06.parquet"
 
 

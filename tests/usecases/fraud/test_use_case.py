@@ -1,10 +1,10 @@
 """The fraud use case: found by name, its features declared, and on recorded payments as good as was asked for."""
 
 import os
-from pathlib import Path
 
 import numpy as np
 import pytest
+from handed import DATA
 
 from rtml.core.clock import NEVER, span
 from rtml.core.questions import Questions
@@ -20,7 +20,6 @@ from rtml.usecases.fraud.schema import PAYMENTS
 from rtml.usecases.fraud.sources import Recorded
 from rtml.usecases.fraud.synthetic_cards import Cards
 
-DATA = Path(os.environ.get("RTML_SHARED_DATA", Path(__file__).parents[4] / "shared/data"))
 RECORDED = DATA / "fraud/card_transactions_2018-04_06.parquet"
 recorded = pytest.mark.skipif(not RECORDED.exists(), reason="the recorded payments are not here: set RTML_SHARED_DATA")
 deep = pytest.mark.skipif(not os.environ.get("RTML_DEEP"), reason="make test-deep")

@@ -2,10 +2,9 @@
 
 import gzip
 import json
-import os
 import zipfile
-from pathlib import Path
 
+import handed
 import numpy as np
 import pandas as pd
 import pytest
@@ -27,7 +26,7 @@ from rtml.usecases.crypto.recordings.replay import Replay
 from rtml.usecases.crypto.schema import TRADES
 from rtml.usecases.crypto.trades import GAP, TICK, TRADE
 
-HANDED = Path(os.environ.get("RTML_SHARED_DATA", Path(__file__).parents[3] / "shared/data")) / "inputs"
+HANDED = handed.DATA / "inputs"
 S = 10**9
 T0 = 1_735_689_600  # 2025-01-01
 CLOCK = ManualClock(start=(T0 + 86_400 * 100) * S)

@@ -1,8 +1,6 @@
 """Replay: a recording comes back in its order, at its times, as what it was, and nothing is known early."""
 
-import os
-from pathlib import Path
-
+import handed
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +10,7 @@ from rtml.usecases.crypto.recordings.replay import Replay
 from rtml.usecases.crypto.schema import TRADES
 from rtml.usecases.crypto.trades import GAP, QUOTE, TICK, TRADE
 
-SHARED = Path(os.environ.get("RTML_SHARED_DATA", Path(__file__).parents[3] / "shared/data")) / "crypto"
+SHARED = handed.DATA / "crypto"
 S = 10**9
 T0 = 1_700_000_000 * S
 
