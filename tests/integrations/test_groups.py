@@ -67,7 +67,10 @@ def servers():
         one.close()
 
 
-@pytest.fixture(params=["file", "redis", "postgres", "nats", "kafka"])
+DEEP = pytest.mark.skipif(os.environ.get("RTML_DEEP") != "1", reason="twenty seconds: make test-deep")
+
+
+@pytest.fixture(params=["file", "redis", "postgres", "nats", pytest.param("kafka", marks=DEEP)])
 def url(request, servers, tmp_path):
     if request.param == "file":
         return str(tmp_path / "log.db")
