@@ -194,3 +194,14 @@ def test_a_state_that_is_broken_or_ahead_of_what_was_stored_is_not_gone_on_from(
     for blob in (kept[:100] + bytes([kept[100] ^ 1]) + kept[101:], b"", kept[:-3]):
         state.write_bytes(blob)
         assert begins() == 0, "computed again from the first event"
+
+
+def test_what_is_in_memory_is_not_gone_on_from_where_less_was_stored(log, places):
+    table, online = places
+    log.append("payments", payments(300))
+    whole = job(log, table, online)
+    whole.run()
+    for stored, begins in ((300, 300), (299, 0)):
+        whole._stored = lambda: [stored]  # noqa: B023
+        whole._restore()
+        assert whole._at == begins, "one event too far would be left out"

@@ -65,6 +65,9 @@ def test_what_is_kept_is_what_the_rules_say(tmp_path):
         asked = reader.questions(0, 10**6)
         assert min(one.moment for one in asked) >= newest - 3 * DAY and len(asked) >= 3 * EACH
         assert all(one.predictions for one in asked) and reader.closed(0, 10**6)[0][0] >= newest - 3 * DAY
+    with closing(database.reading(tmp_path / "predictions.db")) as db:
+        oldest, kept = db.execute("select min(moment), count(*) from prediction").fetchone()
+        assert 0 <= oldest - (newest - 2 * DAY) < DAY // EACH and kept == 2 * EACH + 1
 
 
 def test_events_that_no_training_has_taken_are_kept(tmp_path):

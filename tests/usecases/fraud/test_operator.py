@@ -261,3 +261,11 @@ def test_a_share_that_sees_labels_too_early_is_caught(mutant, stream):
     coarse = coarse[np.argsort(coarse["time"], kind="stable")]
     with pytest.raises((Leak, ValueError)):
         audit(lambda: flow_of(mutant(fraud.features(), shares=fraud.SHARES)), coarse, cuts=8)
+
+
+def test_an_answer_that_is_known_at_its_payment_is_a_leak(asked):
+    moment = dict(zip(asked.id.tolist(), asked.moment.tolist(), strict=True))
+    at_once = np.array([moment[id] for id in asked.answered.tolist()], np.int64)
+    with pytest.raises(Leak, match=rf"the answer of payment {asked.answered[0]}, made at .*, is known at "):
+        fraud.operator().check(asked._replace(known=at_once))
+    assert fraud.operator().check(asked).endswith("shares recounted")
