@@ -59,13 +59,15 @@ def contents(folder: Path) -> dict:
     for each in sections:
         each["status"] = steps.get(each["name"], STEP)
     every = [item for each in sections for item in each["items"]]
+    numbers = [pair for i in every if i["kind"] == "numbers" and i["name"] == "headline" for pair in i["pairs"]]
+    said = {name: [i["text"] for i in every if i["kind"] == "note" and i["name"] == name] for name in SAID}
     return {
         "run": folder.name,
         "status": status,
         "steps": steps,
         "sections": sections,
-        "headline": [pair for i in every if i["kind"] == "numbers" and i["name"] == "headline" for pair in i["pairs"]],
-        "said": {name: [i["text"] for i in every if i["kind"] == "note" and i["name"] == name] for name in SAID},
+        "headline": sorted(numbers, key=lambda pair: not pair["label"].startswith("served")),  # then the backtest's
+        "said": {name: sorted(texts, key=lambda text: not text.startswith("Served")) for name, texts in said.items()},
     }
 
 

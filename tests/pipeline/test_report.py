@@ -95,6 +95,17 @@ def test_the_verdict_stands_above_the_headline_numbers_and_nowhere_else(folder):
     assert text.index("<header>") < text.index("rls does not beat no change.") < text.index("0.1034")
 
 
+def test_what_was_served_stands_before_the_backtest(folder):
+    open_run("dev", notebook="02_features").note("verdict", "rls beats no change in the backtest.")
+    later = open_run("dev", notebook="04_online")
+    later.record("headline", **{"served R²": 0.0226, "frozen R²": -0.08})
+    later.note("verdict", "Served online: better than no change.")
+    text = report.write(folder).read_text()
+    shown = ["Served online: better", "rls beats no change in", "0.0226", "0.1034", "frozen R²"]
+    places = [text.index(words, text.index("<header>")) for words in shown]
+    assert places == sorted(places)
+
+
 def words_of(page):
     return " ".join(re.sub(r"<[^>]+>", " ", page.read_text()).split())
 
