@@ -15,7 +15,7 @@ MAKEFLAGS += --no-print-directory
 help:  ## this list; variables: USE_CASE= SOURCE= SYMBOLS= RUN= PROFILE= PARAMS="KEY=VALUE KEY='a b'"
 	@sed -n 's/^\([a-z0-9-]*\)[a-z0-9 -]*:.*## /\1 - /p' Makefile | awk -F ' - ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
-env: $(VENV)/.ready  ## set up the environment from requirements.lock (about two minutes: everything is compiled once)
+env: $(VENV)/.ready  ## set up the environment from requirements.lock (about three minutes: everything is compiled once)
 
 $(VENV)/.ready: requirements.lock .ci/uv.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("rtml needs Python 3.11 or newer, %s is %s: install one and name it, for example make env PYTHON=python3.12" % (sys.executable, sys.version.split()[0]))'
