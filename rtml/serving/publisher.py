@@ -102,14 +102,12 @@ class Publisher:
             return False
         with self._lock:
             kept, stored = self.service.log.served(), self._opened()
-            step, _, blob = stored.reader.progress()
-            self._followed = step
-            outcomes = list(stored.outcomes())
-            behind = sum(len(outcome.id) for outcome in outcomes)
-            for outcome in outcomes:
-                behind -= len(outcome.id)
-                for part in slices(outcome) if behind < SHOWN else [outcome]:
-                    self._take(part, show=behind < SHOWN, kept=kept)
+            step, self._offset, blob = stored.reader.progress()
+            self._followed, outcomes = step, list(stored.outcomes())
+            for place, outcome in enumerate(outcomes):
+                new = sum(len(later.id) for later in outcomes[place + 1 :]) < SHOWN
+                for part in slices(outcome) if new else [outcome]:
+                    self._take(part, show=new, kept=kept)
             if stored.reader.step() == step and self.questions:  # the same sums in the very order of the trainer
                 (self.scores.learner or self.scores.served).load(scoreboard_of(blob))
                 self.service.headline = self.scores.headline()

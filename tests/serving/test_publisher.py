@@ -302,6 +302,7 @@ def test_make_serve_answers_what_the_run_came_to(world):
         assert all(one["closed"] for one in told["questions"]), "the page has its bars"
         assert sum(bool(one["answers"]) for one in told["questions"]) > 100, "and what came true"
         assert answer["age_ms"] < 60_000, "a recording has its own time"
+        assert answer["offset"] > 0, "what the state had learned"
         who = {"who": "ada", "why": "to see it"}
         assert httpx.post(f"{url}/promote", json={"version": "crypto@1", **who}, timeout=20).status_code == 200
         assert httpx.get(f"{url}/predict", timeout=20).json()["version"] == "crypto@1", "no further question comes"
