@@ -184,6 +184,7 @@ VERBS = (
         "given.",
         _run("live"),
         *(*_SOURCE, _EVERY, _PUBLISH, _CHALLENGERS, _HOST, _LOG),
+        _option("--from", "behind", default="", type=RunName(), says="A finished run to go on from: a copy of it."),
         _option("--port", default=8000, says="Port; 0: a free one, -1: none."),
         _option("--seconds", default=0.0, says="How long to follow the stream; 0: until stopped."),
         _option("--once", is_flag=True, says="End when a recording is over instead of serving on."),

@@ -219,7 +219,7 @@ class Publisher:
     def line(self, state: str, offset: int, waiting: int = 0, trouble: str = "") -> str:
         """One line of progress for a console."""
         events = f"{offset:,} events{f' ({waiting:,} wait)' if waiting else ''}"
-        lag = "-" if self.lag_s is None else f"{self.lag_s:.1f} s"
+        lag = "-" if (s := self.lag_s) is None else f"{s:.1f} s" if s < 1e5 else f"{s / 86400:,.0f} days"
         parts = [state, events, f"{self.questions:,} questions", f"lag {lag}", self.scores.headline().text]
         return " | ".join([*parts, self.version, *([trouble] if trouble else [])])
 

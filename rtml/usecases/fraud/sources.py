@@ -191,7 +191,7 @@ def _ids(column: pd.Series) -> pd.Series:
     text = texts(column)
     number = exact_numbers(column, text)[1]
     if 2 * (np.isfinite(number) & ~text.str.match(r"0\d", na=False)).sum() >= text.notna().sum():
-        return text.str.replace(r"\.0$", "", regex=True).astype(object)
+        return text.where(np.isfinite(number)).str.replace(r"\.0$", "", regex=True).astype(object)
     return text.map(read_key, na_action="ignore").astype(object)
 
 
