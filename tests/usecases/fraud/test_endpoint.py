@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 import httpx
 import numpy as np
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from rtml.core.clock import span
 from rtml.core.state import dumps
@@ -313,6 +314,32 @@ def test_texts_are_keys_and_a_payment_without_a_time_is_of_now(finished):
         assert again.status_code == 202, "the same payment by its text"
         told = client.get("/metrics").text
     assert "rtml_event_to_prediction_seconds_count 1.0" in told
+
+
+def test_what_an_event_changed_is_served_and_asking_computes_nothing(finished, stream, monkeypatch):
+    part = stream[BEFORE : BEFORE + 60]
+    paid = [payment(row) | {"kind": "payment"} for row in part[part["kind"] == PAYMENT]]
+    with living(finished) as (live, client):
+        said = client.post("/events", json=paid).json()
+        with monkeypatch.context() as broken:  # what is read was computed when the event came
+            broken.setattr(live.events.flow, "push", None)
+            newest = [client.get("/predict").json()["features_at"] for _ in range(20)]
+        told = {
+            (one.name, *one.labels.values()): one.value
+            for family in text_string_to_metric_families(client.get("/metrics").text)
+            for one in family.samples
+        }
+        latency = client.get("/quality").json()["latency"]
+    assert set(newest) == {said["time"]}
+    count, soon = (
+        told["rtml_event_to_prediction_seconds_count",],
+        told["rtml_event_to_prediction_seconds_bucket", "1.0"],
+    )
+    assert count == len(paid) and told["rtml_events_on_time_ratio",] == soon / count
+    assert told["rtml_features_age_seconds", "payment"] >= 0
+    buckets = [told["rtml_request_seconds_bucket", edge, "/predict"] for edge in ("0.0001", "0.1", "+Inf")]
+    assert buckets == sorted(buckets) and buckets[-1] == latency["/predict"]["count"] == 20
+    assert 0 < latency["/predict"]["p50_ms"] <= latency["/predict"]["p99_ms"]
 
 
 def test_a_run_that_is_not_finished_is_no_beginning(finished):
