@@ -81,7 +81,6 @@ class Live:
             self.ingestor = self._ingestor(opens, what.speed)
             self.trainer = stack.enter_context(closing(self._trainer(every, publish)))
             self.publisher = self._publisher(folder / "training.db")
-            self.events = Events(self.publisher, self.log, folder / "training.db") if self._posted else None
             self.loop = self._loop(Retention.of(folder))
             self.url = stack.enter_context(self._endpoint(port, host, stack)).url if port is not None else ""
             self._stack = stack.pop_all()
@@ -134,6 +133,7 @@ class Live:
 
     def _loop(self, rules: Retention) -> Loop:
         loop = Loop(self.ingestor, self.trainer, self.publisher)
+        self.events = Events(self.publisher, self.log, self.folder / "training.db") if self._posted else None
         loop.retain = lambda: rules.due(self.log, self.registry, say=self._out)
         if self.events is not None:
             loop.trained = lambda: self.events.follow(self.trainer)
