@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import pandas as pd
-
 from rtml.core.callbacks import TrainingEvent
+from rtml.core.later import pd
 
 
 def alert_text(detail: dict) -> str:

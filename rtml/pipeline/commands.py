@@ -68,12 +68,14 @@ class Verb(click.Command):
 
     def invoke(self, ctx: click.Context) -> None:
         """Import the function and call it."""
-        from rtml.core.process import quitting
-        from rtml.core.run_folder import run_folder
+        from rtml.core.process import at_work, quitting
 
         os.umask(0o077)  # what a run holds is for its user
-        with quitting(ctx.command_path):
+        goes_on = bool(ctx.params.get("follow")) or self.name in ("serve", "live", "schedule", "lab")
+        with quitting(ctx.command_path), at_work(ctx.command_path, goes_on):
             if ctx.params.get("run"):
+                from rtml.core.run_folder import run_folder
+
                 ctx.params["run"] = run_folder(ctx.params["run"])
             function = getattr(import_module(self.module), self.function)
             code = function(**ctx.params)

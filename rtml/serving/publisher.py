@@ -22,7 +22,7 @@ from rtml.registry.versions import Version
 from rtml.serving.answers import Band
 from rtml.serving.download import served
 from rtml.serving.freshness import Freshness
-from rtml.serving.outcomes import Committed, ends_of, slices
+from rtml.serving.outcomes import Committed, ends_of, newest, slices
 from rtml.serving.quality import FeatureQuality
 from rtml.serving.router import Router
 from rtml.serving.schemas import encode, without_paths
@@ -105,9 +105,10 @@ class Publisher:
             step, self._offset, blob = stored.reader.progress()
             self._followed, outcomes = step, list(stored.outcomes())
             for place, outcome in enumerate(outcomes):
-                new = sum(len(later.id) for later in outcomes[place + 1 :]) < SHOWN
-                for part in slices(outcome) if new else [outcome]:
-                    self._take(part, show=new, kept=kept)
+                before, new = newest(outcome, SHOWN - sum(len(later.id) for later in outcomes[place + 1 :]))
+                self._take(before, show=False, kept=kept)
+                for part in slices(new):
+                    self._take(part, kept=kept)
             if stored.reader.step() == step and self.questions:  # the same sums in the very order of the trainer
                 (self.scores.learner or self.scores.served).load(scoreboard_of(blob))
                 self.service.headline = self.scores.headline()
@@ -201,8 +202,8 @@ class Publisher:
         with self._lock:
             self._history.read()
             now, serving = self.service.clock.now(), self._history.serving
+            serving = serving or self._history.learner(self.version, self.since)
             told = {"serving": serving, "happened": self._history.newest()}
-            told["serving"] = serving or self._history.learner(self.version, self.since)
             about = {"state": state, "source": source or self.config.source, "message": message}
             about |= {"alarms": [*alarms, *self._history.alarms(now)], "version": self.version, "offset": self._offset}
             about |= {"since": self.since // 10**6, "trained_up_to": self.moment // 10**6}

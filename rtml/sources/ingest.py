@@ -9,8 +9,8 @@ from pathlib import Path
 from threading import Event
 
 import numpy as np
-import pandas as pd
 
+from rtml.core.later import pd
 from rtml.core.process import Logbook, stopping, tell
 from rtml.pipeline.options import opened, source_options
 from rtml.sources.growing import Follows, arriving

@@ -9,10 +9,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from rtml.core import process
 from rtml.core.clock import Clock
+from rtml.core.later import pd
 from rtml.sources.growing import Follows, arriving
 from rtml.sources.pacing import Paced
 from rtml.sources.protocol import Refused, Source, Unreachable

@@ -10,8 +10,8 @@ import hashlib
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
+from rtml.core.later import pd
 from rtml.sources.columns import LATEST, UNREADABLE, Schema, codes, integers, numbers, read_integer, read_moment
 
 PAYMENT, LABEL = 0, 1

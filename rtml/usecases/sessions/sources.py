@@ -7,10 +7,10 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow.parquet as pq
 
 from rtml.core.clock import moment
+from rtml.core.later import pd
 from rtml.core.state import digest
 from rtml.sources.columns import UNREADABLE, integers, nanoseconds, read_moment
 from rtml.sources.protocol import pieces

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pandas as pd
-
+from rtml.core.later import pd
 from rtml.sources.moments import texts
 from rtml.sources.tables import Table, Unreadable
 from rtml.usecases.crypto.recordings.names import NAMES, date_of, found, squeezed
