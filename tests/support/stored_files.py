@@ -61,7 +61,7 @@ def everything(folder) -> dict:
 def flip_storm(folder, n: int, seed: int, damages) -> tuple[int, list]:
     """Flip a bit in one file after the other and put it back; how many were found, which changed something unsaid."""
     before, silent, found, rng = everything(folder), [], 0, np.random.default_rng(seed)
-    files = [folder / name for name in before]
+    files = [folder / name for name in before if (folder / name).stat().st_size]
     for turn in range(n):
         path = files[turn % len(files)]
         blob = path.read_bytes()
