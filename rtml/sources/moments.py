@@ -16,6 +16,7 @@ from rtml.sources.tables import Unreadable
 DAY = 86_400 * 10**9
 EARLIEST = 946_684_800 * 10**9  # 2000-01-01
 YEAR = 366 * DAY
+_OLDEST = 631_152_000 * 10**9  # 1990-01-01: of a number whose unit is not known
 
 #: The forms that are read, for the sentence about one that is not.
 FORMS = (
@@ -54,14 +55,16 @@ _ABBREVIATIONS = {
     "MSK": 3,
 }
 _ZONE_NAME = rf"\s\(?({'|'.join(_ABBREVIATIONS)}|[A-Z][A-Za-z]+/[A-Z][A-Za-z_]+(?:/[A-Z][A-Za-z_]+)?)\)?$"
+#: What a text is like that says the zone of its time.
+ZONED = rf".*(?:\s*\(?(?:Z|UTC|GMT)\)?|[-+]\d{{2}}:?\d{{2}}(?:\[.*\])?|{_ZONE_NAME[:-1]})"
 _AROUND = " \t\r\n\v\f\u00a0\"'"
 
 
-def read_moments(column: pd.Series, now: int, where: str) -> np.ndarray:
+def read_moments(column: pd.Series, now: int, where: str, earliest: int = EARLIEST) -> np.ndarray:
     """Nanoseconds UTC of a column, ``UNREADABLE`` where a row holds no moment from 2000 to a year after ``now``.
 
     A date without a zone is taken as UTC. ``where`` names the column and file for the error that is raised when most
-    rows cannot be read.
+    rows cannot be read. Dates may be as old as ``earliest``, numbers since 1970 as old as that and 1990.
 
     Examples
     --------
@@ -71,18 +74,18 @@ def read_moments(column: pd.Series, now: int, where: str) -> np.ndarray:
     """
     latest = now + YEAR
     if column.dtype.kind == "M" or isinstance(column.dtype, pd.DatetimeTZDtype):
-        return _plausible(_aware(column), latest)
+        return _plausible(_aware(column), latest, earliest)
     text = column if column.dtype.kind in "iuf" else texts(column)
     given = text.notna().to_numpy()
     whole, number = exact_numbers(column, text)
     isnumber = np.isfinite(number)
     moment = np.full(len(column), UNREADABLE)
     if isnumber.any():
-        moment[isnumber] = _of_numbers(whole[isnumber], number[isnumber], latest)
+        moment[isnumber] = _of_numbers(whole[isnumber], number[isnumber], latest, max(earliest, _OLDEST))
     words = np.flatnonzero(~isnumber & given) if text is not column else ()
     if len(words):
         moment[words] = _of_texts(text.iloc[words], where)
-    moment = _plausible(moment, latest)
+    moment = _plausible(moment, latest, earliest)
     if given.any() and 2 * (moment[given] != UNREADABLE).sum() < given.sum():
         row = int(np.flatnonzero(given & (moment == UNREADABLE))[0])
         raise Unreadable(
@@ -167,26 +170,26 @@ def floats(text: pd.Series) -> np.ndarray:
     return pd.to_numeric(text, errors="coerce").to_numpy(np.float64, na_value=np.nan)
 
 
-def _plausible(moment: np.ndarray, latest: int) -> np.ndarray:
-    return np.where((moment >= EARLIEST) & (moment <= latest), moment, UNREADABLE)
+def _plausible(moment: np.ndarray, latest: int, earliest: int) -> np.ndarray:
+    return np.where((moment >= earliest) & (moment <= latest), moment, UNREADABLE)
 
 
 def _aware(column: pd.Series) -> np.ndarray:
     return nanoseconds(column if getattr(column.dtype, "tz", None) else column.dt.tz_localize("UTC"))
 
 
-def _of_numbers(whole: np.ndarray, number: np.ndarray, latest: int) -> np.ndarray:
+def _of_numbers(whole: np.ndarray, number: np.ndarray, latest: int, earliest: int) -> np.ndarray:
     """Moments of numbers: since 1970 by the unit that makes each plausible, else dates or Excel days where most are."""
     moment = np.full(len(whole), UNREADABLE)
     for unit in _UNITS:
-        own = (number >= EARLIEST / unit) & (number <= latest / unit) & (moment == UNREADABLE)
+        own = (number >= earliest / unit) & (number <= latest / unit) & (moment == UNREADABLE)
         if own.all() and (number == whole).all():
             return whole * unit
         part = np.round((number[own] - whole[own]).clip(0, 1) * unit / 1000).astype(np.int64) * 1000
         moment[own] = whole[own] * unit + (part if unit > 1 else 0)  # a float is good to a microsecond
     if 2 * (moment != UNREADABLE).sum() >= len(moment):
         return moment
-    dated = _plausible(_of_digits(whole, number), latest)
+    dated = _plausible(_of_digits(whole, number), latest, earliest)
     if 2 * (dated != UNREADABLE).sum() >= len(moment):
         return dated
     days = (number >= 36_526) & (number <= latest / DAY + _EXCEL_1970)

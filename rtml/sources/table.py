@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -38,6 +39,17 @@ class Table:
     ticker: str = ""
 
 
+def squeezed(name: object) -> str:
+    """Letters and digits of a name in lower case.
+
+    Examples
+    --------
+    >>> squeezed("<CLOSE>"), squeezed("isBuyerMaker"), squeezed(" Gmt time")
+    ('close', 'isbuyermaker', 'gmttime')
+    """
+    return re.sub(r"[^a-z0-9]", "", str(name).lower())
+
+
 def unique(names: list[str]) -> list[str]:
     """Names stripped, a repeated one with a number behind it."""
     names, seen = [name.lstrip("\ufeff").strip(" \t\r\n\"'") for name in names], Counter()
@@ -45,6 +57,17 @@ def unique(names: list[str]) -> list[str]:
         seen[name] += 1
         names[k] = name if seen[name] == 1 else f"{name}.{seen[name] - 1}"
     return names
+
+
+def check_twins(frame: pd.DataFrame, names: dict[str, str]) -> None:
+    """Two columns of one name that differ are two things: which one is meant has to be said."""
+    for ours, theirs in names.items():
+        twin = f"{theirs}.1"
+        if twin in frame and not frame[theirs].astype(str).equals(frame[twin].astype(str)):
+            raise Unreadable(
+                f"two columns are called {theirs!r} and differ, {frame[theirs].iloc[0]!r} and {frame[twin].iloc[0]!r} "
+                f'in row 1: say which one is meant, COLUMNS={{"{ours}": "{theirs}"}} or {{"{ours}": "{twin}"}}'
+            )
 
 
 def few(path: Path, ragged: list[tuple[str, str]], rows: int) -> list[tuple[str, str]]:

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from rtml.sources.moments import floats, texts
+from rtml.sources.table import check_twins, squeezed
 from rtml.sources.tables import Table, Unreadable
-from rtml.usecases.crypto.recordings.names import MONEY, NAMES, date_of, found, squeezed
+from rtml.usecases.crypto.recordings.names import MONEY, NAMES, date_of, found
 
 _VOLUME_OF = re.compile(r"[Vv]ol(?:ume)?[ _]?\(?([A-Z0-9]{2,6})\)?")  # Volume BTC
 _DATE = r"\d{8}|\d{1,4}([-./])\d{1,2}\1\d{1,4}"
@@ -35,7 +36,7 @@ def columns_of(frame: pd.DataFrame, columns: dict) -> dict[str, str]:
     volumes = [n for n in frame.columns if (of := _VOLUME_OF.fullmatch(n)) and of[1].lower() not in MONEY]
     if "size" not in names and "size" not in columns and volumes:
         names["size"] = volumes[0]
-    _check_twins(frame, {ours: theirs for ours, theirs in names.items() if ours not in columns})
+    check_twins(frame, {ours: theirs for ours, theirs in names.items() if ours not in columns})
     candle = {"open", "high", "low"} <= set(map(squeezed, frame.columns)) and "price" not in columns
     if candle and squeezed(names.get("price")) == "price":  # the close, by another name
         price = names.pop("price")
@@ -62,18 +63,6 @@ def _with_clock(frame: pd.DataFrame, names: dict[str, str], columns: dict) -> No
     clocks = [name for name in frame.columns if name not in names.values() and of_a_day(frame[name], clock_only=True)]
     if dates and len(clocks) == 1:
         names |= {"date": names["time"], "time": clocks[0]}
-
-
-def _check_twins(frame: pd.DataFrame, names: dict[str, str]) -> None:
-    """Two columns of one name that differ are two things: which one is meant has to be said."""
-    for ours, theirs in names.items():
-        twin = f"{theirs}.1"
-        if twin in frame and not frame[theirs].astype(str).equals(frame[twin].astype(str)):
-            place = list(frame.columns).index(theirs)
-            raise Unreadable(
-                f"two columns are called {theirs!r} and differ, {frame[theirs].iloc[0]!r} and {frame[twin].iloc[0]!r} "
-                f'in row 1: say which one is meant by its position, COLUMNS={{"{ours}": {place}}}'
-            )
 
 
 def check_one_market(path: Path, frame: pd.DataFrame, names: dict[str, str], columns: dict) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from rtml.sources.table import squeezed
+
 #: Names under which a column is found without being told, in order of preference; case and punctuation do not matter.
 NAMES = {
     "time": (
@@ -70,17 +72,6 @@ MONEY = ("usd", "usdt", "usdc", "busd", "eur", "gbp", "jpy", "chf", "krw", "try"
 _QUOTED_IN = ("usdt", "usdc", "busd", "usd", "eur", "gbp", "btc", "eth", "jpy", "chf")
 _CLOCK_WORDS = re.compile(r"^(utc|gmt|local)(?=.)|(?<=.)(utc|gmt|millis|ms|us|ns)$")
 _DATE = re.compile(r"(?<!\d)(20\d\d)[-_.]?(0[1-9]|1[0-2])(?:[-_.]?(0[1-9]|[12]\d|3[01]))?(?!\d)")
-
-
-def squeezed(name: object) -> str:
-    """Letters and digits of a name in lower case.
-
-    Examples
-    --------
-    >>> squeezed("<CLOSE>"), squeezed("isBuyerMaker"), squeezed(" Gmt time")
-    ('close', 'isbuyermaker', 'gmttime')
-    """
-    return re.sub(r"[^a-z0-9]", "", str(name).lower())
 
 
 _KNOWN = {ours: tuple(map(squeezed, names)) for ours, names in NAMES.items()}

@@ -13,6 +13,7 @@ from rtml.core.clock import Clock, moment
 from rtml.sources.columns import UNREADABLE
 from rtml.sources.decimals import has_decimal_comma, read_decimals
 from rtml.sources.moments import DAY, exact_numbers, read_moments, texts
+from rtml.sources.table import squeezed
 from rtml.sources.tables import Unreadable, read
 from rtml.usecases.crypto.recordings import layouts, recorder_log
 from rtml.usecases.crypto.recordings.meaning import (
@@ -23,7 +24,7 @@ from rtml.usecases.crypto.recordings.meaning import (
     of_a_day,
     position,
 )
-from rtml.usecases.crypto.recordings.names import NAMES, date_of, known, squeezed, symbol_of
+from rtml.usecases.crypto.recordings.names import NAMES, date_of, known, symbol_of
 from rtml.usecases.crypto.recordings.order import arrival
 from rtml.usecases.crypto.recordings.sides import read_flags, read_sides, signed
 from rtml.usecases.crypto.recordings.time_of_day import read_clock
