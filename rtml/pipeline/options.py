@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rtml.core import digests
 from rtml.core.run_folder import claim, shown
 from rtml.core.use_case import load_use_case
 from rtml.sources.catalogue import open_source
@@ -110,5 +111,6 @@ def opened(folder: Path, what: SourceOptions) -> tuple[RunConfig, Open]:
         partial = path.with_name(f"{path.name}.{os.getpid()}.part")  # others may wait for it: whole or not at all
         config.write(partial)
         os.replace(partial, path)
+        digests.add(folder, [path.name])
     live = hasattr(source, "arrivals")
     return config, what.open if live else lambda after: source

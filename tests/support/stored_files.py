@@ -50,11 +50,11 @@ def flipped(blob: bytes, bit: int) -> bytes:
 
 
 def everything(folder) -> dict:
-    """What a run says: rows of its databases, bytes of all else."""
+    """What a run says: rows of its databases, bytes of all else but the log for people and the rules that they write."""
     return {
         str(path.relative_to(folder)): rows(path) if path.suffix == ".db" else path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and not path.name.endswith(("-wal", "-shm"))
+        if path.is_file() and not path.name.endswith(("-wal", "-shm", ".log", "retention.json"))
     }
 
 
