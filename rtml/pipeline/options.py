@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from rtml.core import digests
 from rtml.core.run_folder import Run, claim, run_folder, shown
 from rtml.core.use_case import load_use_case
 from rtml.sources.catalogue import open_source
@@ -123,6 +124,7 @@ def opened(folder: Path, what: SourceOptions) -> tuple[RunConfig, Open]:
         partial = path.with_name(f"{path.name}.{os.getpid()}.part")  # others may wait for it: whole or not at all
         config.write(partial)
         os.replace(partial, path)
+        digests.add(folder, [path.name])
     live = hasattr(source, "arrivals")
     return config, what.open if live else lambda after: source
 

@@ -69,6 +69,9 @@ _REFERENCES, SCHEMAS = msgspec.json.schema_components(_TYPES, ref_template="#/co
 _REF = {kind.__name__: reference for kind, reference in zip(_TYPES, _REFERENCES, strict=True)}
 
 _REF["Candidates"] = {"type": "array", "items": _REF["Candidate"]}
+_REF["PredictRequests"] = {"anyOf": [_REF["PredictRequest"], {"type": "array", "items": _REF["PredictRequest"]}]}
+_GIVEN = {"type": "array", "items": {"anyOf": [_REF["Prediction"], _REF["Refusal"]]}}
+_REF["Predictions"] = {"anyOf": [_REF["Prediction"], _GIVEN]}
 _REF["Events"] = {"oneOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}, "maxItems": 1000}]}
 
 _REFUSALS = {
@@ -90,7 +93,8 @@ _ROUTES: dict[tuple[str, str], dict[str, Any]] = {
         "summary": "What was predicted for the newest question of a key, or from given features; a JSON list of such "
         "requests is answered by a list, an Arrow IPC stream of features by one of predictions, which are not logged",
         "refusals": (413, 422, 503),
-        "takes": "PredictRequest",
+        "schema": "Predictions",
+        "takes": "PredictRequests",
         "example": {"key": "ETH-USD"},
     },
     ("GET", "/predict"): _PREDICT | {"summary": "What was predicted for a key", "query": "key"},
@@ -237,7 +241,11 @@ def _route(method: str, path: str, operation: dict[str, Any], base: str) -> str:
         command += ' -H "Authorization: Bearer $RTML_TOKEN"'
     parts.append(f"<pre>{escape(command)}</pre>")
     for status, response in operation["responses"].items():
-        schemas = [_link(one["schema"]) for one in response.get("content", {}).values() if "$ref" in one["schema"]]
+        schemas = [
+            _link(one["schema"])
+            for one in response.get("content", {}).values()
+            if one["schema"].keys() & {"$ref", "anyOf"}
+        ]
         parts.append(f"<p><b>{status}</b> {escape(response['description'])} {' '.join(schemas)}</p>")
     return "".join(parts)
 

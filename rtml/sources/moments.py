@@ -16,6 +16,7 @@ from rtml.sources.tables import Unreadable
 DAY = 86_400 * 10**9
 EARLIEST = 946_684_800 * 10**9  # 2000-01-01
 YEAR = 366 * DAY
+_OLDEST = 631_152_000 * 10**9  # 1990-01-01: of a number whose unit is not known
 
 #: The forms that are read, for the sentence about one that is not.
 FORMS = (
@@ -27,22 +28,43 @@ _UNITS = (10**9, 10**6, 10**3, 1)  # ns of a second, ms, us, ns
 _DIGITS = {8: "D", 12: "m", 14: "s", 17: "ms"}  # digits of a date as one number, and what the last ones are
 _EXCEL_1970 = 25_569
 _DATES = ("%d.%m.%Y", "%Y.%m.%d", "%Y/%m/%d", "%Y-%m-%d", "%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y", "%Y%m%d")
-_DATES += ("%b %d, %Y", "%B %d, %Y", "%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%a, %d %b %Y", "%b %d %Y")
+_DATES += ("%b %d, %Y", "%B %d, %Y", "%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%a, %d %b %Y", "%b %d %Y", "%a %b %d %Y")
+_DATES += ("%d.%m.%y", "%m/%d/%y", "%d/%m/%y", "%d-%b-%y")
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", " %I-%p", " %H%M%S", " %H%M%S%f")
 _TIMES += (" %I:%M:%S.%f %p", "T%H:%M:%S", "T%H:%M:%S.%f", ", %H:%M:%S", " %H%M")
 _ZONES = ("", "%z", " %z", " GMT%z", " UTC%z")
-_TWINS = {"%m/%d/%Y": "%d/%m/%Y", "%m-%d-%Y": "%d-%m-%Y"}
+_TWINS = {"%m/%d/%Y": "%d/%m/%Y", "%m-%d-%Y": "%d-%m-%Y", "%m/%d/%y": "%d/%m/%y"}
 _FORMATS = tuple(d + t + z for d in _DATES for t in _TIMES for z in (_ZONES if t else ("",)))
-_LOOK = dict.fromkeys("dmHI", r"\d{1,2}") | dict.fromkeys("MS", r"\d{2}") | {"Y": r"\d{4}", "f": r"\d{1,9}"}
+_FORMATS += ("%a %b %d %H:%M:%S %Y",)
+_LOOK = (
+    dict.fromkeys("dmHI", r"\d{1,2}") | dict.fromkeys("MS", r"\d{2}") | {"Y": r"\d{4}", "y": r"\d{2}", "f": r"\d{1,9}"}
+)
 _LOOK |= {"b": "[A-Za-z]{3}", "B": "[A-Za-z]{4,9}", "a": "[A-Za-z]{3}", "p": "[AaPp][Mm]", "z": r"[-+]\d{2}:?\d{2}"}
 _MOST_FORMS = 12
+#: Hours ahead of UTC of the names of zones that mean one thing everywhere: CST, IST and BST do not.
+_ABBREVIATIONS = {
+    "EST": -5,
+    "EDT": -4,
+    "PST": -8,
+    "PDT": -7,
+    "CET": 1,
+    "CEST": 2,
+    "EET": 2,
+    "JST": 9,
+    "HKT": 8,
+    "MSK": 3,
+}
+_ZONE_NAME = rf"\s\(?({'|'.join(_ABBREVIATIONS)}|[A-Z][A-Za-z]+/[A-Z][A-Za-z_]+(?:/[A-Z][A-Za-z_]+)?)\)?$"
+#: What a text is like that says the zone of its time.
+ZONED = rf".*(?:\s*\(?(?:Z|UTC|GMT)\)?|[-+]\d{{2}}:?\d{{2}}(?:\[.*\])?|{_ZONE_NAME[:-1]})"
+_AROUND = " \t\r\n\v\f\u00a0\"'"
 
 
-def read_moments(column: pd.Series, now: int, where: str) -> np.ndarray:
+def read_moments(column: pd.Series, now: int, where: str, earliest: int = EARLIEST) -> np.ndarray:
     """Nanoseconds UTC of a column, ``UNREADABLE`` where a row holds no moment from 2000 to a year after ``now``.
 
     A date without a zone is taken as UTC. ``where`` names the column and file for the error that is raised when most
-    rows cannot be read.
+    rows cannot be read. Dates may be as old as ``earliest``, numbers since 1970 as old as that and 1990.
 
     Examples
     --------
@@ -52,18 +74,18 @@ def read_moments(column: pd.Series, now: int, where: str) -> np.ndarray:
     """
     latest = now + YEAR
     if column.dtype.kind == "M" or isinstance(column.dtype, pd.DatetimeTZDtype):
-        return _plausible(_aware(column), latest)
+        return _plausible(_aware(column), latest, earliest)
     text = column if column.dtype.kind in "iuf" else texts(column)
     given = text.notna().to_numpy()
     whole, number = exact_numbers(column, text)
     isnumber = np.isfinite(number)
     moment = np.full(len(column), UNREADABLE)
     if isnumber.any():
-        moment[isnumber] = _of_numbers(whole[isnumber], number[isnumber], latest)
+        moment[isnumber] = _of_numbers(whole[isnumber], number[isnumber], latest, max(earliest, _OLDEST))
     words = np.flatnonzero(~isnumber & given) if text is not column else ()
     if len(words):
         moment[words] = _of_texts(text.iloc[words], where)
-    moment = _plausible(moment, latest)
+    moment = _plausible(moment, latest, earliest)
     if given.any() and 2 * (moment[given] != UNREADABLE).sum() < given.sum():
         row = int(np.flatnonzero(given & (moment == UNREADABLE))[0])
         raise Unreadable(
@@ -96,12 +118,12 @@ def form_of(column: pd.Series, now: int) -> str:
 
 
 def texts(column: pd.Series) -> pd.Series:
-    """Cells as stripped texts; a blank one is missing."""
+    """Cells as texts without the spaces and quotes around them; a blank one is missing."""
     if column.dtype.kind in "iufb":
         return column.astype(object).where(column.notna()).map(str, na_action="ignore")
     if not isinstance(column.dtype, pd.StringDtype):
         column = column.map(str, na_action="ignore").astype("str")
-    column = column.str.strip()
+    column = column.str.strip(_AROUND)
     blank = column == ""
     return column.mask(blank) if blank.any() else column
 
@@ -148,26 +170,26 @@ def floats(text: pd.Series) -> np.ndarray:
     return pd.to_numeric(text, errors="coerce").to_numpy(np.float64, na_value=np.nan)
 
 
-def _plausible(moment: np.ndarray, latest: int) -> np.ndarray:
-    return np.where((moment >= EARLIEST) & (moment <= latest), moment, UNREADABLE)
+def _plausible(moment: np.ndarray, latest: int, earliest: int) -> np.ndarray:
+    return np.where((moment >= earliest) & (moment <= latest), moment, UNREADABLE)
 
 
 def _aware(column: pd.Series) -> np.ndarray:
     return nanoseconds(column if getattr(column.dtype, "tz", None) else column.dt.tz_localize("UTC"))
 
 
-def _of_numbers(whole: np.ndarray, number: np.ndarray, latest: int) -> np.ndarray:
+def _of_numbers(whole: np.ndarray, number: np.ndarray, latest: int, earliest: int) -> np.ndarray:
     """Moments of numbers: since 1970 by the unit that makes each plausible, else dates or Excel days where most are."""
     moment = np.full(len(whole), UNREADABLE)
     for unit in _UNITS:
-        own = (number >= EARLIEST / unit) & (number <= latest / unit) & (moment == UNREADABLE)
+        own = (number >= earliest / unit) & (number <= latest / unit) & (moment == UNREADABLE)
         if own.all() and (number == whole).all():
             return whole * unit
         part = np.round((number[own] - whole[own]).clip(0, 1) * unit / 1000).astype(np.int64) * 1000
         moment[own] = whole[own] * unit + (part if unit > 1 else 0)  # a float is good to a microsecond
     if 2 * (moment != UNREADABLE).sum() >= len(moment):
         return moment
-    dated = _plausible(_of_digits(whole, number), latest)
+    dated = _plausible(_of_digits(whole, number), latest, earliest)
     if 2 * (dated != UNREADABLE).sum() >= len(moment):
         return dated
     days = (number >= 36_526) & (number <= latest / DAY + _EXCEL_1970)
@@ -209,7 +231,18 @@ def _calendar(year: np.ndarray, month: np.ndarray, day: np.ndarray, clock: np.nd
 
 def _of_texts(text: pd.Series, where: str) -> np.ndarray:
     """Moments of texts: ISO 8601 first, then every form that a row not read yet shows."""
+    text = text.str.replace(r"\[[\w/+-]+\]$", "", regex=True).str.replace(r"\s+", " ", regex=True)
+    named = text.str.extract(_ZONE_NAME, expand=False)
+    if len(zones := named.dropna().unique()):
+        text = text.str.replace(_ZONE_NAME, "", regex=True)
+        moment = np.full(len(text), UNREADABLE)
+        for zone in [None, *zones]:
+            own = (named.isna() if zone is None else named == zone).to_numpy(bool)
+            moment[own] = in_zone(_of_texts(text[own], where), zone) if own.any() else moment[own]
+        return moment
     text = text.str.replace(r"\s*\(?(UTC|GMT|Z)\)?$", "", regex=True, case=False)
+    text = text.str.replace(r"^(\d{4}-\d\d-\d\d)D(?=\d)", r"\1T", regex=True)
+    text = text.str.replace(r"(:\d\d)[,:](?=\d{3,9}$)", r"\1.", regex=True)
     moment = _parsed(text, "ISO8601")
     for _ in range(_MOST_FORMS):
         left = np.flatnonzero(moment == UNREADABLE)
@@ -219,6 +252,20 @@ def _of_texts(text: pd.Series, where: str) -> np.ndarray:
         form = _day_first(text.iloc[left], form, where)
         moment[left] = _parsed(text.iloc[left], form)
     return moment
+
+
+def in_zone(exact: np.ndarray, zone: str | None) -> np.ndarray:
+    """Moments of clock readings that were taken for UTC but are of a zone; ``UNREADABLE`` where the zone has none.
+
+    An hour that a change of clocks repeats or leaves out is not guessed.
+    """
+    if zone is None:
+        return exact
+    if (offset := _ABBREVIATIONS.get(zone)) is not None:
+        return np.where(exact > 0, exact - offset * (DAY // 24), UNREADABLE)
+    local = pd.DatetimeIndex(np.where(exact > 0, exact, 0))
+    utc = local.tz_localize(zone, ambiguous="NaT", nonexistent="NaT").as_unit("ns").asi8
+    return np.where((exact > 0) & (utc > 0), utc, UNREADABLE)
 
 
 def _parsed(text: pd.Series, form: str) -> np.ndarray:

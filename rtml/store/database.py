@@ -99,7 +99,7 @@ def told(path: str | Path) -> Iterator[None]:
     except sqlite3.DatabaseError as ex:
         text = str(ex)
         if isinstance(ex, sqlite3.OperationalError) and re.search(r"full|disk I/O|unable to open|readonly", text):
-            raise Full(f"{path} cannot be written or read now ({text}): make room on the disk") from ex
+            raise Full(f"{path} cannot be written or read now ({text}): make room, or raise ulimit -n") from ex
         if "user-defined function" in text:
             raise Damaged(f"{path}: a row is not what was written (its checksum differs): {_FIX}") from ex
         if re.search(r"malformed|not a database|corrupt|no such (table|column)", text):

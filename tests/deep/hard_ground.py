@@ -153,6 +153,12 @@ def idle(work: Path, n: int) -> dict:
         process.wait()
 
 
+def shown(row: dict) -> dict:
+    """The row, printed as soon as it is there."""
+    print(" | ".join(f"{name} {value}" for name, value in row.items()), flush=True)
+    return row
+
+
 def main() -> int:
     """Disturb, compare, print the table; 0 where everything held."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -165,15 +171,13 @@ def main() -> int:
         assert ended(start(quiet)) == 0, quiet.with_suffix(".out").read_text()[-2000:]
         true = held(quiet)
         rows = [
-            disk_storms(work, true, chosen.storms, rng),
-            kills(work, true, chosen.kills, rng),
-            flips(quiet, chosen.flips),
-            idle(work, chosen.idle),
+            shown(disk_storms(work, true, chosen.storms, rng)),
+            shown(kills(work, true, chosen.kills, rng)),
+            shown(flips(quiet, chosen.flips)),
+            shown(idle(work, chosen.idle)),
         ]
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    for row in rows:
-        print(" | ".join(f"{name} {value}" for name, value in row.items()), flush=True)
     storm, kill, flip, still = rows
     held_up = (
         storm["same"] and storm["asked meanwhile"] == storm["answered"] and storm["storms said"] and not storm["exit"]

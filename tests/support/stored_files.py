@@ -50,18 +50,18 @@ def flipped(blob: bytes, bit: int) -> bytes:
 
 
 def everything(folder) -> dict:
-    """What a run says: rows of its databases, bytes of all else."""
+    """What a run says: rows of its databases, bytes of all else but the log for people and the rules that they write."""
     return {
         str(path.relative_to(folder)): rows(path) if path.suffix == ".db" else path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and not path.name.endswith(("-wal", "-shm"))
+        if path.is_file() and not path.name.endswith(("-wal", "-shm", ".log", "retention.json"))
     }
 
 
 def flip_storm(folder, n: int, seed: int, damages) -> tuple[int, list]:
     """Flip a bit in one file after the other and put it back; how many were found, which changed something unsaid."""
     before, silent, found, rng = everything(folder), [], 0, np.random.default_rng(seed)
-    files = [folder / name for name in before]
+    files = [folder / name for name in before if (folder / name).stat().st_size]
     for turn in range(n):
         path = files[turn % len(files)]
         blob = path.read_bytes()

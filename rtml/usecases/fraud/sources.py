@@ -12,7 +12,9 @@ from rtml.core.clock import Clock, span, span_text
 from rtml.core.later import pd
 from rtml.core.state import digest
 from rtml.sources.columns import UNREADABLE, nanoseconds, numbers
-from rtml.sources.moments import exact_numbers, read_moments, texts
+from rtml.sources.decimals import read_decimals
+from rtml.sources.moments import ZONED, exact_numbers, floats, in_zone, read_moments, texts
+from rtml.sources.table import check_twins
 from rtml.sources.tables import Unreadable, read
 from rtml.usecases.fraud.schema import PAYMENTS, VERDICTS, read_key
 from rtml.usecases.fraud.synthetic_cards import Cards
@@ -35,7 +37,6 @@ COLUMNS = {
 
 
 _UNTOLD = ("unknown", "pending", "open", "?", "-")  # words that say as little as a blank cell
-_ZONED = r".*(Z|UTC|GMT|[-+]\d{2}:?\d{2})\)?"
 
 
 class Recorded:
@@ -76,6 +77,7 @@ class Recorded:
                 f"{self.path.name} has no column {', '.join(missing)}; it has: {', '.join(has)}: name those that are "
                 'meant, such as COLUMNS={"card": "<column>"}'
             )
+        check_twins(self._held, {ours: name for ours, name in self._columns.items() if ours not in (columns or {})})
         part = f":days={days:g}" if days else ""
         hashed = digest(self.path.read_bytes())[:12]
         self.name = f"file:{self.path.name}@{hashed}{part}:delay={span_text(self.delay)}"
@@ -139,6 +141,7 @@ class Recorded:
             frame["time"] = frame["time"].astype(object).mask(bad, written)
         frame["timed"] = ~bad
         frame["known"] = np.maximum.accumulate(np.where(exact > 0, exact, 0))
+        frame["amount"] = read_decimals(frame["amount"], f"{self._columns['amount']} of {self.path.name}")
         frame["fraud"], frame["id"] = self._verdicts(frame["fraud"]), _ids(frame["id"])
         if self.days:
             frame = frame[frame["known"] < exact[exact > 0].min() + self.days * 86_400e9]
@@ -147,21 +150,17 @@ class Recorded:
     def _moments(self, column: pd.Series) -> np.ndarray:
         """Times as ns UTC; those without a zone are of the zone that COLUMNS names, and otherwise refused."""
         where = f"{self._columns['time']} of {self.path.name}"
-        text = texts(column.head(10_000)) if column.dtype.kind != "M" else pd.Series([], dtype="str")
-        said = text[pd.to_numeric(text, errors="coerce").isna() & text.notna()]
-        naive = column.dtype.kind == "M" and getattr(column.dtype, "tz", None) is None
-        if not self._zone and (naive or 2 * said.str.fullmatch(_ZONED, case=False).sum() < len(said)):
+        if column.dtype.kind == "M":  # as exact as any: also long ago
+            naive = np.full(len(column), getattr(column.dtype, "tz", None) is None)
+            exact = nanoseconds(column.dt.tz_localize("UTC") if naive.any() else column)
+        else:
+            text = texts(column)
+            words = text.notna() & np.isnan(floats(text))
+            naive = (words & ~text.str.fullmatch(ZONED, case=False).fillna(False)).to_numpy(bool)
+            exact = read_moments(column, Clock().now(), where)
+        if not self._zone and 2 * naive.sum() > naive.size - (exact <= 0).sum():
             raise Unreadable(f'{where} holds times without a zone: say which it is, such as COLUMNS={{"zone": "UTC"}}')
-        typed = column.dtype.kind == "M"  # as exact as any: also long ago
-        exact = nanoseconds(column.dt.tz_localize("UTC") if naive else column) if typed else None
-        exact = read_moments(column, Clock().now(), where) if exact is None else exact
-        if self._zone and (naive or len(said)):
-            local = pd.DatetimeIndex(np.where(exact > 0, exact, 0)).tz_localize(
-                self._zone, ambiguous="NaT", nonexistent="NaT"
-            )
-            utc = local.as_unit("ns").asi8
-            exact = np.where((exact > 0) & (utc > 0), utc, UNREADABLE)
-        return exact
+        return np.where(naive, in_zone(exact, self._zone) if self._zone else UNREADABLE, exact)
 
     def _verdicts(self, column: pd.Series) -> pd.Series:
         """Labels as the file has them, in lower case, missing where none is known yet; refused where half is read."""

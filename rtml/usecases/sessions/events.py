@@ -12,7 +12,9 @@ from rtml.core.later import pd
 from rtml.sources.columns import UNREADABLE, Schema, codes, integers, numbers, read_moment
 
 VIEW, CART, PURCHASE = range(3)
-ACTIONS = {"view": VIEW, "click": VIEW, "cart": CART, "purchase": PURCHASE, "buy": PURCHASE}
+ACTIONS = dict.fromkeys(("view", "click", "clicks", "pageview", "page_view", "view_item", "pv"), VIEW)
+ACTIONS |= dict.fromkeys(("cart", "carts", "addtocart", "add_to_cart"), CART)
+ACTIONS |= dict.fromkeys(("purchase", "buy", "order", "orders", "transaction"), PURCHASE)
 
 #: One event. ``time`` is ns UTC; ``session``, ``visitor``, ``item`` and ``category`` are numbers of ids (see
 #: :func:`number_of`), -1 where there is none; ``price`` is NaN where it is not known.

@@ -7,14 +7,17 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
-from rtml.core.clock import moment
+from rtml.core.clock import Clock, moment
 from rtml.core.later import pd
 from rtml.core.state import digest
-from rtml.sources.columns import UNREADABLE, integers, nanoseconds, read_moment
+from rtml.sources.columns import UNREADABLE
+from rtml.sources.decimals import read_decimals
+from rtml.sources.moments import read_moments, texts
 from rtml.sources.protocol import pieces
-from rtml.usecases.sessions.events import CLICKS, COLUMNS, number_of
+from rtml.sources.table import check_twins, squeezed
+from rtml.sources.tables import Unreadable, read
+from rtml.usecases.sessions.events import ACTIONS, CLICKS, COLUMNS, number_of
 from rtml.usecases.sessions.shop import Shop
 
 #: What SOURCE may say.
@@ -23,19 +26,37 @@ SOURCES = {
     "<file>": "recorded clicks in Parquet or CSV: YooChoose, Diginetica, Nowplaying, MovieLens, or your own",
 }
 
-#: Names under which a column is found without being told, in order of preference.
+#: Names under which a column is found without being told, in order of preference; case and punctuation do not matter.
 NAMES = {
-    "time": ("time", "ts", "timestamp", "event_time", "datetime", "date", "eventdate"),
-    "session": ("session", "session_id", "sessionid", "user_session"),
-    "visitor": ("visitor", "visitor_id", "visitorid", "user", "user_id", "userid", "customer_id"),
-    "item": ("item", "item_id", "itemid", "product", "product_id", "song_id", "track_id", "movie_id"),
-    "category": ("category", "category_id", "categoryid", "category_code"),
-    "price": ("price",),
-    "action": ("action", "event", "event_type", "behavior", "type"),
+    "time": (
+        *("time", "ts", "timestamp", "event_time", "datetime", "date", "event_date", "event_timestamp", "timestamp_ms"),
+        *("click_time", "server_time", "created_at", "unix_time", "local_time"),
+    ),
+    "session": ("session", "session_id", "user_session", "visit", "visit_id", "sid"),
+    "visitor": (
+        *(
+            "visitor",
+            "visitor_id",
+            "user",
+            "user_id",
+            "customer_id",
+            "client_id",
+            "uid",
+            "cookie_id",
+            "full_visitor_id",
+        ),
+    ),
+    "item": (
+        *("item", "item_id", "product", "product_id", "sku", "sku_id", "article_id", "aid", "content_id", "song_id"),
+        *("track_id", "movie_id", "page", "url"),
+    ),
+    "category": ("category", "category_id", "category_code"),
+    "price": ("price", "unit_price"),
+    "action": ("action", "event", "event_type", "event_name", "behavior", "behavior_type", "type"),
 }
-_OFFSETS = ("ms_since_session_start", "timeframe")  # ms behind a time that is only a date
+_OFFSETS = ("mssincesessionstart", "timeframe")  # ms behind a time that is only a date
 _FIRST = moment("2000-01-01T00:00:00+00:00")
-_SCALES = ((1e11, 10**9), (1e14, 10**6), (1e17, 10**3), (np.inf, 1))  # s, ms, us, ns by magnitude
+_KNOWN = {ours: [squeezed(name) for name in names] for ours, names in NAMES.items()}
 
 
 class Recorded:
@@ -44,7 +65,7 @@ class Recorded:
     Parameters
     ----------
     path
-        A Parquet or CSV file with an item and a session or a visitor.
+        A file of any usual kind with an item and a session or a visitor.
     days
         Only the first days of it, 0 for all.
     columns
@@ -58,7 +79,13 @@ class Recorded:
         self.path, self.days = Path(path), days
         if not self.path.exists():
             raise FileNotFoundError(f"no file {path}: SOURCE is 'shop' or a Parquet or CSV file of clicks")
-        self.columns = _found(self._table_names, columns or {}, self.path.name)
+        held = read(self.path, known=lambda name: any(squeezed(name) in names for names in _KNOWN.values()))
+        if held.ragged:
+            raise Unreadable(f"{self.path.name}: {held.ragged[0][0]} ({held.ragged[0][1]!r}): repair that line")
+        self._held = held.frame
+        self.columns = _found(list(self._held.columns), columns or {}, self.path.name)
+        check_twins(self._held, {ours: theirs for ours, theirs in self.columns.items() if ours not in (columns or {})})
+        self.notes = _timeless(self._held, self.columns, columns or {}, self.path.name)
         part = f":days={days:g}" if days else ""
         self.name = f"file:{self.path.name}@{digest(self.path.read_bytes())[:12]}{part}"
 
@@ -76,22 +103,27 @@ class Recorded:
         texts = {number_of(id): str(id).strip() for id in self._table["item"].dropna().unique()}
         return {number: text for number, text in texts.items() if str(number) != text}
 
-    @property
-    def _table_names(self) -> list[str]:
-        if self.path.suffix == ".parquet":
-            return pq.read_schema(self.path).names
-        return list(pd.read_csv(self.path, nrows=0).columns)
-
     @cached_property
     def _table(self) -> pd.DataFrame:
-        read = pd.read_parquet if self.path.suffix == ".parquet" else pd.read_csv
-        frame = read(self.path)
+        frame, file = self._held, self.path.name
         table = frame[list(self.columns.values())].set_axis(list(self.columns), axis=1)
-        table["time"] = _moments(frame, table)
-        table = table.sort_values("time", kind="stable", ignore_index=True)
+        if "price" in table:
+            table["price"] = read_decimals(table["price"], f"{self.columns['price']} of {file}")
+        if "action" in table:
+            table["action"] = _actions(table["action"], f"{self.columns['action']} of {file}")
+        for name in {"session", "visitor", "item", "category"} & set(table):
+            table[name] = _ids(table[name])
+        exact = _moments(frame, table, f"{self.columns.get('time')} of {file}")
+        bad, known = exact == UNREADABLE, np.maximum.accumulate(exact)
+        if bad.any():
+            table["time"] = pd.Series(exact, dtype=object).mask(bad, texts(table["time"]).astype(object))
+        else:
+            table["time"] = exact
         if self.days:
-            table = table[table["time"] < table["time"].iloc[0] + self.days * 86_400e9]
-        return table
+            kept = known < exact[~bad].min() + self.days * 86_400e9
+            table, exact, bad, known = table[kept], exact[kept], bad[kept], known[kept]
+        order = np.argsort(np.where(bad, known, exact), kind="stable")
+        return table.iloc[order].reset_index(drop=True)
 
 
 def open_clicks(source: str = "shop", *, seed: int = 7, days: float = 0.0, columns: dict[str, str] | None = None):
@@ -116,11 +148,15 @@ def _found(has: list[str], given: dict[str, str], file: str) -> dict[str, str]:
     """Columns of a table by our names."""
     if unknown := set(given) - set(COLUMNS):
         raise LookupError(f"no column {', '.join(sorted(unknown))} to name; there are: {', '.join(COLUMNS)}")
-    lower, found = {name.lower(): name for name in has}, {}
-    for ours, known in NAMES.items():
-        wanted = (given[ours].lower(),) if ours in given else known
-        found |= next(({ours: lower[name]} for name in wanted if name in lower), {})
-    if "item" not in found or not {"session", "visitor"} & set(found) or set(given) - set(found):
+    words, found = {squeezed(name): name for name in reversed(has)}, {}
+    for ours, known in _KNOWN.items():
+        wanted = [squeezed(given[ours])] * (given[ours] != "") if ours in given else known
+        found |= next(({ours: words[name]} for name in wanted if name in words), {})
+    if (
+        "item" not in found
+        or not {"session", "visitor"} & set(found)
+        or {ours for ours in given if given[ours]} - set(found)
+    ):
         raise ValueError(
             f"{file} has no columns that make clicks: an item and a session or a visitor are needed, found "
             f'{", ".join(has)}: name them, such as COLUMNS={{"item": "<column>", "session": "<column>"}}'
@@ -128,19 +164,51 @@ def _found(has: list[str], given: dict[str, str], file: str) -> dict[str, str]:
     return found
 
 
-def _moments(frame: pd.DataFrame, table: pd.DataFrame) -> np.ndarray:
+def _timeless(frame: pd.DataFrame, names: dict[str, str], given: dict[str, str], file: str) -> tuple[str, ...]:
+    """What is to be said of a table without times; refused where a column of an unknown name holds some."""
+    if "time" in names:
+        return ()
+    for name in (name for name in frame.columns if name not in names.values() and "time" not in given):
+        try:
+            found = read_moments(frame[name].head(200), Clock().now(), name)
+        except Unreadable:
+            continue
+        if (found != UNREADABLE).all():
+            raise Unreadable(
+                f"{file} has no column of times, but {name!r} looks like one, {frame[name].iloc[0]!r} in row 1: "
+                f'COLUMNS={{"time": "{name}"}}, or {{"time": ""}} for a click a second in the order of the file'
+            )
+    return (f"{file}: no times, so it is a click a second in the order of the file",)
+
+
+def _moments(frame: pd.DataFrame, table: pd.DataFrame, where: str) -> np.ndarray:
     """Times in ns UTC; whatever is no moment is left for the schema to refuse."""
     if "time" not in table:
         return _FIRST + np.arange(len(table)) * 10**9
-    column = table["time"]
-    if isinstance(column.dtype, pd.DatetimeTZDtype):
-        time = nanoseconds(column)
-    elif column.dtype.kind in "if" and len(column):
-        scale = next(scale for most, scale in _SCALES if column.abs().max() < most)
-        time = (column.astype(np.float64).fillna(0) * scale).astype(np.int64) if scale > 1 else column.astype(np.int64)
-        time = time.to_numpy()
-    else:
-        time = integers(column, len(table), read_moment, missing=UNREADABLE)
-    lower = {name.lower(): name for name in frame.columns}
-    offset = next((frame[lower[name]] for name in _OFFSETS if name in lower), None)
-    return time if offset is None else time + offset.to_numpy(np.int64) * 10**6
+    time = read_moments(table["time"], Clock().now(), where, earliest=1)
+    offset = next((frame[name] for name in frame.columns if squeezed(name) in _OFFSETS), None)
+    if offset is None:
+        return time
+    after = pd.to_numeric(texts(offset), errors="coerce").fillna(0).to_numpy(np.int64) * 10**6
+    return np.where(time == UNREADABLE, time, time + after)
+
+
+def _ids(column: pd.Series) -> pd.Series:
+    """Ids as whole numbers where all of them are; else texts, in which whole numbers beside a blank look as such."""
+    if column.dtype.kind not in "OT":
+        return column
+    text = texts(column).str.replace(r"^(\d+)\.0$", r"\1", regex=True)
+    return text.astype("int64") if text.str.fullmatch(r"0|[1-9]\d{0,17}").fillna(False).all() else text
+
+
+def _actions(column: pd.Series, where: str) -> pd.Series:
+    """Words of actions; refused where most say nothing that is known."""
+    words = texts(column).str.lower()
+    unknown = words.notna() & ~words.isin(ACTIONS)
+    if unknown.sum() > 0.5 * len(words):
+        row = int(np.flatnonzero(unknown)[0])
+        raise Unreadable(
+            f"{where} holds {words.iloc[row]!r} in row {row + 1}, and so do most rows: an action is one of "
+            f'{", ".join(ACTIONS)}; write it so, or name another column, COLUMNS={{"action": "<column>"}}'
+        )
+    return words

@@ -102,7 +102,7 @@ def test_a_recording_out_of_order_is_put_in_order(tmp_path):
 
 
 def test_what_is_missing_is_said(tmp_path):
-    pd.DataFrame({"when": [1], "thing": [2]}).to_csv(tmp_path / "a.csv", index=False)
+    pd.DataFrame({"when": [1_700_000_000], "thing": [2]}).to_csv(tmp_path / "a.csv", index=False)
     with pytest.raises(ValueError, match="no columns that make clicks: an item and a session or a visitor are needed"):
         Recorded(tmp_path / "a.csv")
     named = Recorded(tmp_path / "a.csv", columns={"item": "thing", "session": "thing", "time": "when"})

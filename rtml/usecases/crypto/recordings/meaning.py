@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 
-from rtml.core.later import pd
-from rtml.sources.moments import texts
-from rtml.sources.tables import Table, Unreadable
-from rtml.usecases.crypto.recordings.names import NAMES, date_of, found, squeezed
+import numpy as np
 
-_MONEY = re.compile(r"^[$€£¥]\s*|\s*%$")
+from rtml.core.later import pd
+from rtml.sources.moments import floats, texts
+from rtml.sources.table import check_twins, squeezed
+from rtml.sources.tables import Table, Unreadable
+from rtml.usecases.crypto.recordings.names import MONEY, NAMES, date_of, found
+
+_VOLUME_OF = re.compile(r"[Vv]ol(?:ume)?[ _]?\(?([A-Z0-9]{2,6})\)?")  # Volume BTC
+_DATE = r"\d{8}|\d{1,4}([-./])\d{1,2}\1\d{1,4}"
 
 
 def columns_of(frame: pd.DataFrame, columns: dict) -> dict[str, str]:
@@ -24,7 +29,14 @@ def columns_of(frame: pd.DataFrame, columns: dict) -> dict[str, str]:
         those = [name for name in found(frame.columns, ours) if ours not in columns and name not in names.values()]
         if ours == "date":
             those = [name for name in those if names.get("time") and of_a_day(frame[names["time"]])]
-        names.update({ours: those[0]} if those else {})
+        names.update({ours: next(filter(partial(_says, frame), those), those[0])} if those else {})
+    _with_clock(frame, names, columns)
+    if {"price", "bid", "ask"} <= names.keys() and "price" not in columns and frame[names["price"]].isna().all():
+        del names["price"]
+    volumes = [n for n in frame.columns if (of := _VOLUME_OF.fullmatch(n)) and of[1].lower() not in MONEY]
+    if "size" not in names and "size" not in columns and volumes:
+        names["size"] = volumes[0]
+    check_twins(frame, {ours: theirs for ours, theirs in names.items() if ours not in columns})
     candle = {"open", "high", "low"} <= set(map(squeezed, frame.columns)) and "price" not in columns
     if candle and squeezed(names.get("price")) == "price":  # the close, by another name
         price = names.pop("price")
@@ -32,6 +44,47 @@ def columns_of(frame: pd.DataFrame, columns: dict) -> dict[str, str]:
     if "time" not in names and (blank := next((n for n in frame.columns if n in ("", "Unnamed: 0")), None)) is not None:
         names["time"] = blank
     return names
+
+
+def _says(frame: pd.DataFrame, name: str) -> bool:
+    """Whether a column holds anything, beside zeros: one that does not yields to the next that is known."""
+    return bool((frame[name].notna() & ~frame[name].astype(str).isin(("0", "0.0"))).any())
+
+
+def _with_clock(frame: pd.DataFrame, names: dict[str, str], columns: dict) -> None:
+    """Dates get the time of day that stands in another column, whatever it is called."""
+    if "date" in names or "time" not in names or {"date", "time"} & columns.keys():
+        return
+    column = frame[names["time"]]
+    if column.dtype.kind == "M":
+        dates = bool((column.dropna() == column.dropna().dt.normalize()).all())
+    else:
+        dates = bool(texts(column.head(1000)).dropna().str.fullmatch(_DATE).all())
+    clocks = [name for name in frame.columns if name not in names.values() and of_a_day(frame[name], clock_only=True)]
+    if dates and len(clocks) == 1:
+        names |= {"date": names["time"], "time": clocks[0]}
+
+
+def check_one_market(path: Path, frame: pd.DataFrame, names: dict[str, str], columns: dict) -> None:
+    """A column of words by which prices differ as instruments do, row by row, has to be told to be symbols or not."""
+    priced = names.get("price") or names.get("close") or names.get("bid")
+    if "symbol" in names or "symbol" in columns or priced is None or frame[priced].dtype.kind not in "OTf":
+        return
+    head = frame.head(5_000).sort_values(names["time"], kind="stable", key=lambda cells: cells.astype(str))
+    price = np.log(np.abs(floats(texts(head[priced]))) + 1e-12)
+    for name in (name for name in frame.columns if name not in names.values() and frame[name].dtype.kind in "OT"):
+        word = texts(head[name])
+        place, words = pd.factorize(word)
+        told = np.isfinite(price) & (place >= 0)
+        if not 2 <= len(words) <= told.sum() / 4 or np.isfinite(floats(word)).any():
+            continue
+        own = pd.Series(price[told])
+        apart = (own - own.groupby(place[told]).transform("mean")).std()
+        if apart < 0.3 * own.std() and (np.diff(place[told]) != 0).sum() > 3 * len(words):
+            raise Unreadable(
+                f"{path.name} holds prices of several instruments, it seems, by column {name!r} "
+                f'({", ".join(map(str, words[:4]))}): COLUMNS={{"symbol": "{name}"}} reads them apart, "" as one'
+            )
 
 
 def position(theirs: object, frame: pd.DataFrame) -> str | None:
@@ -54,13 +107,15 @@ def by_position(path: Path, held: Table, columns: list) -> pd.DataFrame:
     return pd.DataFrame(kept)
 
 
-def of_a_day(column: pd.Series) -> bool:
-    """Whether most cells are times of day: 09:30, or a number below a day's seconds or of hhmmss."""
+def of_a_day(column: pd.Series, clock_only: bool = False) -> bool:
+    """Whether most cells are times of day: 09:30, or (unless ``clock_only``) seconds of the day, or hhmmss."""
     if column.dtype.kind == "M" or isinstance(column.dtype, pd.DatetimeTZDtype):
         return False
     text = texts(column.head(1000)).dropna()
-    number = pd.to_numeric(text, errors="coerce")
-    clock = text.str.fullmatch(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp][Mm])?") | ((number >= 0) & (number < 240_000))
+    clock = text.str.fullmatch(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp][Mm])?")
+    if not clock_only:
+        number = pd.to_numeric(text, errors="coerce")
+        clock |= (number >= 0) & (number < 240_000)
     return len(text) > 0 and bool(2 * clock.sum() > len(text))
 
 
@@ -69,21 +124,3 @@ def excel_days(column: pd.Series, day: str) -> bool:
     number = pd.to_numeric(texts(column.head(1000)), errors="coerce").dropna()
     days = pd.Timestamp(day[:10]).toordinal() - 693_594 if date_of(day) else 0
     return len(number) > 0 and bool(number.min() - 1 <= days <= number.max() + 1)
-
-
-def plain_numbers(text: pd.Series, where: str) -> pd.Series:
-    """Numbers without currency signs and thousands separators, with a decimal point."""
-    text = text.str.replace(_MONEY, "", regex=True)
-    said = text.dropna()
-    if (
-        said.str.fullmatch(r"[-+]?(\d{1,3}(\.\d{3})+|\d+),\d+").all()
-        and not said.str.fullmatch(r"[-+]?\d{1,3},\d{3}").all()
-    ):
-        return text.str.replace(".", "", regex=False).str.replace(",", ".", regex=False)
-    if said.str.fullmatch(r"[-+]?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?").all():
-        if said.str.fullmatch(r"[-+]?\d{1,3},\d{3}").all():
-            raise Unreadable(
-                f"{where} holds {said.iloc[0]!r}: thousands or decimals? write it with a decimal point only"
-            )
-        return text.str.replace(",", "", regex=False)
-    return text

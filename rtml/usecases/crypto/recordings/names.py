@@ -5,13 +5,36 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from rtml.sources.table import squeezed
+
 #: Names under which a column is found without being told, in order of preference; case and punctuation do not matter.
 NAMES = {
     "time": (
         *("ts", "time", "timestamp", "datetime", "date_time", "date", "event_time", "trade_time", "transact_time"),
-        *("exchange_time", "open_time", "unix", "unix_time", "unix_timestamp", "epoch", "created_at", "day", "recv_ts"),
+        *(
+            "exchange_time",
+            "open_time",
+            "unix",
+            "unix_time",
+            "unix_timestamp",
+            "epoch",
+            "create_time_ms",
+            "create_time",
+        ),
+        *("created_time", "created_at", "transaction_time", "participant_timestamp", "sip_timestamp"),
+        *(
+            "snapped_at",
+            "mts",
+            "window_start",
+            "start_time",
+            "period_start",
+            "begins_at",
+            "trade_date",
+            "day",
+            "recv_ts",
+        ),
     ),
-    "price": ("price", "px", "last", "trade_price", "last_price", "exec_price"),
+    "price": ("price", "px", "last", "trade_price", "last_price", "exec_price", "price_usd"),
     "size": (
         *("size", "base_size", "amount", "qty", "quantity", "volume", "vol", "base_volume", "trade_size", "last_size"),
         *("exec_qty", "tick_volume", "tickvol"),
@@ -22,25 +45,33 @@ NAMES = {
     "id": ("id", "trade_id", "tid", "agg_trade_id", "aggregate_trade_id", "trd_match_id", "exec_id"),
     "bid": ("bid", "bid_price", "best_bid", "bid_px", "bid_px_00"),
     "ask": ("ask", "ask_price", "best_ask", "ask_px", "ask_px_00"),
-    "symbol": ("symbol", "pair", "market", "instrument", "ticker", "product_id", "instrument_name", "currency_pair"),
-    "close": ("close", "close_price", "close_last"),
+    "symbol": (
+        "symbol",
+        "pair",
+        "market",
+        "instrument",
+        "ticker",
+        "product_id",
+        "instrument_name",
+        "currency_pair",
+        "sym",
+        "sym_root",
+        "asset",
+        "coin",
+        "stock",
+        "name",
+        "code",
+        "isin",
+        "inst_id",
+    ),
+    "close": ("close", "close_price", "close_last", "adj_close"),
     "quote_volume": ("minute_quote_volume",),
     "date": ("date", "day", "trade_date", "trading_day"),
 }
+MONEY = ("usd", "usdt", "usdc", "busd", "eur", "gbp", "jpy", "chf", "krw", "try")  # what a volume in money is in
 _QUOTED_IN = ("usdt", "usdc", "busd", "usd", "eur", "gbp", "btc", "eth", "jpy", "chf")
 _CLOCK_WORDS = re.compile(r"^(utc|gmt|local)(?=.)|(?<=.)(utc|gmt|millis|ms|us|ns)$")
 _DATE = re.compile(r"(?<!\d)(20\d\d)[-_.]?(0[1-9]|1[0-2])(?:[-_.]?(0[1-9]|[12]\d|3[01]))?(?!\d)")
-
-
-def squeezed(name: object) -> str:
-    """Letters and digits of a name in lower case.
-
-    Examples
-    --------
-    >>> squeezed("<CLOSE>"), squeezed("isBuyerMaker"), squeezed(" Gmt time")
-    ('close', 'isbuyermaker', 'gmttime')
-    """
-    return re.sub(r"[^a-z0-9]", "", str(name).lower())
 
 
 _KNOWN = {ours: tuple(map(squeezed, names)) for ours, names in NAMES.items()}

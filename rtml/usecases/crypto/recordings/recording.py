@@ -11,18 +11,20 @@ import numpy as np
 from rtml.core.clock import Clock, moment
 from rtml.core.later import pd
 from rtml.sources.columns import UNREADABLE
-from rtml.sources.moments import DAY, exact_numbers, floats, read_moments, texts
+from rtml.sources.decimals import has_decimal_comma, read_decimals
+from rtml.sources.moments import DAY, exact_numbers, read_moments, texts
+from rtml.sources.table import squeezed
 from rtml.sources.tables import Unreadable, read
 from rtml.usecases.crypto.recordings import layouts, recorder_log
 from rtml.usecases.crypto.recordings.meaning import (
     by_position,
+    check_one_market,
     columns_of,
     excel_days,
     of_a_day,
-    plain_numbers,
     position,
 )
-from rtml.usecases.crypto.recordings.names import NAMES, date_of, known, squeezed, symbol_of
+from rtml.usecases.crypto.recordings.names import NAMES, date_of, known, symbol_of
 from rtml.usecases.crypto.recordings.order import arrival
 from rtml.usecases.crypto.recordings.sides import read_flags, read_sides, signed
 from rtml.usecases.crypto.recordings.time_of_day import read_clock
@@ -38,6 +40,8 @@ AHEAD = "time is ahead of the rows around it, and no several rows confirm the ju
 OLDER = "candle is there twice: the copy given later counts"
 FAULTS = ("", NO_MOMENT, AHEAD, OLDER)
 _KINDS = ("trade", "quote", "gap", "tick")
+_INTEGERS = 0.95  # of ids, for the others to be mistakes
+_NUMBERS = ("price", "size", "close", "bid", "ask")
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,7 @@ class Recording:
                 f"needed, found {', '.join(frame.columns)}: name them, such as "
                 'COLUMNS={"time": "<column>", "price": "<column>"}'
             )
+        check_one_market(path, frame, names, columns)
         return recording
 
     @property
@@ -175,16 +180,12 @@ class Recording:
 
     def cells(self, ours: str) -> pd.Series:
         """A column as floats where all of it is; else what is no number stays as it was written."""
-        column = self._column(ours)
-        if column.dtype.kind in "iuf":
-            return column.astype(float)
-        text = texts(column)
-        number = pd.Series(floats(text), index=text.index)
-        unread = number.isna() & text.notna()
-        if 2 * unread.sum() > text.notna().sum():
-            number = pd.Series(floats(plain_numbers(text, self.where(self.names[ours]))), index=text.index)
-            unread = number.isna() & text.notna()
-        return number.astype(object).where(~unread, text) if unread.any() else number
+        return read_decimals(self._column(ours), self.where(self.names[ours]), self._comma)
+
+    @cached_property
+    def _comma(self) -> bool:
+        """Whether any number of the file can only be read with a decimal comma."""
+        return any(has_decimal_comma(self._column(ours)) for ours in _NUMBERS if ours in self.names)
 
     def side(self) -> np.ndarray | pd.Categorical | None:
         """buy, sell or None of every row; None where the file does not say it."""
@@ -209,11 +210,13 @@ class Recording:
             return pd.Series(None, index=column.index, dtype=object)
         text = texts(column).str.replace(r"\.0$", "", regex=True)
         whole, number = exact_numbers(column, text)
-        exact = np.isfinite(number) & text.str.fullmatch(r"[-+]?\d{1,19}", na=False).to_numpy(bool)
+        exact = np.isfinite(number) & text.str.fullmatch(r"[-+]?(0|[1-9]\d{0,18})", na=False).to_numpy(bool)
+        if (damaged := text.str.fullmatch(r"\d\.\d+[eE]\+\d+", na=False)).sum() > 0.5 * len(text):
+            text, exact = text.mask(damaged), exact & ~damaged.to_numpy(bool)  # a spreadsheet has lost their digits
         if (exact | text.isna()).all():
             return pd.Series(whole, index=column.index, dtype="Int64").where(exact)
         ids = text.astype(object).where(text.notna(), None)
-        if 2 * exact.sum() >= text.notna().sum():
+        if exact.sum() >= _INTEGERS * text.notna().sum():
             ids[exact] = whole[exact]
         return ids
 
@@ -274,10 +277,13 @@ def _quotes(file: Recording, exact: np.ndarray, mids: bool) -> list[pd.DataFrame
 def _candles(file: Recording, exact: np.ndarray, mids: bool) -> list[pd.DataFrame]:
     """A candle is known when it ends: one price at its last nanosecond, or only a tick when nobody traded."""
     length = candle_length(exact)
-    size = file.numbers("size") if "size" in file.names else pd.Series(0.0, index=file.table.index)
-    kind = np.where((size > 0) | ~(size > 0).any(), "trade", "tick")
+    cells = file.cells("size") if "size" in file.names else pd.Series(0.0, index=file.table.index)
+    size = pd.to_numeric(cells, errors="coerce").astype(float)
+    kind = np.where((size > 0) | ~(size > 0).any() | (cells.notna() & size.isna()), "trade", "tick")
     end = np.where(exact > 0, exact + length - 1, exact)
-    return [pd.DataFrame({"kind": kind, "time": end, "price": file.cells("close"), "size": size.fillna(0.0)})]
+    return [
+        pd.DataFrame({"kind": kind, "time": end, "price": file.cells("close"), "size": cells.where(cells.notna(), 0.0)})
+    ]
 
 
 def candle_length(exact: np.ndarray) -> int:

@@ -217,7 +217,7 @@ def _numbered(rows: pd.DataFrame) -> pd.DataFrame:
         given = ids.iloc[own].dropna()
         if not len(given):
             ids.iloc[own] = np.arange(1, len(own) + 1)
-        elif ids.dtype == object and 2 * given.map(lambda id: isinstance(id, int)).sum() < len(given):
+        elif ids.dtype == object and given.map(lambda id: isinstance(id, int)).mean() < 0.5:
             numbers = pd.factorize(ids.iloc[own].map(str, na_action="ignore"))[0]
             ids.iloc[own] = np.where(numbers < 0, -1, numbers + 1)
     ids = ids.where(ids.notna(), -1)

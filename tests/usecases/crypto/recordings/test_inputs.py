@@ -288,10 +288,12 @@ HEADLESS = {
     "Binance futures aggTrades": [f"{k},2000.5,0.5,{k},{k},{MS + k},{k % 2 == 1}" for k in range(30)],
     "Binance spot trades": [f"{k},2000.5,0.5,1000.25,{MS * 1000 + k},{k % 2 == 1},True" for k in range(30)],
     "Binance futures trades": [f"{k},2000.5,0.5,1000.25,{MS + k},{str(k % 2 == 1).lower()}" for k in range(30)],
-    "Binance klines": [f"{MS + 60_000 * k},1,3,1,2000.5,0.5,{MS + 60_000 * k + 59_999},9,4,1,1,0" for k in range(30)],
+    "Binance klines": [
+        f"{MS + 60_000 * k},1,3000,1,2000.5,0.5,{MS + 60_000 * k + 59_999},9,4,1,1,0" for k in range(30)
+    ],
     "Kraken trades": [f"{T0 + k},2000.5,0.5" for k in range(30)],
-    "Kraken candles": [f"{T0 + 60 * k},1,3,1,2000.5,0.5,7" for k in range(30)],
-    "Kraken candles with vwap": [f"{T0 + 60 * k},1,3,1,2000.5,2,0.5,7" for k in range(30)],
+    "Kraken candles": [f"{T0 + 60 * k},1,3000,1,2000.5,0.5,7" for k in range(30)],
+    "Kraken candles with vwap": [f"{T0 + 60 * k},1,3000,1,2000.5,2,0.5,7" for k in range(30)],
     "Kraken trades with sides": [f"2000.5,0.5,{T0 + k}.1234,{'bs'[k % 2]},m," for k in range(30)],
     "LOBSTER messages": [f"{34_200 + k}.5,4,77{k},1,20005000,{1 - 2 * ((k + 1) % 2)}" for k in range(30)],
 }
