@@ -83,7 +83,7 @@ ZOO = {
         "linear", lambda: Calibrate(_recursive_logistic()), "the same, its probabilities corrected by the answers"
     ),
     "blend": Entry("blend", Blend, "a mixture of 35 learners of a number, weighed by how well each predicted lately"),
-    "blend_probability": Entry("blend", BlendClassifier, "the same of a probability"),
+    "blend_probability": Entry("blend", BlendClassifier, "the same of a probability, or of each of many classes"),
     "tree": Entry("tree", _tree, "river's Hoeffding tree regressor"),
     "hoeffding": Entry("tree", _hoeffding, "river's Hoeffding tree, which splits on rare classes too"),
     "forest": Entry("tree", AdaptiveRandomForest, "ten Hoeffding trees, each replaced when it becomes worse"),
