@@ -11,6 +11,7 @@ from rtml.core.clock import span, utc
 from rtml.monitoring.alert_trigger import does_harm
 from rtml.registry.ledger import decided_by
 from rtml.registry.registry import Registry
+from rtml.serving.schemas import without_paths
 from rtml.serving.stream_schemas import Happened, Serving
 from rtml.store.checkpoint_store import CheckpointReader
 
@@ -46,8 +47,15 @@ class History:
         self._names: dict[str, str] = {}
         self.serving: Serving | None = None  #: what serves, since when and why
 
-    def read(self) -> None:
-        """Take note of what was entered and said since."""
+    def read(self) -> tuple[str, ...]:
+        """Take note of what was entered and said since; what stands in the way, as a sentence, and what was read stays."""
+        try:
+            self._read()
+        except OSError as error:  # no file handle is left, or the disk fails
+            return (without_paths(f"the history of the run cannot be read now: {error}"),)
+        return ()
+
+    def _read(self) -> None:
         fresh = self._registry.acts.behind(self._model, self._act_seq)
         if fresh:
             self._acts.extend(fresh)
