@@ -201,14 +201,14 @@ class Publisher:
         """How it stands, as the page is told: the one assembly of it; ``state`` is one of ``STATES``."""
         with self._lock:
             alarms = (*alarms, *self._history.read())
-            now, serving = self.service.clock.now(), self._history.serving
-            serving = serving or self._history.learner(self.version, self.since)
-            told = {"serving": serving, "happened": self._history.newest()}
+            now = self.service.clock.now()
+            serving = self._history.serving or self._history.learner(self.version, self.since)
+            told = {"serving": serving, "happened": self._history.newest(), "headline": self.scores.headline()}
             about = {"state": state, "source": source or self.config.source, "message": message}
             about |= {"alarms": [*alarms, *self._history.alarms(now)], "version": self.version, "offset": self._offset}
             about |= {"since": self.since // 10**6, "trained_up_to": self.moment // 10**6}
             about |= {"question": self.config.question, "keys": self.config.keys, "scores": self.scores.told()}
-            return about | msgspec.to_builtins(told | {"headline": self.scores.headline()})
+            return about | msgspec.to_builtins(told)
 
     def tell(self, state: str, message: str = "", **about) -> dict:
         """Tell the page how it stands."""
@@ -228,8 +228,7 @@ class Publisher:
         """Accuracy of what was served, and the quality of its features."""
         counts = self._freshness.counts if self._freshness else {}
         with self._lock:
-            scores = self.scores.told()
-        return {"scores": scores, **self._features.told(counts)}
+            return {"scores": self.scores.told(), **self._features.told(counts)}
 
     @property
     def changing(self) -> threading.RLock:

@@ -48,7 +48,7 @@ class History:
         self.serving: Serving | None = None  #: what serves, since when and why
 
     def read(self) -> tuple[str, ...]:
-        """Take note of what was entered and said since; what stands in the way, as a sentence, and what was read stays."""
+        """Take note of what was entered and said since; gives what stands in the way, as a sentence."""
         try:
             self._read()
         except OSError as error:  # no file handle is left, or the disk fails
