@@ -65,9 +65,8 @@ def be_kernel(options: list[str], environment: dict[str, str], cwd: str) -> None
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update({"MPLBACKEND": _INLINE} | environment)
-    import matplotlib as mpl
-
-    mpl.rcParams["backend"] = os.environ["MPLBACKEND"]  # as if it were imported here
+    if drawing := sys.modules.get("matplotlib"):  # as if it were imported here
+        drawing.rcParams["backend"] = os.environ["MPLBACKEND"]
     try:
         launch_new_instance([*options, f"--IPKernelApp.parent_handle={os.getppid()}"])
     finally:
