@@ -24,7 +24,7 @@ WEIGHT = 0.05  # of a member that joins
 KEPT = 512  # last rows of the ledger
 JOINED, LOST, DROPPED = "joined", "lost the last lap", "dropped"
 #: Members beside those searched for are fewer than a blend has, so that both cost the same.
-_FEW = {"forgetting": (1.0, 0.998), "ridge": (100.0,), "rates": (), "outside": 10}
+_FEW = {"forgetting": (1.0, 0.998), "ridge": (100.0,), "rates": (0.03,), "outside": 9}
 _SETTINGS = ("descent", "forgetting or rate", "ridge", "clip", "subset")
 _ARRAYS = ("ring", "born", "slots", "tried")
 

@@ -125,7 +125,7 @@ def test_the_river_model_is_its_compiled_twin_and_goes_on_where_it_was():
         model.learn_one(row, y)
         twin.learn(x, y)
     assert compile(model, sorted(NAMES)).predict(X[0]) == twin.predict(X[0]) == restore(twin.state).predict(X[0])
-    assert twin.describe() == "Search(18 members, 3 of them searched for)" and len(twin.ledger) == 30
+    assert twin.describe() == "Search(19 members, 3 of them searched for)" and len(twin.ledger) == 30
     part = twin._model(np.array([0.0, 0.99, 1.0, 8.0, 3.0]))
     part.learn(X[0], 1.0)
     assert 0 < len(part.model.names) < 4 and restore(part.state).predict(X[1]) == part.predict(X[1])
