@@ -41,7 +41,7 @@ def drifted(n, every=0, seed=0):
 
 
 @pytest.mark.usefixtures("short")
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(data=st.data())
 def test_any_cutting_gives_the_same_bits_as_one_by_one(data):
     q = data.draw(streams(False))
@@ -58,8 +58,8 @@ def test_any_cutting_gives_the_same_bits_as_one_by_one(data):
 
 
 def test_where_the_law_turns_it_loses_less_than_the_blend_at_no_more_model_events():
-    q = drifted(4000, every=1000)
-    late = slice(1000, None)
+    q = drifted(3000, every=750)
+    late = slice(750, None)
     found = {}
     for model in (CompiledBlend(NAMES), CompiledSearch(NAMES)):
         found[type(model)] = ((Driver(model).replay(q, NEVER - 1)[:, 0] - q.y)[late] ** 2).mean()
@@ -68,11 +68,11 @@ def test_where_the_law_turns_it_loses_less_than_the_blend_at_no_more_model_event
     laps = search.RACERS * search.RING // 4 + search.RACERS // 2 * search.RING // 4 + search.RING // 2
     spent = sum("outside" in name for name in CompiledSearch(NAMES).members) + laps / search.EVERY
     assert fixed[CompiledSearch] + spent <= fixed[CompiledBlend]
-    assert (model.ledger["rows"].groupby(model.ledger["answers"]).sum()[512:] == laps).all()
+    assert (model.ledger["rows"].groupby(model.ledger["answers"]).sum().iloc[2:] == laps).all()
 
 
 def test_where_nothing_changes_it_loses_nothing():
-    q = drifted(3000, seed=1)
+    q = drifted(1500, seed=1)
     losses = [(Driver(kind(NAMES)).replay(q, NEVER - 1)[:, 0] - q.y) ** 2 for kind in (CompiledSearch, CompiledBlend)]
     assert losses[0].mean() < 1.002 * losses[1].mean()
 
