@@ -255,7 +255,7 @@ class Search(Blend):
     >>> for a, b in rng.normal(size=(600, 2)):
     ...     model.learn_one({"a": a, "b": b}, 2.0 * a - b)
     >>> round(model.predict_one({"a": 3.0, "b": 1.0})), len(model._twin.ledger)
-    (5, 16)
+    (5, 12)
     """
 
     _usual = _FEW
