@@ -57,6 +57,14 @@ def test_any_cutting_gives_the_same_bits_as_one_by_one(data):
     assert bits(whole.model) == bits(cut.model) == bits(live.model)
 
 
+@pytest.mark.usefixtures("short")
+def test_a_question_at_the_moment_of_the_answer_that_starts_a_race_comes_before_it():
+    q, whole, live = stream(60), Driver(CompiledSearch(NAMES, how=SMALL)), Driver(CompiledSearch(NAMES, how=SMALL))
+    assert (q.known[:-1] == q.moment[1:]).all()
+    assert whole.replay(q, NEVER - 1).tobytes() == live.one_by_one(q).tobytes()
+    assert bits(whole.model) == bits(live.model) and whole.model.outside
+
+
 def test_where_the_law_turns_it_loses_less_than_the_blend_at_no_more_model_events():
     q = drifted(3000, every=750)
     late = slice(750, None)
