@@ -80,6 +80,8 @@ def test_members_say_what_they_would_say_alone():
         counts = np.bincount(q.y[before].astype(int), minlength=3) + 1.0
         assert said["majority"][i] == pytest.approx((1 - kernels.LEAST) * counts / counts.sum() + kernels.LEAST / 3)
     assert np.array_equal(kept[:, -1], last, equal_nan=True)
+    shown = ClassBlend(NAMES, CLASSES)._last_known(q.y, q.moment, q.known, order)
+    assert np.array_equal(shown, last, equal_nan=True) and np.isin(q.known, q.moment).any()
     assert table.sum(axis=2) == pytest.approx(np.ones(table.shape[:2])) and table.min() > 0.0
 
 
