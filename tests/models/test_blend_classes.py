@@ -82,6 +82,10 @@ def test_members_say_what_they_would_say_alone():
     assert np.array_equal(kept[:, -1], last, equal_nan=True)
     shown = ClassBlend(NAMES, CLASSES)._last_known(q.y, q.moment, q.known, order)
     assert np.array_equal(shown, last, equal_nan=True) and np.isin(q.known, q.moment).any()
+    chain = np.zeros((4, 3))
+    for _, i in due:
+        chain[[3] if np.isnan(last[i]) else [int(last[i]), 3], int(q.y[i])] += 1.0
+    assert np.array_equal(model.state["chain"], chain), "behind the label known when asked"
     assert table.sum(axis=2) == pytest.approx(np.ones(table.shape[:2])) and table.min() > 0.0
 
 
