@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 from river import base
@@ -183,6 +184,7 @@ class _Blended:
     """What the two river models share: parameters, and a twin that takes its columns from the first row."""
 
     _classifier = False
+    _usual: ClassVar[dict] = {}
 
     def __init__(
         self,
@@ -192,11 +194,11 @@ class _Blended:
         rates: Sequence[float] | None = None,
         champion: str | None = None,
         every: int = 4,
-        outside: int = 2,
+        outside: int | None = None,
         seed: int = 7,
     ) -> None:
         given = (forgetting, ridge, random, rates, champion, every, outside, seed)
-        how = {name: value for name, value in zip(HOW, given, strict=True) if value is not None}
+        how = self._usual | {name: value for name, value in zip(HOW, given, strict=True) if value is not None}
         self.how = complete(self._classifier, how)
         for name, value in self.how.items():
             setattr(self, name, value)

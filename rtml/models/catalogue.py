@@ -21,6 +21,7 @@ from rtml.models.forest import AdaptiveRandomForest
 from rtml.models.parts import anomaly, linear_model, optim, preprocessing, tree
 from rtml.models.recursive_logistic import RecursiveLogistic
 from rtml.models.rls import RecursiveLeastSquares
+from rtml.models.search import Search
 
 
 class Entry(NamedTuple):
@@ -84,6 +85,7 @@ ZOO = {
     ),
     "blend": Entry("blend", Blend, "a mixture of 35 learners of a number, weighed by how well each predicted lately"),
     "blend_probability": Entry("blend", BlendClassifier, "the same of a probability, or of each of many classes"),
+    "search": Entry("blend", Search, "a smaller blend with members searched for while the stream goes on"),
     "tree": Entry("tree", _tree, "river's Hoeffding tree regressor"),
     "hoeffding": Entry("tree", _hoeffding, "river's Hoeffding tree, which splits on rare classes too"),
     "forest": Entry("tree", AdaptiveRandomForest, "ten Hoeffding trees, each replaced when it becomes worse"),

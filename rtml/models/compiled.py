@@ -195,7 +195,7 @@ def restore(state: dict) -> RowModel:
         return model
     if state.get("twin") == CompiledBlend.twin:
         return CompiledBlend.of(state, restore)
-    if (twin := str(state.get("twin"))).startswith("rtml.usecases."):
+    if (twin := str(state.get("twin"))).startswith(("rtml.usecases.", "rtml.models.search:")):
         return plugin.load(twin, {}, "models").of(state)
     if twin in SHIPPED:  # of a use case's own, as release 0.2.0 named it
         return import_module(f"rtml.usecases.{twin}.models").restore(state)

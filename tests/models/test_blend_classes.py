@@ -8,7 +8,7 @@ import pytest
 from driver import Driver
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from river import preprocessing
+from river import forest, linear_model, multiclass, neighbors, preprocessing
 from streams import cuts
 
 from rtml.core import state as checkpoint
@@ -44,7 +44,7 @@ def bits(model):
     return checkpoint.dumps(model.state)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(data=st.data())
 def test_any_cutting_gives_the_same_bits_as_one_by_one(data):
     q = of_classes(
@@ -80,6 +80,12 @@ def test_members_say_what_they_would_say_alone():
         counts = np.bincount(q.y[before].astype(int), minlength=3) + 1.0
         assert said["majority"][i] == pytest.approx((1 - kernels.LEAST) * counts / counts.sum() + kernels.LEAST / 3)
     assert np.array_equal(kept[:, -1], last, equal_nan=True)
+    shown = ClassBlend(NAMES, CLASSES)._last_known(q.y, q.moment, q.known, order)
+    assert np.array_equal(shown, last, equal_nan=True) and np.isin(q.known, q.moment).any()
+    chain = np.zeros((4, 3))
+    for _, i in due:
+        chain[[3] if np.isnan(last[i]) else [int(last[i]), 3], int(q.y[i])] += 1.0
+    assert np.array_equal(model.state["chain"], chain), "behind the label known when asked"
     assert table.sum(axis=2) == pytest.approx(np.ones(table.shape[:2])) and table.min() > 0.0
 
 
@@ -152,3 +158,25 @@ def test_it_is_the_blend_of_a_target_of_classes_and_refuses_what_is_broken():
     with pytest.raises(ValueError, match="it cannot tell 3 classes apart"):
         compile(Blend(), NAMES, CLASSES)
     assert bits(model) == before
+
+
+def test_it_is_within_a_point_of_the_best_of_rivers_where_the_law_turns():
+    rng = np.random.default_rng(8)
+    n = 300
+    X = rng.normal(size=(n, 3))
+    y = np.digitize(X[:, 0] + np.where(np.arange(n) < n // 2, 1.0, -1.0) * X[:, 1], [-0.5, 0.7])
+    at = 10 * np.arange(n)
+    p = ClassBlend(NAMES, CLASSES).replay(X, y.astype(float), at, at + 1, np.arange(n), NEVER - 1)[0]
+    rivers = {
+        "logistic": multiclass.OneVsRestClassifier(linear_model.LogisticRegression()),
+        "softmax": linear_model.SoftmaxRegression(),
+        "kNN": neighbors.KNNClassifier(),
+        "ARF": forest.ARFClassifier(seed=1),
+    }
+    found = dict.fromkeys(rivers, 0.0)
+    for name, model in rivers.items():
+        for x, label in zip(X.tolist(), y.tolist(), strict=True):
+            row = dict(zip(NAMES, x, strict=True))
+            found[name] += (model.predict_one(row) == label) / n
+            model.learn_one(row, label)
+    assert (p.argmax(axis=1) == y).mean() > max(found.values()) - 0.01 > 0.6, found
