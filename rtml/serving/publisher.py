@@ -199,10 +199,7 @@ class Publisher:
     def status(self, state: str, source: str = "", message: str = "", alarms: tuple[str, ...] = ()) -> dict:
         """How it stands, as the page is told: the one assembly of it; ``state`` is one of ``STATES``."""
         with self._lock:
-            try:
-                self._history.read()
-            except OSError as error:  # no file handle is left, or the disk fails: what was read last is told
-                alarms = (*alarms, without_paths(f"the history of the run cannot be read now: {error}"))
+            self._history.read()
             now, serving = self.service.clock.now(), self._history.serving
             told = {"serving": serving, "happened": self._history.newest()}
             told["serving"] = serving or self._history.learner(self.version, self.since)
