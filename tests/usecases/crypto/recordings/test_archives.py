@@ -151,6 +151,7 @@ CANDLES = {  # file: content, when each is known
     "newest_first_ETH-USD.json": (json.dumps([[f["s"], 1, 3000, 2, f["p"], 0.5] for f in _MINUTES[::-1]]), MINUTES),
     "bitfinex_ETHUSD.json": (json.dumps([[f["ms"], 1, f["p"], 3000, 1, 0.5] for f in _MINUTES]), MINUTES),
     "polygon_ETH.json": (json.dumps({"ticker": "ETH", "results": _POLYGON}), MINUTES),
+    "turnover_ETH-USD.csv": (table("date,open,close,high,low,amount,volume", "{iso},1,{p},3000,1,9,0.5", 60), MINUTES),
     "mt4_ETHUSD.csv": (table("", "{day},{hms},1,3000,1,{p},0.5", 60), MINUTES),
     "mt5_ETHUSD.csv": (table(*_MT5, 60), MINUTES),
     "histdata_EURUSD.csv": (table("", "{iso};1;3000;1;{p};0.5", 60), MINUTES),
