@@ -60,7 +60,6 @@ NAMES = {
         "coin",
         "stock",
         "name",
-        "code",
         "isin",
         "inst_id",
     ),
