@@ -62,9 +62,10 @@ notebooks: env  ## run the notebooks in place with their defaults and store what
 test: env  ## every test
 	@$(PY) -m pytest -n 2 --dist loadfile -q
 
-test-deep: env build/deep/.ready  ## not in "make test", long: 5,000 requests made from OpenAPI, storms of faults and stops, full disks, kills, 500 flipped bits, a version reproduced from its lock
+test-deep: env build/deep/.ready  ## not in "make test", long: 5,000 requests made from OpenAPI, storms of faults and stops, full disks, kills, 500 flipped bits, a live run under load, a version reproduced from its lock
 	@$(PY) tests/deep/fuzz_http.py build/deep/bin/st
 	@RTML_DEEP=1 $(PY) -m pytest -q tests/usecases/crypto/exchange/test_chaos.py tests/usecases/crypto/exchange/test_stalls.py tests/serving/live/test_live.py tests/integration/test_main_job.py tests/integrations/test_reproduce.py tests/integrations/test_groups.py tests/serving/test_workers.py tests/serving/test_connections.py tests/store/test_protocols.py
+	@$(PY) tests/deep/load.py
 	@$(PY) tests/deep/hard_ground.py
 
 mutants: env  ## break a rule at a time and see its tests fail; lists who survives (twenty minutes)

@@ -63,7 +63,7 @@ use_case = UseCase(
     event=EVENT,
     operator=lambda config: Lookahead(FEATURES, ["celsius", "pressure", "sky"], "sky", config.options["horizon"]),
     targets=(Target("sky", "classes", classes=CLASSES),),
-    models={"sky": "recursive_logistic"},
+    models={"sky": "blend_probability"},
     options={"horizon": "3h"},
     source=source,
 )

@@ -48,6 +48,23 @@ def test_every_link_leads_somewhere(page):
 
 
 @each_page
+def test_every_path_of_the_package_that_is_named_exists(page):
+    named = set(re.findall(r"`((?:rtml|tests|benchmarks|notebooks|examples)/[\w/.]+)`", page.read_text()))
+    assert not [path for path in named if not (ROOT / path).exists()]
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["feature is declared", "model is trained", "prediction is served", "use case", "detector", "store", "source"]
+    + ["metric", "gRPC", "Kafka", "a folder that grows", "Spark", "consumer group", "candidate", "segment", "chart"]
+    + ["retention", "schedule", "export", "device", "explain", "webhook", "quarantine", "canary", "rollback", "token"],
+)
+def test_one_search_for_the_word_of_the_field_leads_to_the_place(word):
+    rows = [line for line in (ROOT / "docs/architecture.md").read_text().splitlines() if word.lower() in line.lower()]
+    assert any("rtml/" in row or "rtml " in row or row.startswith("**A ") for row in rows), rows
+
+
+@each_page
 def test_no_place_on_a_machine_and_no_index_address(page):
     found = re.search(r"/(root|home|Users|opt)/\w+|--(extra-)?index-url|/simple/", page.read_text())
     assert not found, found

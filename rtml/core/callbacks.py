@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
-import pandas as pd
+from rtml.core.later import pd
 
 
 class TrainingEvent(NamedTuple):

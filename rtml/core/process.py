@@ -9,8 +9,9 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
+from typing import Any
 
 from rtml.core.clock import Clock, utc
 
@@ -118,6 +119,80 @@ def stopping() -> Iterator[threading.Event]:
     finally:
         for number, action in before.items():
             signal.signal(number, action or signal.SIG_DFL)
+
+
+class _Noted:
+    """A stream whose watch is told when something is written to it."""
+
+    def __init__(self, stream: Any, watch: _Watch) -> None:
+        self._stream, self._watch = stream, watch
+
+    def write(self, text: Any) -> Any:
+        """Write it."""
+        self._watch.written()
+        return self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+class _Watch(threading.Thread):
+    """Says that a command is at work whenever it has said nothing for a while; once only, where it goes on."""
+
+    def __init__(self, program: str, goes_on: bool, patience_s: float) -> None:
+        super().__init__(daemon=True)
+        self._program, self._goes_on, self._patience = program, goes_on, patience_s * 1e9
+        self._terminal, self._clock, self.done = sys.stderr, Clock(), threading.Event()
+        self._begun = self._last = self._clock.elapsed()
+
+    def written(self) -> None:
+        """The command said something."""
+        self._last = self._clock.elapsed()
+        if self._goes_on:
+            self.done.set()
+
+    def run(self) -> None:
+        """Look four times a second."""
+        while not self.done.wait(0.25):
+            if (now := self._clock.elapsed()) - self._last >= self._patience:
+                self._last = now
+                print(f"{self._program}: at work, {(now - self._begun) / 1e9:.0f} s", file=self._terminal, flush=True)
+
+
+@contextmanager
+def at_work(program: str, goes_on: bool = False, patience_s: float = 4.0) -> Iterator[None]:
+    """Say at once that a command has begun, and on a terminal that it is still at work whenever it says nothing.
+
+    Parameters
+    ----------
+    program
+        The command as it was typed.
+    goes_on
+        Whether it is up with its first line and waits for work from then on, in silence.
+    patience_s
+        How long it may say nothing, seconds.
+
+    Examples
+    --------
+    >>> with redirect_stderr(sys.stdout), at_work("rtml serve"):
+    ...     print("up")
+    rtml serve: starting
+    up
+    """
+    if not os.environ.get("RTML_QUIET"):
+        print(f"{program}: starting", file=sys.stderr, flush=True)
+    if not sys.stderr.isatty():
+        yield
+        return
+    watch = _Watch(program, goes_on, patience_s)
+    watch.start()
+    out: Any = _Noted(sys.stdout, watch)
+    err: Any = _Noted(sys.stderr, watch)
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            yield
+    finally:
+        watch.done.set()
 
 
 @contextmanager

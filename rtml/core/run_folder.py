@@ -107,7 +107,7 @@ class Run:
     """One notebook's view of a run folder."""
 
     folder: Path
-    notebook: str
+    notebook: str = ""
 
     def path(self, name: str) -> Path:
         """Path of an artefact; its folder exists afterwards."""

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
+from rtml.core.later import pd
 from rtml.core.questions import Questions
 from rtml.evaluation.progressive import progressive
 from rtml.metrics.confidence_sequence import Comparison, compare

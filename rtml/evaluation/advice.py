@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
+from rtml.core.later import pd
 from rtml.core.questions import Questions
 from rtml.evaluation.retraining_sweep import Trial
 from rtml.metrics import metrics

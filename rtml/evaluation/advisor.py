@@ -10,8 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
+from rtml.core.later import pd
 from rtml.core.questions import Questions
 from rtml.core.run_folder import progress, shown
 from rtml.evaluation.advice import Advice, of_classes

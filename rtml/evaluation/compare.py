@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
-import pandas as pd
 
+from rtml.core.later import pd
 from rtml.core.questions import Questions
 from rtml.core.target import NUMBER, PROBABILITY, Target
 from rtml.evaluation.progressive import Progress, progressive
@@ -96,7 +96,7 @@ class Evaluation:
     target: Target
     questions: Questions
     by_model: dict[str, np.ndarray]
-    cost: pd.DataFrame = field(default_factory=pd.DataFrame)
+    cost: pd.DataFrame = field(default_factory=lambda: pd.DataFrame())
 
     def part(self, rows) -> Evaluation:
         """The same models on some of the questions: a slice, a mask or places; the cost stays that of all.

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from rtml.core.clock import NEVER
+from rtml.core.later import pd
 from rtml.core.questions import Questions
 from rtml.core.target import Target, by_name
 from rtml.store.protocols import EventLog

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import pandas as pd
 
 from rtml.core.clock import utc
+from rtml.core.later import pd
 from rtml.core.operator import Leak
 from rtml.training.flow import Flow, Outcome
 

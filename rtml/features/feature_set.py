@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
-import pandas as pd
 
 from rtml.core.arrays import plain
 from rtml.core.clock import span, utc
+from rtml.core.later import pd
 from rtml.core.state import digest
 from rtml.features.compiler import Program, resolve
 from rtml.features.declarations import Category, Feature, as_rows

@@ -34,7 +34,7 @@ def exported(registry: Registry, version: Version | str, language: str = "python
     registry
         Where the version is.
     version
-        Its name, such as champion@3.
+        Its name, such as crypto@3.
     language
         One of :data:`LANGUAGES`; MicroPython's is Python without annotations and texts.
     target

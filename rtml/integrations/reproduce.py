@@ -68,7 +68,7 @@ def reproduce(run: Path, version: str, folder: str = "") -> int:
     run
         Folder of the run.
     version
-        Such as champion@3.
+        Such as crypto@3.
     folder
         Where to build it; ``build/reproduce/<id>`` unless given.
     """

@@ -172,21 +172,18 @@ def reweigh(said, y, unit, eta, weights):
             weights[k] = max(weights[k] * (before / after), LEAST)
 
 
-@njit(types.void(_vector, types.float64, types.float64, _spec, _learned), **_options)
-def weigh(kept, y, unit, spec, learned):
-    """Learn the weights of all mixtures, and of the mixture of mixtures, from what was said when it was asked."""
-    sizes, mixes, prior, shares, top = spec[0], spec[8], spec[9], learned[5], learned[6]
-    members, many = sizes[MEMBERS], len(top)
-    said, mixed = kept[1 : 1 + members], kept[1 + members : 1 + members + many]
+@njit(types.void(_vector, _vector, *(3 * (types.float64,)), _matrix, _vector, _matrix, _vector), **_options)
+def weigh(said, mixed, y, unit, eta, mixes, prior, shares, top):
+    """Learn the weights of all mixtures, and of the mixture of them at rate ``eta``, from what was said when asked."""
     for m in range(len(mixes)):
         own, base, share = shares[m], shares[int(mixes[m, BASE])], mixes[m, SHARE]
         reweigh(said, y, unit, mixes[m, ETA], own)
         recall = RECALL if int(mixes[m, BASE]) != m else 0.0
-        for k in range(members):
+        for k in range(len(said)):
             own[k] = (1.0 - share) * own[k] + share * ((1.0 - recall) * prior[k] + recall * base[k])
-    reweigh(mixed, y, unit, 2.0 * TOP_ETA if sizes[LOGISTIC] else TOP_ETA, top)
-    for m in range(many):
-        top[m] = (1.0 - TOP_SHARE) * top[m] + TOP_SHARE / many
+    reweigh(mixed, y, unit, eta, top)
+    for m in range(len(top)):
+        top[m] = (1.0 - TOP_SHARE) * top[m] + TOP_SHARE / len(top)
 
 
 @njit(types.void(types.float64, _row, _learned, _vector), **_options)
@@ -368,7 +365,9 @@ def learn(x, y, kept, spec, learned):
         scored = min(max(y, level[MEAN] - spread), level[MEAN] + spread) if level[COUNT] > 1.0 else y
     else:
         near[0] = y
-    weigh(kept, scored, unit, spec, learned)
+    members, rate = spec[0][MEMBERS], 2.0 * TOP_ETA if spec[0][LOGISTIC] else TOP_ETA
+    said, mixed = kept[1 : 1 + members], kept[1 + members : 1 + members + len(learned[6])]
+    weigh(said, mixed, scored, unit, rate, spec[8], spec[9], learned[5], learned[6])
     rescale(x, lag, spec, learned)
     u = np.empty(maps[-1, START] + maps[-1, WIDTH])
     view(x, lag, spec, learned, u)

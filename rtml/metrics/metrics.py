@@ -6,8 +6,8 @@ A label that never came is NaN: its question counts for the coverage and for not
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
+from rtml.core.later import pd
 from rtml.metrics.running import Score, arrays, binary, cumulative, per_block, probabilities, value, windowed
 
 __all__ = [

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
+
+from rtml.core.later import pd
 
 _Z = 1.959963984540054
 LEAST = 200.0  # choices that a log must be worth

@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
-import pandas as pd
+
+from rtml.core.later import pd
 
 _Z = 1.959963984540054
 _NAMES = ("recall", "mrr", "ndcg")

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import pandas as pd
 
+from rtml.core.later import pd
 from rtml.metrics.running import arrays, binary
 
 _DAY = 86_400 * 10**9

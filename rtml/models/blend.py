@@ -9,6 +9,7 @@ import numpy as np
 from river import base
 
 from rtml.kernels import blend as kernels
+from rtml.models.blend_classes import ClassBlend
 from rtml.models.blend_members import HOW, MIXES, complete, members, plain
 from rtml.models.rows import RowModel, check_names, check_row, check_state
 
@@ -276,6 +277,8 @@ class BlendClassifier(_Blended, base.Classifier):
     most ``ln(1 / p_k) + sum over changes of ln(1 / (s q_k)) - T ln(1 - s)``, exactly (Vovk, "A game of prediction with
     expert advice", 1998; Herbster and Warmuth, 1998). See :class:`Blend` for the parameters.
 
+    Of many classes it makes a :class:`rtml.models.blend_classes.ClassBlend`.
+
     Examples
     --------
     >>> model = BlendClassifier(random=0)
@@ -297,8 +300,8 @@ class BlendClassifier(_Blended, base.Classifier):
         return {False: 1.0 - p, True: p}
 
 
-def blend_twin(model, names: tuple[str, ...], classes: tuple = ()) -> CompiledBlend | None:
+def blend_twin(model, names: tuple[str, ...], classes: tuple = ()) -> CompiledBlend | ClassBlend | None:
     """Twin of a blend that has learned nothing yet."""
-    if classes or not isinstance(model, _Blended) or model._twin is not None:
+    if not isinstance(model, _Blended) or model._twin is not None or (classes and not model._classifier):
         return None
-    return CompiledBlend(names, model._classifier, model.how)
+    return ClassBlend(names, classes, model.how) if classes else CompiledBlend(names, model._classifier, model.how)

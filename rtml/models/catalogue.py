@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import pandas as pd
-from river import anomaly, base, linear_model, optim, preprocessing, tree
+from river import base
 
+from rtml.core.later import pd
 from rtml.core.plugin import load
 from rtml.core.use_case import models_of_use_cases
 from rtml.models.baselines import AR1, LastAnswer, Majority, NoChange, RidgeRefit, RunningMean, Zero
@@ -18,6 +18,7 @@ from rtml.models.clip import Clip
 from rtml.models.compiled import compile
 from rtml.models.echo_state import EchoState
 from rtml.models.forest import AdaptiveRandomForest
+from rtml.models.parts import anomaly, linear_model, optim, preprocessing, tree
 from rtml.models.recursive_logistic import RecursiveLogistic
 from rtml.models.rls import RecursiveLeastSquares
 
@@ -82,7 +83,7 @@ ZOO = {
         "linear", lambda: Calibrate(_recursive_logistic()), "the same, its probabilities corrected by the answers"
     ),
     "blend": Entry("blend", Blend, "a mixture of 35 learners of a number, weighed by how well each predicted lately"),
-    "blend_probability": Entry("blend", BlendClassifier, "the same of a probability"),
+    "blend_probability": Entry("blend", BlendClassifier, "the same of a probability, or of each of many classes"),
     "tree": Entry("tree", _tree, "river's Hoeffding tree regressor"),
     "hoeffding": Entry("tree", _hoeffding, "river's Hoeffding tree, which splits on rare classes too"),
     "forest": Entry("tree", AdaptiveRandomForest, "ten Hoeffding trees, each replaced when it becomes worse"),

@@ -15,6 +15,7 @@ from rtml.models import flat
 from rtml.models.adapters import PlainModel, adapted
 from rtml.models.baselines import Majority, NoChange, ridge_twin
 from rtml.models.blend import CompiledBlend, blend_twin
+from rtml.models.blend_classes import ClassBlend
 from rtml.models.boosted import boosted_twin
 from rtml.models.calibrated import Calibrate, Calibrated
 from rtml.models.compiled_baselines import CompiledBaseline, baseline_twin
@@ -94,7 +95,9 @@ class Compiled(RowModel):
         return flat.describe(self._how)
 
 
-_TWINS = {twin.twin: twin for twin in (CompiledTree, CompiledForest, Refit, Softmax, HalfSpace, CompiledBaseline)}
+_TWINS = {
+    twin.twin: twin for twin in (CompiledTree, CompiledForest, ClassBlend, Refit, Softmax, HalfSpace, CompiledBaseline)
+}
 _KINDS = {kind.kind: kind for kind in (RiverModel, PlainModel, Constant)}
 _OTHERS = (tree_twin, forest_twin, boosted_twin, ridge_twin, half_space_twin, blend_twin, baseline_twin)
 

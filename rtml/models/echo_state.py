@@ -6,8 +6,9 @@ import hashlib
 from functools import lru_cache
 
 import numpy as np
-from river import base, preprocessing
+from river import base
 
+from rtml.models.parts import preprocessing
 from rtml.models.rls import RecursiveLeastSquares
 
 _LIMIT = 3.0  # deviations beyond which a feature no longer moves the memory

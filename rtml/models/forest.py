@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from river import base, tree
+from river import base
 
 from rtml.kernels import adwin, splitting
 from rtml.kernels import forest as kernels
 from rtml.kernels import hoeffding as parts
 from rtml.models.face import Face
 from rtml.models.hoeffding import CompiledTree, planted, tree_how
+from rtml.models.parts import tree
 from rtml.models.rows import check_classes, check_names
 
 

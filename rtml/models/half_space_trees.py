@@ -6,10 +6,9 @@ import copy
 from collections.abc import Sequence
 
 import numpy as np
-from river import anomaly, compose, preprocessing
-from river.tree.padded import make_padded_tree
 
 from rtml.kernels import half_space as kernels
+from rtml.models.parts import anomaly, compose, preprocessing
 from rtml.models.rows import RowModel, check_names, check_row, check_state
 
 _ARRAYS = ("head", "limits", "trees")
@@ -118,6 +117,8 @@ def _limits(scaler) -> tuple[tuple[dict, float], tuple[dict, float]]:
 
 def _planted(model, names: tuple[str, ...]) -> list:
     """The trees that river would plant at the first row."""
+    from river.tree.padded import make_padded_tree
+
     rng, masses = copy.deepcopy(model.rng), {"r_mass": 0, "l_mass": 0}
     limits = {name: model.limits.get(name, (0.0, 1.0)) for name in sorted(names)}
     return [make_padded_tree(dict(limits), model.height, 0.15, rng, **masses) for _ in range(model.n_trees)]

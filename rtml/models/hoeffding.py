@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from river import tree
 
 from rtml.kernels import hoeffding as parts
 from rtml.kernels import splitting
 from rtml.kernels import tree as kernels
+from rtml.models.parts import tree
 from rtml.models.rows import RowModel, check_classes, check_names, check_row, check_state
 
 _PREDICTIONS = {"mc": parts.MAJORITY, "nb": parts.BAYES, "nba": parts.ADAPTIVE}

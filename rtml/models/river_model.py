@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from river import base, multiclass
+from river import base
 
 from rtml.models.adapters import Adapter, final_step, probabilities
+from rtml.models.parts import multiclass
 
 
 class RiverModel(Adapter):

@@ -11,8 +11,6 @@ from rtml.kernels import softmax as kernels
 from rtml.models import flat
 from rtml.models.rows import RowModel, check_classes, check_names, check_row, check_state
 
-_ARRAYS = ("table", "weights", "cov")
-
 
 class Softmax(RowModel):
     """Probabilities of C classes from linear scores, every class with weights and a covariance of its own.
@@ -35,6 +33,7 @@ class Softmax(RowModel):
     kind = "compiled"
     twin = "softmax"
     classifier = True
+    _kernels, _parts = kernels, ("table", "weights", "cov")
 
     def __init__(self, names: Sequence[str], how: np.ndarray, classes: Sequence[str | int]) -> None:
         self.names = check_names(names)
@@ -47,18 +46,18 @@ class Softmax(RowModel):
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Probabilities of the classes for a row in the order of ``names``, shape (C,)."""
         p = np.empty(self.outputs)
-        if not kernels.predict(np.ascontiguousarray(x, dtype=np.float64).ravel(), p, *self._arrays):
+        if not self._kernels.predict(np.ascontiguousarray(x, dtype=np.float64).ravel(), p, *self._arrays):
             check_row(x, self.names)
         return p
 
     def learn(self, x: np.ndarray, y: float) -> None:
         """Learn one answer, or refuse it and stay as it was."""
-        kernels.learn(check_row(x, self.names), self._label(y), *self._arrays)
+        self._kernels.learn(check_row(x, self.names), self._label(y), *self._arrays)
 
     def replay(self, X, y, moment, known, order, until) -> tuple[np.ndarray, int]:
         """Ask and learn a chunk in a kernel (see :func:`rtml.kernels.softmax.replay`); shape (m, C)."""
         predictions = np.empty((len(moment), self.outputs))
-        return predictions, kernels.replay(X, y, moment, known, order, until, predictions, *self._arrays)
+        return predictions, self._kernels.replay(X, y, moment, known, order, until, predictions, *self._arrays)
 
     @property
     def weights(self) -> dict[str, float]:
@@ -68,14 +67,14 @@ class Softmax(RowModel):
     @property
     def state(self) -> dict:
         """Everything learned, and all that is needed to go on from it, as flat arrays."""
-        return self.head | {"how": self._how.copy()} | {name: getattr(self, f"_{name}").copy() for name in _ARRAYS}
+        return self.head | {"how": self._how.copy()} | {name: getattr(self, f"_{name}").copy() for name in self._parts}
 
     def load(self, state: dict) -> None:
         """Go on from a state of this very model."""
         check_state(state, self.kind, self.names, self.classes)
         if state.get("twin") != self.twin or not np.array_equal(state["how"], self._how):
             raise self._other()
-        for name in _ARRAYS:
+        for name in self._parts:
             setattr(self, f"_{name}", np.array(state[name]))
 
     @classmethod
@@ -91,7 +90,7 @@ class Softmax(RowModel):
 
     @property
     def _arrays(self) -> tuple[np.ndarray, ...]:
-        return self._how, self._table, self._weights, self._cov
+        return self._how, *(getattr(self, f"_{name}") for name in self._parts)
 
 
 def softmax_twin(how: np.ndarray, named: dict, names: tuple[str, ...], classes: tuple) -> Softmax | None:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from river import compose, linear_model, optim, preprocessing
 
 from rtml.kernels import linear
 from rtml.models.clip import Clip
 from rtml.models.flat import recursive_how
+from rtml.models.parts import compose, linear_model, optim, preprocessing
 from rtml.models.recursive_logistic import RecursiveLogistic
 from rtml.models.rls import RecursiveLeastSquares
 
 _RECURSIVE = (RecursiveLeastSquares, RecursiveLogistic)
-_LOSSES = {linear_model.LinearRegression: optim.losses.Squared, linear_model.LogisticRegression: optim.losses.Log}
 
 
 def translate(model, names: tuple[str, ...]) -> tuple[np.ndarray, dict] | None:
@@ -37,9 +36,10 @@ def _is_plain_scaler(step) -> bool:
 
 def _is_plain_descent(step) -> bool:
     """Whether a generalised linear model does nothing but stochastic gradient descent at constant rates."""
+    losses = {linear_model.LinearRegression: optim.losses.Squared, linear_model.LogisticRegression: optim.losses.Log}
     return (
-        type(step) in _LOSSES
-        and type(step.loss) is _LOSSES[type(step)]
+        type(step) in losses
+        and type(step.loss) is losses[type(step)]
         and type(step.optimizer) is optim.SGD
         and type(step.optimizer.lr) is optim.schedulers.Constant
         and type(step.intercept_lr) is optim.schedulers.Constant

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import pandas as pd
-
 from rtml.core.callbacks import TrainingEvent
+from rtml.core.later import pd
+
+_NAMED = 4  # features that a sentence names; the alert itself holds all
 
 
 def alert_text(detail: dict) -> str:
@@ -17,9 +18,12 @@ def alert_text(detail: dict) -> str:
     >>> alert = {"target": "y", "what": "loss", "damage": 0.2, "harm": 1.6, "basis": "measured", "answers": 60}
     >>> alert_text(alert | {"features": {"x1": 0.7, "x2": 0.3}, "moved": []})
     'y: the loss rose by 0.2 (+160 %), measured on 60 answers; it comes with x1, x2; no feature moved'
+    >>> alert_text(alert | {"features": {}, "moved": ["a", "b", "c", "d", "e", "f"]}).rpartition("; ")[-1]
+    'a, b, c, d and 2 more moved'
     """
     names = ", ".join(detail["features"]) or "no single feature"
-    moved = ", ".join(detail["moved"]) or "no feature"
+    more = len(detail["moved"]) - _NAMED
+    moved = ", ".join(detail["moved"][:_NAMED]) + f" and {more} more" * (more > 0) or "no feature"
     if detail["damage"] is None:
         harm = "no answers yet to measure the damage"
     else:

@@ -6,9 +6,9 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from rtml.core.clock import Clock
+from rtml.core.later import pd
 from rtml.core.run_folder import Run
 from rtml.core.target import Target
 from rtml.pipeline.serve import published

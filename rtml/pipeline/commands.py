@@ -57,23 +57,29 @@ class Verb(click.Command):
         Where it is done.
     does
         The text of its help.
+    example
+        A line that a user may type, shown below it.
     parameters
         Arguments and options; an argument ``run`` is handed on as the folder of the run.
     """
 
-    def __init__(self, name: str, function: str, does: str, *parameters: click.Parameter) -> None:
+    def __init__(self, name: str, function: str, does: str, example: str, *parameters: click.Parameter) -> None:
         raw = any(parameter.type is click.UNPROCESSED for parameter in parameters)
-        super().__init__(name, {"ignore_unknown_options": raw}, params=list(parameters), help=does)
+        shown = f"\b\nExample: {example}"
+        super().__init__(name, {"ignore_unknown_options": raw}, params=list(parameters), help=does, epilog=shown)
+        self.example = example
         self.module, _, self.function = function.partition(":")
 
     def invoke(self, ctx: click.Context) -> None:
         """Import the function and call it."""
-        from rtml.core.process import quitting
-        from rtml.core.run_folder import run_folder
+        from rtml.core.process import at_work, quitting
 
         os.umask(0o077)  # what a run holds is for its user
-        with quitting(ctx.command_path):
+        goes_on = bool(ctx.params.get("follow")) or self.name in ("serve", "live", "schedule", "lab")
+        with quitting(ctx.command_path), at_work(ctx.command_path, goes_on):
             if ctx.params.get("run"):
+                from rtml.core.run_folder import run_folder
+
                 ctx.params["run"] = run_folder(ctx.params["run"])
             function = getattr(import_module(self.module), self.function)
             code = function(**ctx.params)
@@ -92,14 +98,14 @@ def _option(*names: str, says: str, **how: Any) -> click.Option:
 
 
 _FOLLOW = _option("--follow", is_flag=True, says="Go on with what arrives, until Ctrl-C or SIGTERM.")
-_EVERY = _option("--every", default="10m", says="Event time between two versions.")
+_EVERY = _option("--every", default="10m", says="Event time between versions: 30s, 1d.")
 _MODEL = _option("--model", default="", says="Name of the model in the registry; that of the use case if empty.")
 _HOST = _option("--host", default="127.0.0.1", says="Address to listen on; any but this machine needs RTML_TOKEN.")
 _LOG = _option(
     "--log", default="", says="URL of the event log: redis://, postgres://, nats://, kafka://; else events.db."
 )
 _PORT = _option("--port", default=8000, says="Port; 0: a free one.")
-_BOOKS = _option("--notebooks", type=click.Path(path_type=Path), says="Folder of the notebooks.")
+_BOOKS = _option("--notebooks", type=click.Path(path_type=Path), says="Folder of the notebooks, if not the usual.")
 _CHALLENGERS = _option("--challengers", default="", says="Models that learn in shadow, comma separated.")
 _PUBLISH = _option(
     "--publish",
@@ -109,15 +115,15 @@ _PUBLISH = _option(
 )
 _USE_CASE = _option("--use-case", default="crypto", type=Text("crypto"), says="crypto, fraud ... or path/to/file.py.")
 _SOURCE = (
-    _option("--source", default="", says="kraken, a recording, synthetic, http ...; the use case's own if empty."),
+    _option("--source", default="", says="kraken, a file, synthetic, http, kafka://...; the use case's own if empty."),
     _USE_CASE,
     _option("--symbols", default="", says="Keys that are asked for, comma separated; all of the source if empty."),
     _option("--inputs", default="", says="Symbols that are only read beside them, comma separated."),
-    _option("--backfill", default="1h", says="How much of an exchange's past comes first."),
-    _option("--speed", default=1.0, says="Speed of a recording; 0: as fast as possible."),
-    _option("--hours", default=24.0, says="Length of a synthetic stream."),
+    _option("--backfill", default="1h", says="How much of an exchange's past comes first: 30m, 1d."),
+    _option("--speed", default=1.0, says="60 plays an hour of a recording in a minute; 0: at once."),
+    _option("--hours", default=24.0, says="Length of a synthetic stream, in hours."),
     _option("--record", default="", says="File for everything an exchange sends; a source itself later."),
-    _option("--client-options", default="{}", says="JSON, laid over the options of an exchange's client."),
+    _option("--client-options", default="{}", says="Options of an exchange's client, as JSON."),
 )
 
 VERBS = (
@@ -125,12 +131,13 @@ VERBS = (
         "run",
         "rtml.pipeline.runner:run_notebooks",
         "Run the notebooks and write the report. RUN is named after the use case unless given; dev for the demo.",
+        "rtml run mine --source ETH-USD=eth.csv -p SEED=3",
         _run(""),
         _option("-p", "given", multiple=True, metavar="KEY=VALUE", says="A parameter of a notebook; repeatable."),
         _option("--params", default="", says="Several parameters in one text: KEY=VALUE KEY='a b'."),
         _option("--use-case", default="", says="A built-in use case, module:attribute or file.py:attribute."),
-        _option("--source", default="", says="The parameter SOURCE."),
-        _option("--symbols", default="", says="The parameter SYMBOLS."),
+        _option("--source", default="", says="The parameter SOURCE: a file, SYMBOL=FILE, synthetic ..."),
+        _option("--symbols", default="", says="The parameter SYMBOLS: keys, comma separated."),
         _option("--profile", default="demo", type=Text("demo"), says="A profile of profiles.yml."),
         _option("--only", default="", says="One notebook, by its number such as 03."),
         _BOOKS,
@@ -139,6 +146,7 @@ VERBS = (
         "train",
         "rtml.pipeline.train:train",
         "Train a run on its event log.",
+        "rtml train apart --follow --every 1h",
         _run(),
         *(_FOLLOW, _EVERY, _PUBLISH, _CHALLENGERS, _MODEL, _LOG),
     ),
@@ -146,6 +154,7 @@ VERBS = (
         "serve",
         "rtml.pipeline.serve:serve",
         "Serve the champion of a run over HTTP.",
+        "rtml serve dev --port 8001 --grpc 9000",
         _run(),
         _option("--follow", is_flag=True, says="Follow what ingest and training processes write there."),
         _option("--workers", default=1, says="Processes on the port, each follows; SIGHUP replaces them one by one."),
@@ -158,56 +167,63 @@ VERBS = (
         "route",
         "rtml.pipeline.route:route",
         "Say which versions of a run answer whom. Without KIND what is in force; the endpoint follows within a second.",
+        'rtml route dev canary --arm crypto@3=0.05 --steps 0.2,0.5 --who ada --why "better in shadow"',
         _run(None),
         click.Argument(["kind"], type=click.Choice(["ab", "canary", "bandit", "next", "stop"]), required=False),
         _option("--arm", "arms", multiple=True, metavar="VERSION=SHARE", says="Such as crypto@3=0.05; repeatable."),
-        _option("--coverage", type=float, says="Share of the units that take part."),
+        _option("--coverage", type=float, says="Share of the units that take part, above 0 and at most 1."),
         _option("--by", type=click.Choice(["unit", "key"]), says="What of a request says which arm answers."),
         _option("--steps", default="", says="Further shares of a canary, such as 0.2,0.5."),
         _option("--after", type=int, says="Units that a canary answers before its next step."),
-        _option("--policy", type=click.Choice(["thompson", "ucb", "exp3-ix"]), says="Of a bandit."),
+        _option("--policy", type=click.Choice(["thompson", "ucb", "exp3-ix"]), says="How a bandit chooses the arm."),
         _option("--promote/--advise", default=None, says="Promote what is better, or leave it to a person."),
-        _option("--who", default="", says="For the ledger."),
-        _option("--why", default="", says="For the ledger."),
+        _option("--who", default="", says="Who decided it, for the ledger."),
+        _option("--why", default="", says="The reason, for the ledger."),
     ),
     Verb(
         "batch",
         "rtml.pipeline.batch:batch",
         "Store one prediction for each key. What serves predicts, for whoever looks it up later; see online.db.",
+        "rtml batch fraud --ttl 12h",
         _run(),
-        _option("--ttl", default="1d", says="Age from which on a prediction is stale."),
+        _option("--ttl", default="1d", says="Age from which on a prediction is stale, such as 12h or 1d."),
     ),
     Verb(
         "live",
         "rtml.pipeline.live:live",
         "Follow a source, learn and serve. One process; the same command goes on where it stopped. RUN is live unless "
         "given.",
+        "rtml live try --source synthetic --speed 60 --hours 3",
         _run("live"),
         *(*_SOURCE, _EVERY, _PUBLISH, _CHALLENGERS, _HOST, _LOG),
+        _option("--from", "behind", default="", type=RunName(), says="A finished run to go on from: a copy of it."),
         _option("--port", default=8000, says="Port; 0: a free one, -1: none."),
-        _option("--seconds", default=0.0, says="How long to follow the stream; 0: until stopped."),
+        _option("--seconds", default=0.0, says="Seconds to follow the stream; 0: no end."),
         _option("--once", is_flag=True, says="End when a recording is over instead of serving on."),
     ),
     Verb(
         "ingest",
         "rtml.sources.ingest:follow",
         "Write a source into the log of a run.",
+        'rtml ingest shop --use-case fraud --source "kafka://broker:9092/payments"',
         *(_run(None), *_SOURCE, _LOG),
     ),
     Verb(
         "inspect",
         "rtml.sources.catalogue:inspect",
         "Show what is in a file before it is used.",
+        """rtml inspect eth.csv --columns '{"time": "T", "price": "p"}'""",
         click.Argument(["file"]),
-        _option("--columns", default="{}", says="JSON: our names to those of the file."),
-        _option("--symbols", default="", says="Comma separated; all if empty."),
-        _option("--bar", default="10s", says="Length of the bars that are to be made of it."),
+        _option("--columns", default="{}", says='Names of the file\'s columns, as JSON: {"time": "T", "price": "p"}.'),
+        _option("--symbols", default="", says="Symbols to read, comma separated; all if empty."),
+        _option("--bar", default="10s", says="Length of the bars that are to be made of it, such as 10s or 1m."),
         _USE_CASE,
     ),
     Verb(
         "materialize",
         "rtml.store.materialize:materialize",
         "Store the features of a run as a table.",
+        "rtml materialize dev --follow",
         *(_run(), _FOLLOW),
     ),
     Verb(
@@ -215,6 +231,7 @@ VERBS = (
         "rtml.evaluation.skew:checked",
         "Check a run for training-serving skew. Every served prediction's features are compared with those the event "
         "log gives; exit code 1 where they differ.",
+        "rtml check dev --strict",
         _run(),
         _option("--strict", is_flag=True, says="Features that no question of the log has count as differing."),
     ),
@@ -222,45 +239,56 @@ VERBS = (
         "verify",
         "rtml.pipeline.verify:verify",
         "Verify that every file and row of a run is what was written. Exit code 1 where one is not.",
+        "rtml verify dev",
         _run(),
     ),
     Verb(
         "advise",
         "rtml.evaluation.advisor:advise_run",
         "Compare ways to train on a run. For each: loss, samples, CPU, staleness.",
+        "rtml advise dev --target sign --few",
         _run(),
         _option("--target", default="", says="Target to learn; the served one unless given."),
         _option("--model", default="", says="Model of the catalogue; the run's own unless given."),
         _option("--jobs", default=0, says="Processes; 0: one per core where that pays."),
-        _option("--backend", default="loky", says="Backend of joblib."),
+        _option("--backend", default="loky", says="Backend of joblib: loky, threading or ray."),
         _option("--few", is_flag=True, says="The few settings that differ most, instead of some thirty."),
     ),
     Verb(
         "schedule",
         "rtml.pipeline.scheduler:schedule",
         "Carry out jobs of a run at set times. Missed ones are caught up once; schedule.json says what was done.",
+        'rtml schedule dev --job "1h materialize" --job "1d check"',
         _run(),
         _option("--job", multiple=True, says="Interval and command such as '1d check'; repeatable. The usual if none."),
-        _option("--clock", default="wall", type=click.Choice(["wall", "event"]), says="Whose time decides."),
+        _option(
+            "--clock",
+            default="wall",
+            type=click.Choice(["wall", "event"]),
+            says="Whose time decides: wall clock or events.",
+        ),
         _option("--once", is_flag=True, says="Carry out what is due, and end."),
     ),
     Verb(
         "retention",
         "rtml.pipeline.scheduler:retention",
         "Drop what can be made again. States of old versions that never served, replaced files of feature tables.",
+        "rtml retention dev --keep 5",
         _run(),
-        _option("--keep", default=20, says="Newest versions that keep their states in any case."),
+        _option("--keep", default=20, says="How many of the newest versions keep their states in any case."),
     ),
     Verb(
         "rebuild",
         "rtml.training.rebuild:rebuild_run",
-        "Build a version again from the log. VERSION is such as champion@3; the bytes are compared.",
+        "Build a version again from the log. VERSION is such as crypto@3; the bytes are compared.",
+        "rtml rebuild dev crypto@3",
         *(_run(None), click.Argument(["version"])),
     ),
     Verb(
         "reproduce",
         "rtml.integrations.reproduce:reproduce",
         "Load a version in a fresh environment. Of its own code and lock; the predictions are compared.",
+        "rtml reproduce dev crypto@3",
         *(_run(None), click.Argument(["version"])),
         _option("--folder", default="", says="Where to build it; build/reproduce/<id> unless given."),
     ),
@@ -268,12 +296,14 @@ VERBS = (
         "explain",
         "rtml.serving.explain:show",
         "Explain a served prediction. PREDICTION is its id, such as 1-17; exit code 1 where the log gives another.",
+        "rtml explain dev 1-17",
         *(_run(None), click.Argument(["prediction"])),
     ),
     Verb(
         "export",
         "rtml.integrations.edge:export_version",
-        "Write a version as one file for a device. It goes on learning there. VERSION is such as champion@3.",
+        "Write a version as one file for a device. It goes on learning there. VERSION is such as crypto@3.",
+        "rtml export dev crypto@3 --to javascript --out model.js",
         *(_run(None), click.Argument(["version"])),
         _option("--to", default="python", type=click.Choice(["python", "javascript", "micropython"]), says="Language."),
         _option("--out", default="", says="File; - is standard output. Named after the version unless given."),
@@ -283,29 +313,33 @@ VERBS = (
         "import",
         "rtml.integrations.edge:import_state",
         "Make what a device has learned a version. FILE is its state in JSON, VERSION the one it was exported from.",
+        "rtml import dev crypto@3 state.json --at 2026-05-01T12:00Z",
         *(_run(None), click.Argument(["version"]), click.Argument(["file"])),
-        _option("--at", default="", says="Event time, ISO, of the state; that of the parent unless given."),
+        _option("--at", default="", says="Event time of the state: 2026-05-01T12:00Z; the parent's if empty."),
     ),
     Verb(
         "mirror",
         "rtml.integrations.mlflow:mirror",
         "Copy promoted versions to MLflow, whose server is at URL.",
+        "rtml mirror dev http://localhost:5000",
         *(_run(None), click.Argument(["url"]), _MODEL),
     ),
     Verb(
         "alerts",
         "rtml.integrations.alerts:alerts",
         "Send a run's new alerts out. To a webhook, to Slack (slack+https://...) or by mail (smtp://host?to=a@b).",
+        "rtml alerts dev --to https://example.org/hook --least 0.5",
         _run(),
-        _option("--to", required=True, says="Address."),
+        _option("--to", required=True, says="Where to: https://..., slack+https://... or smtp://host?to=a@b."),
         _option("--least", default=0.0, says="Least harm of an alert that is sent, in units of the usual error."),
-        _option("--an-hour", default=20, says="Most messages in an hour."),
+        _option("--an-hour", default=20, says="Largest number of messages an hour."),
     ),
-    Verb("report", "rtml.pipeline.report:rewrite", "Write the report of a run again.", _run()),
+    Verb("report", "rtml.pipeline.report:rewrite", "Write the report of a run again.", "rtml report dev", _run()),
     Verb(
         "runs",
         "rtml.pipeline.runs:show",
         "List runs, or compare those named. The list has the headline metrics; NAMES are shown side by side.",
+        'rtml runs --where "auc > 0.6" --sort auc',
         click.Argument(["names"], nargs=-1, type=RunName()),
         _option("--where", default="", says="Condition on the columns, such as 'auc > 0.6'."),
         _option("--sort", default="", says="Column to sort by, largest first; -NAME: smallest first."),
@@ -314,6 +348,7 @@ VERBS = (
         "compare",
         "rtml.pipeline.runs:compare",
         "Compare two runs. What differs, all metrics, and which lost less on the questions both were asked.",
+        "rtml compare dev mine",
         click.Argument(["first"], type=RunName()),
         click.Argument(["second"], type=RunName()),
     ),
@@ -321,12 +356,14 @@ VERBS = (
         "notebooks",
         "rtml.pipeline.runner:store_notebooks",
         "Run notebooks in place. With their defaults; the outputs are stored. All unless NAMES are given.",
+        "rtml notebooks 03_backtest_progressive_eval",
         *(click.Argument(["names"], nargs=-1), _BOOKS),
     ),
     Verb(
         "lab",
         "rtml.pipeline.lab:lab",
         "Open JupyterLab on copies of the notebooks. They are in lab/; the tracked ones stay clean.",
+        "rtml lab --no-browser --port 8889",
         click.Argument(["options"], nargs=-1, type=click.UNPROCESSED),
     ),
 )

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
 from pathlib import Path
 
 import rtml
 from rtml.core.run_folder import progress
+from rtml.kernels.cache import KERNELS
 
 
-def kernels() -> list[str]:
+def modules() -> list[str]:
     """Modules that hold compiled code, the largest first.
 
     Examples
     --------
-    >>> {"rtml.kernels.linear", "rtml.usecases.crypto.bar_kernel"} <= set(kernels())
+    >>> {"rtml.kernels.linear", "rtml.usecases.crypto.bar_kernel"} <= set(modules())
     True
     """
     root = Path(rtml.__file__).parent
@@ -26,15 +28,19 @@ def kernels() -> list[str]:
 
 
 def compiled(name: str) -> str:
-    """Import a module, which compiles what is not yet kept beside its source; its name."""
-    return import_module(name).__name__
+    """Make a kernel ready, which compiles what is not yet kept beside its source; its name."""
+    import_module(name.rpartition(".")[0])
+    KERNELS[name]()
+    return name
 
 
 def main() -> None:
     """Compile them all, with a bar."""
-    names = kernels()
-    with ProcessPoolExecutor() as pool, progress(len(names), "compiling kernels") as bar:
-        for _ in pool.map(compiled, names):
+    for module in modules():
+        import_module(module)
+    quiet = {"initializer": os.environ.update, "initargs": ({"RTML_QUIET": "1"},)}  # the bar says it all
+    with ProcessPoolExecutor(**quiet) as pool, progress(len(KERNELS), "compiling kernels") as bar:
+        for _ in pool.map(compiled, KERNELS):
             bar.update()
 
 

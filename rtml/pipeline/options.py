@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rtml.core import digests
-from rtml.core.run_folder import claim, shown
+from rtml.core.run_folder import Run, claim, run_folder, shown
 from rtml.core.use_case import load_use_case
 from rtml.sources.catalogue import open_source
 from rtml.sources.ingestor import Open
+from rtml.sources.posted import HTTP
 from rtml.sources.protocol import Source
 from rtml.training.run_config import RunConfig
+
+_KEPT = {"events.db": "01_ingest", "training.json": "04_online_train"}  # of a run, and the notebook that makes it
+_KEPT |= dict.fromkeys(("training.db", "registry"), "04_online_train")
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class SourceOptions:
         Models for the first target that learn in shadow.
     record
         A file that gets everything that an exchange sends.
+    behind
+        Folder of a finished run to go on from: a new run begins with a copy of its events, models and registry.
     """
 
     source: str = ""
@@ -47,6 +53,7 @@ class SourceOptions:
     hours: float = 24.0
     challengers: tuple[str, ...] = ()
     record: str = ""
+    behind: Path | None = None
     client_options: dict = field(default_factory=dict)
 
     def open(self, after: dict[str, tuple[int, int]] | None = None) -> Source:
@@ -69,9 +76,10 @@ class SourceOptions:
 
 
 def source_options(
-    client_options: str = "{}", symbols: str = "", inputs: str = "", challengers: str = "", **values
+    client_options: str = "{}", symbols: str = "", inputs: str = "", challengers: str = "", behind: str = "", **values
 ) -> SourceOptions:
     """The options as a command line gives them: names comma separated, the client's options as JSON."""
+    values["behind"] = run_folder(behind) if behind else None
     try:
         options = json.loads(client_options)
     except json.JSONDecodeError as ex:
@@ -94,23 +102,49 @@ def names(text: str) -> tuple[str, ...]:
 def opened(folder: Path, what: SourceOptions) -> tuple[RunConfig, Open]:
     """The configuration of a run folder, and what opens its source behind a place in it.
 
-    A new folder gets the configuration; one that follows something else already is refused.
+    A new folder gets the configuration, or that of the run it goes on from, with a copy of what that run knows; one
+    that follows something else already is refused.
     """
     claim(folder)
+    path = folder / "recipe.json"
+    here, known = path.exists(), None
+    if here or what.behind is not None:
+        known = RunConfig.read(path if here else Run(what.behind).need("recipe.json", made_by="01_ingest"))
+    if known is not None and what.behind is not None:
+        what = replace(what, use_case=known.use_case)
+    if known is not None and what.source == HTTP:  # which sends of whatever the run knows
+        what = replace(what, keys=what.keys or known.keys, inputs=what.inputs or known.options.get("inputs", ()))
     source = what.open()
-    config, path = what.config(source), folder / "recipe.json"
-    if path.exists():
-        before = RunConfig.read(path)
-        if (before.use_case, before.source, before.keys) != (config.use_case, config.source, config.keys):
-            raise ValueError(f"{shown(folder)} follows {before.source}, not {source.name}: name another RUN")
-        if what.challengers and before.challengers != config.challengers:
-            there = ", ".join(before.challengers) or "no challenger"
-            raise ValueError(f"{shown(folder)} was begun with {there}: name another RUN for other challengers")
-        config = before
-    else:
+    config = what.config(source)
+    if known is not None:
+        config = _same(known if here else replace(known, source=source.name), config, folder if here else what.behind)
+    if not here:
+        if what.behind is not None:
+            _copy(Run(what.behind), folder)
         partial = path.with_name(f"{path.name}.{os.getpid()}.part")  # others may wait for it: whole or not at all
         config.write(partial)
         os.replace(partial, path)
         digests.add(folder, [path.name])
     live = hasattr(source, "arrivals")
     return config, what.open if live else lambda after: source
+
+
+def _same(known: RunConfig, config: RunConfig, folder: Path) -> RunConfig:
+    """What a run was begun with, where the source and the challengers that are asked for are the same."""
+    if (known.use_case, known.source, known.keys) != (config.use_case, config.source, config.keys):
+        theirs, mine = (
+            f"{one.source} of {', '.join(one.keys[:3])}" if known.source == config.source else one.source
+            for one in (known, config)
+        )
+        raise ValueError(f"{shown(folder)} follows {theirs}, not {mine}: name another RUN")
+    if config.challengers and known.challengers != config.challengers:
+        there = ", ".join(known.challengers) or "no challenger"
+        raise ValueError(f"{shown(folder)} was begun with {there}: name another RUN for other challengers")
+    return known
+
+
+def _copy(run: Run, folder: Path) -> None:
+    """Begin a folder with the events, the training and the registry of a finished run."""
+    for name, made_by in _KEPT.items():
+        run.need(name, made_by)
+        run.fork(name, str(folder.absolute() / name))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import pandas as pd
-
+from rtml.core.later import pd
 from rtml.core.state import dumps, loads
 from rtml.registry.registry import Registry
 from rtml.registry.versions import Version

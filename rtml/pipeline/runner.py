@@ -116,7 +116,7 @@ def in_sequence(plan: Plan, status: Status) -> bool:
     try:
         for place, (path, values) in enumerate(todo):
             manager = waiting.pop()
-            waiting += [interpreter.start(interpreter.WARM)] if place + 1 < len(todo) else []
+            waiting += [interpreter.start()] if place + 1 < len(todo) else []
             if not perform(path, status, values, manager):
                 return False
         return True

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
+from rtml.core.later import pd
 from rtml.plots.style import BLUE, GREY, INK, ORANGE, PURPLE, RED, SKY, canvas, need, nothing, styled
 
 _PAINT = {

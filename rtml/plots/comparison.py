@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import pandas as pd
 
+from rtml.core.later import pd
 from rtml.plots.style import GREEN, GREY, INK, RED, canvas, need, nothing, robust_limits, styled
 
 

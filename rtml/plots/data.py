@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
 from rtml.core.clock import NEVER, span, span_text
+from rtml.core.later import pd
 from rtml.plots.style import (
     BLUE,
     GREEN,

@@ -12,7 +12,8 @@ from functools import cache, wraps
 from io import BytesIO
 
 import numpy as np
-import pandas as pd
+
+from rtml.core.later import pd
 
 BLUE = "#0072B2"
 ORANGE = "#E69F00"

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
-
 from rtml.core.clock import utc
+from rtml.core.later import pd
 from rtml.registry.blobs import Blobs, TableBlobs
 from rtml.registry.learners import LEARNER, is_learner, lineage_of
 from rtml.registry.ledger import AUTOMATIC, CHAMPION, ROUTE, Ledger, decided_by

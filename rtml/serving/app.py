@@ -139,6 +139,10 @@ class App(FastAPI):
         """Whether there is a ledger, and what serves can be changed."""
         return self._promotions is not None
 
+    def check(self, scope: dict) -> None:
+        """Refuse a request that may not change anything: for routes that a use case adds."""
+        self._access.check(scope)
+
     def stopping(self) -> None:
         """The server is about to stop: let go of those who would stay for ever."""
         self._service.stream.end()

@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl
 
 import msgspec
 import numpy as np
-import pandas as pd
 
+from rtml.core.later import pd
 from rtml.serving.schemas import EventsReply, Refused, encode, invalid, shown
 from rtml.serving.snapshot import iso
 from rtml.serving.view import View

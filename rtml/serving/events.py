@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rtml.core.clock import Clock
 from rtml.core.state import loads
 from rtml.serving.publisher import Publisher
 from rtml.serving.service import Service
@@ -48,6 +49,7 @@ class Events:
         self._log = log
         self._part = part
         self._durable = durable
+        self._clock = Clock()
         self.flow, self._lock = publisher.config.flow(), threading.Lock()
         self._error: BaseException | None = None
         reader = CheckpointReader(store)
@@ -69,6 +71,7 @@ class Events:
 
     def take(self, events: np.ndarray, clients: Sequence[tuple[str | None, bytes]] | None = None) -> Outcome:
         """Write events into the log, and serve what they lead to."""
+        arrived = self._clock.elapsed()
         with self._lock:
             if isinstance(self.service.clock, StreamClock):  # a replayed stream has its own time
                 self.service.clock.tell(int(events["time"][-1]))
@@ -77,7 +80,7 @@ class Events:
             else:
                 self._log.append_posted(self._part, events, clients)
             outcome = self.flow.push(events)
-            self.publisher.outcome(outcome)
+            self.publisher.outcome(outcome, arrived)
         return outcome
 
     def answered(self, outcome: Outcome) -> Question | None:
@@ -100,7 +103,7 @@ class Events:
         if self._error is not None:
             raise RuntimeError("training failed while it served; the last state went on serving") from self._error
 
-    def _swap(self, trainer: Trainer) -> None:
+    def follow(self, trainer: Trainer) -> None:
         """Answer from the lineage that serves in the training, from the next event on."""
         with self._lock:
             lineages = self.flow.lineages
@@ -111,7 +114,7 @@ class Events:
         try:
             while not stop.wait(pause):
                 trainer.run(self._log.last(self._part))  # what is there now: more arrives meanwhile
-                self._swap(trainer)
+                self.follow(trainer)
                 self.publisher.refresh()
                 self.publisher.committed()
             trainer.run()

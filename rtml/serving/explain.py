@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from rtml.core.clock import utc
+from rtml.core.later import pd
 from rtml.core.state import dumps, loads
 from rtml.models.compiled import restore
 from rtml.registry.learners import lineage_of

@@ -128,19 +128,31 @@ def slices(outcome: Outcome) -> Iterator[Outcome]:
     """An outcome moment by moment: the questions of each, and the answers known up to it; then the answers left."""
     moments, first = np.unique(outcome.moment, return_index=True)
     starts, done = [*first.tolist(), len(outcome.moment)], 0
+    ends = _ends(outcome.closed)
     for place, moment in enumerate(moments.tolist()):
         stop = int(np.searchsorted(outcome.known, moment, side="right"))
-        yield _part(outcome, slice(starts[place], starts[place + 1]), slice(done, stop))
+        part = _part(outcome, slice(starts[place], starts[place + 1]), slice(done, stop))
+        yield replace(part, closed=outcome.closed[ends == moment])
         done = stop
     if done < len(outcome.answered):
         yield _part(outcome, slice(len(outcome.id), None), slice(done, None))
 
 
+def newest(outcome: Outcome, n: int) -> tuple[Outcome, Outcome]:
+    """An outcome in two: what came before the moments of its newest ``n`` questions, and these."""
+    m = len(outcome.moment)
+    start = int(np.searchsorted(outcome.moment, outcome.moment[-n])) if 0 < n < m else 0 if n > 0 else m
+    stop = int(np.searchsorted(outcome.known, outcome.moment[start - 1], side="right")) if start else 0
+    return _part(outcome, slice(0, start), slice(0, stop)), _part(outcome, slice(start, m), slice(stop, None))
+
+
 def ends_of(closed: np.ndarray) -> dict[int, int]:
     """Place of each record by its end."""
-    if not closed.size:
-        return {}
-    return {end: i for i, end in enumerate(closed["end"].reshape(len(closed), -1)[:, 0].tolist())}
+    return {end: i for i, end in enumerate(_ends(closed).tolist())}
+
+
+def _ends(closed: np.ndarray) -> np.ndarray:
+    return closed["end"].reshape(len(closed), -1)[:, 0] if closed.size else np.empty(0, np.int64)
 
 
 def _part(outcome: Outcome, asked: slice, answered: slice) -> Outcome:

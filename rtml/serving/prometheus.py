@@ -127,7 +127,11 @@ class Counters(Collector):
             answers.add_metric((status,), count)
         events = HistogramMetricFamily("rtml_event_to_prediction_seconds", "Event received to prediction published.")
         events.add_metric((), list(zip(bounds, accumulate(self._events), strict=True)), self._event_sum)
-        yield from (requests, seconds, answers, events)
+        says = "Share of the events whose prediction was published within a second of their arrival."
+        on_time = GaugeMetricFamily("rtml_events_on_time_ratio", says)
+        if count := sum(self._events):
+            on_time.add_metric((), sum(self._events[:-1]) / count)
+        yield from (requests, seconds, answers, events, on_time)
         yield from self._state()
         yield from self._source()
 

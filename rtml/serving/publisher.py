@@ -22,7 +22,7 @@ from rtml.registry.versions import Version
 from rtml.serving.answers import Band
 from rtml.serving.download import served
 from rtml.serving.freshness import Freshness
-from rtml.serving.outcomes import Committed, ends_of, slices
+from rtml.serving.outcomes import Committed, ends_of, newest, slices
 from rtml.serving.quality import FeatureQuality
 from rtml.serving.router import Router
 from rtml.serving.schemas import encode, without_paths
@@ -105,9 +105,10 @@ class Publisher:
             step, self._offset, blob = stored.reader.progress()
             self._followed, outcomes = step, list(stored.outcomes())
             for place, outcome in enumerate(outcomes):
-                new = sum(len(later.id) for later in outcomes[place + 1 :]) < SHOWN
-                for part in slices(outcome) if new else [outcome]:
-                    self._take(part, show=new, kept=kept)
+                before, new = newest(outcome, SHOWN - sum(len(later.id) for later in outcomes[place + 1 :]))
+                self._take(before, show=False, kept=kept)
+                for part in slices(new):
+                    self._take(part, kept=kept)
             if stored.reader.step() == step and self.questions:  # the same sums in the very order of the trainer
                 (self.scores.learner or self.scores.served).load(scoreboard_of(blob))
                 self.service.headline = self.scores.headline()
@@ -199,15 +200,15 @@ class Publisher:
     def status(self, state: str, source: str = "", message: str = "", alarms: tuple[str, ...] = ()) -> dict:
         """How it stands, as the page is told: the one assembly of it; ``state`` is one of ``STATES``."""
         with self._lock:
-            self._history.read()
-            now, serving = self.service.clock.now(), self._history.serving
-            told = {"serving": serving, "happened": self._history.newest()}
-            told["serving"] = serving or self._history.learner(self.version, self.since)
+            alarms = (*alarms, *self._history.read())
+            now = self.service.clock.now()
+            serving = self._history.serving or self._history.learner(self.version, self.since)
+            told = {"serving": serving, "happened": self._history.newest(), "headline": self.scores.headline()}
             about = {"state": state, "source": source or self.config.source, "message": message}
             about |= {"alarms": [*alarms, *self._history.alarms(now)], "version": self.version, "offset": self._offset}
             about |= {"since": self.since // 10**6, "trained_up_to": self.moment // 10**6}
             about |= {"question": self.config.question, "keys": self.config.keys, "scores": self.scores.told()}
-            return about | msgspec.to_builtins(told | {"headline": self.scores.headline()})
+            return about | msgspec.to_builtins(told)
 
     def tell(self, state: str, message: str = "", **about) -> dict:
         """Tell the page how it stands."""
@@ -219,7 +220,7 @@ class Publisher:
     def line(self, state: str, offset: int, waiting: int = 0, trouble: str = "") -> str:
         """One line of progress for a console."""
         events = f"{offset:,} events{f' ({waiting:,} wait)' if waiting else ''}"
-        lag = "-" if self.lag_s is None else f"{self.lag_s:.1f} s"
+        lag = "-" if (s := self.lag_s) is None else f"{s:.1f} s" if s < 1e5 else f"{s / 86400:,.0f} days"
         parts = [state, events, f"{self.questions:,} questions", f"lag {lag}", self.scores.headline().text]
         return " | ".join([*parts, self.version, *([trouble] if trouble else [])])
 
@@ -227,8 +228,7 @@ class Publisher:
         """Accuracy of what was served, and the quality of its features."""
         counts = self._freshness.counts if self._freshness else {}
         with self._lock:
-            scores = self.scores.told()
-        return {"scores": scores, **self._features.told(counts)}
+            return {"scores": self.scores.told(), **self._features.told(counts)}
 
     @property
     def changing(self) -> threading.RLock:

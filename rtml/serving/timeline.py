@@ -45,16 +45,15 @@ class History:
         self._seq = 0
         self._held = ""
         self._names: dict[str, str] = {}
-        self._unread: list[str] = []
         self.serving: Serving | None = None  #: what serves, since when and why
 
-    def read(self) -> None:
-        """Take note of what was entered and said since; where it cannot be read, that is an alarm until it can."""
+    def read(self) -> tuple[str, ...]:
+        """Take note of what was entered and said since; gives what stands in the way, as a sentence."""
         try:
             self._read()
-            self._unread = []
         except OSError as error:  # no file handle is left, or the disk fails
-            self._unread = [without_paths(f"the history of the run cannot be read now: {error}")]
+            return (without_paths(f"the history of the run cannot be read now: {error}"),)
+        return ()
 
     def _read(self) -> None:
         fresh = self._registry.acts.behind(self._model, self._act_seq)
@@ -82,7 +81,7 @@ class History:
     def alarms(self, now: int) -> list[str]:
         """Alerts that do harm and are recent at an event time, newest first."""
         recent = [(at, d) for at, kind, d in self._said if kind == "alert" and at > now - RECENT and does_harm(d)]
-        return [*self._unread, *(f"{utc(at):%H:%M} {_text('alert', d)}" for at, d in reversed(recent))]
+        return [f"{utc(at):%H:%M} {_text('alert', d)}" for at, d in reversed(recent)]
 
     def _take(self, at: int, kind: str, detail: dict) -> None:
         """Remember what the page tells: of alerts at one time the one of most harm, and what was measured since."""

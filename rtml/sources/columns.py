@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
-import pandas as pd
 
 from rtml.core.clock import NEVER, moment
+from rtml.core.later import pd
 
-_NOTHING = pd.DataFrame({"reason": [], "row": []}, index=np.empty(0, np.int64), dtype=object)  # of no rejected row
 UNREADABLE = -(2**63)  # what no reader could make sense of
 LATEST = 7_258_118_400 * 10**9  # 2200-01-01: what is later is no time, and sums with it would overflow
 _DIGITS = re.compile(r"-?[0-9]{1,25}")
@@ -70,7 +69,7 @@ class Schema:
             fault[(fault == 0) & mask] = len(reasons) - 1
         bad = np.flatnonzero(fault)
         if not len(bad):
-            return raw.events(), _NOTHING.copy()
+            return raw.events(), pd.DataFrame({"reason": [], "row": []}, index=np.empty(0, np.int64), dtype=object)
         rejected = pd.DataFrame(
             {"reason": [reasons[k] for k in fault[bad]], "row": as_json(frame.iloc[bad])}, index=bad, dtype=object
         )

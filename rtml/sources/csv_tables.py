@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
+from rtml.core.later import pd
 from rtml.sources.table import Known, Table, Unreadable, few, unique
 
 _HEAD = 1 << 17  # bytes of a text file that its form is judged by

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 import numpy as np
-import pandas as pd
 
+from rtml.core.later import pd
 from rtml.sources.moments import floats, texts
 from rtml.sources.tables import Unreadable
 

@@ -11,8 +11,8 @@ from typing import Protocol
 
 import msgspec
 import numpy as np
-import pandas as pd
 
+from rtml.core.later import pd
 from rtml.core.plugin import load
 from rtml.core.use_case import UseCase
 from rtml.sources.columns import Schema

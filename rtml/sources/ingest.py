@@ -7,10 +7,11 @@ from contextlib import suppress
 from math import prod
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import numpy as np
-import pandas as pd
 
+from rtml.core.later import pd
 from rtml.core.process import Logbook, stopping, tell
 from rtml.pipeline.options import opened, source_options
 from rtml.sources.growing import Follows, arriving
@@ -97,7 +98,13 @@ def follow(run: Path, log: str = "", **source) -> None:
     with stopping() as stop:
         what = source_options(**source)
         config, opens = opened(run, what)
-        say = Logbook(run / "live.log", "ingest").say
+        book = Logbook(run / "live.log", "ingest")
+
+        def say(event: str, **about: Any) -> None:
+            book.say(event, **about)
+            if event == "rows rejected":
+                tell(_rejection(about["reason"], about["row"], config.symbols))
+
         with alone(run, "ingest"), run_log(run, log) as events:
             ingestor = Ingestor(opens, events, PART, config.symbols, speed=what.speed, say=say)
             _follow(ingestor, events, stop)
@@ -105,10 +112,27 @@ def follow(run: Path, log: str = "", **source) -> None:
 
 def _follow(ingestor: Ingestor, log: EventLog, stop: Event) -> None:
     ingestor.start()
+    told = ""
     while not stop.wait(1.0) and ingestor.state != "stopped":
         with suppress(OSError):  # a disk that is full; the ingestor says so
-            tell(f"{log.last(PART):,} events, {ingestor.state} {ingestor.trouble}".rstrip())
+            line = f"{_progress(log, ingestor)}, {ingestor.state} {ingestor.trouble}".rstrip()
+            if line != told:
+                tell(line)
+            told = line
     ingestor.stop()
     if ingestor.failure is not None:
         raise ingestor.failure
-    tell(f"{log.last(PART):,} events, stopped")
+    tell(f"{_progress(log, ingestor)}, stopped")
+
+
+def _rejection(reason: str, row: str, keys: tuple[str, ...]) -> str:
+    """The first row that was rejected for a reason, and what to do where its key is none of the run's."""
+    other = f" (the run has {', '.join(keys)}; name others with --symbols)"
+    return f"rejected: {reason}{other * reason.endswith('not one of this run')}, such as {row}"
+
+
+def _progress(log: EventLog, ingestor: Ingestor) -> str:
+    """Events and rejected rows of the log, with the reasons of those that were rejected since the start."""
+    rejected = log.refused(PART)
+    reasons = "; ".join(f"{reason}: {rows:,}" for reason, rows in ingestor.rejections.most_common())
+    return f"{log.last(PART):,} events" + f", {rejected:,} rejected" * bool(rejected) + f" ({reasons})" * bool(reasons)

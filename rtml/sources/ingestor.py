@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from rtml.core import process
 from rtml.core.clock import Clock
+from rtml.core.later import pd
 from rtml.sources.growing import Follows, arriving
 from rtml.sources.pacing import Paced
 from rtml.sources.protocol import Refused, Source, Unreachable
@@ -82,6 +82,7 @@ class Ingestor:
         self._stop, self._thread = threading.Event(), None
         self.news = threading.Event()  #: set when something was logged, or the state changed
         self.arrived: deque[tuple[int, int]] = deque(maxlen=10_000)  #: last offset, moment of arrival (elapsed, ns)
+        self.rejections: Counter[str] = Counter()  #: rows rejected since the start, by reason
         self._logged, self._held = 0, False
 
     @property
@@ -163,9 +164,18 @@ class Ingestor:
             if self._stop.is_set() and not hasattr(source, "arrivals"):
                 return
             last = self.log.append(self._part, accepted, rejected, durable=self._durable)
+            if rejected is not None and len(rejected):
+                self._count(rejected)
             self.error, self._logged = "", self._logged + len(accepted)
             self.arrived.append((last, at))
             self.news.set()
+
+    def _count(self, rejected: pd.DataFrame) -> None:
+        """Count rejected rows by reason; of each reason the first is said as it came."""
+        for reason, row in rejected.drop_duplicates("reason")[["reason", "row"]].itertuples(index=False):
+            if reason not in self.rejections:
+                self._say("rows rejected", reason=reason, row=row)
+        self.rejections.update(rejected["reason"])
 
     def _live(self, source) -> Iterator[tuple[np.ndarray, pd.DataFrame | None, int]]:
         if self._stop.is_set():

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
-import pandas as pd
 
+from rtml.core.later import pd
 from rtml.sources.table import Known, Table, Unreadable, few
 
 

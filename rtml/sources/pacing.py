@@ -6,9 +6,9 @@ import threading
 from collections.abc import Iterator
 
 import numpy as np
-import pandas as pd
 
 from rtml.core.clock import Clock
+from rtml.core.later import pd
 from rtml.sources.columns import LATEST
 
 _JUMP = 86400 * 10**9  # nobody waits longer for a row: a hole that the next row confirms is passed over

@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 
-import pandas as pd
-
+from rtml.core.later import pd
 from rtml.core.use_case import UseCase
 from rtml.sources.protocol import Status
 from rtml.sources.records import schema_of

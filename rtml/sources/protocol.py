@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-import pandas as pd
-
+from rtml.core.later import pd
 from rtml.sources.columns import Schema
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import pandas as pd
-
 from rtml.core.clock import utc
+from rtml.core.later import pd
 
 
 @dataclass(frozen=True)

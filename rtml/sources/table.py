@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pandas as pd
+from rtml.core.later import pd
 
 Known = Callable[[str], bool]
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
+from rtml.core.later import pd
 from rtml.core.state import digest
 from rtml.store import database
 from rtml.store.database import told

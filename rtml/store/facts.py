@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from rtml.core.clock import NEVER, utc
+from rtml.core.later import pd
 from rtml.core.state import digest
 
 _NAT = -(2**63)

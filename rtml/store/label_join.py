@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from rtml.core.clock import NEVER, span, span_text
+from rtml.core.later import pd
 from rtml.core.questions import Questions
 from rtml.store import prediction_tables as tables
 from rtml.store.prediction_log import PredictionLog

@@ -13,15 +13,14 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction
 
 from rtml.core import digests
 from rtml.core.clock import NEVER, utc
+from rtml.core.later import pc, pd
 from rtml.store.database import Damaged
 from rtml.store.facts import Facts, keys_of
 

@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from rtml.core.clock import NEVER, span
+from rtml.core.later import pd
 from rtml.store import database
 from rtml.store.database import told
 from rtml.store.facts import keys_of

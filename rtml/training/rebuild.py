@@ -120,7 +120,7 @@ def rebuild_run(run: Path, version: str) -> int:
     run
         Folder of a run.
     version
-        Its name, such as ``champion@3``.
+        Its name, such as ``crypto@3``.
 
     Returns
     -------

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from rtml.core import state as checkpoint
 from rtml.core.callbacks import Callback, Callbacks, frame
 from rtml.core.clock import span_text
+from rtml.core.later import pd
 from rtml.registry.learners import SERVES, is_learner, learner_version
 from rtml.registry.ledger import GUARD
 from rtml.registry.promotion.gate import Rule, gate

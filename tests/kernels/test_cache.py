@@ -21,15 +21,29 @@ def test_a_changed_inlined_part_is_compiled_again(tmp_path):
         "from rtml.kernels import probed\nfrom rtml.kernels.cache import njit\n\n"
         "@njit('float64(float64)', cache=True)\ndef entry(x):\n    return probed.part(x)\n"
     )
-    said = []
+    told = [sys.executable, "-c", "from rtml.kernels.probe import entry; print(entry(1.0))"]
+    environment = {name: value for name, value in os.environ.items() if name != "RTML_QUIET"}
+    how = {"env": environment | {"PYTHONPATH": str(tmp_path)}, "cwd": tmp_path, "text": True}
     for n in (1, 2):
         (tmp_path / "rtml" / "kernels" / "probed.py").write_text(INNER.format(n=n))
-        told = [sys.executable, "-c", "from rtml.kernels.probe import entry; print(entry(1.0))"]
-        environment = os.environ | {"PYTHONPATH": str(tmp_path)}
-        said.append(
-            subprocess.run(told, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-        )
-    assert [float(text) for text in said] == [2.0, 3.0]
+        both = [subprocess.Popen(told, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **how) for _ in range(2)]
+        said = [process.communicate(timeout=100) for process in both]
+        assert [float(out) for out, _ in said] == [1.0 + n] * 2
+        assert sorted(err for _, err in said) == ["", "rtml: compiling kernels.probe.entry, once\n"], "one waits"
+
+
+def test_an_import_compiles_nothing_and_the_first_call_checks_its_arguments():
+    program = (
+        "from importlib import import_module; from rtml.kernels.cache import KERNELS\n"
+        "from rtml.pipeline.compiling import modules; [import_module(name) for name in modules()]\n"
+        "kernels = [getattr(import_module(m), name) for m, _, name in (one.rpartition('.') for one in KERNELS)]\n"
+        "print(len(kernels) > 100, [kernel for kernel in kernels if kernel.overloads])\n"
+        "from rtml.kernels.interning import row_of\n"
+        "try: row_of('1', 2, 3, 4)\n"
+        "except TypeError as ex: print(str(ex)[:22], len(row_of.overloads))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["True []", "No matching definition 1"]
 
 
 def test_every_kernel_is_compiled_by_that_rule():

@@ -1,6 +1,7 @@
 """The command line: every verb is carried out by a function that exists, and help imports nothing heavy."""
 
 import inspect
+import shlex
 import subprocess
 import sys
 from importlib import import_module
@@ -30,6 +31,14 @@ def test_help_fits_on_one_screen_and_says_what_each_option_is_for(verb):
     assert len(verb.get_help(context).splitlines()) <= 45
     assert all(parameter.help for parameter in verb.params if isinstance(parameter, click.Option))
     assert not verb.get_short_help_str(60).endswith("..."), "the first sentence is short enough for the list"
+
+
+@verbs
+def test_help_shows_an_example_that_the_command_takes(verb):
+    words = shlex.split(verb.example)
+    assert words[:2] == ["rtml", verb.name]
+    assert verb.make_context(verb.name, words[2:]).params, "every option of the example exists, every argument is given"
+    assert f"Example: {verb.example}" in verb.get_help(click.Context(verb, info_name=verb.name)), "on a line of its own"
 
 
 def test_help_imports_none_of_the_rooms():

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
+from browser import CHROMIUM, Browser
 from command_line import command
 from hypothesis import given
 from hypothesis import strategies as st
@@ -86,6 +87,21 @@ def test_it_shows_headline_worth_sections_and_parameters_in_order(folder):
     places = [text.index(words) for words in shown]
     assert places == sorted(places)
     assert text.count("No result here can be traded") == 1
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+def test_on_a_phone_it_does_not_scroll_sideways_and_names_of_columns_stay_whole(folder, tmp_path_factory):
+    run = open_run("dev", notebook="03_backtest_progressive_eval")
+    run.table(
+        "quarantine", pd.DataFrame({"reason": ["side is unknown"], "example": ['{"price": 2400.5, "side": ""} ' * 9]})
+    )
+    run.write_json("status.json", STATUS | {"notebooks": {run.notebook: {"state": "done", "seconds": 123.4}}})
+    with Browser(tmp_path_factory.mktemp("chromium")) as browser:
+        browser.open(report.write(folder).as_uri(), width=390, height=844)
+        browser.wait("document.readyState === 'complete'")
+        assert browser.value("document.documentElement.scrollWidth") <= browser.value("innerWidth")
+        cell = "getComputedStyle(document.querySelector('td[data-column=example]'), '::before')"
+        assert browser.value(f"parseFloat({cell}.width)") > 40, "letters below letters"
 
 
 def test_the_verdict_stands_above_the_headline_numbers_and_nowhere_else(folder):

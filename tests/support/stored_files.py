@@ -50,7 +50,7 @@ def flipped(blob: bytes, bit: int) -> bytes:
 
 
 def everything(folder) -> dict:
-    """What a run says: rows of its databases, bytes of all else but the log and the rules of people."""
+    """What a run says: rows of its databases, bytes of all else but its log and rules."""
     return {
         str(path.relative_to(folder)): rows(path) if path.suffix == ".db" else path.read_bytes()
         for path in sorted(folder.rglob("*"))

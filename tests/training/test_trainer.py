@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +24,7 @@ from rtml.pipeline import train as command
 from rtml.registry.registry import Registry
 from rtml.sources.catalogue import open_source
 from rtml.sources.ingest import ingest
-from rtml.store.checkpoint_store import CheckpointStore
+from rtml.store.checkpoint_store import CheckpointReader, CheckpointStore
 from rtml.store.database import prepared
 from rtml.store.event_log import EventLog
 from rtml.training.flow import Flow
@@ -139,6 +140,24 @@ def test_killed_at_any_moment_and_started_again_ends_the_same(workers, run, whol
         assert workers.kill(worker) in (0, -signal.SIGKILL)
     assert workers.run("train", str(run)) == 0
     check_same(result(run), whole)
+
+
+def test_one_command_leads_from_events_to_the_registry(run, capsys):
+    assert sorted(path.name for path in run.iterdir()) == ["events.db", "recipe.json"]
+    command.train(run, every="4m", model="eth")
+    whole = flow(run).push(rows(run))
+    with closing(Registry(run / "registry")) as registry:
+        versions = registry.all("eth")
+    assert [version.number for version in versions] == list(range(1, len(versions) + 1)) and len(versions) > 5
+    assert versions[-1].data["last_offset"] <= len(rows(run)) and versions[-1].parent == versions[-2].id
+    with closing(CheckpointReader(run / "training.db")) as reader:
+        asked, told = reader.questions(0, 10**6), reader.answers(0, 10**6)
+    assert [one.id for one in asked] == whole.id.tolist(), "the questions"
+    assert [one.x for one in asked] == [x.tobytes() for x in whole.X], "the features"
+    labels = zip(whole.label.tolist(), whole.answered.tolist(), whole.y.tolist(), strict=True)
+    first = {id: y for place, id, y in labels if place == 0 and id in set(whole.id.tolist())}
+    assert {one.id: one.y for one in told if one.target == "return"} == first and len(first) > 100, "the labels"
+    assert versions[-1].name in capsys.readouterr().out.splitlines()[-1]
 
 
 def test_the_command_goes_on_where_it_was_killed(run, market, tmp_path, capsys):

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import pandas as pd
-
 from rtml.core import plugin
+from rtml.core.later import pd
 from rtml.monitoring.drift.change import Adwin, Detector, Fhddm, HddmA, PageHinkley
 from rtml.monitoring.drift.distance import JensenShannon, KolmogorovSmirnov, Psi
 from rtml.monitoring.drift.joint import Joint

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import special, stats
 
 from rtml.core.arrays import plain
+from rtml.core.later import special, stats
 from rtml.kernels import distance
 from rtml.monitoring.drift.reference import Bins, persistence
 

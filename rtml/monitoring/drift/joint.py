@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
 
+from rtml.core.later import stats
 from rtml.kernels.distance import correlations
 from rtml.monitoring.drift.distance import Reference
 from rtml.monitoring.drift.reference import Bins, persistence

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special, stats
 
 from rtml.core.arrays import plain
+from rtml.core.later import special, stats
 from rtml.kernels.distance import encode
 
 BLOCKS = 20  # stretches of the reference by which its dependence in time is judged

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
-import pandas as pd
 
+from rtml.core.later import pd
 from rtml.metrics import confidence_sequence
 
 

@@ -16,6 +16,7 @@ from rtml.training.trainer import Trainer
 SLICE = 2000  # events between two looks at the clock
 _SECOND = 10**9
 _MINUTE = 60  # looks
+_SAME_S = 60  # after so many seconds a line that says the same is printed again
 _FEW, _SHARE = 3, 0.05  # events that are ignored before it is said: so many, and of all in a minute
 _LONGEST = 60  # seconds between two tries to train at most
 
@@ -33,6 +34,7 @@ class Loop:
         self.publisher = publisher
         self._clock, self._stop = Clock(), threading.Event()
         self.retain: Callable[[], object] = lambda: None  #: lets go of what is older than the rules say, when it is due
+        self.trained: Callable[[], object] = lambda: None  #: follows what was committed
         self._status: Status = trainer.status()
         self._before: deque[tuple[int, int]] = deque(maxlen=_MINUTE)  # events done, and those of them ignored
         self._error = ""
@@ -40,6 +42,7 @@ class Loop:
         self._again = 0
         self._looked = 0
         self._began = 0
+        self._line, self._printed = "", 0
 
     def run(
         self,
@@ -102,6 +105,7 @@ class Loop:
         while arrived and arrived[0][0] <= status.offset:
             arrived.popleft()
         self.publisher.committed()
+        self.trained()
         if fresh:
             self._say("version", version=status.version, offset=status.offset)
             self.publisher.refresh()
@@ -128,7 +132,10 @@ class Loop:
         state, message = ("stopped", "stopped") if last else (state, message)
         self.publisher.tell(state, message, **about)
         behind = self._status.last - self._status.offset
-        self._out(self.publisher.line(state, self._status.offset, behind, self._error or trouble))
+        line = self.publisher.line(state, self._status.offset, behind, self._error or trouble)
+        if last or line != self._line or now - self._printed >= _SAME_S * _SECOND:
+            self._line, self._printed = line, now
+            self._out(line)
 
     def _clocks(self) -> str:
         """What is wrong with the clocks of events, where in the last minute too many came late or far ahead."""

@@ -11,7 +11,7 @@ from typing import Self
 
 from rtml.core.clock import span
 from rtml.core.process import Logbook
-from rtml.core.run_folder import shown
+from rtml.core.run_folder import Run, shown
 from rtml.core.use_case import title
 from rtml.monitoring.alert_trigger import monitoring_callbacks
 from rtml.pipeline.options import SourceOptions, opened
@@ -20,12 +20,14 @@ from rtml.serving.app import make_app
 from rtml.serving.auth import Access
 from rtml.serving.endpoint import Endpoint
 from rtml.serving.event_writer import EventWriter
+from rtml.serving.events import Events
 from rtml.serving.live.loop import Loop
 from rtml.serving.promotions import Promotions
 from rtml.serving.publisher import Publisher
 from rtml.serving.service import Service
 from rtml.serving.snapshot import StreamClock
 from rtml.sources.ingestor import Ingestor, Open, alone
+from rtml.sources.posted import HTTP
 from rtml.store.protocols import run_log
 from rtml.training.retention import Retention
 from rtml.training.run_config import PART
@@ -110,11 +112,19 @@ class Live:
         say, inputs = self._say, tuple(self.config.options.get("inputs", ()))
         return Ingestor(opens, self.log, PART, (*self.config.keys, *inputs), speed=speed, durable=False, say=say)
 
+    @property
+    def _posted(self) -> bool:
+        """Whether every event comes over HTTP, and is answered by the flow before the trainer has it."""
+        return self.config.source == HTTP
+
     def _trainer(self, every: str, publish: str) -> Trainer:
         flow, model = self.config.flow(), title(self.config.use_case)
-        places = (self.log, PART, self.folder / "training.db", self.registry, model, span(every))
+        before = Run(self.folder).read_json("training.json", {})  # of the run that this one goes on from
+        places = (self.log, PART, self.folder / "training.db", self.registry, model, span(before.get("every", every)))
         how = {"publish": publish, "callbacks": monitoring_callbacks(flow)}
-        return Trainer(flow, *places, **how, on_outcome=lambda outcome: self.loop.take(outcome))
+        how |= {name: before[name] for name in ("after", "chunk") if name in before}
+        told = (lambda outcome: None) if self._posted else (lambda outcome: self.loop.take(outcome))
+        return Trainer(flow, *places, **how, on_outcome=told)
 
     def _publisher(self, store: Path) -> Publisher:
         publisher = Publisher(self.service, self.registry, self.config, store)
@@ -123,7 +133,10 @@ class Live:
 
     def _loop(self, rules: Retention) -> Loop:
         loop = Loop(self.ingestor, self.trainer, self.publisher)
+        self.events = Events(self.publisher, self.log, self.folder / "training.db") if self._posted else None
         loop.retain = lambda: rules.due(self.log, self.registry, say=self._out)
+        if self.events is not None:
+            loop.trained = lambda: self.events.follow(self.trainer)
         self.service.ignored = self.trainer.ignored
         self._say("retention", rules=str(rules))
         return loop
@@ -131,10 +144,11 @@ class Live:
     def _endpoint(self, port: int, host: str, stack: ExitStack) -> Endpoint:
         publisher, view = self.publisher, self.publisher.view
         now, wake = (lambda: self.service.clock.now()), self.ingestor.news.set
-        writer = stack.enter_context(closing(EventWriter(self.log, view, now, on_written=wake)))
+        write = None if self.events is None else self.events.post
+        writer = stack.enter_context(closing(EventWriter(self.log, view, now, write=write, on_written=wake)))
         promotions = Promotions(self.registry, publisher)
         access = Access.from_environment(host=host)
-        app = make_app(self.service, publisher.lineage, promotions, access, view, writer=writer)
+        app = make_app(self.service, publisher.lineage, promotions, access, view, events=self.events, writer=writer)
         publisher.observe = app.counters.observe_event
         return Endpoint(app, port=port, host=host)
 

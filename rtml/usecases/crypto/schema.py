@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
+from rtml.core.later import pd
 from rtml.sources.columns import LATEST, UNREADABLE, Schema, codes, integers, numbers, read_integer, read_moment
 from rtml.usecases.crypto.trades import EVENT, GAP, KIND_NAMES, QUOTE, TICK, TRADE, events
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
+from rtml.core.later import pd
 from rtml.sources.protocol import Source
 from rtml.usecases.crypto.exchange.dialects import DIALECTS
 from rtml.usecases.crypto.exchange.exchange import Exchange

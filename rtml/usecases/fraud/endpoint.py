@@ -6,51 +6,59 @@ through, so the prediction served is the one that is evaluated, to the last bit.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import numpy as np
-from fastapi import FastAPI, Request, Response
+from fastapi import Request, Response
 from msgspec import Meta, Struct
 
 from rtml.core.clock import NEVER
+from rtml.core.run_folder import Run
 from rtml.features.feature_set import FeatureSet
 from rtml.serving.events import Events
 from rtml.serving.schemas import PredictRequest, Refused, encode, invalid, refuse
 from rtml.serving.view import View, script
 from rtml.usecases.fraud.operator import Checkout
-from rtml.usecases.fraud.schema import LABEL, PAYMENT, PAYMENTS, events
+from rtml.usecases.fraud.schema import LABEL, PAYMENT, PAYMENTS, events, read_key
+
+if TYPE_CHECKING:
+    from rtml.serving.app import App
+    from rtml.serving.publisher import Publisher
 
 KEPT = 200_000  # replies that are remembered, so that a repeated request gets the same one
 _Whole = Annotated[int, Meta(ge=0, lt=2**62)]
+_Key = _Whole | Annotated[str, Meta(min_length=1, max_length=200)]
+_Time = Annotated[int, Meta(gt=0, lt=NEVER)]
 
 
 class PaymentRequest(Struct, forbid_unknown_fields=True):
-    """A payment to be judged; ``time`` is ns UTC."""
+    """A payment to be judged; ``time`` is ns UTC, that of the service unless given."""
 
-    id: _Whole
-    time: Annotated[int, Meta(gt=0, lt=NEVER)]
-    card: _Whole
-    terminal: _Whole
+    id: _Key
+    card: _Key
+    terminal: _Key
     amount: Annotated[float, Meta(ge=0, lt=1e9)]
+    time: _Time | None = None
 
 
 class LabelRequest(Struct, forbid_unknown_fields=True):
-    """What a payment turned out to be, told at ``time`` (ns UTC)."""
+    """What a payment turned out to be, told at ``time`` (ns UTC), that of the service unless given."""
 
-    id: _Whole
-    time: Annotated[int, Meta(gt=0, lt=NEVER)]
+    id: _Key
     fraud: bool
+    time: _Time | None = None
 
 
 class Judged(Struct, frozen=True):
     """What the model says of a payment, and whether it is worth an alert."""
 
-    id: int
+    id: int | str
     probability: float
     alert: bool
     version: str
@@ -66,7 +74,11 @@ class FraudView(View):
 
     panel = script(__file__, "panel.js")
     schema = PAYMENTS
-    threshold = 0.5  #: probability from which on a payment is worth an alert
+    threshold = 0.5  #: probability from which on a payment is worth an alert; 04 says which one is, of its run
+
+    def open(self, publisher: Publisher) -> None:
+        """Take the threshold that the training of the run settled on."""
+        self.threshold = Run(publisher.folder).read_json("training.json", {}).get("threshold", self.threshold)
 
     def extend(self, answer: dict[str, dict], key: int, closed: np.ndarray | None) -> dict:
         """Whether a payment is worth an alert."""
@@ -76,7 +88,7 @@ class FraudView(View):
         """Of each view, the windows of the payment's card or terminal."""
         return [(view.features, operator.key_of(id, view.key)) for view in operator.features.views]
 
-    def routes(self, app: FastAPI, events: Events | None) -> None:
+    def routes(self, app: App, events: Events | None) -> None:
         """``POST /payments`` and ``POST /labels``, where there are events to take."""
         if events is not None:
             PaymentEndpoint(events).add_to(app)
@@ -93,7 +105,7 @@ class PaymentEndpoint:
 
     def __init__(self, events: Events) -> None:
         self._events, self._lock = events, threading.Lock()
-        self._replies: OrderedDict[int, Judged] = OrderedDict()
+        self._replies: OrderedDict[int | str, Judged] = OrderedDict()
 
     def pay(self, body: bytes) -> Judged:
         """Judge a payment; asked again with the same id it gets the same answer and is not counted twice."""
@@ -103,8 +115,9 @@ class PaymentEndpoint:
         with self._lock:
             if asked.id in self._replies:
                 return self._replies[asked.id]
-            what = {"card": asked.card, "terminal": asked.terminal, "amount": round(asked.amount * 100)}
-            outcome = self._events.take(events([asked.time], kind=PAYMENT, id=asked.id, **what))
+            keys = {name: read_key(getattr(asked, name)) for name in ("id", "card", "terminal")}
+            amount = round(asked.amount * 100)
+            outcome = self._events.take(events([self._time(asked.time)], kind=PAYMENT, amount=amount, **keys))
             if not len(outcome.id):
                 raise Refused(409, f"payment {asked.id} was made before this endpoint opened: it has its answer")
             given = self._events.service.ask(PredictRequest(unit=str(asked.card)))
@@ -120,20 +133,24 @@ class PaymentEndpoint:
         """Take the label of a payment: into the log, and to the prediction that it answers."""
         told = _read(_label, body)
         with self._lock:
-            self._events.take(events([told.time], kind=LABEL, id=told.id, label=int(told.fraud)))
+            label = events([self._time(told.time)], kind=LABEL, id=read_key(told.id), label=int(told.fraud))
+            self._events.take(label)
             judged = self._replies.get(told.id)
         if judged is None:
             return {"id": told.id, "status": "logged"}
         return {"id": told.id, "status": self._events.service.answer(judged.prediction_id, float(told.fraud))}
 
-    def add_to(self, app: FastAPI) -> FastAPI:
-        """Give an app the routes ``POST /payments`` and ``POST /labels``."""
+    def _time(self, told: int | None) -> int:
+        return self._events.service.clock.now() if told is None else told
+
+    def add_to(self, app: App) -> App:
+        """Give an app the routes ``POST /payments`` and ``POST /labels``, which need the token where there is one."""
 
         async def pay(request: Request) -> Response:
-            return _reply(self.pay, await request.body())
+            return await _reply(app, request, self.pay)
 
         async def tell(request: Request) -> Response:
-            return _reply(self.tell, await request.body())
+            return await _reply(app, request, self.tell)
 
         app.add_api_route("/payments", pay, methods=["POST"], summary="judge a payment")
         app.add_api_route("/labels", tell, methods=["POST"], summary="tell what a payment turned out to be")
@@ -147,8 +164,11 @@ def _read(decoder: msgspec.json.Decoder, body: bytes):
         refuse(ex, body)
 
 
-def _reply(take: Callable[[bytes], object], body: bytes) -> Response:
+async def _reply(app: App, request: Request, take: Callable[[bytes], object]) -> Response:
+    """Take what a request brings beside the event loop, since the log waits for the disk."""
     try:
-        return Response(encode(take(body)), media_type="application/json")
+        app.check(request.scope)
+        told = await asyncio.to_thread(take, await request.body())
+        return Response(encode(told), media_type="application/json")
     except Refused as ex:
         return Response(encode(ex.refusal), status_code=ex.status, media_type="application/json")

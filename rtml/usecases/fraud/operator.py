@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from rtml.core.clock import span, utc
+from rtml.core.later import pd
 from rtml.core.operator import Asked, Leak
 from rtml.core.state import digest
 from rtml.features.feature_set import FeatureSet

@@ -7,9 +7,9 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from rtml.core.clock import Clock, span, span_text
+from rtml.core.later import pd
 from rtml.core.state import digest
 from rtml.sources.columns import UNREADABLE, nanoseconds, numbers
 from rtml.sources.decimals import read_decimals
@@ -188,7 +188,7 @@ def _ids(column: pd.Series) -> pd.Series:
     text = texts(column)
     number = exact_numbers(column, text)[1]
     if 2 * (np.isfinite(number) & ~text.str.match(r"0\d", na=False)).sum() >= text.notna().sum():
-        return text.str.replace(r"\.0$", "", regex=True).astype(object)
+        return text.where(np.isfinite(number)).str.replace(r"\.0$", "", regex=True).astype(object)
     return text.map(read_key, na_action="ignore").astype(object)
 
 

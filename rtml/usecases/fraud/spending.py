@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
+
+from rtml.core.later import pd
 
 DAY = 86_400 * 10**9  # ns
 NEAR = 12  # terminals that a card uses

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from functools import cached_property
 
 import numpy as np
-import pandas as pd
 
 from rtml.core.clock import moment, span
+from rtml.core.later import pd
 from rtml.sources.protocol import pieces
 from rtml.usecases.fraud.schema import PAYMENTS
 from rtml.usecases.fraud.spending import DAY, Town, burst, payments

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 import numpy as np
-import pandas as pd
 
 from rtml.core.clock import NEVER
+from rtml.core.later import pd
 from rtml.sources.columns import UNREADABLE, Schema, codes, integers, numbers, read_moment
 
 VIEW, CART, PURCHASE = range(3)

@@ -6,9 +6,9 @@ from collections import Counter, OrderedDict
 from operator import itemgetter
 
 import numpy as np
-import pandas as pd
 
 from rtml.core.clock import span, utc
+from rtml.core.later import pd
 from rtml.core.operator import NOTHING, Asked, Leak
 from rtml.core.state import digest
 from rtml.usecases.sessions.events import VIEW

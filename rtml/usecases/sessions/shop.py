@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from functools import cached_property
 
 import numpy as np
-import pandas as pd
 
 from rtml.core.clock import moment
+from rtml.core.later import pd
 from rtml.sources.protocol import pieces
 from rtml.usecases.sessions.events import CLICKS
 

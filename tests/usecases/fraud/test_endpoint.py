@@ -1,16 +1,23 @@
 """Payments over HTTP: judged with the very predictions that the backtest and the trainer come to, each once."""
 
+import json
+import threading
+from contextlib import closing, contextmanager
+
 import httpx
 import numpy as np
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from rtml.core.clock import span
 from rtml.core.state import dumps
+from rtml.pipeline.options import SourceOptions
 from rtml.registry.registry import Registry
 from rtml.registry.routing.assignment import assigned
 from rtml.serving.app import make_app
 from rtml.serving.endpoint import Endpoint
 from rtml.serving.events import Events
+from rtml.serving.live.session import Live
 from rtml.serving.publisher import Publisher
 from rtml.serving.schemas import Refused, encode
 from rtml.serving.service import Service
@@ -178,7 +185,8 @@ def test_a_label_answers_the_prediction_of_its_payment(endpoint, service, stream
     [
         ({"amount": 9.999}, "amount"),
         ({"amount": -1}, "amount"),
-        ({"card": "x"}, "card"),
+        ({"card": ""}, "card"),
+        ({"card": 1.5}, "card"),
         ({"time": 0}, "time"),
         ({"colour": 1}, "colour"),
     ],
@@ -214,7 +222,7 @@ def test_over_http_while_the_trainer_commits_what_was_served(taken, service, tra
         health = client.get("/health").json()
         newest = client.get("/predict").json()
     assert set(codes) <= {200, 409}
-    assert refused.status_code == 422 and refused.json()["field"] == "time"
+    assert refused.status_code == 422 and refused.json()["field"] == "card"
     assert health["ready"] and health["score"]["target"] == "fraud"
     assert trainer.status().offset == log.last(PART) == BEFORE + 500
     assert newest["version"] == "fraud@learner" and 0 <= newest["predictions"]["fraud"]["probability"] <= 1
@@ -227,6 +235,118 @@ def test_a_training_that_fails_is_said_and_serving_goes_on(taken, endpoint, trai
     row = stream[BEFORE:][stream[BEFORE:]["kind"] == PAYMENT][0]
     with pytest.raises(RuntimeError, match="training failed while it served"), taken.learning(trainer, 0.01):
         assert endpoint.pay(encode(payment(row))).version == "fraud@learner"
+
+
+@pytest.fixture
+def finished(tmp_path, trainer):
+    """Folder of a run whose training came to the end of its log."""
+    CONFIG.write(tmp_path / "recipe.json")
+    about = {"after": 0, "until": BEFORE, "every": "1d", "threshold": 0.03}
+    (tmp_path / "training.json").write_text(json.dumps(about))
+    trainer.close()
+    return tmp_path
+
+
+@contextmanager
+def living(finished, **how):
+    """A live run that goes on from a finished one with what is posted, and a client of it."""
+    what = SourceOptions("http", behind=finished)
+    stop = threading.Event()
+    with Live(finished / "live", what, out=lambda line: None, **how) as live:
+        thread = threading.Thread(target=live.run, args=(stop,))
+        thread.start()
+        try:
+            with httpx.Client(base_url=live.url, timeout=30) as client:
+                yield live, client
+        finally:
+            stop.set()
+            thread.join()
+
+
+def test_a_live_run_goes_on_from_a_finished_one_and_judges_what_is_posted(finished, stream):
+    before = {path: path.read_bytes() for path in finished.glob("*.db")}
+    rows = stream[BEFORE : BEFORE + 60]
+    part = rows[rows["kind"] == PAYMENT]
+    judged = []
+    for some in (part[:10], part[10:]):  # started again in between
+        with living(finished) as (live, client):
+            for row in some:
+                said = client.post("/payments", json=payment(row))
+                assert said.status_code == 200, said.text
+                judged.append(said.json())
+            assert client.post("/payments", json=payment(row)).json() == judged[-1], "sent twice it counts once"
+            labelled = client.post(
+                "/events", json={"kind": "label", "id": judged[-1]["id"], "fraud": "yes", "event_id": str(len(judged))}
+            )
+            assert labelled.status_code == 202, labelled.text
+            assert live.publisher.view.threshold == 0.03
+    asked = CONFIG.flow().push(live_log(finished))
+    said = dict(zip(asked.id.tolist(), asked.predictions["fraud"].tolist(), strict=True))
+    assert [said[one["id"]] for one in judged] == [one["probability"] for one in judged]
+    with closing(CheckpointReader(finished / "live" / "training.db")) as reader:
+        committed = {one.id: one.predictions["fraud"] for one in reader.questions(0, 10**6)}
+    assert [committed[one["id"]] for one in judged] == [one["probability"] for one in judged]
+    assert {path: path.read_bytes() for path in before} == before, "the run it went on from stays as it was"
+
+
+def live_log(folder):
+    with EventLog(folder / "live" / "events.db") as log:
+        return log.read(PART, 0, 10_000)[1]
+
+
+def test_where_there_is_a_token_a_payment_needs_it(finished, stream, monkeypatch):
+    monkeypatch.setenv("RTML_TOKEN", "a-token-of-the-house")
+    row = payment(stream[BEFORE:][stream[BEFORE:]["kind"] == PAYMENT][0])
+    with living(finished) as (_, client):
+        assert client.post("/payments", json=row).status_code == 401
+        assert client.post("/labels", json={"id": 1, "fraud": True}).status_code == 401
+        client.headers["Authorization"] = "Bearer a-token-of-the-house"
+        assert client.post("/payments", json=row).status_code == 200
+
+
+def test_texts_are_keys_and_a_payment_without_a_time_is_of_now(finished):
+    body = {"id": "p-1", "card": "0007", "terminal": "Berlin 3", "amount": 12.5}
+    with living(finished) as (_, client):
+        said = client.post("/payments", json=body).json()
+        assert said["id"] == "p-1" and 0 < said["probability"] < 1
+        assert client.post("/labels", json={"id": "p-1", "fraud": True}).json() == {"id": "p-1", "status": "joined"}
+        again = client.post("/events", json={"kind": "label", "id": "p-1", "fraud": True})
+        assert again.status_code == 202, "the same payment by its text"
+        told = client.get("/metrics").text
+    assert "rtml_event_to_prediction_seconds_count 1.0" in told
+
+
+def test_what_an_event_changed_is_served_and_asking_computes_nothing(finished, stream, monkeypatch):
+    part = stream[BEFORE : BEFORE + 60]
+    paid = [payment(row) | {"kind": "payment"} for row in part[part["kind"] == PAYMENT]]
+    with living(finished) as (live, client):
+        said = client.post("/events", json=paid).json()
+        with monkeypatch.context() as broken:  # what is read was computed when the event came
+            broken.setattr(live.events.flow, "push", None)
+            newest = [client.get("/predict").json()["features_at"] for _ in range(20)]
+        told = {
+            (one.name, *one.labels.values()): one.value
+            for family in text_string_to_metric_families(client.get("/metrics").text)
+            for one in family.samples
+        }
+        latency = client.get("/quality").json()["latency"]
+    assert set(newest) == {said["time"]}
+    count, soon = (
+        told["rtml_event_to_prediction_seconds_count",],
+        told["rtml_event_to_prediction_seconds_bucket", "1.0"],
+    )
+    assert count == len(paid) and told["rtml_events_on_time_ratio",] == soon / count
+    assert told["rtml_features_age_seconds", "payment"] >= 0
+    buckets = [told["rtml_request_seconds_bucket", edge, "/predict"] for edge in ("0.0001", "0.1", "+Inf")]
+    assert buckets == sorted(buckets) and buckets[-1] == latency["/predict"]["count"] == 20
+    assert 0 < latency["/predict"]["p50_ms"] <= latency["/predict"]["p99_ms"]
+
+
+def test_a_run_that_is_not_finished_is_no_beginning(finished):
+    (finished / "training.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"training\.json is missing: run 04_online_train first"):
+        Live(finished / "live", SourceOptions("http", behind=finished))
+    assert not (finished / "live" / "recipe.json").exists()
 
 
 def test_labels_of_the_stream_are_there(stream):

@@ -30,7 +30,7 @@ def judge(*rows):
         (GOOD | {"time": None}, "time is missing or not a moment"),
         (GOOD | {"time": "2024-01-01T00:00:00"}, "time is missing or not a moment"),
         (GOOD | {"time": -1}, "time is out of range"),
-        (GOOD | {"id": "b2e3"}, "id is not an integer of zero or more"),
+        (GOOD | {"id": " "}, "id is not an integer of zero or more"),
         (GOOD | {"id": None}, "id is not an integer of zero or more"),
         (GOOD | {"card": -1}, "card is not an integer of zero or more"),
         (GOOD | {"card": 1.5}, "card is not an integer of zero or more"),

@@ -11,9 +11,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 
-import pandas as pd
-
 from rtml.core.clock import Clock, span
+from rtml.core.later import pd
 from rtml.sources.protocol import Status, pieces
 from rtml.usecases.crypto.exchange import errors as trouble
 from rtml.usecases.crypto.exchange.backfill import GaveUp

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
-import pandas as pd
 
+from rtml.core.later import pd
 from rtml.sources.protocol import pieces
 from rtml.usecases.crypto.exchange.dialects import DIALECTS
 from rtml.usecases.crypto.exchange.gap_filler import GapFiller

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
+from rtml.core.later import pd
 from rtml.sources.tables import Unreadable
 
 _SHAPES: dict[str, Callable[[str], object]] = {

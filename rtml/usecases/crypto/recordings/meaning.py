@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
+from rtml.core.later import pd
 from rtml.sources.moments import floats, texts
 from rtml.sources.table import check_twins, squeezed
 from rtml.sources.tables import Table, Unreadable

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 
 from rtml.core.clock import Clock, round_span, span, span_text, utc
+from rtml.core.later import pd
 from rtml.sources.moments import form_of
 from rtml.usecases.crypto.recordings.replay import Replay
 from rtml.usecases.crypto.schema import KINDS, TRADES

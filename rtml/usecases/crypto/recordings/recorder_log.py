@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import msgspec
-import pandas as pd
+
+from rtml.core.later import pd
 
 
 class _Data(msgspec.Struct):

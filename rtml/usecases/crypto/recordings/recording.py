@@ -7,9 +7,9 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from rtml.core.clock import Clock, moment
+from rtml.core.later import pd
 from rtml.sources.columns import UNREADABLE
 from rtml.sources.decimals import has_decimal_comma, read_decimals
 from rtml.sources.moments import DAY, exact_numbers, read_moments, texts

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from rtml.core.clock import Clock, span
+from rtml.core.later import pd
 from rtml.sources.protocol import pieces
 from rtml.sources.tables import Unreadable
 from rtml.usecases.crypto.recordings.names import NAMES, found

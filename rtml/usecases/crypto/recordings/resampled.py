@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import pandas as pd
 
 from rtml.core.clock import span
+from rtml.core.later import pd
 from rtml.sources.pacing import moments
 from rtml.sources.protocol import Source, pieces
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
+from rtml.core.later import pd
 from rtml.sources.moments import clock_of, exact_numbers, texts
 from rtml.sources.tables import Unreadable
 

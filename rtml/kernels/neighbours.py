@@ -1,0 +1,101 @@
+"""The nearest of the last rows as compiled transitions: a ring of rows with their labels, and which of them are near.
+
+``how`` holds how many neighbours vote, ``came`` how many rows there were, ``scaler`` running mean, variance and count
+of every feature: a distance is in deviations of now, a missing value in it counts for nothing. A row of ``ring`` is a
+feature, a missing value as the mean of its time; the last one the labels.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import types
+
+from rtml.kernels.cache import njit
+from rtml.kernels.linear import fits
+
+VOTES = 0.5  # that all classes share
+
+_row = types.Array(types.float64, 1, "C", readonly=True)
+_table = types.Array(types.float64, 2, "C", readonly=True)
+_whole = types.Array(types.int64, 1, "C", readonly=True)
+_vector = types.Array(types.float64, 1, "C")
+_matrix = types.Array(types.float64, 2, "C")
+_model = (_row, _vector, _matrix, _matrix)  # how, came, scaler, ring
+_options = {"cache": True, "nogil": True, "error_model": "numpy"}
+_part = njit(error_model="numpy", nogil=True)
+
+
+@_part
+def _answer(x, p, how, came, scaler, ring):
+    """Fill ``p`` with the shares of the classes among the nearest rows; of rows as near the older ones count."""
+    n = int(min(came[0], ring.shape[1]))
+    far = np.zeros(n)
+    for j in range(len(x)):
+        if x[j] == x[j] and scaler[1, j] > 0.0:
+            for i in range(n):
+                far[i] += (ring[j, i] - x[j]) ** 2 / scaler[1, j]
+    nearest = np.full(int(how[0]), np.inf)
+    label = np.zeros(len(nearest), np.int64)
+    for i in range(n):
+        if far[i] < nearest[-1]:
+            at = len(nearest) - 1
+            while at > 0 and nearest[at - 1] > far[i]:
+                nearest[at], label[at] = nearest[at - 1], label[at - 1]
+                at -= 1
+            nearest[at], label[at] = far[i], int(ring[-1, i])
+    vote = 1.0 / (VOTES + min(n, len(nearest)))
+    p[:] = vote * VOTES / len(p)
+    for i in range(min(n, len(nearest))):
+        p[label[i]] += vote
+
+
+@_part
+def _learn(x, y, came, scaler, ring):
+    """Put a row in the place of the oldest."""
+    at = int(came[0]) % ring.shape[1]
+    came[0] += 1.0
+    for j in range(len(x)):
+        old = scaler[0, j]
+        if x[j] == x[j]:
+            scaler[2, j] += 1.0
+            scaler[0, j] = old + (x[j] - old) / scaler[2, j]
+            scaler[1, j] += ((x[j] - old) * (x[j] - scaler[0, j]) - scaler[1, j]) / scaler[2, j]
+        ring[j, at] = x[j] if x[j] == x[j] else scaler[0, j]
+    ring[-1, at] = y
+
+
+@njit(types.boolean(_row, _vector, *_model), **_options)
+def predict(x, p, how, came, scaler, ring):
+    """Fill ``p`` with the probabilities of the classes for a row; False where it is no row."""
+    if not fits(x, scaler.shape[1]):
+        return False
+    _answer(x, p, how, came, scaler, ring)
+    return True
+
+
+@njit(types.boolean(_row, types.float64, *_model), **_options)
+def learn(x, y, how, came, scaler, ring):
+    """Learn a row; False, and nothing learned, where it is no row."""
+    if not (fits(x, scaler.shape[1]) and math.isfinite(y)):
+        return False
+    _learn(x, y, came, scaler, ring)
+    return True
+
+
+@njit(types.int64(_table, _row, _whole, _whole, _whole, types.int64, _matrix, *_model), **_options)
+def replay(X, y, moment, known, order, until, predictions, how, came, scaler, ring):
+    """Ask and learn as :func:`rtml.kernels.linear.replay_descent` does; ``predictions`` has a column per class."""
+    n = len(moment)
+    taken = 0
+    for t in range(n + 1):
+        limit = moment[t] - 1 if t < n else until
+        while taken < len(order) and known[order[taken]] <= limit:
+            i = order[taken]
+            taken += 1
+            if not math.isnan(y[i]):
+                _learn(X[i], y[i], came, scaler, ring)
+        if t < n:
+            _answer(X[X.shape[0] - n + t], predictions[t], how, came, scaler, ring)
+    return taken
