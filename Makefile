@@ -21,8 +21,8 @@ $(VENV)/.ready: requirements.lock .ci/uv.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("rtml needs Python 3.11 or newer, %s is %s: install one and name it, for example make env PYTHON=python3.12" % (sys.executable, sys.version.split()[0]))'
 	@echo "rtml: setting up $(VENV), once"
 	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
-	@echo "rtml: installing the versions of requirements.lock, hashes checked"
-	@{ $(PIP) --require-hashes -r .ci/uv.lock && UV_DEFAULT_INDEX="$(MIRROR)" $(VENV)/bin/uv pip sync --quiet --compile-bytecode --python $(PY) --require-hashes requirements.lock; } 2>$(VENV)/uv.log \
+	@echo "rtml: installing the versions of requirements.lock, hashes checked (a dot is four seconds)"
+	@(while sleep 4 && kill -0 $$$$; do printf .; done 2>/dev/null) & trap "kill $$!" EXIT; { $(PIP) --require-hashes -r .ci/uv.lock && UV_DEFAULT_INDEX="$(MIRROR)" $(VENV)/bin/uv pip sync --quiet --compile-bytecode --python $(PY) --require-hashes requirements.lock; } 2>$(VENV)/uv.log \
 	  || { echo "rtml: uv is not to be had here (see $(VENV)/uv.log), going on with pip: about a minute"; $(PIP) --require-hashes -r requirements.lock; }
 	@$(PIP) --no-deps --no-build-isolation -e .
 	@$(PY) -m compileall -q rtml; $(PY) -m rtml.pipeline.compiling || echo "rtml: kernels are compiled when they are first used"

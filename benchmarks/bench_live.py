@@ -28,6 +28,7 @@ class Tape:
     """A market that arrives like that of an exchange; asks for no network."""
 
     name, symbols, rows, speed = "tape", ("ETH-USD", "BTC-USD"), 0, 0.0
+    schema = TRADES
 
     def __init__(self, pace: float) -> None:
         accepted, _ = TRADES.accept(pd.concat(Synthetic(hours=24.0).chunks()), self.symbols)
@@ -71,6 +72,8 @@ def measure(speed: float, seconds: float) -> np.ndarray:
         counted = live.publisher.observe
         live.publisher.observe = lambda s: (counted(s), took.append(1e3 * s))
         live.run(threading.Event(), seconds=seconds)
+        if not took:
+            raise RuntimeError(f"no prediction in {seconds:g} s: {live.ingestor.trouble or 'widen --seconds'}")
     return np.array(took)
 
 

@@ -34,7 +34,6 @@ import numpy as np
 import pandas as pd
 import polars as pl
 from river import forest, linear_model, preprocessing, tree
-from rtml.sources.replay import Replay
 from timing import medians
 
 from rtml.core.questions import Questions
@@ -43,13 +42,14 @@ from rtml.evaluation.progressive import progressive
 from rtml.models.compiled import compile
 from rtml.models.forest import AdaptiveRandomForest
 from rtml.models.rls import RecursiveLeastSquares
-from rtml.sources.columns import TRADES
 from rtml.sources.ingest import ingest
 from rtml.store.event_log import EventLog
 from rtml.store.facts import Facts
 from rtml.store.point_in_time import join
 from rtml.training.learner import Learner
 from rtml.usecases.crypto.bars import Bars
+from rtml.usecases.crypto.recordings.replay import Replay
+from rtml.usecases.crypto.schema import TRADES
 
 S = 10**9
 ROOT = Path(__file__).parents[1]

@@ -32,6 +32,17 @@ def test_importing_the_package_is_light():
     assert done.stdout.strip() == "[]"
 
 
+def test_what_serves_and_learns_is_imported_without_what_it_may_never_use():
+    late = ("pandas", "pyarrow", "scipy.stats", "scipy.special", "matplotlib", "river.linear_model", "river.tree")
+    late += ("river.preprocessing", "river.datasets", "papermill", "sklearn", "lightgbm")
+    program = (
+        "import sys; from rtml.pipeline import live, serve, train; from rtml.kernels.cache import KERNELS\n"
+        f"print([name for name in {late} if name in sys.modules], len(KERNELS) > 50)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[] True"
+
+
 def test_a_room_is_reached_by_its_name_and_an_unknown_name_is_refused():
     assert rtml.features.__name__ == "rtml.features"
     with pytest.raises(AttributeError, match="rtml has no 'evalute'; there are: AsyncClient, Client, Clock, Dataset"):

@@ -10,7 +10,7 @@ import atexit
 import os
 import sys
 from importlib.metadata import EntryPoint
-from multiprocessing import get_context
+from multiprocessing import get_context, set_start_method
 from pathlib import Path
 from subprocess import TimeoutExpired
 from typing import Any
@@ -61,13 +61,13 @@ def be_kernel(options: list[str], environment: dict[str, str], cwd: str) -> None
     """Be a kernel, in the forked process, until it is shut down."""
     from ipykernel.kernelapp import launch_new_instance
 
+    set_start_method(None, force=True)  # processes that a cell starts begin as in any kernel
     os.setsid()  # what is typed at the terminal is for the pipeline
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update({"MPLBACKEND": _INLINE} | environment)
-    import matplotlib as mpl
-
-    mpl.rcParams["backend"] = os.environ["MPLBACKEND"]  # as if it were imported here
+    if drawing := sys.modules.get("matplotlib"):  # as if it were imported here
+        drawing.rcParams["backend"] = os.environ["MPLBACKEND"]
     try:
         launch_new_instance([*options, f"--IPKernelApp.parent_handle={os.getppid()}"])
     finally:
@@ -98,7 +98,7 @@ class _Process:
 
     def send_signal(self, number: int) -> None:
         """Send it a signal, unless it has ended."""
-        if self._process.is_alive():
+        if self._process.is_alive() and self.pid:
             os.kill(self.pid, number)
 
 
@@ -109,7 +109,7 @@ class Forked(LocalProvisioner):
         """Fork a kernel with the options of a command ``python -m ipykernel_launcher OPTIONS``."""
         place = str(kwargs.get("cwd") or Path.cwd())
         self.process = _Process(cmd[cmd.index("ipykernel_launcher") + 1 :], dict(kwargs["env"]), place)
-        self.pid, self.cwd = self.process.pid, place
+        self.pid = self.process.pid
         return self.connection_info
 
 

@@ -138,12 +138,15 @@ def slices(outcome: Outcome) -> Iterator[Outcome]:
         yield _part(outcome, slice(len(outcome.id), None), slice(done, None))
 
 
-def newest(outcome: Outcome, n: int) -> tuple[Outcome, Outcome]:
-    """An outcome in two: what came before the moments of its newest ``n`` questions, and these."""
-    m = len(outcome.moment)
-    start = int(np.searchsorted(outcome.moment, outcome.moment[-n])) if 0 < n < m else 0 if n > 0 else m
-    stop = int(np.searchsorted(outcome.known, outcome.moment[start - 1], side="right")) if start else 0
-    return _part(outcome, slice(0, start), slice(0, stop)), _part(outcome, slice(start, m), slice(stop, None))
+def newest(outcomes: list[Outcome], n: int) -> Iterator[tuple[Outcome, bool]]:
+    """Outcomes with the newest ``n`` questions moment by moment, and what came before in few parts; which it is."""
+    left = sum(len(outcome.id) for outcome in outcomes)
+    for outcome in outcomes:
+        m, left = len(outcome.id), left - len(outcome.id)
+        start = int(np.searchsorted(outcome.moment, outcome.moment[max(0, m + left - n)])) if left < n and m else m
+        stop = int(np.searchsorted(outcome.known, outcome.moment[start - 1], side="right")) if start else 0
+        yield _part(outcome, slice(0, start), slice(0, stop)), False
+        yield from ((part, left < n) for part in slices(_part(outcome, slice(start, m), slice(stop, None))))
 
 
 def ends_of(closed: np.ndarray) -> dict[int, int]:

@@ -103,12 +103,9 @@ class Publisher:
         with self._lock:
             kept, stored = self.service.log.served(), self._opened()
             step, self._offset, blob = stored.reader.progress()
-            self._followed, outcomes = step, list(stored.outcomes())
-            for place, outcome in enumerate(outcomes):
-                before, new = newest(outcome, SHOWN - sum(len(later.id) for later in outcomes[place + 1 :]))
-                self._take(before, show=False, kept=kept)
-                for part in slices(new):
-                    self._take(part, kept=kept)
+            self._followed = step
+            for part, new in newest(list(stored.outcomes()), SHOWN):
+                self._take(part, show=new, kept=kept)
             if stored.reader.step() == step and self.questions:  # the same sums in the very order of the trainer
                 (self.scores.learner or self.scores.served).load(scoreboard_of(blob))
                 self.service.headline = self.scores.headline()

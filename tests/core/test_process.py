@@ -2,10 +2,15 @@
 
 import json
 import os
+import re
 import stat
+import sys
+import threading
+from io import StringIO
 
 import pytest
 
+from rtml.core import process
 from rtml.core.process import Logbook, alone, tell
 
 
@@ -46,3 +51,23 @@ def test_a_line_that_cannot_be_printed_stops_nobody(monkeypatch):
         with pytest.raises(OSError):
             full.flush()
         os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("goes_on", "reminded"), [(False, True), (True, False)])
+def test_on_a_terminal_silence_is_broken_until_a_service_is_up(monkeypatch, goes_on, reminded):
+    terminal, over = Terminal(), threading.Event()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(sys, "stdout", StringIO())
+    monkeypatch.delenv("RTML_QUIET", raising=False)
+    with process.at_work("rtml x", goes_on, patience_s=0.0):
+        print("up")
+        over.wait(0.6)
+    lines = terminal.getvalue().splitlines()
+    assert lines[0] == "rtml x: starting" and bool(lines[1:]) == reminded
+    assert all(re.fullmatch(r"rtml x: at work, \d+ s", line) for line in lines[1:])
+    assert sys.stderr is terminal

@@ -4,18 +4,21 @@ import inspect
 import shlex
 import subprocess
 import sys
+import types
 from importlib import import_module
 from pathlib import Path
 
 import click
 import pytest
 from click.shell_completion import ShellComplete
-from command_line import command
+from command_line import carry_out, command
 
+from rtml.pipeline import commands
 from rtml.pipeline.commands import VERBS, rtml
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("numpy", "pandas", "numba", "river", "matplotlib", "tqdm")
+NOTHING = types.SimpleNamespace()
 verbs = pytest.mark.parametrize("verb", list(rtml.commands.values()), ids=lambda verb: verb.name)
 
 
@@ -50,6 +53,33 @@ def test_help_imports_none_of_the_rooms():
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@verbs
+def test_the_first_line_comes_before_anything_heavy_is_imported(verb, monkeypatch, capsys):
+    """What a user sees within a second: the line stands there when the function's module is asked for."""
+    seen = []
+    monkeypatch.setattr(commands, "import_module", lambda name: seen.append((name, capsys.readouterr().err)) or NOTHING)
+    monkeypatch.setattr(NOTHING, verb.function, lambda **_: 0, raising=False)
+    needed = [p for p in verb.params if isinstance(p, click.Argument) and p.required]
+    words = [next(iter(getattr(p.type, "choices", ["x"]))) for p in needed for _ in range(max(1, p.nargs))]
+    carry_out(verb.name, *words, *(["--to", "mailto:x"] if verb.name == "alerts" else []))
+    assert seen == [(verb.module, f"rtml {verb.name}: starting\n")]
+
+
+def test_until_the_first_line_a_command_has_imported_neither_arrays_nor_models():
+    program = (
+        "import sys; from rtml.pipeline import commands\n"
+        "class Watched:\n"
+        f"    def write(self, text): raise SystemExit(str([n for n in {HEAVY} if n in sys.modules]) + text)\n"
+        "    def flush(self): pass\n"
+        "    def isatty(self): return False\n"
+        "sys.stderr, said = Watched(), sys.stderr\n"
+        "try: commands.rtml(['serve', 'x'], prog_name='rtml')\n"
+        "except SystemExit as ex: print(ex.code)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]rtml serve: starting"
 
 
 def test_an_empty_run_is_the_default_and_an_error_ends_with_its_sentence(tmp_path, monkeypatch, capsys):

@@ -24,7 +24,7 @@ from rtml.registry.registry import Registry
 from rtml.serving.app import make_app
 from rtml.serving.endpoint import Endpoint
 from rtml.serving.live.session import Live
-from rtml.serving.outcomes import Committed, ends_of, slices
+from rtml.serving.outcomes import Committed, ends_of, newest, slices
 from rtml.serving.publisher import Publisher
 from rtml.serving.service import Service
 from rtml.serving.snapshot import StreamClock
@@ -210,6 +210,20 @@ def test_slices_cut_an_outcome_by_moment_and_lose_nothing(world):
     for name in ("id", "answered", "y", "known", "X"):
         assert np.concatenate([getattr(part, name) for part in parts]).tobytes() == getattr(outcome, name).tobytes()
     assert all(len(np.unique(part.moment)) <= 1 for part in parts)
+
+
+@pytest.mark.parametrize("n", [0, 1, 7, 10**6])
+def test_the_newest_questions_come_moment_by_moment_and_nothing_is_lost(world, n):
+    flow, rows = world.config.flow(), world.log.read(PART, 0, 10**6)[1]
+    whole = [flow.push(chunk) for chunk in np.array_split(rows, 3)]
+    total = sum(len(o.id) for o in whole)
+    parts = list(newest(whole, n))
+    for name in ("id", "X", "answered", "y"):
+        joined = np.concatenate([getattr(part, name) for part, _ in parts])
+        np.testing.assert_array_equal(joined, np.concatenate([getattr(o, name) for o in whole]))
+    shown = [part for part, new in parts if new and len(part.id)]
+    assert all(len(set(part.moment.tolist())) == 1 for part in shown)
+    assert min(n, total) <= sum(len(part.id) for part in shown) <= min(n + len(world.config.keys), total) or not n
 
 
 def test_read_in_batches_of_any_size_the_store_gives_every_answer_and_every_record(world, monkeypatch):
