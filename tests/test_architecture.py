@@ -227,7 +227,7 @@ def test_only_a_use_case_knows_a_market(path):
     if name_of(path).split(".")[0] in ("usecases", "integrations"):
         return
     texts = {node.value for node in ast.walk(tree_of(path)) if isinstance(node, ast.Constant)}
-    own = {"sources.tables": {"price"}}  # the first of the three header rows that yfinance writes
+    own = {"sources.csv_tables": {"price"}}  # the first of the three header rows that yfinance writes
     assert not {"price", "bid", "ask", "buy", "sell", "trade", "quote"} & texts - own.get(name_of(path), set())
 
 

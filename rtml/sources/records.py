@@ -134,18 +134,22 @@ class Records:
 
     def _named(self, event: np.dtype, columns: Mapping[str, str]) -> pd.DataFrame:
         """The table with its columns named after the fields of an event."""
+        from rtml.sources.decimals import read_decimals
         from rtml.sources.tables import read
 
-        table = read(self.path, known=lambda name: name.strip().lower() in event.names).frame
+        file = self.path.name
+        table = read(self.path, known=lambda name: name.strip().lower() in event.names).whole(file)
         lowered = {str(name).strip().lower(): name for name in table.columns}
         named = {lowered[ours]: ours for ours in event.names if ours in lowered}
         table = table.rename(columns=named | {theirs: ours for ours, theirs in columns.items()})
         if missing := [name for name in event.names if name not in table.columns]:
             listed = ", ".join(map(str, table.columns))
             raise LookupError(
-                f"{self.path.name} has no column {', '.join(missing)}; it has: {listed}; "
+                f"{file} has no column {', '.join(missing)}; it has: {listed}; "
                 'name others with COLUMNS={"field": "column"}'
             )
+        for name in (name for name in event.names if event[name].kind == "f"):
+            table[name] = read_decimals(table[name], f"{name} of {file}")
         return table
 
     def chunks(self, n: int = 50_000) -> Iterator[pd.DataFrame]:

@@ -38,6 +38,13 @@ class Table:
     ragged: list[tuple[str, str]] = field(default_factory=list)
     ticker: str = ""
 
+    def whole(self, file: str) -> pd.DataFrame:
+        """The rows, where none has another number of fields; else an error that names the first that has."""
+        if self.ragged:
+            reason, text = self.ragged[0]
+            raise Unreadable(f"{file}: {reason} ({text[:100]!r}): repair that line")
+        return self.frame
+
 
 def squeezed(name: object) -> str:
     """Letters and digits of a name in lower case.

@@ -69,7 +69,7 @@ class Live:
         if self.client is not None:
             self.client.close()
 
-    def until(self, what, limit: float = 60.0) -> None:
+    def until(self, what, limit: float = 120.0) -> None:
         end = time.monotonic() + limit
         while not what():
             assert time.monotonic() < end and self.process.poll() is None, self.out.read_text()[-2000:]

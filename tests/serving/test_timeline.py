@@ -115,6 +115,17 @@ def test_an_alert_that_does_harm_is_an_alarm_while_it_is_recent_and_until_answer
     assert len(history.alarms(NOW + 10 * SECOND)) == 1, "a rising loss always counts"
 
 
+def test_a_history_that_cannot_be_read_is_an_alarm_and_what_was_read_stays(registry, tmp_path):
+    history = History(registry, "champion", tmp_path / "training.db")
+    registry.promote("champion", "champion@1", "first version", 10 * SECOND, {"by": GATE})
+    (tmp_path / "training.db").mkdir()
+    (said,) = history.read()
+    assert said.startswith("the history of the run cannot be read now") and str(tmp_path) not in said
+    assert [one.what for one in history.newest()] == ["promoted"]
+    (tmp_path / "training.db").rmdir()
+    assert history.read() == ()
+
+
 def test_alerts_of_one_time_are_told_once_by_the_one_of_most_harm(registry, journal, tmp_path):
     history = History(registry, "champion", tmp_path / "training.db")
     harms = [(1, 0.2), (2, 0.6), (3, None)]

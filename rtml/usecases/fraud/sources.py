@@ -68,10 +68,8 @@ class Recorded:
             raise FileNotFoundError(f"no file {path}: SOURCE is 'cards' or a Parquet file of payments, or CSV")
         self._columns = COLUMNS | (columns or {})
         self._zone = self._columns.pop("zone", "")
-        held = read(self.path, known=set(self._columns.values()).__contains__)
-        if held.ragged:
-            raise Unreadable(f"{self.path.name}: {held.ragged[0][0]} ({held.ragged[0][1]!r}): repair that line")
-        self._held, has = held.frame, list(held.frame.columns)
+        self._held = read(self.path, known=set(self._columns.values()).__contains__).whole(self.path.name)
+        has = list(self._held.columns)
         if missing := [str(name) for name in self._columns.values() if name not in has]:
             raise LookupError(
                 f"{self.path.name} has no column {', '.join(missing)}; it has: {', '.join(has)}: name those that are "

@@ -79,10 +79,8 @@ class Recorded:
         self.path, self.days = Path(path), days
         if not self.path.exists():
             raise FileNotFoundError(f"no file {path}: SOURCE is 'shop' or a Parquet or CSV file of clicks")
-        held = read(self.path, known=lambda name: any(squeezed(name) in names for names in _KNOWN.values()))
-        if held.ragged:
-            raise Unreadable(f"{self.path.name}: {held.ragged[0][0]} ({held.ragged[0][1]!r}): repair that line")
-        self._held = held.frame
+        known = {name for names in _KNOWN.values() for name in names}
+        self._held = read(self.path, known=lambda name: squeezed(name) in known).whole(self.path.name)
         self.columns = _found(list(self._held.columns), columns or {}, self.path.name)
         check_twins(self._held, {ours: theirs for ours, theirs in self.columns.items() if ours not in (columns or {})})
         self.notes = _timeless(self._held, self.columns, columns or {}, self.path.name)

@@ -207,6 +207,25 @@ def test_payments_without_a_zone_are_read_when_it_is_named(recording):
     assert rows["time"].iloc[0] == pd.Timestamp("2024-01-01T00:00:00Z").value
 
 
+def test_a_zone_that_is_named_moves_only_the_times_without_one(recording):
+    mixed = ["2024-01-01 01:00:00", "2024-01-02T01:00:00+01:00", "2024-01-02 19:00:00 EST"]
+    rows = pd.concat(Recorded(recorded(recording, ts=mixed), columns={"zone": "Europe/Brussels"}).chunks())
+    paid = rows.loc[rows["kind"] == "payment", "time"].tolist()
+    assert paid == [pd.Timestamp(f"2024-01-0{day}T00:00:00Z").value for day in (1, 2, 3)]
+    zoned = recorded(recording, ts=[mixed[1], mixed[2], "2024-01-04 00:00:00"])
+    _, rejected = PAYMENTS.accept(pd.concat(Recorded(zoned).chunks()).reset_index(drop=True))
+    assert rejected["reason"].str.startswith("time is ").tolist() == [True], "nobody says the zone of this one"
+
+
+@pytest.mark.parametrize(
+    "written", [["$1,234.50", "12", "7.1"], ["1.234,50", "12", "7,1"], ["1 234,50 €", "12", "7,1"]]
+)
+def test_amounts_are_read_as_people_write_them(recording, written):
+    path = recorded(recording, "csv", amount=written)
+    accepted, rejected = PAYMENTS.accept(pd.concat(Recorded(path).chunks()).reset_index(drop=True))
+    assert not len(rejected) and accepted["amount"][accepted["kind"] == PAYMENT].tolist() == [123_450, 1200, 710]
+
+
 def test_a_payment_at_no_moment_goes_to_the_quarantine_alone(recording):
     path = recorded(recording, ts=["2024-01-01T00:00:00Z", "9999-12-31T00:00:00Z", "2024-01-03T00:00:00Z"])
     accepted, rejected = PAYMENTS.accept(pd.concat(Recorded(path).chunks()).reset_index(drop=True))

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from rtml.core.use_case import load_use_case
+from rtml.sources.tables import Unreadable
 from rtml.usecases.sessions.events import CLICKS
 from rtml.usecases.sessions.operator import Visits
 from rtml.usecases.sessions.shop import TOPICS, TURNS, Shop
@@ -99,6 +100,46 @@ def test_a_recording_is_read_whatever_its_columns_are_called(name, suffix, tmp_p
 def test_a_recording_out_of_order_is_put_in_order(tmp_path):
     pd.DataFrame({"time": [1_700_000_060, 1_700_000_000], "session": [1, 1], "item": [8, 7]}).to_csv(tmp_path / "a.csv")
     assert next(Recorded(tmp_path / "a.csv").chunks())["item"].tolist() == [7, 8]
+
+
+SHOPS = {  # what is written: item, price and action of each event that it makes, and how many rows are put aside
+    "timestamp,visitorid,event,itemid\n1433221332117,7,view,5\n1433221332118,7,addtocart,5\n"
+    "1433221332119,7,transaction,5": (
+        [(5, None, 0), (5, None, 1), (5, None, 2)],
+        0,
+    ),
+    "event_time,event_type,product_id,price,user_session\n2019-10-01 00:00:00 UTC,view,5,35.79,7-a\n"
+    "2019-10-01 00:00:01 UTC,remove_from_cart,5,35.79,7-a": ([(5, 35.79, 0)], 1),
+    'Session ID;Item ID;Time;Price\n7;5;01.02.2024 10:00:00;"1.234,50"\n7;6;31.12.9999 10:00:00;2,5': (
+        [(5, 1234.5, 0)],
+        1,
+    ),
+    "userId,movieId,rating,timestamp\n7,5,2.5,874724710\n7,6,3.0,874724711": ([(5, None, 0), (6, None, 0)], 0),
+    "session,item,ts\n7.0,5.0,1704067200\n,6.0,1704067201": ([(5, None, 0)], 1),
+}
+
+
+@pytest.mark.parametrize("written", SHOPS)
+def test_logs_of_shops_are_read_right_and_odd_rows_put_aside(tmp_path, written):
+    (tmp_path / "log.csv").write_text(written + "\n")
+    accepted, rejected = CLICKS.accept(next(Recorded(tmp_path / "log.csv").chunks()))
+    told = [(e["item"], None if np.isnan(e["price"]) else e["price"], e["action"]) for e in accepted]
+    assert (told, len(rejected)) == SHOPS[written] and (accepted["time"] > 8e17).all()
+
+
+def test_what_could_be_read_wrong_is_refused(tmp_path):
+    for written, sentence in {
+        "session,item,Zeit\n1,2,2024-01-01 00:00:00": "no column of times, but 'Zeit' looks like one",
+        "session,item,item,time\n1,2,3,1704067200": "two columns are called 'item' and differ, '2' and '3'",
+        "session,item,time,type\n1,2,1704067200,mobile": "holds 'mobile' in row 1, .*an action is one of view",
+    }.items():
+        (tmp_path / "log.csv").write_text(written + "\n")
+        with pytest.raises(Unreadable, match=sentence):
+            next(Recorded(tmp_path / "log.csv").chunks())
+    (tmp_path / "log.csv").write_text("session,item\n1,9007199254740993\n1,9007199254740992\n")
+    timeless = Recorded(tmp_path / "log.csv")
+    assert timeless.notes == ("log.csv: no times, so it is a click a second in the order of the file",)
+    assert len(set(CLICKS.accept(next(timeless.chunks()))[0]["item"])) == 2
 
 
 def test_what_is_missing_is_said(tmp_path):

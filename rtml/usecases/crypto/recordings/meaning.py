@@ -21,15 +21,17 @@ _DATE = r"\d{8}|\d{1,4}([-./])\d{1,2}\1\d{1,4}"
 def columns_of(frame: pd.DataFrame, columns: dict) -> dict[str, str]:
     """Ours to the file's: as told, else by well-known names; a column is found as one thing only."""
     lower = {str(name).lower(): name for name in reversed(frame.columns)}
-    names = {}
+    names, candle = {}, {"open", "high", "low"} <= set(map(squeezed, frame.columns))
     for ours, theirs in columns.items():
         name = position(theirs, frame) or lower.get(str(theirs).strip().lower())
         names.update({ours: name} if name is not None and theirs != "" else {})
     for ours in NAMES:
         those = [name for name in found(frame.columns, ours) if ours not in columns and name not in names.values()]
+        if ours == "size" and candle:  # whose amount is money
+            those.sort(key=lambda name: not squeezed(name).startswith("vol"))
         if ours == "date":
             those = [name for name in those if names.get("time") and of_a_day(frame[names["time"]])]
-        names.update({ours: next(filter(partial(_says, frame), those), those[0])} if those else {})
+        names.update({ours: next(filter(partial(_says, frame), those[:-1]), those[-1])} if those else {})
     _with_clock(frame, names, columns)
     if {"price", "bid", "ask"} <= names.keys() and "price" not in columns and frame[names["price"]].isna().all():
         del names["price"]
@@ -37,8 +39,7 @@ def columns_of(frame: pd.DataFrame, columns: dict) -> dict[str, str]:
     if "size" not in names and "size" not in columns and volumes:
         names["size"] = volumes[0]
     check_twins(frame, {ours: theirs for ours, theirs in names.items() if ours not in columns})
-    candle = {"open", "high", "low"} <= set(map(squeezed, frame.columns)) and "price" not in columns
-    if candle and squeezed(names.get("price")) == "price":  # the close, by another name
+    if candle and "price" not in columns and squeezed(names.get("price")) == "price":  # the close, by another name
         price = names.pop("price")
         names.setdefault("close", price)
     if "time" not in names and (blank := next((n for n in frame.columns if n in ("", "Unnamed: 0")), None)) is not None:
@@ -48,7 +49,8 @@ def columns_of(frame: pd.DataFrame, columns: dict) -> dict[str, str]:
 
 def _says(frame: pd.DataFrame, name: str) -> bool:
     """Whether a column holds anything, beside zeros: one that does not yields to the next that is known."""
-    return bool((frame[name].notna() & ~frame[name].astype(str).isin(("0", "0.0"))).any())
+    cells = frame[name].head(10_000)
+    return bool((cells.notna() & ~cells.astype(str).isin(("0", "0.0"))).any())
 
 
 def _with_clock(frame: pd.DataFrame, names: dict[str, str], columns: dict) -> None:
