@@ -186,7 +186,7 @@ class Plan:
         if gone := missing(given.get("SOURCE", "")):
             are = "are" if len(gone) > 1 else "is"
             raise FileNotFoundError(
-                f"SOURCE names {' and '.join(gone)}, which {are} not there: write the path from {Path.cwd()}, or in full"
+                f"SOURCE names {' and '.join(gone)}, which {are} not there: write the path from {Path.cwd()} or in full"
             )
         values = {path: {**usual[path.stem], **asked[path.stem], "RUN_DIR": shown(folder)} for path in some}
         claim(folder)
