@@ -113,9 +113,8 @@ def compare(loss_a, loss_b, names: tuple[str, str] = ("a", "b"), loss: str = "lo
     found = Comparison(mean, low, high, len(apart), _effective(apart), better, "")
     steps = how.get("horizon_steps", 1)
     blocks = len(_blocks(differences, steps)[1])
-    overlap = (
-        f" that overlap: {blocks} blocks of {steps}, {BURN_IN} are needed" if 1 < steps and blocks < BURN_IN else ""
-    )
+    few = steps > 1 and blocks < BURN_IN
+    overlap = f" that overlap: {blocks} blocks of {steps}, {BURN_IN} are needed" if few else ""
     return replace(found, verdict=_verdict(found, names, loss, how.get("alpha", 0.05), overlap))
 
 
