@@ -111,7 +111,11 @@ def compare(loss_a, loss_b, names: tuple[str, str] = ("a", "b"), loss: str = "lo
     apart = differences[~np.isnan(differences)]
     better = names[0] if high < 0 else names[1] if low > 0 else ""
     found = Comparison(mean, low, high, len(apart), _effective(apart), better, "")
-    return replace(found, verdict=_verdict(found, names, loss, how.get("alpha", 0.05)))
+    steps = how.get("horizon_steps", 1)
+    blocks = len(_blocks(differences, steps)[1])
+    few = steps > 1 and blocks < BURN_IN
+    overlap = f" that overlap: {blocks} blocks of {steps}, {BURN_IN} are needed" if few else ""
+    return replace(found, verdict=_verdict(found, names, loss, how.get("alpha", 0.05), overlap))
 
 
 def radius(n: np.ndarray, variance: np.ndarray, alpha: float = 0.05, optimise_at: int = 1000) -> np.ndarray:
@@ -122,14 +126,14 @@ def radius(n: np.ndarray, variance: np.ndarray, alpha: float = 0.05, optimise_at
     return np.sqrt(variance * 2 * grown / (n * n * rho2) * np.log(np.sqrt(grown) / alpha))
 
 
-def _verdict(found: Comparison, names: tuple[str, str], loss: str, alpha: float) -> str:
-    """The comparison as a sentence."""
+def _verdict(found: Comparison, names: tuple[str, str], loss: str, alpha: float, overlap: str) -> str:
+    """The comparison as a sentence, which says of few answers how far they overlap."""
     mean = found.mean
     low = found.low
     high = found.high
     n = found.n
     if not np.isfinite(high - low):
-        return f"{names[0]} against {names[1]}: too few answers to tell (n = {n:,})"
+        return f"{names[0]} against {names[1]}: too few answers to tell (n = {n:,}{overlap})"
     what = f"{100 * (1 - alpha):g} % anytime-valid interval"
     if not found.better:
         gap = f"mean difference of {loss} {mean:.3g} per question ({what} {low:.3g} to {high:.3g}, n = {n:,})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import sys
@@ -25,6 +26,9 @@ NOTEBOOKS = CHECKOUT / "notebooks"
 GENERIC = "generic"  # the five that take any use case
 _VALUE = r"""(?:"(?:\\.|[^"\\])*"|'[^']*'|(?!\s+[A-Z][A-Z0-9_]*=)[\s\S])*"""  # quoted pieces, or up to the next KEY=
 _PARAMETER = re.compile(rf"\s*(\w+)\s*=({_VALUE})")
+_FILE = re.compile(  # a file by an ordinary path, SYMBOL= before it or not: no pattern, no address
+    r"(?:[\w:/-]{2,24}=)?([^:*?\[\]=]+\.(?:csv|tsv|parquet|pq|feather|json|jsonl|ndjson)(?:\.(?:gz|zip|bz2|xz|zst))?)"
+)
 _QUOTED = re.compile(r"""^(["'])([\s\S]*)\1$""")
 
 
@@ -179,9 +183,21 @@ class Plan:
         usual = chosen({path.stem: declared(path) for path in every}, values, {})
         asked = chosen({path.stem: declared(path) for path in some}, {}, given)
         folder = run_folder(run)
+        if gone := missing(given.get("SOURCE", "")):
+            are = "are" if len(gone) > 1 else "is"
+            raise FileNotFoundError(
+                f"SOURCE names {' and '.join(gone)}, which {are} not there: write the path from {Path.cwd()} or in full"
+            )
         values = {path: {**usual[path.stem], **asked[path.stem], "RUN_DIR": shown(folder)} for path in some}
         claim(folder)
         return cls(folder, values, [path.stem for path in every], {"profile": name, "given": given})
+
+
+def missing(source: str) -> list[str]:
+    """Files that a source names by an ordinary path and that are neither here nor in the folder of runs."""
+    named = [found[1] for piece in source.split(",") if (found := _FILE.fullmatch(piece.strip()))]
+    roots = Path.cwd(), Path(os.environ.get("RTML_HOME", CHECKOUT))
+    return [path for path in named if not any((root / Path(path).expanduser()).exists() for root in roots)]
 
 
 def carry_out(plan: Plan) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from math import prod
 from pathlib import Path
@@ -103,7 +103,8 @@ def follow(run: Path, log: str = "", **source) -> None:
         def say(event: str, **about: Any) -> None:
             book.say(event, **about)
             if event == "rows rejected":
-                tell(_rejection(about["reason"], about["row"], config.symbols))
+                schema = ingestor.source.schema if ingestor.source else None
+                tell(_rejection(**about, keys=config.symbols, columns=schema.columns if schema else {}))
 
         with alone(run, "ingest"), run_log(run, log) as events:
             ingestor = Ingestor(opens, events, PART, config.symbols, speed=what.speed, say=say)
@@ -125,10 +126,12 @@ def _follow(ingestor: Ingestor, log: EventLog, stop: Event) -> None:
     tell(f"{_progress(log, ingestor)}, stopped")
 
 
-def _rejection(reason: str, row: str, keys: tuple[str, ...]) -> str:
-    """The first row that was rejected for a reason, and what to do where its key is none of the run's."""
-    other = f" (the run has {', '.join(keys)}; name others with --symbols)"
-    return f"rejected: {reason}{other * reason.endswith('not one of this run')}, such as {row}"
+def _rejection(reason: str, row: str, keys: tuple[str, ...], columns: Mapping[str, str]) -> str:
+    """The first row that was rejected for a reason, and what the column must hold that the reason begins with."""
+    rule = columns.get(reason.partition(" ")[0], "")
+    if reason.endswith("not one of this run"):
+        rule = f"the run has {', '.join(keys)}; name others with --symbols"
+    return f"rejected: {reason}{f' ({rule})' * bool(rule)}, such as {row}"
 
 
 def _progress(log: EventLog, ingestor: Ingestor) -> str:

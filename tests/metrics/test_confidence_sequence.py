@@ -122,6 +122,13 @@ def test_nothing_is_said_before_enough_is_known():
     assert "too few answers to tell (n = 0)" in compare([], []).verdict
 
 
+def test_answers_that_overlap_are_said_to_be_few_by_the_blocks_they_make():
+    d = np.random.default_rng(4).normal(5.0, 1.0, 99 * 48 + 5)
+    said = compare(d, np.zeros(len(d)), horizon_steps=48).verdict
+    assert said == "a against b: too few answers to tell (n = 4,757 that overlap: 99 blocks of 48, 100 are needed)"
+    assert compare(np.r_[d, d], np.zeros(2 * len(d)), horizon_steps=48).better == "b"
+
+
 def test_models_that_never_differ_are_never_told_apart():
     _, low, high = confidence_sequence(np.zeros(1000))
     assert np.isinf(low).all() and np.isinf(high).all()

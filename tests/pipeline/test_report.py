@@ -192,6 +192,11 @@ def test_twenty_five_restless_figures_stay_below_three_megabytes(tmp_path, monke
     assert report.write(run.folder).stat().st_size < 3_000_000
 
 
+def test_a_table_without_rows_says_so(folder):
+    open_run("dev", notebook="04_online").table("alerts", pd.DataFrame({"at": [], "text": []}), "Alerts.")
+    assert '<td colspan="2">none</td>' in report.write(folder).read_text()
+
+
 def test_a_long_table_is_cut_and_says_so(tmp_path, monkeypatch):
     monkeypatch.setenv("RTML_HOME", str(tmp_path))
     run = open_run("dev", notebook="02_features")

@@ -50,7 +50,7 @@ def write(folder, name, parameters, cell):
 def books(tmp_path_factory):
     folder = tmp_path_factory.mktemp("notebooks")
     common = ['RUN_DIR: str = "runs/dev"  # where this run reads and writes', "SEED: int = 7  # random seed"]
-    write(folder, "01_ingest", common, FIRST)
+    write(folder, "01_ingest", [*common, 'SOURCE: str = ""  # where events come from'], FIRST)
     write(folder, "02_features", [*common, "FAIL: bool = False  # stop on purpose"], SECOND)
     return folder
 
@@ -113,6 +113,8 @@ def test_one_notebook_runs_by_its_number_and_says_what_it_lacks(books, at_home, 
         (["-p", "SEED=x"], "nothing was run: SEED must be int, got 'x': random seed; its default is 7"),
         (["-p", "SEED"], "nothing was run: a parameter is given as KEY=VALUE, got 'SEED'"),
         (["-p", "RUN_DIR=x"], "nothing was run: RUN_DIR follows from the run, got 'x'"),
+        (["-p", "SOURCE=no.csv"], "nothing was run: SOURCE names no.csv, which is not there: write the path from"),
+        (["-p", "SOURCE=AB=no/a.csv.gz,BC=b.pq"], "nothing was run: SOURCE names no/a.csv.gz and b.pq, which are not"),
         (["--only", "07"], "nothing was run: no notebook '07' in"),
         (["--use-case", "bike"], "nothing was run: no use case 'bike'; there are: crypto, fraud"),
         (["--use-case", "my/bikes.py"], "nothing was run: there is no file 'bikes.py' in my/"),
@@ -123,6 +125,12 @@ def test_what_is_wrong_is_said_before_anything_is_touched(books, at_home, capsys
     assert run(books, *arguments) == 2
     assert sentence in capsys.readouterr().err
     assert not (at_home / "runs").exists()
+
+
+@pytest.mark.parametrize("source", ["synthetic", "AB=here.csv,here.csv", "no/*.csv", "kafka://h/t.csv", "http", "no"])
+def test_a_source_that_is_there_or_no_ordinary_path_is_left_to_the_notebook(at_home, source):
+    (at_home / "here.csv").touch()
+    assert pipeline.missing(source) == []
 
 
 def test_a_run_outside_of_the_home_folder_is_refused(books, at_home, capsys):

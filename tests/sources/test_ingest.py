@@ -39,8 +39,10 @@ def test_the_first_row_of_each_reason_is_shown_as_it_came_also_in_the_log(tmp_pa
     said = _followed(tmp_path, capsys, "2000 1", "-7 1", "2001 much", "-8 1")
     shown = [line for line in said if line.startswith("rejected: ")]
     assert len(shown) == 2
-    assert "price is not a positive number, such as {" in shown[0] and "-7" in shown[0]
-    assert "size is not a number of zero or more, such as {" in shown[1] and "2001" in shown[1]
+    assert (
+        "price is not a positive number (trade: positive, quote currency), such as {" in shown[0] and "-7" in shown[0]
+    )
+    assert "size is not a number of zero or more (trade: zero or more, base currency" in shown[1] and "2001" in shown[1]
     logged = [json.loads(line) for line in (tmp_path / "run" / "live.log").read_text().splitlines()]
     assert [line["reason"] for line in logged if line["event"] == "rows rejected"] == [
         "price is not a positive number",
@@ -49,7 +51,9 @@ def test_the_first_row_of_each_reason_is_shown_as_it_came_also_in_the_log(tmp_pa
 
 
 def test_a_row_of_another_key_is_shown_with_the_keys_of_the_run_and_where_to_name_others():
-    said = ingest._rejection("key is not one of this run", '{"key": "west"}', ("north", "south"))
+    said = ingest._rejection(
+        "key is not one of this run", '{"key": "west"}', ("north", "south"), {"key": "one of the keys"}
+    )
     assert said == (
         "rejected: key is not one of this run (the run has north, south; name others with --symbols), "
         'such as {"key": "west"}'

@@ -19,7 +19,7 @@ from rtml.usecases.crypto.recordings.names import NAMES, found
 from rtml.usecases.crypto.recordings.recording import OLDER, Recording
 from rtml.usecases.crypto.schema import RAW, TRADES
 
-_CHECKOUT = Path(__file__).parents[2]
+_CHECKOUT = Path(__file__).parents[4]
 _LONGEST = span("29d")  # a hole is said in pieces: bars take a longer step at once for a broken clock
 
 

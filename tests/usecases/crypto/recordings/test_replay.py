@@ -1,15 +1,18 @@
 """Replay: a recording comes back in its order, at its times, as what it was, and nothing is known early."""
 
+from pathlib import Path
+
 import handed
 import numpy as np
 import pandas as pd
 import pytest
 
 from rtml.usecases.crypto.recordings.recording import since_last
-from rtml.usecases.crypto.recordings.replay import Replay
+from rtml.usecases.crypto.recordings.replay import Replay, places
 from rtml.usecases.crypto.schema import TRADES
 from rtml.usecases.crypto.trades import GAP, QUOTE, TICK, TRADE
 
+ROOT = Path(__file__).parents[4]
 SHARED = handed.DATA / "crypto"
 S = 10**9
 T0 = 1_700_000_000 * S
@@ -219,6 +222,12 @@ def test_missing_empty_and_foreign_files_are_said(write, tmp_path):
         Replay(str(tmp_path / "book.xlsx"))
     with pytest.raises(ValueError, match="no recording given"):
         Replay(" , ")
+
+
+def test_a_recording_is_also_found_from_the_checkout_wherever_the_command_is_typed(tmp_path, monkeypatch):
+    monkeypatch.delenv("RTML_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert places("pyproject.toml") == [("", ROOT / "pyproject.toml")]
 
 
 def test_broken_cells_reach_the_quarantine_as_they_were_written(write):
