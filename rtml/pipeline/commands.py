@@ -98,6 +98,9 @@ _HOST = _option("--host", default="127.0.0.1", says="Address to listen on; any b
 _LOG = _option(
     "--log", default="", says="URL of the event log: redis://, postgres://, nats://, kafka://; else events.db."
 )
+_STORES = _option(
+    "--stores", default="", says="URL of a database for training, predictions and registry: postgres://; else files."
+)
 _PORT = _option("--port", default=8000, says="Port; 0: a free one.")
 _BOOKS = _option("--notebooks", type=click.Path(path_type=Path), says="Folder of the notebooks.")
 _CHALLENGERS = _option("--challengers", default="", says="Models that learn in shadow, comma separated.")
@@ -140,7 +143,7 @@ VERBS = (
         "rtml.pipeline.train:train",
         "Train a run on its event log.",
         _run(),
-        *(_FOLLOW, _EVERY, _PUBLISH, _CHALLENGERS, _MODEL, _LOG),
+        *(_FOLLOW, _EVERY, _PUBLISH, _CHALLENGERS, _MODEL, _LOG, _STORES),
     ),
     Verb(
         "serve",
@@ -152,7 +155,7 @@ VERBS = (
         _option("--grpc", default=-1, says="Port of the same over gRPC; 0: a free one, -1: none."),
         _option("--listen", default=-1, hidden=True, says="Of one of several processes."),
         _option("--counts", default="", hidden=True, says="Of one of several processes."),
-        *(_PORT, _HOST),
+        *(_PORT, _HOST, _STORES),
     ),
     Verb(
         "route",
@@ -183,7 +186,7 @@ VERBS = (
         "Follow a source, learn and serve. One process; the same command goes on where it stopped. RUN is live unless "
         "given.",
         _run("live"),
-        *(*_SOURCE, _EVERY, _PUBLISH, _CHALLENGERS, _HOST, _LOG),
+        *(*_SOURCE, _EVERY, _PUBLISH, _CHALLENGERS, _HOST, _LOG, _STORES),
         _option("--port", default=8000, says="Port; 0: a free one, -1: none."),
         _option("--seconds", default=0.0, says="How long to follow the stream; 0: until stopped."),
         _option("--once", is_flag=True, says="End when a recording is over instead of serving on."),

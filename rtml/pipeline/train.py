@@ -14,7 +14,7 @@ from rtml.core.use_case import title
 from rtml.monitoring.alert_trigger import monitoring_callbacks
 from rtml.pipeline.options import names
 from rtml.registry.registry import Registry
-from rtml.store.protocols import EventLog, run_log
+from rtml.store.protocols import EventLog, run_log, run_stores
 from rtml.training.candidates import Candidates
 from rtml.training.retention import Retention
 from rtml.training.run_config import PART, RunConfig
@@ -29,6 +29,7 @@ def train(
     model: str = "",
     challengers: str = "",
     log: str = "",
+    stores: str = "",
     follow: bool = False,
 ) -> None:
     """Train a run on its log.
@@ -47,9 +48,12 @@ def train(
         Models for the first target that learn in shadow, comma separated; those of the run unless given.
     log
         URL of the event log, see :func:`rtml.store.protocols.run_log`; that of the run unless given.
+    stores
+        URL of a database for training, predictions and registry, see :func:`rtml.store.protocols.run_stores`.
     follow
         Whether to go on with events that arrive later, until Ctrl-C or SIGTERM.
     """
+    run_stores(run, stores)
     with stopping() as stop, ExitStack() as stack:
         config = _config(awaited(run / "recipe.json", stop) if follow else run / "recipe.json", challengers)
         events = stack.enter_context(run_log(run, log))
