@@ -34,6 +34,7 @@ from rtml.store.event_log import EventLog
 from rtml.training.candidates import FAILURE, MAIN, add, folders, serving
 from rtml.training.run_config import RunConfig
 
+LOOK_S = 0.5  # between two looks at the ledger
 PAUSE_S = 0.02  # between two looks at the store: 20 us each
 _QUIET_S = 60.0  # a question this old says that something upstream stands still
 CANDIDATE = "candidate:"  # how a candidate is named where a version may be
@@ -173,7 +174,7 @@ class Follower:
                     if self._ready():
                         self.publisher.follow()
                         trouble = ""
-                if self._clock.elapsed() - self._looked > 10**9:
+                if self._clock.elapsed() - self._looked > LOOK_S * 1e9:
                     self._look(trouble)
             except Exception as error:
                 if not trouble:

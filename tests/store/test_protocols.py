@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from contextlib import closing
 from functools import cache
 from pathlib import Path
@@ -20,7 +21,11 @@ from runs import market_run
 from servers import Server, missing
 
 from rtml.core.clock import span
+from rtml.core.use_case import title
 from rtml.registry.registry import Registry
+from rtml.serving.follower import LOOK_S, Follower
+from rtml.serving.schemas import PredictRequest
+from rtml.serving.stream_schemas import PromoteRequest
 from rtml.sources.catalogue import open_source
 from rtml.sources.ingest import ingest
 from rtml.store import prediction_tables as tables
@@ -255,6 +260,8 @@ def test_a_run_whose_log_is_on_a_server_learns_the_same_bits(system, servers, tm
     for name, url in (("file", ""), ("server", with_option(servers(system).url, f"log=run{next(NUMBER)}"))):
         run = tmp_path / name
         run.mkdir()
+        if name == "server" and system == "postgres":
+            run_stores(run, url)
         with run_log(run, url) as log:
             ingest(source, log, PART)
         with run_log(run) as log, closing(Registry(run / "registry")) as registry:  # the folder remembers where it is
@@ -476,7 +483,7 @@ def test_answers_join_their_predictions_once_over_all_sessions_and_processes(ser
         assert [answer.id for answer in told] == ids and [a.place for a in other.answers(told[2].place, 2)] == [4, 5]
         assert len(other.drain(5)) == 5 and [answer.id for answer in one.drain()] == ids[5:]
         one.keep_served([(1, "v1", x), (2, "v1", b"")]), other.keep_served([(1, "v2", b"")])
-        assert other.served() == {1: ("v1", x), 2: ("v1", b"")}
+        assert {question: tuple(about) for question, about in other.served().items()} == {1: ("v1", x), 2: ("v1", b"")}
         told = waiting(other, 100, "1h")
         assert (told.asked, told.answered, told.unknown, told.repeated, told.contradicting) == (8, 8, 1, 8, 1)
 
@@ -533,3 +540,51 @@ def test_kill_9_of_server_and_consumer_loses_no_commit_and_doubles_none():
                 assert [one.id for one in reader.answers(0, 10**6)] == list(range(1, offset))
                 asked = [answer.moment for answer in log.answers(0, 10**6)]
                 assert asked == sorted(set(asked)) and len(asked) >= acknowledged - kill - 1
+
+
+def test_hosts_that_share_a_database_alone_serve_one_training_and_see_a_promotion_at_their_next_look(
+    servers, tmp_path, monkeypatch
+):
+    """Each host has a folder of its own with nothing but the recipe and where the database is."""
+    url, source = with_option(servers("postgres").url, f"log=hosts{next(NUMBER)}"), open_source("synthetic", hours=0.1)
+    config = market_run(source.symbols, source.name)
+    model, hosts = title(config.use_case), [tmp_path / name for name in ("training", "one", "two")]
+    for host in hosts:
+        run_stores(host, url)
+        config.write(host / "recipe.json")
+    with run_log(hosts[0]) as log, closing(Registry(hosts[0] / "registry")) as registry:
+        ingest(source, log, PART)
+        with closing(
+            Trainer(config.flow(), log, PART, hosts[0] / "training.db", registry, model, span("1m"))
+        ) as trainer:
+            trainer.run()
+        looks = Counter()
+        look = Follower._look
+
+        def counted(follower, trouble):
+            look(follower, trouble)
+            looks[follower.folder.name] += 1
+
+        monkeypatch.setattr(Follower, "_look", counted)
+        with Follower(hosts[1]) as one, Follower(hosts[2]) as two:
+            assert one.wait(60) and two.wait(60)
+            key = config.keys[0]
+            first = [host.service.ask(PredictRequest(key=key)) for host in (one, two)]
+            assert first[0].answers() == first[1].answers() and first[0].version == f"{model}@learner"
+            one.promote(PromoteRequest(f"{model}@1", who="ada", why="better"))
+            before = looks["two"]
+            while two.publisher.version != f"{model}@1":
+                assert looks["two"] <= before + 2, "one look may have been on its way"
+                time.sleep(0.01)
+            assert LOOK_S <= 0.5, "two looks are a second"
+            told = two.service.ask(
+                PredictRequest(key=key, features=dict.fromkeys(two.publisher.flow.features.names, 0.0))
+            )
+            assert told.version == f"{model}@1"
+            ids = [asked.prediction_id for asked in (*first, told)]
+            one.service.log.flush(), two.service.log.flush()
+            assert len(set(ids)) == 3 and all(one.service.log.find(id_number(id)) for id in ids)
+        for host in hosts[1:]:
+            assert not any((host / name).exists() for name in ("training.db", "predictions.db", "registry"))
+        with pytest.raises(ValueError, match="name another RUN"):
+            run_stores(hosts[1], f"{url}x")
