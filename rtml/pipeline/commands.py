@@ -304,6 +304,14 @@ VERBS = (
         _option("--least", default=0.0, says="Least harm of an alert that is sent, in units of the usual error."),
         _option("--an-hour", default=20, says="Most messages in an hour."),
     ),
+    Verb(
+        "sink",
+        "rtml.integrations.sink:sink",
+        "Send a run's predictions and alerts out. To kafka://HOST:9092/TOPIC, postgres://...?table=NAME or file:///...",
+        _run(),
+        _option("--to", required=True, says="Address; done again it goes on behind what was sent there."),
+        _FOLLOW,
+    ),
     Verb("report", "rtml.pipeline.report:rewrite", "Write the report of a run again.", _run()),
     Verb(
         "runs",

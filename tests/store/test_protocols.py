@@ -32,7 +32,7 @@ from rtml.store import prediction_tables as tables
 from rtml.store.checkpoint_store import CheckpointReader
 from rtml.store.label_join import waiting
 from rtml.store.prediction_tables import id_number
-from rtml.store.protocols import open_checkpoints, open_log, open_online, open_predictions, run_log
+from rtml.store.protocols import open_checkpoints, open_log, open_online, open_predictions, run_log, run_stores
 from rtml.training.run_config import PART
 from rtml.training.trainer import Trainer
 from rtml.usecases.crypto.trades import EVENT, events
