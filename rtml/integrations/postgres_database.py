@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -141,6 +142,7 @@ class Database(Patient):
         self.close()
         self._number = ""
         self._db = connected(self.url, self.log_name, self._tables)
+        weakref.finalize(self, self._db.close)  # nobody closes what only reads
         for type_, dumper in (("numpy.float64", _Number), (float, _Number), (str, _Text)):
             self._db.adapters.register_dumper(type_, dumper)
         self._db.adapters.register_loader("varchar", _Cell)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from urllib.parse import quote, urlsplit
 
 from rtml.core.plugin import load
+from rtml.core.run_folder import claim
 
 if TYPE_CHECKING:
     import numpy as np
@@ -262,7 +263,7 @@ def run_stores(run: Path, url: str) -> None:
         before = kept.read_text().strip() if kept.exists() else path.name if path.exists() else place
         if before != place:
             raise ValueError(f"{run.name} keeps {path.name} in {before}, got {place}: name another RUN")
-    run.mkdir(parents=True, exist_ok=True)
+    claim(run)
     for path, place in places.items():
         Path(f"{path}.url").write_text(place)
 

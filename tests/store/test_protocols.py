@@ -555,7 +555,7 @@ def test_hosts_that_share_a_database_alone_serve_one_training_and_see_a_promotio
     with run_log(hosts[0]) as log, closing(Registry(hosts[0] / "registry")) as registry:
         ingest(source, log, PART)
         with closing(
-            Trainer(config.flow(), log, PART, hosts[0] / "training.db", registry, model, span("1m"))
+            Trainer(config.flow(), log, PART, hosts[0] / "training.db", registry, model, span("1m"), publish="learner")
         ) as trainer:
             trainer.run()
         looks = Counter()
@@ -567,13 +567,16 @@ def test_hosts_that_share_a_database_alone_serve_one_training_and_see_a_promotio
 
         monkeypatch.setattr(Follower, "_look", counted)
         with Follower(hosts[1]) as one, Follower(hosts[2]) as two:
-            assert one.wait(60) and two.wait(60)
+            with closing(CheckpointReader(hosts[0] / "training.db")) as reader:
+                last = reader.last_question()
+            while not all(host.publisher and host.publisher.questions == last for host in (one, two)):
+                time.sleep(0.01)
             key = config.keys[0]
             first = [host.service.ask(PredictRequest(key=key)) for host in (one, two)]
             assert first[0].answers() == first[1].answers() and first[0].version == f"{model}@learner"
             one.promote(PromoteRequest(f"{model}@1", who="ada", why="better"))
             before = looks["two"]
-            while two.publisher.version != f"{model}@1":
+            while two.service.snapshot.version != f"{model}@1":
                 assert looks["two"] <= before + 2, "one look may have been on its way"
                 time.sleep(0.01)
             assert LOOK_S <= 0.5, "two looks are a second"
