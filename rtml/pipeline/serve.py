@@ -61,6 +61,11 @@ def serve(
     check_host(host, access.guarded)
     if follow:
         return _follow(run, access, port, host, grpc, listen, counts)
+    _once(run, access, port, host, grpc)
+
+
+def _once(run: Path, access: Access, port: int, host: str, grpc: int) -> None:
+    """Serve what a run came to."""
     opened = Run(run.resolve(), "serving")
     with closing(Service(opened.path("live/predictions.db") if run.exists() else ":memory:")) as service:
         prepared: dict = {}

@@ -53,11 +53,9 @@ def train(
     follow
         Whether to go on with events that arrive later, until Ctrl-C or SIGTERM.
     """
-    run_stores(run, stores)
     with stopping() as stop, ExitStack() as stack:
         config = _config(awaited(run / "recipe.json", stop) if follow else run / "recipe.json", challengers)
-        events = stack.enter_context(run_log(run, log))
-        registry = stack.enter_context(closing(Registry(run / "registry")))
+        events, registry = _opened(run, log, stores, stack)
         places = (events, PART, run / "training.db", registry, model or title(config.use_case))
         flow = config.flow()
         how = {"publish": publish, "callbacks": monitoring_callbacks(flow)}
@@ -69,6 +67,13 @@ def train(
         candidates.run()
         if follow:
             _follow(stop, Retention.of(run), events, registry, partial(trainer.run, on_commit=tell), candidates.run)
+
+
+def _opened(run: Path, log: str, stores: str, stack: ExitStack) -> tuple[EventLog, Registry]:
+    """Log and registry, once the run knows where its stores are."""
+    run_stores(run, stores)
+    events = stack.enter_context(run_log(run, log))
+    return events, stack.enter_context(closing(Registry(run / "registry")))
 
 
 def _config(recipe: Path, challengers: str) -> RunConfig:

@@ -396,6 +396,4 @@ def _cells(prediction) -> float | np.ndarray:
 
 
 def _plain(value) -> float | list | None:
-    if np.ndim(value):
-        return np.asarray(value).tolist()
-    return float(value) if np.isfinite(value) else None
+    return np.asarray(value).tolist() if np.ndim(value) else float(value) if np.isfinite(value) else None
