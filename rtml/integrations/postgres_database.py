@@ -83,7 +83,7 @@ def connected(url: str, schema: str, tables: str = "") -> Any:
             db.execute("select pg_advisory_xact_lock(hashtext(%s))", (schema,))
             db.execute(sql.SQL("create schema if not exists {}").format(name))
             db.execute(search)
-            db.execute(tables)
+            db.execute(tables.encode())
     db.execute(search)
     return db
 

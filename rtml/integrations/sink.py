@@ -70,7 +70,7 @@ def send_new(run: Path, to: str) -> int:
 
 
 def _predictions(run: str, one: Asked) -> list[Row]:
-    found = []
+    found: list[Row] = []
     for target, said in sorted(one.predictions.items()):
         value = np.frombuffer(said).tolist() if isinstance(said, bytes) else said
         found.append((f"{run}/{one.id}/{target}", "prediction", one.moment, one.key, target, json.dumps(value)))

@@ -98,9 +98,7 @@ _HOST = _option("--host", default="127.0.0.1", says="Address to listen on; any b
 _LOG = _option(
     "--log", default="", says="URL of the event log: redis://, postgres://, nats://, kafka://; else events.db."
 )
-_STORES = _option(
-    "--stores", default="", says="URL of a database for training, predictions and registry: postgres://; else files."
-)
+_STORES = _option("--stores", default="", says="postgres://: database instead of the files.")
 _PORT = _option("--port", default=8000, says="Port; 0: a free one.")
 _BOOKS = _option("--notebooks", type=click.Path(path_type=Path), says="Folder of the notebooks.")
 _CHALLENGERS = _option("--challengers", default="", says="Models that learn in shadow, comma separated.")

@@ -128,7 +128,7 @@ def told(path: str | Path) -> Iterator[None]:
 
 
 @contextmanager
-def transaction(database: sqlite3.Connection) -> Iterator[None]:
+def transaction(database: Any) -> Iterator[None]:
     """One transaction: all of it or nothing, also where the disk is full; SQLite may have rolled back by itself."""
     database.execute("begin immediate")
     try:
