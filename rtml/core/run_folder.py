@@ -135,7 +135,7 @@ class Run:
     def need(self, name: str, made_by: str) -> Path:
         """Path of an artefact of an earlier notebook, or a sentence that says which one to run."""
         path = self.folder / name
-        if not path.exists():
+        if not (path.exists() or Path(f"{path}.url").exists()):  # on a server: its URL is beside
             name_of_run = self.folder.name if self.folder == run_folder(self.folder.name) else shown(self.folder)
             other = "" if name_of_run in ("dev", "latest") else f" RUN={name_of_run}"
             raise FileNotFoundError(f"{shown(path)} is missing: run {made_by} first (make run-{made_by[:2]}{other})")

@@ -33,7 +33,7 @@ class Predicted(Struct, frozen=True):
     features_at: str
     age_ms: float
     horizon_s: float
-    due_at: str | None = None
+    due_at: str | None
     extra: dict[str, Any] = {}
     ages_s: dict[str, float] = {}
     stale: tuple[str, ...] = ()

@@ -18,8 +18,12 @@ from psycopg import sql
 
 from rtml.integrations.block_log import Append, Block, BlockLog, Patient
 from rtml.integrations.groups import TTL_S, Membership
+from rtml.integrations.postgres_database import Database as Database
+from rtml.integrations.postgres_database import connected
 from rtml.sources.columns import Schema
 from rtml.sources.growing import Follows, rows_of
+from rtml.store.checkpoint_store import CheckpointStore as CheckpointStore
+from rtml.store.prediction_log import PredictionLog as PredictionLog
 from rtml.store.protocols import without_password
 
 _TABLES = """
@@ -45,16 +49,7 @@ class EventLog(BlockLog):
 
     def _connect(self) -> None:
         self.close()
-        self._db = psycopg.connect(self.url, connect_timeout=5, autocommit=True)
-        self._db.execute("set client_min_messages = warning")
-        name = sql.Identifier(self.log_name)
-        search = sql.SQL("set search_path to {}").format(name)
-        with self._db.transaction():  # one process at a time makes the tables
-            self._db.execute("select pg_advisory_xact_lock(hashtext(%s))", (self.log_name,))
-            self._db.execute(sql.SQL("create schema if not exists {}").format(name))
-            self._db.execute(search)
-            self._db.execute(_TABLES)
-        self._db.execute(search)
+        self._db = connected(self.url, self.log_name, _TABLES)
 
     def _add(self, what: Append) -> int:
         with self._db.transaction(), self._db.cursor() as cursor:

@@ -104,6 +104,7 @@ _HOST = _option("--host", default="127.0.0.1", says="Address to listen on; any b
 _LOG = _option(
     "--log", default="", says="URL of the event log: redis://, postgres://, nats://, kafka://; else events.db."
 )
+_STORES = _option("--stores", default="", says="postgres://: database instead of the files.")
 _PORT = _option("--port", default=8000, says="Port; 0: a free one.")
 _BOOKS = _option("--notebooks", type=click.Path(path_type=Path), says="Folder of the notebooks, if not the usual.")
 _CHALLENGERS = _option("--challengers", default="", says="Models that learn in shadow, comma separated.")
@@ -148,7 +149,7 @@ VERBS = (
         "Train a run on its event log.",
         "rtml train apart --follow --every 1h",
         _run(),
-        *(_FOLLOW, _EVERY, _PUBLISH, _CHALLENGERS, _MODEL, _LOG),
+        *(_FOLLOW, _EVERY, _PUBLISH, _CHALLENGERS, _MODEL, _LOG, _STORES),
     ),
     Verb(
         "serve",
@@ -161,7 +162,7 @@ VERBS = (
         _option("--grpc", default=-1, says="Port of the same over gRPC; 0: a free one, -1: none."),
         _option("--listen", default=-1, hidden=True, says="Of one of several processes."),
         _option("--counts", default="", hidden=True, says="Of one of several processes."),
-        *(_PORT, _HOST),
+        *(_PORT, _HOST, _STORES),
     ),
     Verb(
         "route",
@@ -195,8 +196,8 @@ VERBS = (
         "given.",
         "rtml live try --source synthetic --speed 60 --hours 3",
         _run("live"),
-        *(*_SOURCE, _EVERY, _PUBLISH, _CHALLENGERS, _HOST, _LOG),
-        _option("--from", "behind", default="", type=RunName(), says="A finished run to go on from: a copy of it."),
+        *(*_SOURCE, _EVERY, _PUBLISH, _CHALLENGERS, _HOST, _LOG, _STORES),
+        _option("--from", "behind", default="", type=RunName(), says="A finished run to go on from, copied."),
         _option("--port", default=8000, says="Port; 0: a free one, -1: none."),
         _option("--seconds", default=0.0, says="Seconds to follow the stream; 0: no end."),
         _option("--once", is_flag=True, says="End when a recording is over instead of serving on."),
@@ -333,6 +334,15 @@ VERBS = (
         _option("--to", required=True, says="Where to: https://..., slack+https://... or smtp://host?to=a@b."),
         _option("--least", default=0.0, says="Least harm of an alert that is sent, in units of the usual error."),
         _option("--an-hour", default=20, says="Largest number of messages an hour."),
+    ),
+    Verb(
+        "sink",
+        "rtml.integrations.sink:sink",
+        "Send a run's predictions and alerts out. To kafka://HOST:9092/TOPIC, postgres://...?table=NAME or file:///...",
+        "rtml sink dev --to file:///srv/out --follow",
+        _run(),
+        _option("--to", required=True, says="Address; done again it goes on behind what was sent there."),
+        _FOLLOW,
     ),
     Verb("report", "rtml.pipeline.report:rewrite", "Write the report of a run again.", "rtml report dev", _run()),
     Verb(

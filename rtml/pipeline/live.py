@@ -8,6 +8,7 @@ from rtml.core.process import stopping, tell
 from rtml.pipeline.options import source_options
 from rtml.serving.auth import Access, check_host
 from rtml.serving.live.session import Live
+from rtml.store.protocols import run_stores
 
 
 def live(
@@ -18,6 +19,7 @@ def live(
     port: int,
     host: str,
     log: str = "",
+    stores: str = "",
     seconds: float = 0.0,
     once: bool = False,
     **source,
@@ -30,6 +32,8 @@ def live(
         Folder of the run.
     every, publish, host, log
         As in :class:`rtml.serving.live.session.Live`.
+    stores
+        URL of a database for training, predictions and registry, see :func:`rtml.store.protocols.run_stores`.
     port
         Port of the endpoint, 0 for a free one; a negative one: nothing is served.
     seconds
@@ -39,6 +43,7 @@ def live(
     source
         The options of :func:`rtml.pipeline.options.source_options`.
     """
+    run_stores(run, stores)
     with stopping() as stop:
         check_host(host, Access.from_environment().guarded)
         how = {"every": every, "publish": publish, "port": None if port < 0 else port, "host": host, "log": log}

@@ -17,6 +17,7 @@ from rtml.core.run_folder import run_folder, shown
 from rtml.evaluation.paired import verdicts
 from rtml.pipeline.route import routed
 from rtml.pipeline.runs import before, headline
+from rtml.store.database import exists
 
 ROWS = 200  # of a table; what is longer is cut with a note
 UNITS = {"s": "s", "ms": "ms", "us": "µs", "ns": "ns", "bp": "bp", "bps": "bp", "kb": "kB", "mb": "MB", "pct": "%"}
@@ -110,7 +111,7 @@ def beside(folder: Path, status: dict) -> dict:
     now = headline(read(folder, "metrics.json"))
     rows = [[words(name), was, now[name], now[name] - was] for name, was in old["numbers"].items() if name in now]
     other = run_folder(old["run"])
-    paired = other != folder and all((one / "training.db").exists() for one in (other, folder))
+    paired = other != folder and all(exists(one / "training.db") for one in (other, folder))
     table = {"columns": ["", old["run"] if other != folder else "before", "now", "difference"], "rows": rows}
     items = [{"kind": "note", "text": sentence} for sentence in (verdicts(other, folder) if paired else [])]
     items += [{"kind": "table", "name": "headline numbers"} | cells(table)] if rows else []

@@ -19,6 +19,7 @@ from rtml.serving.publisher import Publisher
 from rtml.serving.service import Service
 from rtml.serving.snapshot import StreamClock
 from rtml.serving.workers import inherited, serve_by
+from rtml.store.protocols import run_stores
 from rtml.training.run_config import RunConfig
 
 
@@ -30,6 +31,7 @@ def serve(
     follow: bool = False,
     workers: int = 1,
     grpc: int = -1,
+    stores: str = "",
     listen: int = -1,
     counts: str = "",
 ) -> None:
@@ -47,15 +49,23 @@ def serve(
         Processes on the port, see :func:`rtml.serving.workers.serve_by`; more than one follow.
     grpc
         Port on which the same is answered over gRPC, see :mod:`rtml.integrations.grpc`; -1: none.
+    stores
+        URL of a database for training, predictions and registry, see :func:`rtml.store.protocols.run_stores`.
     listen, counts
         Of one of several processes: the socket it was handed, and the folder where all keep what they count.
     """
+    run_stores(run, stores)
     if workers > 1:
         return serve_by(run, workers, port=port, host=host, told=partial(print, flush=True), grpc=grpc)
     access = Access.from_environment(host=host)
     check_host(host, access.guarded)
     if follow:
         return _follow(run, access, port, host, grpc, listen, counts)
+    _once(run, access, port, host, grpc)
+
+
+def _once(run: Path, access: Access, port: int, host: str, grpc: int) -> None:
+    """Serve what a run came to."""
     opened = Run(run.resolve(), "serving")
     with closing(Service(opened.path("live/predictions.db") if run.exists() else ":memory:")) as service:
         prepared: dict = {}

@@ -14,7 +14,7 @@ from rtml.core.use_case import title
 from rtml.monitoring.alert_trigger import monitoring_callbacks
 from rtml.pipeline.options import names
 from rtml.registry.registry import Registry
-from rtml.store.protocols import EventLog, run_log
+from rtml.store.protocols import EventLog, run_log, run_stores
 from rtml.training.candidates import Candidates
 from rtml.training.retention import Retention
 from rtml.training.run_config import PART, RunConfig
@@ -29,6 +29,7 @@ def train(
     model: str = "",
     challengers: str = "",
     log: str = "",
+    stores: str = "",
     follow: bool = False,
 ) -> None:
     """Train a run on its log.
@@ -47,13 +48,14 @@ def train(
         Models for the first target that learn in shadow, comma separated; those of the run unless given.
     log
         URL of the event log, see :func:`rtml.store.protocols.run_log`; that of the run unless given.
+    stores
+        URL of a database for training, predictions and registry, see :func:`rtml.store.protocols.run_stores`.
     follow
         Whether to go on with events that arrive later, until Ctrl-C or SIGTERM.
     """
     with stopping() as stop, ExitStack() as stack:
         config = _config(awaited(run / "recipe.json", stop) if follow else run / "recipe.json", challengers)
-        events = stack.enter_context(run_log(run, log))
-        registry = stack.enter_context(closing(Registry(run / "registry")))
+        events, registry = _opened(run, log, stores, stack)
         places = (events, PART, run / "training.db", registry, model or title(config.use_case))
         flow = config.flow()
         how = {"publish": publish, "callbacks": monitoring_callbacks(flow)}
@@ -65,6 +67,13 @@ def train(
         candidates.run()
         if follow:
             _follow(stop, Retention.of(run), events, registry, partial(trainer.run, on_commit=tell), candidates.run)
+
+
+def _opened(run: Path, log: str, stores: str, stack: ExitStack) -> tuple[EventLog, Registry]:
+    """Log and registry, once the run knows where its stores are."""
+    run_stores(run, stores)
+    events = stack.enter_context(run_log(run, log))
+    return events, stack.enter_context(closing(Registry(run / "registry")))
 
 
 def _config(recipe: Path, challengers: str) -> RunConfig:

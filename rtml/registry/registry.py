@@ -16,6 +16,7 @@ from rtml.registry.ledger import AUTOMATIC, CHAMPION, ROUTE, Ledger, decided_by
 from rtml.registry.metadata import checked
 from rtml.registry.tables import VERSION, Tables
 from rtml.registry.versions import Version, Versions, plain
+from rtml.store.database import server
 from rtml.store.protocols import without_password
 
 FORMATS = ("flat", "pickle")
@@ -48,8 +49,7 @@ class Registry:
     """
 
     def __init__(self, path: str | Path):
-        kept = Path(f"{path}.url")
-        url = str(path) if "://" in str(path) else kept.read_text().strip() if kept.exists() else ""
+        url = server(path)
         self.path = Path(without_password(url).partition("://")[2] if url else path)
         if not url:
             self.path.mkdir(parents=True, exist_ok=True)

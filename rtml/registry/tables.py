@@ -88,7 +88,12 @@ class Tables:
         if server:
             address = with_password(str(where)).replace("postgres://", "postgresql://", 1)
             address = address.replace("postgresql://", "postgresql+psycopg://", 1)
-            self._engine = sa.create_engine(address, pool_pre_ping=True)
+            url = sa.make_url(address)
+            schema = str(url.query.get("log", ""))
+            how = {"options": f"-csearch_path={schema}"} if schema else {}
+            self._engine = sa.create_engine(
+                url.difference_update_query(["log", "patience"]), pool_pre_ping=True, connect_args=how
+            )
         else:
             opened(where, _statements(), durable=True).close()
             self._engine = sa.create_engine(f"sqlite:///{where}", connect_args={"timeout": 30})
@@ -98,6 +103,8 @@ class Tables:
         weakref.finalize(self, self._engine.dispose)
         if server:
             with self.write() as connection:
+                if schema:
+                    connection.execute(sa.schema.CreateSchema(schema, if_not_exists=True))
                 _TABLES.create_all(connection)
 
     @contextmanager

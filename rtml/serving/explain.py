@@ -19,6 +19,7 @@ from rtml.serving.answers import columns
 from rtml.serving.service import logged
 from rtml.serving.view import view_of
 from rtml.store.checkpoint_store import CheckpointReader
+from rtml.store.database import exists
 from rtml.store.prediction_tables import found, id_number, opened
 from rtml.store.protocols import EventLog, run_log
 from rtml.training.flow import Flow, Outcome
@@ -81,7 +82,7 @@ def explain(folder: Path, prediction_id: str) -> Explanation:
     LookupError
         Where no prediction of that id was given.
     """
-    below = next((place for place in (folder, folder / "live") if (place / "predictions.db").exists()), folder)
+    below = next((place for place in (folder, folder / "live") if exists(place / "predictions.db")), folder)
     with closing(opened(below / "predictions.db")) as database:
         id = id_number(prediction_id)
         row = None if id is None else found(database, id)
@@ -165,7 +166,7 @@ def _windows(config: RunConfig, flow: Flow, outcome: Outcome | None, row: dict) 
 
 def _answers(folder: Path, question: int | None) -> dict[str, dict]:
     """What the training knows by now of a question: by target what it learned, and when that was known."""
-    if question is None or not (folder / "training.db").exists():
+    if question is None or not exists(folder / "training.db"):
         return {}
     with closing(CheckpointReader(folder / "training.db")) as reader:
         rows = reader.answers_of(question)

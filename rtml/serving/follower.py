@@ -29,10 +29,12 @@ from rtml.serving.stream_schemas import (
     RouteRequest,
 )
 from rtml.serving.view import View, view_of
+from rtml.store.database import exists
 from rtml.store.event_log import EventLog
 from rtml.training.candidates import FAILURE, MAIN, add, folders, serving
 from rtml.training.run_config import RunConfig
 
+LOOK_S = 0.5  # between two looks at the ledger
 PAUSE_S = 0.02  # between two looks at the store: 20 us each
 _QUIET_S = 60.0  # a question this old says that something upstream stands still
 CANDIDATE = "candidate:"  # how a candidate is named where a version may be
@@ -88,7 +90,7 @@ class Follower:
         found = []
         for name, path in folders(self.folder).items():
             failed = (path / FAILURE).read_text(encoding="utf-8") if (path / FAILURE).exists() else ""
-            learned = path != served and not failed and (path / "training.db").exists()
+            learned = path != served and not failed and exists(path / "training.db")
             told = verdicts(served, path) if learned else []
             found.append(Candidate(name, path == served, failed.strip(), told))
         return found
@@ -96,7 +98,7 @@ class Follower:
     def _swap(self, name: str, request: PromoteRequest) -> str:
         """Let a candidate serve in the place of the pipeline that does: made ready beside it, then put in its place."""
         path = self.folder if name == MAIN else folders(self.folder).get(name)
-        if path is None or not (path / "training.db").exists():
+        if path is None or not exists(path / "training.db"):
             raise LookupError(f"no candidate {name!r} that has learned; there are: {', '.join(folders(self.folder))}")
         registry = self._stack.enter_context(closing(Registry(path / "registry")))
         with closing(Service(":memory:", self.service.clock)) as staged:
@@ -172,7 +174,7 @@ class Follower:
                     if self._ready():
                         self.publisher.follow()
                         trouble = ""
-                if self._clock.elapsed() - self._looked > 10**9:
+                if self._clock.elapsed() - self._looked > LOOK_S * 1e9:
                     self._look(trouble)
             except Exception as error:
                 if not trouble:
@@ -182,7 +184,7 @@ class Follower:
     def _ready(self) -> bool:
         """Open what is there by now; whether all is."""
         folder = serving(self.folder)
-        if self.publisher is None and all((folder / name).exists() for name in ("recipe.json", "training.db")):
+        if self.publisher is None and all(exists(folder / name) for name in ("recipe.json", "training.db")):
             config = RunConfig.read(folder / "recipe.json")
             self._live = config.live
             if self._live:

@@ -31,6 +31,7 @@ from rtml.serving.service import Service
 from rtml.serving.snapshot import Question, Snapshot, StreamClock, models_of, scoreboard_of, serving_of
 from rtml.serving.timeline import History
 from rtml.serving.view import view_of
+from rtml.store.database import exists
 from rtml.training.flow import Outcome
 from rtml.training.run_config import RunConfig
 
@@ -98,7 +99,7 @@ class Publisher:
     def begin(self) -> bool:
         """Begin with what was committed so far: its score, and its last questions for a page; whether there is any."""
         self.router.start()
-        if not self.store.exists():
+        if not exists(self.store):
             return False
         with self._lock:
             kept, stored = self.service.log.served(), self._opened()
@@ -146,7 +147,7 @@ class Publisher:
     def committed(self) -> None:
         """Publish the newest state that is committed, for requests with features of their own."""
         with self._lock:
-            if not self.store.exists() or (done := self._opened().reader.done()) == (self._step, self._offset):
+            if not exists(self.store) or (done := self._opened().reader.done()) == (self._step, self._offset):
                 return
             self._step, self._offset = done
             if self.flow.challenged:
@@ -392,6 +393,4 @@ def _cells(prediction) -> float | np.ndarray:
 
 
 def _plain(value) -> float | list | None:
-    if np.ndim(value):
-        return np.asarray(value).tolist()
-    return float(value) if np.isfinite(value) else None
+    return np.asarray(value).tolist() if np.ndim(value) else float(value) if np.isfinite(value) else None

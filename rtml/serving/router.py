@@ -138,8 +138,9 @@ class Router:
                     break
         else:
             name = "key" if route.by == KEY else "unit"
-            unit = (request.key or request.symbol) if route.by == KEY else request.unit
-            if not unit:
+            key = request.symbol if request.key is None else request.key
+            unit = key if route.by == KEY else request.unit or None
+            if unit is None:
                 raise invalid(name, f"is required while {route.sentence()} runs: it says which arm answers", None)
             arm = assigned(route.test, unit, route.cut, route.coverage)
         return Choice(self, route, arm, unit, active.weights[arm], active.snapshots[arm]) if arm else None

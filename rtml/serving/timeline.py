@@ -14,6 +14,7 @@ from rtml.registry.registry import Registry
 from rtml.serving.schemas import without_paths
 from rtml.serving.stream_schemas import Happened, Serving
 from rtml.store.checkpoint_store import CheckpointReader
+from rtml.store.database import exists
 
 SHOWN = 8  # entries on the page
 RECENT = span("1h")  # event time for which an alert that does harm is an alarm
@@ -61,7 +62,7 @@ class History:
             self._acts.extend(fresh)
             self._act_seq, self._held = fresh[-1].seq, self._registry.held(self._model)
             self.serving = self._told_of(self._acts[-1])
-        if self._journal is not None and self._journal.exists():
+        if self._journal is not None and exists(self._journal):
             with closing(CheckpointReader(self._journal)) as reading:
                 said = reading.history(self._seq)
             for seq, at, _, _, kind, detail in said:

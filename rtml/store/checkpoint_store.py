@@ -18,6 +18,7 @@ from rtml.core.later import pd
 from rtml.core.state import digest
 from rtml.store import database
 from rtml.store.database import told
+from rtml.store.protocols import without_password
 
 _TABLES = (
     "create table if not exists consumer (one integer primary key check (one = 1), identity text not null)",
@@ -47,6 +48,13 @@ select known, target, id, key, moment, prediction, y, {_SOUND} from prediction p
 where id = ? and known is not null
 """
 _EVENT = "insert into event (at, place, who, kind, detail) values (?, ?, ?, ?, ?)"
+_OUTPUTS = (  # questions, asked, answered, closed, new events
+    "insert into question (id, key, moment, x) values (?, ?, ?, ?)",
+    "insert into prediction (target, id, prediction) values (?, ?, ?)",
+    "update prediction set y = ?, known = ? where target = ? and id = ?",
+    "insert into closed values (?, ?)",
+    _EVENT,
+)
 _EVENTS = """
 select seq, at, place, who, kind, detail, sound(crc, seq, at, place, who, kind, detail) from event where seq > ?
 order by seq
@@ -93,20 +101,23 @@ class CheckpointStore:
     """
 
     def __init__(self, path: str | Path, identity: dict) -> None:
-        self.path = Path(path)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = _place(path)
+        if isinstance(self.path, Path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.RLock()
-        self._db = database.opened(self.path, _TABLES)  # a power cut can take back commits, it never corrupts one
+        self._db = database.opened(path, _TABLES)  # a power cut can take back commits, it never corrupts one
         self._step = -1
         with self._lock, told(self.path):
-            self._db.execute("insert or ignore into consumer values (1, ?)", (json.dumps(identity, sort_keys=True),))
+            mine = (json.dumps(identity, sort_keys=True),)
+            self._db.execute("insert into consumer values (1, ?) on conflict do nothing", mine)
         self._check(identity)
 
     def begin(self, offset: int, state: bytes) -> None:
         """Commit the state to start from, unless there is progress already; then take up the last commit."""
         with self._lock, told(self.path):
             self._db.execute(
-                "insert or ignore into progress values (1, 0, ?, ?, ?)", (int(offset), state, digest(state))
+                "insert into progress values (1, 0, ?, ?, ?) on conflict do nothing",
+                (int(offset), state, digest(state)),
             )
             self._step = self._db.execute("select step from progress").fetchone()[0]
 
@@ -148,18 +159,10 @@ class CheckpointStore:
         closed : what the operator closed: its end, and its records of all keys.
         new_events : what callbacks said, rows of :class:`rtml.core.callbacks.Callbacks`.
         """
-        with self._lock, told(self.path), database.transaction(self._db):
-            row = (int(offset), state, digest(state), self._step)
-            moved = self._db.execute(
-                "update progress set step = step + 1, offset = ?, state = ?, digest = ? where step = ?", row
-            )
-            if moved.rowcount != 1:
-                raise RuntimeError(f"another process made progress in {self.path}: let one process train there")
-            self._db.executemany("insert into question (id, key, moment, x) values (?, ?, ?, ?)", questions)
-            self._db.executemany("insert into prediction (target, id, prediction) values (?, ?, ?)", asked)
-            self._db.executemany("update prediction set y = ?, known = ? where target = ? and id = ?", answered)
-            self._db.executemany("insert into closed values (?, ?)", closed)
-            self._db.executemany(_EVENT, new_events)
+        row = (int(offset), state, digest(state), self._step)
+        outputs = [*map(list, (questions, asked, answered, closed, new_events))]
+        with self._lock, told(self.path):
+            database.insist(self._db, lambda: self._write(row, outputs))
         self._step += 1
 
     def predictions(self, target: str) -> pd.DataFrame:
@@ -185,6 +188,16 @@ class CheckpointStore:
         """Close the file."""
         with self._lock:
             self._db.close()
+
+    def _write(self, row: tuple, outputs: Iterable[list]) -> None:
+        with database.transaction(self._db):
+            moved = self._db.execute(
+                "update progress set step = step + 1, offset = ?, state = ?, digest = ? where step = ?", row
+            )
+            if moved.rowcount != 1:
+                raise RuntimeError(f"another process made progress in {self.path}: let one process train there")
+            for statement, rows in zip(_OUTPUTS, outputs, strict=True):
+                self._db.executemany(statement, rows)
 
     def _check(self, identity: dict) -> None:
         with self._lock:
@@ -212,10 +225,10 @@ class CheckpointReader:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        if not self.path.exists():
+        self.path = _place(path)
+        if not database.exists(path):
             raise FileNotFoundError(f"{path} is missing: start rtml train RUN --follow")
-        self._db = database.reading(self.path)
+        self._db = database.reading(path)
 
     def questions(self, after: int, n: int = 1000) -> list[Asked]:
         """The next questions behind a number, in the order asked, with what was predicted."""
@@ -292,3 +305,8 @@ class CheckpointReader:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+
+def _place(path: str | Path) -> str | Path:
+    """What messages call it."""
+    return without_password(str(path)) if "://" in str(path) else Path(path)

@@ -11,11 +11,14 @@ import os
 import re
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
+
+from rtml.store.protocols import open_database
 
 _ADDED = ", crc integer generated always as (crc({})) stored"
 _CONSTRAINTS = ("primary key", "unique", "foreign", "check", "constraint")
@@ -50,12 +53,27 @@ def _sound(told: int | None, *cells) -> bool:
     return True
 
 
-def opened(path: str | Path, tables: Iterable[str] = (), *, durable: bool = False, timeout: float = 30.0):
+def server(path: str | Path) -> str:
+    """URL of the server that is used instead of a file: its own, or that in ``<file>.url`` beside it; else empty."""
+    kept = Path(f"{path}.url")
+    return str(path) if "://" in str(path) else kept.read_text().strip() if kept.exists() else ""
+
+
+def exists(path: str | Path) -> bool:
+    """Whether there is the file, or a server is used instead of it."""
+    return Path(path).exists() or bool(server(path))
+
+
+def opened(path: str | Path, tables: Iterable[str] = (), *, durable: bool = False, timeout: float = 30.0) -> Any:
     """A connection in autocommit to a file of these tables, made where they are missing, each with checksums.
+
+    Where a server is used instead, its ``Database`` takes the same statements.
 
     ``durable``: every commit waits for the disk; otherwise a power cut can take back commits, it never corrupts one.
     Only the user of the process may read the file.
     """
+    if url := server(path):
+        return open_database(url, tables=tuple(tables))
     name = str(path)
     if name != ":memory:" and not Path(name).exists():
         with suppress(FileExistsError):
@@ -72,8 +90,10 @@ def opened(path: str | Path, tables: Iterable[str] = (), *, durable: bool = Fals
     return database
 
 
-def reading(path: str | Path) -> sqlite3.Connection:
+def reading(path: str | Path) -> Any:
     """A connection that only reads."""
+    if url := server(path):
+        return open_database(url)
     with told(path):
         database = prepared(
             sqlite3.connect(
@@ -108,7 +128,7 @@ def told(path: str | Path) -> Iterator[None]:
 
 
 @contextmanager
-def transaction(database: sqlite3.Connection) -> Iterator[None]:
+def transaction(database: Any) -> Iterator[None]:
     """One transaction: all of it or nothing, also where the disk is full; SQLite may have rolled back by itself."""
     database.execute("begin immediate")
     try:
@@ -119,6 +139,11 @@ def transaction(database: sqlite3.Connection) -> Iterator[None]:
             with suppress(sqlite3.Error):
                 database.execute("rollback")
         raise
+
+
+def insist(database: Any, work: Callable[[], None]) -> None:
+    """Do what is one transaction; on a server again, where the connection was lost before it was kept."""
+    getattr(database, "insist", lambda work: work())(work)
 
 
 def damages(path: str | Path) -> list[str]:

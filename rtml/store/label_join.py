@@ -18,6 +18,7 @@ import numpy as np
 from rtml.core.clock import NEVER, span, span_text
 from rtml.core.later import pd
 from rtml.core.questions import Questions
+from rtml.store import database as files
 from rtml.store import prediction_tables as tables
 from rtml.store.prediction_log import PredictionLog
 
@@ -68,7 +69,7 @@ def waiting(log: PredictionLog | str | Path, now: int, timeouts: str) -> LabelJo
         (asked, answered), (open_, old) = (
             database.execute("select count(*), count(y) from prediction left join answer using (id)").fetchone(),
             database.execute(
-                "select count(*), coalesce(sum(asked_at <= ?), 0) from prediction left join answer using (id) "
+                "select count(*), count(*) filter (where asked_at <= ?) from prediction left join answer using (id) "
                 "where y is null",
                 (now - span(timeouts),),
             ).fetchone(),
@@ -96,7 +97,7 @@ def reading(log: PredictionLog | str | Path) -> Iterator[sqlite3.Connection]:
         with log.reading() as database:
             yield database
         return
-    if not Path(log).exists():
+    if not files.exists(log):
         raise FileNotFoundError(f"{log} is missing: predictions are logged by the endpoint, run 05_serve first")
     with closing(tables.opened(log)) as database:  # which adds what a file of an older version lacks
         yield database

@@ -52,7 +52,8 @@ class PredictionLog:
         self._work, self._urgent, self._closing = threading.Event(), threading.Event(), False
         self._database = tables.opened(path)
         self._lock = threading.Lock()  # one user of the connection at a time
-        session = self._database.execute("insert into session (started) values (?)", (started,)).lastrowid
+        begun = self._database.execute("insert into session (started) values (?) returning id", (started,))
+        session = begun.fetchone()[0]
         self._prefix, self._first = f"{session}-", session * SESSION
         self.given, self._counting = 0, threading.Lock()  # ids given in this session
         self._thread = threading.Thread(target=self._run, name="rtml-prediction-log", daemon=True)
@@ -76,7 +77,7 @@ class PredictionLog:
     def keep_served(self, rows: Iterable[tuple[int, str, bytes]]) -> None:
         """Keep what a frozen version answered questions of the stream with: question, version, predictions' bytes."""
         with self._lock:
-            self._database.executemany("insert or ignore into served values (?, ?, ?)", rows)
+            self._database.executemany("insert into served values (?, ?, ?) on conflict do nothing", rows)
 
     def served(self) -> dict[int, tuple[str, bytes]]:
         """By question, what frozen versions answered; of every other question the learner's prediction was served."""
@@ -101,9 +102,9 @@ class PredictionLog:
 
     def fail(self, route: str, arm: str, unit: str, propensity: float, why: str, at: int) -> None:
         """Keep that an arm failed, or was too slow, for a unit."""
-        row = (None, route, arm, unit, propensity, why, at)
+        new = "insert into failure (route, arm, unit, propensity, why, at) values (?, ?, ?, ?, ?, ?)"
         with self._lock:
-            self._database.execute("insert into failure values (?, ?, ?, ?, ?, ?, ?)", row)
+            self._database.execute(new, (route, arm, unit, propensity, why, at))
 
     def _full(self) -> str:
         if self._closing:
@@ -150,7 +151,8 @@ class PredictionLog:
             row = self._database.execute("select place from drained").fetchone()
             drained = tables.answers(self._database, row[0] if row else 0, n)
             if drained:
-                self._database.execute("insert or replace into drained values (1, ?)", (drained[-1].place,))
+                new = "insert into drained values (1, ?) on conflict (one) do update set place = excluded.place"
+                self._database.execute(new, (drained[-1].place,))
         return drained
 
     @contextmanager

@@ -134,7 +134,9 @@ def define(
 ) -> None:
     """Keep the names of a version's features, the hash of their definition, and name and columns of its targets."""
     row = (version, json.dumps(names), features, json.dumps(targets))
-    db.execute("insert or replace into definition (version, names, features, targets) values (?, ?, ?, ?)", row)
+    again = "names = excluded.names, features = excluded.features, targets = excluded.targets"
+    new = "insert into definition (version, names, features, targets) values (?, ?, ?, ?) on conflict (version)"
+    db.execute(f"{new} do update set {again}", row)
 
 
 def found(db: sqlite3.Connection, id: int) -> dict | None:
@@ -193,14 +195,16 @@ def _known(db: sqlite3.Connection, ids: list[int]) -> dict[int, tuple]:
         f"select id, y, asked_at from prediction left join answer using (id) where prediction.id in ({marks})", ids
     )
     known = {id: (y, asked_at) for id, y, asked_at in found}
-    gone = [id for id in ids if id not in known]
+    gone = [id for id in ids if id not in known] or [0]
     forgotten = db.execute(f"select id from forgotten where id in ({','.join('?' * len(gone))})", gone)
     return known | {id: ("repeated", 0) for (id,) in forgotten}
 
 
 def _add(db: sqlite3.Connection, table: str, counts: Counter) -> None:
     """Add to the counts of a table."""
-    db.executemany(f"insert into {table} values (?, ?) on conflict do update set n = n + excluded.n", counts.items())
+    key = {"verdict": "name", "delay": "below"}[table]
+    added = f"on conflict ({key}) do update set n = {table}.n + excluded.n"
+    db.executemany(f"insert into {table} values (?, ?) {added}", counts.items())
 
 
 def answers(db: sqlite3.Connection, after: int, n: int) -> list[Answered]:

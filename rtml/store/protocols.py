@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from urllib.parse import quote, urlsplit
 
 from rtml.core.plugin import load
+from rtml.core.run_folder import claim
 
 if TYPE_CHECKING:
     import numpy as np
@@ -210,6 +211,16 @@ def open_predictions(url: str | Path, **how: Any) -> PredictionLog:
     return _opened("PredictionLog", url, "rtml.store.prediction_log", **how)
 
 
+def open_checkpoints(url: str | Path, identity: dict) -> CheckpointStore:
+    """The checkpoint store of a consumer at a URL, see :func:`open_log`; ``file`` and ``postgres`` ship."""
+    return _opened("CheckpointStore", url, "rtml.store.checkpoint_store", identity=identity)
+
+
+def open_database(url: str, tables: Sequence[str] = ()) -> Any:
+    """What takes the statements of a SQLite file on a server; ``postgres`` ships."""
+    return _opened("Database", url, "rtml.store.database", tables=tables)
+
+
 def open_group(url: str | Path, group: str = "group", **how: Any) -> Any:
     """Membership in a consumer group of the log at a URL, see :class:`rtml.integrations.groups.Membership`."""
     return _opened("Leases", url, "rtml.integrations.groups", group=group, **how)
@@ -235,6 +246,26 @@ def run_log(run: Path, url: str = "") -> EventLog:
     run.mkdir(parents=True, exist_ok=True)
     kept.write_text(bare)
     return log
+
+
+def run_stores(run: Path, url: str) -> None:
+    """Let a run keep training, predictions and registry in a database: its folder remembers where.
+
+    ``training.db.url``, ``predictions.db.url`` and ``registry.url`` stand for the files of these names. Hosts whose
+    runs bear one name, or one ``log=NAME`` in the URL, share all three; a password is not remembered.
+    """
+    if not url:
+        return
+    bare = without_password(url if "?" in url else f"{url}?log={quote(run.resolve().name, safe='')}")
+    places = {run / name: f"{bare}-{name.partition('.')[0]}" for name in ("training.db", "predictions.db", "registry")}
+    for path, place in places.items():
+        kept = Path(f"{path}.url")
+        before = kept.read_text().strip() if kept.exists() else path.name if path.exists() else place
+        if before != place:
+            raise ValueError(f"{run.name} keeps {path.name} in {before}, got {place}: name another RUN")
+    claim(run)
+    for path, place in places.items():
+        Path(f"{path}.url").write_text(place)
 
 
 def without_password(url: str) -> str:

@@ -81,7 +81,7 @@ class Retention:
         cut = self._cut(self.questions, now)
         gone = self._delete("training.db", ("select id from question where moment < ? limit ?", cut), _OF_TRAINING)
         path = self.folder / "training.db"
-        if path.exists():
+        if database.exists(path):
             with database.told(path), closing(database.opened(path)) as db:
                 db.execute("delete from closed where end < ?", (cut,))
         return gone
@@ -89,7 +89,7 @@ class Retention:
     def _delete(self, name: str, old: tuple[str, int], tables: tuple[str, ...]) -> int:
         """Delete the rows with the ids that a query gives, a batch at a time; how many ids."""
         path, gone = self.folder / name, 0
-        if not path.exists():
+        if not database.exists(path):
             return 0
         with database.told(path), closing(database.opened(path)) as db:
             while ids := db.execute(old[0], (old[1], _BATCH)).fetchall():
@@ -102,7 +102,7 @@ class Retention:
     def _events(self, log: EventLog, now: int) -> int:
         """Of the log, those that every training of this run has committed; a server lets go of its own."""
         path = self.folder / "training.db"
-        if not path.exists() or not isinstance(log, event_log.EventLog):
+        if not database.exists(path) or not isinstance(log, event_log.EventLog):
             return 0
         with database.told(path), closing(database.reading(path)) as db:
             found = db.execute("select offset from progress").fetchone()

@@ -8,19 +8,28 @@ import time
 from contextlib import closing
 
 import httpx
+import msgspec
 import pytest
 from published import ask, snapshot
 
 import rtml
 from rtml.core.clock import utc
+from rtml.integrations.client import Predicted
 from rtml.serving.app import make_app
 from rtml.serving.auth import Access
 from rtml.serving.endpoint import Endpoint
-from rtml.serving.schemas import AnswerReply, GivenPrediction, Models, Refused
+from rtml.serving.schemas import AnswerReply, GivenPrediction, Models, Prediction, Refused
 from rtml.serving.service import Service
 
 OWN = {"return_1": 0.5, "imbalance_60s": -1.0}
 SAME = ("key", "predictions", "version", "question", "features_at", "horizon_s", "due_at", "extra")
+
+
+def test_the_clients_prediction_has_the_fields_of_the_endpoints_in_their_order():
+    """Two, because the endpoint's holds what is encoded already; so a field added to one is missed by neither."""
+    ours, theirs = (msgspec.structs.fields(kind) for kind in (Predicted, Prediction))
+    assert [field.name for field in ours] == [field.name for field in theirs]
+    assert [field.required for field in ours] == [field.required for field in theirs]
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,9 @@
 """gRPC gives what HTTP gives: the same bits, the same refusals, the same stream."""
 
 import re
+import socket
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import httpx
@@ -18,6 +19,7 @@ from rtml.serving.app import make_app
 from rtml.serving.auth import Access
 from rtml.serving.endpoint import Endpoint
 from rtml.serving.service import Service
+from rtml.serving.workers import serve_by
 
 grpc = pytest.importorskip("grpc", reason="pip install 'rtml[grpc]'")
 pytest.importorskip("grpc_health", reason="pip install 'rtml[grpc]'")
@@ -226,3 +228,35 @@ def test_a_port_that_is_taken_and_a_host_without_token_are_said(both):
         attach(app, both.port)
     with pytest.raises(ValueError, match="set RTML_TOKEN"):
         attach(app, 0, "0.0.0.0")
+
+
+def test_processes_of_one_endpoint_share_the_port_and_one_that_ends_is_not_missed(both):
+    """As ``rtml serve RUN --workers 2 --grpc PORT``: each answers on the port, with a log of its own session."""
+    asked = messages.PredictRequest(key="ETH-USD")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def answers():
+        """Which of them answered a new connection, and what; asked again while one that ends is left."""
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        with grpc.insecure_channel(f"127.0.0.1:{port}", options) as channel:
+            said = stub(channel)["Predict"](asked, wait_for_ready=True, timeout=20)
+            return said.version, told(said)["predictions"]
+
+    expected = told(both.calls["Predict"](asked))["predictions"]
+    with ExitStack() as stack:
+        parts = []
+        for version in ("one", "two"):
+            service = stack.enter_context(closing(Service()))
+            service.publish(snapshot(version, models=MODELS, targets=TARGETS))
+            ask(service, 10**18, [0.1, 0.2])
+            app = _with_grpc(make_app(service, access=Access(SECRET)), port, "127.0.0.1", True)
+            parts.append(stack.enter_context(ExitStack()))
+            parts[-1].enter_context(Endpoint(app))
+        found = [answers() for _ in range(40)]
+        assert {version for version, _ in found} == {"one", "two"} and all(said == expected for _, said in found)
+        parts[0].close()
+        assert {answers()[0] for _ in range(10)} == {"two"}
+    with pytest.raises(ValueError, match="name that of gRPC"):
+        serve_by(Path("unused"), 2, port=0, host="127.0.0.1", grpc=0)

@@ -2,12 +2,13 @@
 
 import threading
 from contextlib import contextmanager
+from functools import partial
 
 import httpx
 import numpy as np
 import pytest
-from published import Weighted
-from routed import Broken, several
+from published import Even, Weighted, snapshot
+from routed import FRAUD, Broken, several
 
 from rtml.registry.routing.assignment import assigned
 from rtml.serving.app import make_app
@@ -136,6 +137,16 @@ def test_a_request_without_its_unit_is_refused_and_by_key_one_without_its_key(tm
         route(client, **HALVES, by="key")
         assert client.post("/predict", json=OWN).json()["field"] == "key"
         assert client.post("/predict", json=OWN | {"key": "ETH-USD"}).status_code == 200
+
+
+def test_a_stream_of_one_key_without_a_name_is_routed_by_it(tmp_path, monkeypatch):
+    with endpoint(tmp_path) as (publisher, client):
+        of_one_key = partial(snapshot, keys=("",), models={"rise": Even()}, targets=(FRAUD,))
+        monkeypatch.setattr(publisher, "snapshot_of", of_one_key)
+        publisher.refresh()
+        route(client, **HALVES, by="key")
+        assert client.post("/predict", json=OWN | {"key": ""}).status_code == 200
+        assert client.post("/predict", json=OWN | {"symbol": ""}).status_code == 200
 
 
 def test_of_an_arm_that_fails_what_serves_answers_and_it_is_counted(tmp_path):

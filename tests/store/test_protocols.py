@@ -1,11 +1,13 @@
 """One contract a store, and every implementation of it passes: files, Redis, PostgreSQL, NATS, Kafka."""
 
 import itertools
+import math
 import os
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from contextlib import closing
 from functools import cache
 from pathlib import Path
@@ -19,11 +21,18 @@ from runs import market_run
 from servers import Server, missing
 
 from rtml.core.clock import span
+from rtml.core.use_case import title
 from rtml.registry.registry import Registry
+from rtml.serving.follower import LOOK_S, Follower
+from rtml.serving.schemas import PredictRequest
+from rtml.serving.stream_schemas import PromoteRequest
 from rtml.sources.catalogue import open_source
 from rtml.sources.ingest import ingest
+from rtml.store import prediction_tables as tables
 from rtml.store.checkpoint_store import CheckpointReader
-from rtml.store.protocols import open_log, open_online, run_log
+from rtml.store.label_join import waiting
+from rtml.store.prediction_tables import id_number
+from rtml.store.protocols import open_checkpoints, open_log, open_online, open_predictions, run_log, run_stores
 from rtml.training.run_config import PART
 from rtml.training.trainer import Trainer
 from rtml.usecases.crypto.trades import EVENT, events
@@ -251,6 +260,8 @@ def test_a_run_whose_log_is_on_a_server_learns_the_same_bits(system, servers, tm
     for name, url in (("file", ""), ("server", with_option(servers(system).url, f"log=run{next(NUMBER)}"))):
         run = tmp_path / name
         run.mkdir()
+        if name == "server" and system == "postgres":
+            run_stores(run, url)
         with run_log(run, url) as log:
             ingest(source, log, PART)
         with run_log(run) as log, closing(Registry(run / "registry")) as registry:  # the folder remembers where it is
@@ -393,3 +404,190 @@ def test_a_promotion_in_one_database_is_seen_by_two_serving_runs_at_once(tmp_pat
         one.promote("eth", version, "better", at=10)
         assert two.champion("eth") == version and two.load(version) == b"weights"
         assert not (runs[1] / "registry").exists()
+
+
+def in_database(kind, tmp_path, servers, file):
+    """Where a new store is: a file, or a schema of its own on a server."""
+    return tmp_path / file if kind == "file" else with_option(servers(kind).url, f"log=c{next(NUMBER)}&patience=30")
+
+
+@pytest.fixture(params=["file", "postgres"])
+def training(request, tmp_path, servers):
+    """Where a new checkpoint store of each kind is."""
+    return in_database(request.param, tmp_path, servers, "training.db")
+
+
+@pytest.fixture(params=["file", "postgres"])
+def served(request, tmp_path, servers):
+    """Where a new prediction log of each kind is."""
+    return in_database(request.param, tmp_path, servers, "predictions.db")
+
+
+def test_progress_and_outputs_are_kept_as_one_and_read_back_as_they_were(training):
+    many, x = np.array([0.25, np.inf]).tobytes(), np.array([1.0, np.nan]).tobytes()
+    with closing(open_checkpoints(training, {"part": "events"})) as store:
+        store.begin(0, b"fresh")
+        with closing(CheckpointReader(training)) as reader, reader.at_one_commit():
+            assert reader.progress() == (0, 0, b"fresh") and reader.questions(0) == []
+            asked = [("mean", 7, 1 / 3), ("several", 7, many), ("mean", 8, -0.0)]
+            questions, said = [(7, 2, 10, x), (8, 0, 11, b"")], [(10, 5, "m", "a", "{}")]
+            store.commit(5, b"\0wiser", asked, [], questions, [(60, many)], said)
+            assert reader.questions(0) == [], "what is read as one commit is not of two"
+        store.commit(9, b"wisest", [], [(0.5, 20, "mean", 7), (math.nan, 21, "mean", 8), (1.0, 22, "mean", 99)])
+        with pytest.raises(Exception, match=r"(?i)null"):
+            store.commit(10, b"torn", [("mean", 12, math.nan)], [], [(12, 0, 12, b"")])
+        assert (store.offset, store.state) == (9, b"wisest")
+        frame = store.predictions("mean").set_index("id")
+        assert frame["prediction"].tolist() == [1 / 3, 0.0] and frame["known"].tolist() == [20, 21]
+        assert np.array_equal(frame["y"], [0.5, math.nan], equal_nan=True)
+        assert store.predictions("several")["prediction"][0].tobytes() == many and len(store.history()) == 1
+    with closing(CheckpointReader(training)) as reader:
+        first, second = reader.questions(0)
+        assert first == (1, 7, 2, 10, x, {"mean": 1 / 3, "several": many}) and reader.questions(1) == [second]
+        assert [(one.known, one.id, one.y) for one in reader.answers(0)] == [(20, 7, 0.5), (21, 8, None)]
+        assert reader.answers(20) == reader.answers_of(8) and reader.closed(0) == [(60, many)] != reader.closed(60)
+        assert reader.history() == [(1, 10, 5, "m", "a", "{}")] and reader.history(1) == []
+        assert (reader.done(), reader.step(), reader.last_question()) == ((2, 9), 2, 2)
+
+
+def test_a_second_consumer_is_fenced_and_another_training_refused(training):
+    with closing(open_checkpoints(training, {"part": "events"})) as one:
+        with closing(open_checkpoints(training, {"part": "events"})) as other:
+            one.begin(0, b"")
+            other.begin(3, b"never")
+            one.commit(1, b"one", [], [])
+            with pytest.raises(RuntimeError, match="another process made progress"):
+                other.commit(1, b"other", [], [])
+            assert (other.offset, other.state) == (1, b"one")
+        with pytest.raises(ValueError, match="part was 'events', now 'trades'"):
+            open_checkpoints(training, {"part": "trades"})
+
+
+def test_answers_join_their_predictions_once_over_all_sessions_and_processes(served):
+    x = np.array([1.0, 2.0]).tobytes()
+    with closing(open_predictions(served)) as one, closing(open_predictions(served)) as other:
+        for log in (one, other):
+            log.define("v1", ("a", "b"), "f1", [("mean", 1)])
+        ids = []
+        for k in range(4):
+            ids += [log.append(k, 5, f"key {k}\0", "v1", 3, None, x, 0.5 * k, None, 900) for log in (one, other)]
+        assert len(set(ids)) == 8
+        one.flush(), other.flush()
+        numbers = [id_number(id) for id in ids]
+        said = [log.answer(id, 1.5, at=10).result() for id in numbers for log in (one, other)]
+        assert said == ["joined", "repeated"] * 8 and one.answer(numbers[0], 2.0, 11).result() == 1.5
+        assert one.answer(7, 2.0, 11).result() == "unknown"
+        found = other.find(numbers[2])
+        assert (found["x"], found["prediction"], found["y"], found["features"]) == (x, 0.5, 1.5, "f1")
+        told = one.answers()
+        assert [answer.id for answer in told] == ids and [a.place for a in other.answers(told[2].place, 2)] == [4, 5]
+        assert len(other.drain(5)) == 5 and [answer.id for answer in one.drain()] == ids[5:]
+        one.keep_served([(1, "v1", x), (2, "v1", b"")]), other.keep_served([(1, "v2", b"")])
+        assert {question: tuple(about) for question, about in other.served().items()} == {1: ("v1", x), 2: ("v1", b"")}
+        told = waiting(other, 100, "1h")
+        assert (told.asked, told.answered, told.unknown, told.repeated, told.contradicting) == (8, 8, 1, 8, 1)
+
+
+def test_requests_of_a_test_are_found_by_its_whole_name(served):
+    with closing(open_predictions(served)) as log:
+        log.define("v1", ())
+        for test in ("a_b", "axb", "a_b%", "a_b:c"):
+            log.append(0, 0, "k", "v1", 0, None, b"", 0.5, None, 1, routed=(f"{test}:1", "v1", test))
+            log.fail(f"{test}:1", "v1", test, 0.5, "slow", 3)
+        with log.reading() as database:
+            assert [row[3] for row in tables.requests(database, "a_b", 0, 9)] == ["a_b", "a_b:c"]
+            assert len(tables.of_arms(database, "a_b")) == 2
+            assert [row[0] for row in tables.failures(database, 2, 9)] == [3, 4]
+
+
+CONSUMER = """
+import sys
+from rtml.store.protocols import open_checkpoints, open_predictions
+url = sys.argv[1]
+store, log = open_checkpoints(url, {}), open_predictions(url + "p")
+log.define("v1", ())
+store.begin(0, b"")
+while True:
+    at = store.offset + 1
+    store.commit(at, b"state %d" % at, [("y", at, at / 8)], [(1.0, at, "y", at - 1)], [(at, 0, at, b"x")])
+    id = log.append(at, at, "k", "v1", at, None, b"", at / 8, None, 1)
+    session, number = map(int, id.split("-"))
+    assert log.answer(session * 2**32 + number, 1.0, at).result() == "joined"
+    print(at, flush=True)
+"""
+
+
+def test_kill_9_of_server_and_consumer_loses_no_commit_and_doubles_none():
+    if reason := missing("postgres"):
+        pytest.skip(reason)
+    server, acknowledged = Server("postgres"), 0
+    with closing(server):
+        url = with_option(server.url, "patience=30&log=killed")
+        for kill in range(2 * KILLS):
+            consumer = subprocess.Popen([sys.executable, "-c", CONSUMER, url], stdout=subprocess.PIPE)
+            first = int(consumer.stdout.readline())
+            if kill % 2 == 0:  # the server dies in the middle of it: the consumer goes on, or is started again
+                server.kill()
+                server.start()
+                [consumer.stdout.readline() for _ in range(5)]
+            consumer.kill()
+            lines = consumer.communicate()[0].split(b"\n")[:-1]
+            acknowledged = max([acknowledged, first, *(int(line) for line in lines)])
+            with closing(CheckpointReader(url)) as reader, closing(open_predictions(url + "p")) as log:
+                step, offset, state = reader.progress()
+                assert step == offset >= acknowledged and state == b"state %d" % offset
+                assert [one.id for one in reader.questions(0, 10**6)] == list(range(1, offset + 1))
+                assert [one.id for one in reader.answers(0, 10**6)] == list(range(1, offset))
+                asked = [answer.moment for answer in log.answers(0, 10**6)]
+                assert asked == sorted(set(asked)) and len(asked) >= acknowledged - kill - 1
+
+
+def test_hosts_that_share_a_database_alone_serve_one_training_and_see_a_promotion_at_their_next_look(
+    servers, tmp_path, monkeypatch
+):
+    """Each host has a folder of its own with nothing but the recipe and where the database is."""
+    url, source = with_option(servers("postgres").url, f"log=hosts{next(NUMBER)}"), open_source("synthetic", hours=0.1)
+    config = market_run(source.symbols, source.name)
+    model, hosts = title(config.use_case), [tmp_path / name for name in ("training", "one", "two")]
+    for host in hosts:
+        run_stores(host, url)
+        config.write(host / "recipe.json")
+    with run_log(hosts[0]) as log, closing(Registry(hosts[0] / "registry")) as registry:
+        ingest(source, log, PART)
+        with closing(
+            Trainer(config.flow(), log, PART, hosts[0] / "training.db", registry, model, span("1m"), publish="learner")
+        ) as trainer:
+            trainer.run()
+        looks = Counter()
+        look = Follower._look
+
+        def counted(follower, trouble):
+            look(follower, trouble)
+            looks[follower.folder.name] += 1
+
+        monkeypatch.setattr(Follower, "_look", counted)
+        with Follower(hosts[1]) as one, Follower(hosts[2]) as two:
+            with closing(CheckpointReader(hosts[0] / "training.db")) as reader:
+                last = reader.last_question()
+            while not all(host.publisher and host.publisher.questions == last for host in (one, two)):
+                time.sleep(0.01)
+            key = config.keys[0]
+            first = [host.service.ask(PredictRequest(key=key)) for host in (one, two)]
+            assert first[0].answers() == first[1].answers() and first[0].version == f"{model}@learner"
+            one.promote(PromoteRequest(f"{model}@1", who="ada", why="better"))
+            before = looks["two"]
+            while two.service.snapshot.version != f"{model}@1":
+                assert looks["two"] <= before + 2, "one look may have been on its way"
+                time.sleep(0.01)
+            assert LOOK_S <= 0.5, "two looks are a second"
+            told = two.service.ask(
+                PredictRequest(key=key, features=dict.fromkeys(two.publisher.flow.features.names, 0.0))
+            )
+            assert told.version == f"{model}@1"
+            ids = [asked.prediction_id for asked in (*first, told)]
+            one.service.log.flush(), two.service.log.flush()
+            assert len(set(ids)) == 3 and all(one.service.log.find(id_number(id)) for id in ids)
+        for host in hosts[1:]:
+            assert not any((host / name).exists() for name in ("training.db", "predictions.db", "registry"))
+        with pytest.raises(ValueError, match="name another RUN"):
+            run_stores(hosts[1], f"{url}x")
