@@ -107,7 +107,7 @@ _LOG = _option(
 _STORES = _option("--stores", default="", says="postgres://: database instead of the files.")
 _PORT = _option("--port", default=8000, says="Port; 0: a free one.")
 _BOOKS = _option("--notebooks", type=click.Path(path_type=Path), says="Folder of the notebooks, if not the usual.")
-_CHALLENGERS = _option("--challengers", default="", says="Models that learn in shadow, comma separated.")
+_CHALLENGERS = _option("--challengers", default="", says="Models that learn in shadow: rls,forest.")
 _PUBLISH = _option(
     "--publish",
     type=click.Choice(["learner", "gate", "recommend", "always", "never"]),
@@ -200,7 +200,7 @@ VERBS = (
         _option("--from", "behind", default="", type=RunName(), says="A finished run to go on from, copied."),
         _option("--port", default=8000, says="Port; 0: a free one, -1: none."),
         _option("--seconds", default=0.0, says="Seconds to follow the stream; 0: no end."),
-        _option("--once", is_flag=True, says="End when a recording is over instead of serving on."),
+        _option("--once", is_flag=True, says="End with the recording, serve no longer."),
     ),
     Verb(
         "ingest",

@@ -63,7 +63,7 @@ def test_the_first_line_comes_before_anything_heavy_is_imported(verb, monkeypatc
     monkeypatch.setattr(NOTHING, verb.function, lambda **_: 0, raising=False)
     needed = [p for p in verb.params if isinstance(p, click.Argument) and p.required]
     words = [next(iter(getattr(p.type, "choices", ["x"]))) for p in needed for _ in range(max(1, p.nargs))]
-    carry_out(verb.name, *words, *(["--to", "mailto:x"] if verb.name == "alerts" else []))
+    carry_out(verb.name, *words, *(["--to", "mailto:x"] if verb.name in ("alerts", "sink") else []))
     assert seen == [(verb.module, f"rtml {verb.name}: starting\n")]
 
 
