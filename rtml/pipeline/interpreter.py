@@ -11,6 +11,7 @@ import os
 import sys
 from importlib.metadata import EntryPoint
 from multiprocessing import get_context, set_start_method
+from multiprocessing.util import Finalize
 from pathlib import Path
 from subprocess import TimeoutExpired
 from typing import Any
@@ -82,6 +83,7 @@ class _Process:
     def __init__(self, *arguments: Any) -> None:
         self._process = FORKS.Process(target=be_kernel, args=arguments)
         self._process.start()
+        Finalize(None, self._process.kill, exitpriority=0)  # a pipeline that is interrupted waits for no kernel
         self.pid = self._process.pid
         self.kill, self.terminate = self._process.kill, self._process.terminate
 

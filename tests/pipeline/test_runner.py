@@ -146,6 +146,12 @@ def test_a_second_pipeline_keeps_out_of_a_folder_at_work(books, at_home, capsys)
     assert "another pipeline is at work in runs/dev" in capsys.readouterr().err
 
 
+def test_a_pipeline_that_ends_before_its_kernel_is_used_does_not_wait_for_it():
+    program = "from rtml.pipeline import interpreter; interpreter.start(); raise KeyboardInterrupt"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
+    assert b"KeyboardInterrupt" in ended.stderr
+
+
 def test_a_dead_kernel_and_a_polite_kill_leave_a_status(tmp_path):
     parameters = ['RUN_DIR: str = "runs/dev"  # where this run reads and writes']
     for name, cell, state in (
