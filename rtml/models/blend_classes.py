@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from river import preprocessing, tree
 
 from rtml.kernels import blend_classes as kernels
 from rtml.kernels import neighbours
@@ -13,6 +12,7 @@ from rtml.models.blend_members import MIXES, complete, plain
 from rtml.models.clip import Clip
 from rtml.models.forest import AdaptiveRandomForest
 from rtml.models.hoeffding import CompiledTree, tree_how
+from rtml.models.parts import preprocessing, tree
 from rtml.models.recursive_logistic import RecursiveLogistic
 from rtml.models.rows import RowModel, check_classes, check_names, check_row, check_state
 from rtml.models.softmax import Softmax

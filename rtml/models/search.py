@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
-import pandas as pd
-from river import linear_model, optim, preprocessing
 
 from rtml.core.clock import NEVER
+from rtml.core.later import pd
 from rtml.models.blend import Blend, CompiledBlend
 from rtml.models.clip import Clip
 from rtml.models.compiled import compile, restore
+from rtml.models.parts import linear_model, optim, preprocessing
 from rtml.models.rls import RecursiveLeastSquares
 from rtml.models.rows import RowModel, check_names
 

@@ -340,9 +340,7 @@ VERBS = (
         "rtml.integrations.sink:sink",
         "Send a run's predictions and alerts out. To kafka://HOST:9092/TOPIC, postgres://...?table=NAME or file:///...",
         "rtml sink dev --to file:///srv/out --follow",
-        _run(),
-        _option("--to", required=True, says="Address; done again it goes on behind what was sent there."),
-        _FOLLOW,
+        *(_run(), _FOLLOW, _option("--to", required=True, says="Address; done again it goes on behind what was sent.")),
     ),
     Verb("report", "rtml.pipeline.report:rewrite", "Write the report of a run again.", "rtml report dev", _run()),
     Verb(

@@ -37,9 +37,9 @@ COLUMNS = {
     "kind": "payment (also when missing) or label",
     "time": "ns UTC as an integer, or a date and time with its zone: of the payment, or when the label became known",
     "id": "of the payment: an integer of zero or more, or a text; its label carries the same",
-    "card": "an integer of zero or more, or a text: 7, 007 and 0007 are three cards; not needed on a label",
-    "terminal": "an integer of zero or more, or a text: where it was paid; not needed on a label",
-    "amount": "zero or more, in currency units with at most two decimals, below 1e9; not needed on a label",
+    "card": "an integer of zero or more, or a text: 7, 007 and 0007 are three cards",
+    "terminal": "an integer of zero or more, or a text: where it was paid",
+    "amount": "zero or more, in currency units with at most two decimals, below 1e9",
     "fraud": "label: true or false, yes or no, 1 or 0, 1 or -1, fraud or genuine; not looked at on a payment",
 }
 
@@ -131,23 +131,21 @@ class _Raw:
 
     def faults(self):
         """Reasons in the order in which they are looked for, each with the rows it holds for."""
-        paid = self.kind != LABEL  # where it was paid, and how much, is said by the payment
         with np.errstate(invalid="ignore", over="ignore"):
             yield "kind is neither payment nor label", self.kind < 0
             yield "time is missing or not a moment", self.time == UNREADABLE
             yield "time is out of range", (self.time <= 0) | (self.time >= LATEST)
             yield "id is not an integer of zero or more", self.id < 0
-            yield "card is not an integer of zero or more", paid & (self.card < 0)
-            yield "terminal is not an integer of zero or more", paid & (self.terminal < 0)
-            yield "amount is not a number of zero or more", paid & ~((self.amount >= 0) & (self.amount < _DEAREST))
-            fine = np.abs(self.amount * 100 - np.rint(self.amount * 100)) > 1e-4
-            yield "amount has more than two decimals", paid & fine
+            yield "card is not an integer of zero or more", self.card < 0
+            yield "terminal is not an integer of zero or more", self.terminal < 0
+            yield "amount is not a number of zero or more", ~((self.amount >= 0) & (self.amount < _DEAREST))
+            yield "amount has more than two decimals", np.abs(self.amount * 100 - np.rint(self.amount * 100)) > 1e-4
             yield "label is neither fraud nor genuine", (self.kind == LABEL) & (self.fraud < 0)
 
     def events(self) -> np.ndarray:
         cents = np.rint(np.where(np.abs(self.amount) < _DEAREST, self.amount, 0) * 100).astype(np.int64)
         label = np.where(self.kind == LABEL, self.fraud, -1)
-        where = {name: np.maximum(getattr(self, name), 0) for name in ("card", "terminal", "id")}
+        where = {"card": self.card, "terminal": self.terminal, "id": self.id}
         return events(self.time, kind=self.kind, amount=cents, label=label, **where)
 
 

@@ -186,6 +186,8 @@ def test_a_recording_that_breaks_is_opened_again_behind_what_was_logged_or_refus
     rows, refused, said = taken_in(tmp_path, lambda after: source)
     sound = [i for i in range(5000) if i % 7 == 0]
     assert rows["id"].tolist() == sound and sorted([*refused, *sound]) == list(range(5000)), "missing or twice"
+    assert "rows rejected" in said
+    said = [word for word in said if word != "rows rejected"]
     assert said == ["source opened", "source failed"] * 2 + ["source opened", "source over"]
 
 
@@ -313,10 +315,11 @@ def start(*arguments: str, home: Path) -> subprocess.Popen:
 
 def test_it_stops_cleanly_when_told(tmp_path):
     process = start("live", "--source", "synthetic", "--hours", "1", "--speed", "60", "--port", "0", home=tmp_path)
-    lines = [process.stdout.readline() for _ in range(3)]
+    starting, *lines = [process.stdout.readline() for _ in range(4)]
     process.send_signal(signal.SIGTERM)
     rest, _ = process.communicate(timeout=60)
     assert process.returncode == 0, rest
+    assert starting == "rtml live: starting\n"
     assert "http://127.0.0.1:" in lines[0] and "events |" in lines[1] and rest.splitlines()[-1].startswith("stopped |")
     log = (tmp_path / "runs" / "live" / "live.log").read_text().splitlines()
     assert json.loads(log[-1])["event"] == "stopped"

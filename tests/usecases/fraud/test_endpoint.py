@@ -310,7 +310,7 @@ def test_texts_are_keys_and_a_payment_without_a_time_is_of_now(finished):
         said = client.post("/payments", json=body).json()
         assert said["id"] == "p-1" and 0 < said["probability"] < 1
         assert client.post("/labels", json={"id": "p-1", "fraud": True}).json() == {"id": "p-1", "status": "joined"}
-        again = client.post("/events", json={"kind": "label", "id": "p-1", "fraud": True})
+        again = client.post("/events", json=body | {"kind": "label", "fraud": True})
         assert again.status_code == 202, "the same payment by its text"
         told = client.get("/metrics").text
     assert "rtml_event_to_prediction_seconds_count 1.0" in told
