@@ -275,9 +275,8 @@ def test_a_live_run_goes_on_from_a_finished_one_and_judges_what_is_posted(finish
                 assert said.status_code == 200, said.text
                 judged.append(said.json())
             assert client.post("/payments", json=payment(row)).json() == judged[-1], "sent twice it counts once"
-            labelled = client.post(
-                "/events", json={"kind": "label", "id": judged[-1]["id"], "fraud": "yes", "event_id": str(len(judged))}
-            )
+            told = {"kind": "label", "id": judged[-1]["id"], "card": 1, "terminal": 1, "amount": 0, "fraud": "yes"}
+            labelled = client.post("/events", json=told | {"event_id": str(len(judged))})
             assert labelled.status_code == 202, labelled.text
             assert live.publisher.view.threshold == 0.03
     asked = CONFIG.flow().push(live_log(finished))
