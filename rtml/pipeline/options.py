@@ -107,9 +107,10 @@ def opened(folder: Path, what: SourceOptions) -> tuple[RunConfig, Open]:
     """
     claim(folder)
     path = folder / "recipe.json"
-    here, known = path.exists(), None
+    here, begun = path.exists(), what.behind or folder
+    known: RunConfig | None = None
     if here or what.behind is not None:
-        known = RunConfig.read(path if here else Run(what.behind).need("recipe.json", made_by="01_ingest"))
+        known = RunConfig.read(path if here else Run(begun).need("recipe.json", made_by="01_ingest"))
     if known is not None and what.behind is not None:
         what = replace(what, use_case=known.use_case)
     if known is not None and what.source == HTTP:  # which sends of whatever the run knows
@@ -117,7 +118,7 @@ def opened(folder: Path, what: SourceOptions) -> tuple[RunConfig, Open]:
     source = what.open()
     config = what.config(source)
     if known is not None:
-        config = _same(known if here else replace(known, source=source.name), config, folder if here else what.behind)
+        config = _same(known if here else replace(known, source=source.name), config, folder if here else begun)
     if not here:
         if what.behind is not None:
             _copy(Run(what.behind), folder)
