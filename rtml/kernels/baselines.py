@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numba import types
 
+from rtml.kernels.answers import due
 from rtml.kernels.cache import njit
 
 ZERO, MEAN, LINE, LAST = range(4)  # kinds
@@ -55,12 +56,11 @@ def replay(X, y, moment, known, order, until, predictions, learned):
     n, told = len(moment), 0
     before = X.shape[0] - n
     for t in range(n + 1):
-        limit = moment[t] - 1 if t < n else until
-        while told < len(order) and known[order[told]] <= limit:
-            i = order[told]
-            told += 1
+        stop = due(t, moment, until, known, order, told)
+        for i in order[told:stop]:
             if not math.isnan(y[i]):
                 learn(X[i], y[i], learned)
+        told = stop
         if t < n:
             predictions[t] = predict(X[before + t], learned)
     return told

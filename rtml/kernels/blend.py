@@ -18,6 +18,7 @@ import math
 import numpy as np
 from numba import types
 
+from rtml.kernels.answers import due
 from rtml.kernels.cache import njit
 
 COUNT, MEAN, VARIANCE, RECENT, LAST, AVERAGE, STAYED = range(7)  # of level: what is known of the answers
@@ -387,12 +388,11 @@ def replay(X, y, moment, known, order, until, kept, spec, learned):
     n, told = len(moment), 0
     before = X.shape[0] - n
     for t in range(n + 1):
-        limit = moment[t] - 1 if t < n else until
-        while told < len(order) and known[order[told]] <= limit:
-            i = order[told]
-            told += 1
+        stop = due(t, moment, until, known, order, told)
+        for i in order[told:stop]:
             if not math.isnan(y[i]):
                 learn(X[i], y[i], kept[i], spec, learned)
+        told = stop
         if t < n:
             ask(X[before + t], spec, learned, kept[before + t])
     return told

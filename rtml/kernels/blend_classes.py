@@ -12,6 +12,7 @@ import math
 
 from numba import types
 
+from rtml.kernels.answers import due
 from rtml.kernels.blend import weigh
 from rtml.kernels.cache import njit
 
@@ -50,7 +51,8 @@ def _by_labels(chain, level, said):
 @njit(types.void(_vector, *_model), **_options)
 def ask(kept, mixes, prior, chain, level, shares, top):
     """Predict; ``kept`` holds what the models among the members say, and is filled with the rest."""
-    members, many, classes = len(prior), len(top), chain.shape[1]
+    members, many = len(prior), len(top)
+    classes = chain.shape[1]
     table = kept[: len(kept) - 1].reshape((1 + members + many, classes))
     kept[-1] = level[LAST]
     _by_labels(chain, level, table[1 + members - BASELINES : 1 + members])
@@ -73,7 +75,8 @@ def ask(kept, mixes, prior, chain, level, shares, top):
 @njit(types.void(types.float64, _vector, *_model), **_options)
 def learn(y, kept, mixes, prior, chain, level, shares, top):
     """Learn an answer from what was kept when it was asked: a mixture of the probabilities of the class that came."""
-    members, many, classes, c = len(prior), len(top), chain.shape[1], int(y)
+    members, many = len(prior), len(top)
+    classes, c = chain.shape[1], int(y)
     table = kept[: len(kept) - 1].reshape((1 + members + many, classes))
     likely = table[1:, c].copy()
     weigh(likely[:members], likely[members:], 1.0, 0.0, TOP_ETA, mixes, prior, shares, top)
@@ -95,12 +98,11 @@ def replay(y, moment, known, order, until, kept, mixes, prior, chain, level, sha
     n = len(moment)
     told = 0
     for t in range(n + 1):
-        limit = moment[t] - 1 if t < n else until
-        while told < len(order) and known[order[told]] <= limit:
-            i = order[told]
-            told += 1
+        stop = due(t, moment, until, known, order, told)
+        for i in order[told:stop]:
             if not math.isnan(y[i]):
                 learn(y[i], kept[i], mixes, prior, chain, level, shares, top)
+        told = stop
         if t < n:
             ask(kept[len(kept) - n + t], mixes, prior, chain, level, shares, top)
     return told

@@ -17,6 +17,7 @@ import math
 import numpy as np
 from numba import types
 
+from rtml.kernels.answers import due
 from rtml.kernels.cache import njit
 
 SQUARED = 0
@@ -218,12 +219,11 @@ def replay_descent(X, y, moment, known, order, until, predictions, how, table, c
     z = np.empty(w.shape[0])
     before = X.shape[0] - n
     for t in range(n + 1):
-        limit = moment[t] - 1 if t < n else until
-        while taken < len(order) and known[order[taken]] <= limit:
-            i = order[taken]
-            taken += 1
+        stop = due(t, moment, until, known, order, taken)
+        for i in order[taken:stop]:
             if not math.isnan(y[i]):
                 _descend(X, i, y[i], how, w, mean, var, sd, missed, z)
+        taken = stop
         if t < n:
             predictions[t] = _answer(project(X, before + t, how[CLIP], w, mean, sd, z), how[KIND])
     return taken
@@ -242,12 +242,11 @@ def replay_recursive(X, y, moment, known, order, until, predictions, how, table,
     z = np.empty(w.shape[0])
     before = X.shape[0] - n
     for t in range(n + 1):
-        limit = moment[t] - 1 if t < n else until
-        while taken < len(order) and known[order[taken]] <= limit:
-            i = order[taken]
-            taken += 1
+        stop = due(t, moment, until, known, order, taken)
+        for i in order[taken:stop]:
             if not math.isnan(y[i]):
                 _solve(X, i, y[i], how, w, mean, var, sd, missed, cov, z)
+        taken = stop
         if t < n:
             predictions[t] = _answer(project(X, before + t, how[CLIP], w, mean, sd, z), how[KIND])
     return taken

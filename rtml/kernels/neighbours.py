@@ -12,6 +12,7 @@ import math
 import numpy as np
 from numba import types
 
+from rtml.kernels.answers import due
 from rtml.kernels.cache import njit
 from rtml.kernels.linear import fits
 
@@ -90,12 +91,11 @@ def replay(X, y, moment, known, order, until, predictions, how, came, scaler, ri
     n = len(moment)
     taken = 0
     for t in range(n + 1):
-        limit = moment[t] - 1 if t < n else until
-        while taken < len(order) and known[order[taken]] <= limit:
-            i = order[taken]
-            taken += 1
+        stop = due(t, moment, until, known, order, taken)
+        for i in order[taken:stop]:
             if not math.isnan(y[i]):
                 _learn(X[i], y[i], came, scaler, ring)
+        taken = stop
         if t < n:
             _answer(X[X.shape[0] - n + t], predictions[t], how, came, scaler, ring)
     return taken
