@@ -1,16 +1,13 @@
 """The blend: the same bits however a stream is cut, members as their oracles, and regrets within the stated bounds."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
-from driver import Driver, by_time
+from driver import Driver, bits, by_time, check_cutting
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from river import linear_model, preprocessing
 from streams import NAMES, cuts, stream, streams
 
-from rtml.core import state as checkpoint
 from rtml.core.clock import NEVER
 from rtml.kernels import blend as kernels
 from rtml.models.blend import Blend, BlendClassifier, CompiledBlend
@@ -32,25 +29,12 @@ def built(sign, outside=False):
     return model
 
 
-def bits(model):
-    return checkpoint.dumps(model.state)
-
-
 @pytest.mark.parametrize("sign", [False, True])
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_any_cutting_gives_the_same_bits_as_one_by_one(sign, data):
     q = data.draw(streams(sign))
-    edges = data.draw(cuts(len(q)))
-    whole, cut, live = (Driver(built(sign, outside=True)) for _ in range(3))
-    expected, got = whole.replay(q, NEVER), []
-    for start, stop in pairwise(edges):
-        part = q[start:stop]
-        got.append(cut.replay(part, int(part.moment[-1]) - 1 if len(part) else 0))
-        cut.model = restore(checkpoint.loads(checkpoint.dumps(cut.model.state)))
-    cut.replay(q[:0], NEVER)
-    assert np.concatenate(got).tobytes() == expected.tobytes() == live.one_by_one(q).tobytes()
-    assert bits(whole.model) == bits(cut.model) == bits(live.model)
+    check_cutting(lambda: built(sign, outside=True), q, data.draw(cuts(len(q))), NEVER)
 
 
 @pytest.mark.parametrize("sign", [False, True])

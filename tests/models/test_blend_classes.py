@@ -1,24 +1,22 @@
 """The blend of classes: the same bits however cut, members as their oracles, the exact bound of its log loss."""
 
 import math
-from itertools import pairwise
 
 import numpy as np
 import pytest
-from driver import Driver
+from driver import Driver, bits, check_cutting
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from river import forest, linear_model, multiclass, neighbors, preprocessing
 from streams import cuts
 
-from rtml.core import state as checkpoint
 from rtml.core.clock import NEVER
 from rtml.core.questions import Questions
 from rtml.kernels import blend_classes as kernels
 from rtml.models.blend import Blend, BlendClassifier
 from rtml.models.blend_classes import ClassBlend, Neighbours
 from rtml.models.clip import Clip
-from rtml.models.compiled import compile, restore
+from rtml.models.compiled import compile
 from rtml.models.recursive_logistic import RecursiveLogistic
 
 NAMES, CLASSES = ("a", "b", "c"), ("low", "middle", "high")
@@ -40,26 +38,13 @@ def of_classes(n, seed=0, delay=25, stays=0.0):
     return Questions(np.arange(n), moment, X, y, known, NAMES)
 
 
-def bits(model):
-    return checkpoint.dumps(model.state)
-
-
 @settings(max_examples=5, deadline=None)
 @given(data=st.data())
 def test_any_cutting_gives_the_same_bits_as_one_by_one(data):
     q = of_classes(
         data.draw(st.integers(1, 60)), data.draw(st.integers(0, 99)), data.draw(st.sampled_from([1, 25, 200]))
     )
-    edges = data.draw(cuts(len(q)))
-    whole, cut, live = (Driver(ClassBlend(NAMES, CLASSES)) for _ in range(3))
-    expected, got = whole.replay(q, NEVER - 1), []
-    for start, stop in pairwise(edges):
-        part = q[start:stop]
-        got.append(cut.replay(part, int(part.moment[-1]) - 1 if len(part) else 0))
-        cut.model = restore(checkpoint.loads(bits(cut.model)))
-    cut.replay(q[:0], NEVER - 1)
-    assert np.concatenate(got).tobytes() == expected.tobytes() == live.one_by_one(q).tobytes()
-    assert bits(whole.model) == bits(cut.model) == bits(live.model)
+    check_cutting(lambda: ClassBlend(NAMES, CLASSES), q, data.draw(cuts(len(q))))
 
 
 def test_members_say_what_they_would_say_alone():

@@ -1,15 +1,12 @@
 """The search: the same bits however a stream is cut, races by rule, better than the blend where the law drifts."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
-from driver import Driver
+from driver import Driver, bits, check_cutting
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from streams import NAMES, cuts, stream, streams
 
-from rtml.core import state as checkpoint
 from rtml.core.clock import NEVER
 from rtml.models import search
 from rtml.models.blend import CompiledBlend
@@ -27,10 +24,6 @@ def short(monkeypatch):
     monkeypatch.setattr(search, "SLACK", 9.0)
 
 
-def bits(model):
-    return checkpoint.dumps(model.state)
-
-
 def drifted(n, every=0, seed=0):
     """Answers by a line that turns round at every so many questions, each learned before the next."""
     rng = np.random.default_rng(seed)
@@ -45,16 +38,7 @@ def drifted(n, every=0, seed=0):
 @given(data=st.data())
 def test_any_cutting_gives_the_same_bits_as_one_by_one(data):
     q = data.draw(streams(False))
-    edges = data.draw(cuts(len(q)))
-    whole, cut, live = (Driver(CompiledSearch(NAMES, how=SMALL)) for _ in range(3))
-    expected, got = whole.replay(q, NEVER - 1), []
-    for start, stop in pairwise(edges):
-        part = q[start:stop]
-        got.append(cut.replay(part, int(part.moment[-1]) - 1 if len(part) else 0))
-        cut.model = restore(checkpoint.loads(bits(cut.model)))
-    cut.replay(q[:0], NEVER - 1)
-    assert np.concatenate(got).tobytes() == expected.tobytes() == live.one_by_one(q).tobytes()
-    assert bits(whole.model) == bits(cut.model) == bits(live.model)
+    check_cutting(lambda: CompiledSearch(NAMES, how=SMALL), q, data.draw(cuts(len(q))))
 
 
 @pytest.mark.usefixtures("short")

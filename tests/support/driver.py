@@ -1,8 +1,12 @@
 """Asks and tells a model that keeps something with each question, as a learner does: in chunks, or one by one."""
 
+from itertools import pairwise
+
 import numpy as np
 
+from rtml.core import state as checkpoint
 from rtml.core.clock import NEVER
+from rtml.models.compiled import restore
 
 
 def by_time(known):
@@ -44,3 +48,20 @@ class Driver:
     def _tell(self, q, i, said):
         if q.y[i] == q.y[i]:
             self.model.learn_at(q.X[i], q.y[i], said[i], int(q.moment[i]), int(q.known[i]))
+
+
+def bits(model):
+    return checkpoint.dumps(model.state)
+
+
+def check_cutting(made, q, edges, until=NEVER - 1):
+    """Whole, cut at edges with a state round trip at each, and one by one: the same predictions, the same state."""
+    whole, cut, live = (Driver(made()) for _ in range(3))
+    expected, got = whole.replay(q, until), []
+    for start, stop in pairwise(edges):
+        part = q[start:stop]
+        got.append(cut.replay(part, int(part.moment[-1]) - 1 if len(part) else 0))
+        cut.model = restore(checkpoint.loads(bits(cut.model)))
+    cut.replay(q[:0], until)
+    assert np.concatenate(got).tobytes() == expected.tobytes() == live.one_by_one(q).tobytes()
+    assert bits(whole.model) == bits(cut.model) == bits(live.model)
