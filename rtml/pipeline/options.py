@@ -16,8 +16,8 @@ from rtml.sources.posted import HTTP
 from rtml.sources.protocol import Source
 from rtml.training.run_config import RunConfig
 
-_KEPT = {"events.db": "01_ingest", "training.json": "04_online_train"}  # of a run, and the notebook that makes it
-_KEPT |= dict.fromkeys(("training.db", "registry"), "04_online_train")
+_TRAINED = "04_online_train"
+_KEPT = {"events.db": "01_ingest", "training.json": _TRAINED, "training.db": _TRAINED, "registry": _TRAINED}
 
 
 @dataclass(frozen=True)
@@ -107,27 +107,32 @@ def opened(folder: Path, what: SourceOptions) -> tuple[RunConfig, Open]:
     """
     claim(folder)
     path = folder / "recipe.json"
-    here, begun = path.exists(), what.behind or folder
-    known: RunConfig | None = None
-    if here or what.behind is not None:
-        known = RunConfig.read(path if here else Run(begun).need("recipe.json", made_by="01_ingest"))
-    if known is not None and what.behind is not None:
-        what = replace(what, use_case=known.use_case)
-    if known is not None and what.source == HTTP:  # which sends of whatever the run knows
-        what = replace(what, keys=what.keys or known.keys, inputs=what.inputs or known.options.get("inputs", ()))
+    begun = Run(folder if path.exists() or what.behind is None else what.behind)
+    known = RunConfig.read(begun.need("recipe.json", "01_ingest")) if path.exists() or what.behind else None
+    if known is not None:
+        what = _told(what, known)
     source = what.open()
     config = what.config(source)
     if known is not None:
-        config = _same(known if here else replace(known, source=source.name), config, folder if here else begun)
-    if not here:
-        if what.behind is not None:
-            _copy(Run(what.behind), folder)
+        config = _same(known if path.exists() else replace(known, source=source.name), config, begun.folder)
+    if not path.exists():
+        if known is not None:
+            _copy(begun, folder)
         partial = path.with_name(f"{path.name}.{os.getpid()}.part")  # others may wait for it: whole or not at all
         config.write(partial)
         os.replace(partial, path)
         digests.add(folder, [path.name])
     live = hasattr(source, "arrivals")
     return config, what.open if live else lambda after: source
+
+
+def _told(what: SourceOptions, known: RunConfig) -> SourceOptions:
+    """What to follow, where the run says the rest: its use case if another is gone on from, and what may be posted."""
+    if what.behind is not None:
+        what = replace(what, use_case=known.use_case)
+    if what.source != HTTP:
+        return what
+    return replace(what, keys=what.keys or known.keys, inputs=what.inputs or known.options.get("inputs", ()))
 
 
 def _same(known: RunConfig, config: RunConfig, folder: Path) -> RunConfig:
@@ -145,7 +150,10 @@ def _same(known: RunConfig, config: RunConfig, folder: Path) -> RunConfig:
 
 
 def _copy(run: Run, folder: Path) -> None:
-    """Begin a folder with the events, the training and the registry of a finished run."""
+    """Begin a folder with the events, the training and the registry of a finished run, all of them files."""
+    if urls := [path for place in (run.folder, folder) for path in sorted(place.glob("*.url"))]:
+        says = f"{shown(urls[0])} says that a server keeps part of it, which is not copied"
+        raise ValueError(f"{says}: go on from a run of files in a new RUN, without --log and --stores")
     for name, made_by in _KEPT.items():
         run.need(name, made_by)
         run.fork(name, str(folder.absolute() / name))

@@ -129,11 +129,11 @@ class Live:
     def _publisher(self, store: Path) -> Publisher:
         publisher = Publisher(self.service, self.registry, self.config, store)
         publisher.begin()
+        self.events = Events(publisher, self.log, store) if self._posted else None
         return publisher
 
     def _loop(self, rules: Retention) -> Loop:
         loop = Loop(self.ingestor, self.trainer, self.publisher)
-        self.events = Events(self.publisher, self.log, self.folder / "training.db") if self._posted else None
         loop.retain = lambda: rules.due(self.log, self.registry, say=self._out)
         if self.events is not None:
             loop.trained = lambda: self.events.follow(self.trainer)

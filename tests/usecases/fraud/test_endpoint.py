@@ -25,6 +25,7 @@ from rtml.serving.snapshot import StreamClock
 from rtml.store.checkpoint_store import CheckpointReader
 from rtml.store.event_log import EventLog
 from rtml.store.label_join import questions
+from rtml.store.protocols import run_stores
 from rtml.training.run_config import RunConfig
 from rtml.training.trainer import Trainer
 from rtml.usecases.fraud import use_case as fraud
@@ -346,6 +347,16 @@ def test_a_run_that_is_not_finished_is_no_beginning(finished):
     with pytest.raises(FileNotFoundError, match=r"training\.json is missing: run 04_online_train first"):
         Live(finished / "live", SourceOptions("http", behind=finished))
     assert not (finished / "live" / "recipe.json").exists()
+
+
+@pytest.mark.parametrize(
+    "keep", [lambda run, url: run_stores(run / "live", url), lambda run, url: (run / "log.url").write_text(url)]
+)
+def test_a_run_that_a_server_keeps_part_of_is_no_beginning(finished, keep):
+    keep(finished, "postgres://localhost/runs?log=fraud")
+    with pytest.raises(ValueError, match=r"\.url says that a server keeps .* without --log and --stores"):
+        Live(finished / "live", SourceOptions("http", behind=finished))
+    assert not (finished / "live" / "recipe.json").exists(), "the run on the server would be written into"
 
 
 def test_labels_of_the_stream_are_there(stream):
