@@ -33,12 +33,14 @@ class Later:
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
     import pyarrow.compute as pc
     from scipy import special, stats
 else:
+    pa = Later("pyarrow")
     pd = Later("pandas")
     pc = Later("pyarrow.compute")
     special = Later("scipy.special")
     stats = Later("scipy.stats")
 
-__all__ = ["Later", "pc", "pd", "special", "stats"]
+__all__ = ["Later", "pa", "pc", "pd", "special", "stats"]

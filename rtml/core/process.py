@@ -141,8 +141,9 @@ class _Watch(threading.Thread):
 
     def __init__(self, program: str, goes_on: bool, patience_s: float) -> None:
         super().__init__(daemon=True)
-        self._program, self._goes_on, self._patience = program, goes_on, patience_s * 1e9
-        self._terminal, self._clock, self.done = sys.stderr, Clock(), threading.Event()
+        self._program, self._terminal = program, sys.stderr
+        self._goes_on, self._patience = goes_on, patience_s * 1e9
+        self._clock, self.done = Clock(), threading.Event()
         self._begun = self._last = self._clock.elapsed()
 
     def written(self) -> None:
@@ -193,6 +194,29 @@ def at_work(program: str, goes_on: bool = False, patience_s: float = 4.0) -> Ite
             yield
     finally:
         watch.done.set()
+
+
+def news(out: Callable[[str], object], again_s: float) -> Callable[[str], None]:
+    """Hand on a line that says something else than the last one; one that says the same after so many seconds.
+
+    Examples
+    --------
+    >>> say = news(print, 60.0)
+    >>> for line in ("3 events", "3 events", "4 events"):
+    ...     say(line)
+    3 events
+    4 events
+    """
+    clock, last = Clock(), ("", 0)
+
+    def say(line: str) -> None:
+        nonlocal last
+        now = clock.elapsed()
+        if line != last[0] or now - last[1] >= again_s * 1e9:
+            last = line, now
+            out(line)
+
+    return say
 
 
 @contextmanager

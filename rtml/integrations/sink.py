@@ -50,7 +50,8 @@ def sink(run: Path, to: str, *, follow: bool = False) -> None:
 
 def send_new(run: Path, to: str) -> int:
     """The same once; how many rows were sent."""
-    opened, place, sent = Run(run, "sink"), without_password(to), 0
+    opened, place = Run(run, "sink"), without_password(to)
+    sent = 0
     with closing(CheckpointReader(run / "training.db")) as reader, closing(_opened(to)) as out:
         while True:
             kept = opened.read_json(_FILE, {"sent": {}})

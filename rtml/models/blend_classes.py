@@ -48,7 +48,8 @@ class Neighbours(Softmax):
     _kernels, _parts = neighbours, ("came", "scaler", "ring")
 
     def __init__(self, names: Sequence[str], how: np.ndarray, classes: Sequence[str | int]) -> None:
-        self.names, self.classes, self._how = check_names(names), check_classes(classes), how
+        self.names, self.classes = check_names(names), check_classes(classes)
+        self._how = how
         self._came, self._scaler = np.zeros(1), np.zeros((3, len(self.names)))
         self._ring = np.zeros((len(self.names) + 1, int(how[1])))
 

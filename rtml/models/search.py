@@ -22,7 +22,9 @@ RACERS = 6  # settings in a race; half of them go on after a quarter of the rows
 SLACK = 0.02  # by which the winner may lose more than what was served
 WEIGHT = 0.05  # of a member that joins
 KEPT = 512  # last rows of the ledger
-JOINED, LOST, DROPPED = "joined", "lost the last lap", "dropped"
+DROPPED = "dropped"
+LOST = "lost the last lap"
+JOINED = "joined"
 #: Members beside those searched for are fewer than a blend has, so that both cost the same.
 _FEW = {"forgetting": (1.0, 0.998), "ridge": (100.0,), "rates": (0.03,), "outside": 9}
 _SETTINGS = ("descent", "forgetting or rate", "ridge", "clip", "subset")
@@ -44,7 +46,8 @@ class Part(RowModel):
     twin = "rtml.models.search:Part"
 
     def __init__(self, names: Sequence[str], model: RowModel) -> None:
-        self.names, self.model, self.classifier = check_names(names), model, model.classifier
+        self.names = check_names(names)
+        self.model, self.classifier = model, model.classifier
         self._columns = [self.names.index(name) for name in model.names]
 
     def predict(self, x: np.ndarray) -> float:
@@ -126,7 +129,8 @@ class CompiledSearch(CompiledBlend):
         while True:
             answered = told + np.flatnonzero(~np.isnan(y[order[told:]]))
             due = EVERY - self.answers % EVERY
-            stop, at, end = len(order), until, len(moment)
+            stop, at = len(order), until
+            end = len(moment)
             if len(answered) >= due:
                 stop = int(answered[due - 1]) + 1
                 at = int(known[order[stop - 1]])

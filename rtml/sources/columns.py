@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 
 import numpy as np
 
@@ -20,6 +21,12 @@ UNREADABLE = -(2**63)  # what no reader could make sense of
 LATEST = 7_258_118_400 * 10**9  # 2200-01-01: what is later is no time, and sums with it would overflow
 _DIGITS = re.compile(r"-?[0-9]{1,25}")
 _UNIT_NS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
+
+
+@cache
+def _none_rejected() -> pd.DataFrame:
+    """What is rejected of rows that are all sound, made once: a live event would wait for it."""
+    return pd.DataFrame({"reason": [], "row": []}, index=np.empty(0, np.int64), dtype=object)
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,7 @@ class Schema:
             fault[(fault == 0) & mask] = len(reasons) - 1
         bad = np.flatnonzero(fault)
         if not len(bad):
-            return raw.events(), pd.DataFrame({"reason": [], "row": []}, index=np.empty(0, np.int64), dtype=object)
+            return raw.events(), _none_rejected().copy()
         rejected = pd.DataFrame(
             {"reason": [reasons[k] for k in fault[bad]], "row": as_json(frame.iloc[bad])}, index=bad, dtype=object
         )

@@ -8,7 +8,7 @@ import numpy as np
 
 from rtml.core.later import pd
 from rtml.sources.moments import floats, texts
-from rtml.sources.tables import Unreadable
+from rtml.sources.table import Unreadable
 
 #: The forms that are read, for the sentence about one that is not.
 FORMS = "1234.5, 1,234.5, 1.234,5, 1 234,5, $1,234.50, 12.5K, 1.5e3"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from math import prod
+from math import inf, prod
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from rtml.core.later import pd
-from rtml.core.process import Logbook, stopping, tell
+from rtml.core.process import Logbook, news, stopping, tell
 from rtml.pipeline.options import opened, source_options
 from rtml.sources.growing import Follows, arriving
 from rtml.sources.ingestor import Ingestor, alone
@@ -113,13 +113,10 @@ def follow(run: Path, log: str = "", **source) -> None:
 
 def _follow(ingestor: Ingestor, log: EventLog, stop: Event) -> None:
     ingestor.start()
-    told = ""
+    say = news(tell, inf)
     while not stop.wait(1.0) and ingestor.state != "stopped":
         with suppress(OSError):  # a disk that is full; the ingestor says so
-            line = f"{_progress(log, ingestor)}, {ingestor.state} {ingestor.trouble}".rstrip()
-            if line != told:
-                tell(line)
-            told = line
+            say(f"{_progress(log, ingestor)}, {ingestor.state} {ingestor.trouble}".rstrip())
     ingestor.stop()
     if ingestor.failure is not None:
         raise ingestor.failure

@@ -7,11 +7,10 @@ from datetime import datetime
 from functools import cache
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
 
+from rtml.core.later import pa, pd
 from rtml.sources.columns import UNREADABLE, nanoseconds
-from rtml.sources.tables import Unreadable
+from rtml.sources.table import Unreadable
 
 DAY = 86_400 * 10**9
 EARLIEST = 946_684_800 * 10**9  # 2000-01-01

@@ -12,6 +12,8 @@ from rtml.core.clock import Clock
 from rtml.core.later import pd
 from rtml.core.state import digest
 from rtml.sources.columns import UNREADABLE, Schema, codes, integers, numbers, read_integer
+from rtml.sources.decimals import read_decimals
+from rtml.sources.moments import read_moments, texts
 from rtml.sources.protocol import pieces
 
 KEY = "key"  # the field that says which of the run's keys a row is of
@@ -134,8 +136,7 @@ class Records:
 
     def _named(self, event: np.dtype, columns: Mapping[str, str]) -> pd.DataFrame:
         """The table with its columns named after the fields of an event."""
-        from rtml.sources.decimals import read_decimals
-        from rtml.sources.tables import read
+        from rtml.sources.tables import read  # with readers of Parquet and feather, a second
 
         file = self.path.name
         table = read(self.path, known=lambda name: name.strip().lower() in event.names).whole(file)
@@ -165,16 +166,12 @@ class Records:
     def _keys(self) -> tuple[str, ...]:
         if KEY not in self._table.columns:
             return ("",)
-        from rtml.sources.moments import texts
-
         return tuple(dict.fromkeys(texts(self._table[KEY]).dropna().tolist()))
 
 
 def _moments(column: pd.Series | None, n: int) -> np.ndarray:
     if column is None:
         return np.full(n, UNREADABLE)
-    from rtml.sources.moments import read_moments
-
     return read_moments(column, Clock().now(), "column time")
 
 
@@ -182,6 +179,4 @@ def _blank(column: pd.Series | None) -> np.ndarray:
     """Which cells say that nothing is there."""
     if column is None or column.dtype.kind in "iuf":
         return np.zeros(0 if column is None else len(column), bool)
-    from rtml.sources.moments import texts
-
     return texts(column).isna().to_numpy()

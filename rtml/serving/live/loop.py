@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 
 from rtml.core.clock import Clock
+from rtml.core.process import news
 from rtml.serving.publisher import Publisher
 from rtml.sources.ingestor import Ingestor
 from rtml.training.flow import Outcome
@@ -42,7 +43,6 @@ class Loop:
         self._again = 0
         self._looked = 0
         self._began = 0
-        self._line, self._printed = "", 0
 
     def run(
         self,
@@ -54,7 +54,8 @@ class Loop:
         out: Callable[[str], object] = print,
     ) -> None:
         """Go on until ``stop``, for so many seconds of a stream (0: for ever), or ``once`` through a recording."""
-        self._stop, self._say, self._out = stop, say, out
+        self._stop, self._say = stop, say
+        self._out, self._told = out, news(out, _SAME_S)
         self._ingestor.start()
         try:
             while not (stop.is_set() or self._over(seconds, once)):
@@ -133,9 +134,7 @@ class Loop:
         self.publisher.tell(state, message, **about)
         behind = self._status.last - self._status.offset
         line = self.publisher.line(state, self._status.offset, behind, self._error or trouble)
-        if last or line != self._line or now - self._printed >= _SAME_S * _SECOND:
-            self._line, self._printed = line, now
-            self._out(line)
+        (self._out if last else self._told)(line)
 
     def _clocks(self) -> str:
         """What is wrong with the clocks of events, where in the last minute too many came late or far ahead."""

@@ -119,8 +119,10 @@ class Recorded:
             table["time"] = exact
         if self.days:
             kept = known < exact[~bad].min() + self.days * 86_400e9
-            table, exact, bad, known = table[kept], exact[kept], bad[kept], known[kept]
-        order = np.argsort(np.where(bad, known, exact), kind="stable")
+            table, exact = table[kept], np.where(bad, known, exact)[kept]
+        else:
+            exact = np.where(bad, known, exact)
+        order = np.argsort(exact, kind="stable")
         return table.iloc[order].reset_index(drop=True)
 
 

@@ -11,28 +11,11 @@ from rtml.sources.table import squeezed
 NAMES = {
     "time": (
         *("ts", "time", "timestamp", "datetime", "date_time", "date", "event_time", "trade_time", "transact_time"),
-        *(
-            "exchange_time",
-            "open_time",
-            "unix",
-            "unix_time",
-            "unix_timestamp",
-            "epoch",
-            "create_time_ms",
-            "create_time",
-        ),
+        *("exchange_time", "open_time", "unix", "unix_time", "unix_timestamp", "epoch"),
+        *("create_time_ms", "create_time"),
         *("created_time", "created_at", "transaction_time", "participant_timestamp", "sip_timestamp"),
-        *(
-            "snapped_at",
-            "mts",
-            "window_start",
-            "start_time",
-            "period_start",
-            "begins_at",
-            "trade_date",
-            "day",
-            "recv_ts",
-        ),
+        *("snapped_at", "mts", "window_start", "start_time", "period_start", "begins_at"),
+        *("trade_date", "day", "recv_ts"),
     ),
     "price": ("price", "px", "last", "trade_price", "last_price", "exec_price", "price_usd"),
     "size": (
