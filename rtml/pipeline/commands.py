@@ -211,13 +211,13 @@ VERBS = (
     ),
     Verb(
         "inspect",
-        "rtml.sources.catalogue:inspect",
-        "Show what is in a file before it is used.",
+        "rtml.sources.profile:inspect",
+        "Show how the columns of a file are read.",
         """rtml inspect eth.csv --columns '{"time": "T", "price": "p"}'""",
         click.Argument(["file"]),
         _option("--columns", default="{}", says='Names of the file\'s columns, as JSON: {"time": "T", "price": "p"}.'),
-        _option("--symbols", default="", says="Symbols to read, comma separated; all if empty."),
-        _option("--bar", default="10s", says="Length of the bars that are to be made of it, such as 10s or 1m."),
+        _option("--symbols", default="", says="Keys to read, comma separated; all if empty."),
+        _option("--bar", default="", says="Length of the bars that are to be made of it, such as 10s or 1m."),
         _USE_CASE,
     ),
     Verb(

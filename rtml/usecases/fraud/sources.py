@@ -59,6 +59,7 @@ class Recorded:
 
     schema = PAYMENTS
     symbols = ("payment",)
+    notes: tuple[str, ...] = ()
 
     def __init__(self, path: str | Path, delay: str = "7d", days: float = 0.0, columns: dict | None = None) -> None:
         self.path = Path(path)
@@ -75,6 +76,7 @@ class Recorded:
                 f"{self.path.name} has no column {', '.join(missing)}; it has: {', '.join(has)}: name those that are "
                 'meant, such as COLUMNS={"card": "<column>"}'
             )
+        self.read_as = [(self.path.name, self._held, self._columns)]
         check_twins(self._held, {ours: name for ours, name in self._columns.items() if ours not in (columns or {})})
         part = f":days={days:g}" if days else ""
         hashed = digest(self.path.read_bytes())[:12]

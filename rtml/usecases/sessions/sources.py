@@ -82,6 +82,7 @@ class Recorded:
         known = {name for names in _KNOWN.values() for name in names}
         self._held = read(self.path, known=lambda name: squeezed(name) in known).whole(self.path.name)
         self.columns = _found(list(self._held.columns), columns or {}, self.path.name)
+        self.read_as = [(self.path.name, self._held, self.columns)]
         check_twins(self._held, {ours: theirs for ours, theirs in self.columns.items() if ours not in (columns or {})})
         self.notes = _timeless(self._held, self.columns, columns or {}, self.path.name)
         part = f":days={days:g}" if days else ""

@@ -86,6 +86,11 @@ class Replay:
         self._rows = rows[[*RAW, *(["fault"] if (rows["fault"] != "").any() else [])]].reset_index(drop=True)
 
     @property
+    def read_as(self) -> list[tuple[str, pd.DataFrame, dict[str, str]]]:
+        """Of each file its name, its table as it is written, and its columns' names by ours."""
+        return [(file.path.name, file.table, file.names) for _, file in self.files]
+
+    @property
     def rows(self) -> int:
         """Number of raw rows."""
         return len(self._rows)
