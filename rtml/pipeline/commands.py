@@ -18,6 +18,9 @@ import click
 from click.shell_completion import CompletionItem
 
 
+_BEGINS = ("run", "live", "ingest")  # verbs that make a run where there is none; so does what follows one to come
+
+
 class Text(click.ParamType):
     """Text of which an empty one stands for the default, so that make can pass on a variable as it is."""
 
@@ -78,9 +81,11 @@ class Verb(click.Command):
         goes_on = bool(ctx.params.get("follow")) or self.name in ("serve", "live", "schedule", "lab")
         with quitting(ctx.command_path), at_work(ctx.command_path, goes_on):
             if ctx.params.get("run"):
-                from rtml.core.run_folder import run_folder
+                from rtml.core.run_folder import check_run, run_folder
 
                 ctx.params["run"] = run_folder(ctx.params["run"])
+                if not (ctx.params.get("follow") or self.name in _BEGINS):
+                    check_run(ctx.params["run"])
             function = getattr(import_module(self.module), self.function)
             code = function(**ctx.params)
         if code:

@@ -24,7 +24,15 @@ from rtml.training.run_config import RunConfig
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
 START = 1_700_000_000_000
-SCORE = dict(target="return", metric="r2_zero", value=0.031, text="return r2_zero 0.0310", answered=1190, asked=1200, against="no change")
+SCORE = dict(
+    target="return",
+    metric="r2_zero",
+    value=0.031,
+    text="return r2_zero 0.0310",
+    answered=1190,
+    asked=1200,
+    against="no change",
+)
 TOLD = {"return": dict(value=1.25, unit="bp", low=-2.0, high=4.5), "rise": dict(probability=0.61)}
 SECRET = "a-secret-of-the-house"
 LAPTOP, PHONE = dict(width=1366, height=768), dict(width=390, height=844)

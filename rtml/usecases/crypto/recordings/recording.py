@@ -246,11 +246,11 @@ def _trades(file: Recording, exact: np.ndarray, mids: bool) -> list[pd.DataFrame
     has, index = file.names.keys(), file.table.index
     side, size = file.side(), file.cells("size") if "size" in has else pd.Series(0.0, index=index)
     amount = pd.to_numeric(size, errors="coerce").to_numpy(float)
-    if signed(amount):
+    if signed(amount, side):
         if side is None:
             side = np.where(amount > 0, "buy", np.where(amount < 0, "sell", None))
         size = pd.Series(np.abs(amount), index=index)
-    elif (amount < 0).sum() > 0.05 * len(amount):
+    elif (amount < 0).sum() > 0.5 * len(amount):
         row = int(np.flatnonzero(amount < 0)[0])
         raise Unreadable(
             f"{file.where(file.names['size'])} holds {amount[row]:g} in row {row + 1}: nearly all sizes are negative, "
