@@ -17,7 +17,6 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-
 _BEGINS = ("run", "live", "ingest")  # verbs that make a run where there is none; so does what follows one to come
 
 
