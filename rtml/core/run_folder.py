@@ -131,6 +131,7 @@ class Run:
         path = self.path(name)
         for old in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
             remove(old)
+        remove(path.with_name(path.name + ".names"))
         return path
 
     def fork(self, name: str, to: str) -> Path:

@@ -266,12 +266,7 @@ VERBS = (
         'rtml schedule dev --job "1h materialize" --job "1d check"',
         _run(),
         _option("--job", multiple=True, says="Interval and command such as '1d check'; repeatable. The usual if none."),
-        _option(
-            "--clock",
-            default="wall",
-            type=click.Choice(["wall", "event"]),
-            says="Whose time decides: wall clock or events.",
-        ),
+        _option("--clock", default="wall", type=click.Choice(["wall", "event"]), says="Whose time decides."),
         _option("--once", is_flag=True, says="Carry out what is due, and end."),
     ),
     Verb(

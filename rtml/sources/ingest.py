@@ -33,6 +33,7 @@ def ingest(
     received = 0
     for frame in arriving(source, log, part, n) if isinstance(source, Follows) else source.chunks(n):
         accepted, rejected = source.schema.accept(frame, source.symbols)
+        source.schema.keep_names(frame, log)
         log.append(part, accepted, rejected)
         received += len(frame)
         done(len(frame))
