@@ -28,7 +28,6 @@ JOINED = "joined"
 #: Members beside those searched for are fewer than a blend has, so that both cost the same.
 _FEW = {"forgetting": (1.0, 0.998), "ridge": (100.0,), "rates": (0.03,), "outside": 9}
 _SETTINGS = ("descent", "forgetting or rate", "ridge", "clip", "subset")
-_ARRAYS = ("ring", "born", "slots", "tried")
 
 
 class Part(RowModel):
@@ -92,6 +91,7 @@ class CompiledSearch(CompiledBlend):
     """
 
     twin = "rtml.models.search:CompiledSearch"
+    _ARRAYS = (*CompiledBlend._ARRAYS, "_ring", "_born", "_slots", "_tried")
 
     def __init__(self, names: Sequence[str], classifier: bool = False, how: dict | None = None) -> None:
         if classifier:
@@ -146,15 +146,12 @@ class CompiledSearch(CompiledBlend):
     @property
     def state(self) -> dict:
         """Everything learned, what was tried, and all that is needed to go on from it, as flat arrays."""
-        mine = {name: getattr(self, f"_{name}").copy() for name in _ARRAYS}
-        return super().state | mine | {"answers": self.answers}
+        return super().state | {"answers": self.answers}
 
     def load(self, state: dict, restore: Callable = restore) -> None:
         """Go on from a state of this very model."""
         super().load(state, restore)
         self.answers = int(state["answers"])
-        for name in _ARRAYS:
-            setattr(self, f"_{name}", np.array(state[name]))
 
     @classmethod
     def of(cls, state: dict, restore: Callable = restore) -> CompiledSearch:
