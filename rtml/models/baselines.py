@@ -297,10 +297,3 @@ class Ridge:
     def _standard(self, X: np.ndarray) -> np.ndarray:
         Z = np.clip((X - self._mean) / self._deviation, -self.clip, self.clip)
         return np.where(np.isnan(Z), 0.0, Z)
-
-
-def ridge_twin(model, names: tuple[str, ...], classes: tuple = ()) -> Refit | None:
-    """The model behind a :class:`RidgeRefit`, with what that has learned, or None for other models."""
-    if type(model) is not RidgeRefit or classes or not model._known_by(names):
-        return None
-    return model._made(names) if model._model is None else Refit.of(model._model.state)

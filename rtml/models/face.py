@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from river import base
 
 from rtml.models.rows import RowModel
 
@@ -37,6 +38,13 @@ class Face:
     def _made(self, names: tuple[str, ...]) -> RowModel:
         raise NotImplementedError(f"{type(self).__name__} must make a row model of {names}")
 
-    def _known_by(self, names: tuple[str, ...]) -> bool:
-        """Whether these columns can be those of what was learned."""
-        return self._model is None or self._model.names == names
+
+def face_twin(model, names: tuple[str, ...], classes: tuple[str | int, ...] = ()) -> RowModel | None:
+    """Row model of such a river model with all that it has learned; None where it has learned of other columns."""
+    learned = getattr(model, "_model", None)
+    own = getattr(type(model), "learn_one", None) is Face.learn_one
+    if not own or (classes and (learned is not None or isinstance(model, base.Regressor))):
+        return None
+    if learned is None:
+        return model._made(names, classes) if classes else model._made(names)
+    return type(learned).of(learned.state) if learned.names == names else None

@@ -162,10 +162,3 @@ class CompiledForest(CompiledTree):
     def _same(self, state: dict) -> bool:
         same = super()._same(state) and state["slots"].shape == self._slots.shape
         return same and state["table"][0, kernels.SEED] == self._table[0, kernels.SEED]
-
-
-def forest_twin(model, names: tuple[str, ...], classes: tuple = ()) -> CompiledForest | None:
-    """The compiled model of an :class:`AdaptiveRandomForest`, with what that has learned, or None for other models."""
-    if type(model) is not AdaptiveRandomForest or not model._known_by(names) or (classes and model._model is not None):
-        return None
-    return model._made(names, classes) if model._model is None else CompiledForest.of(model._model.state)

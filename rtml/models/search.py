@@ -13,6 +13,7 @@ from rtml.models.blend import Blend, CompiledBlend
 from rtml.models.clip import Clip
 from rtml.models.compiled import compile, restore
 from rtml.models.parts import linear_model, optim, preprocessing
+from rtml.models.per_key import Columns
 from rtml.models.rls import RecursiveLeastSquares
 from rtml.models.rows import RowModel, check_names
 
@@ -30,7 +31,7 @@ _FEW = {"forgetting": (1.0, 0.998), "ridge": (100.0,), "rates": (0.03,), "outsid
 _SETTINGS = ("descent", "forgetting or rate", "ridge", "clip", "subset")
 
 
-class Part(RowModel):
+class Part(Columns):
     """A model that looks at some of the columns.
 
     Parameters
@@ -41,34 +42,10 @@ class Part(RowModel):
         Model of some of them.
     """
 
-    kind = "compiled"
     twin = "rtml.models.search:Part"
 
     def __init__(self, names: Sequence[str], model: RowModel) -> None:
-        self.names = check_names(names)
-        self.model, self.classifier = model, model.classifier
-        self._columns = [self.names.index(name) for name in model.names]
-
-    def predict(self, x: np.ndarray) -> float:
-        """What the model says of its columns."""
-        return self.model.predict(x[self._columns])
-
-    def learn(self, x: np.ndarray, y: float) -> None:
-        """Learn an answer from its columns."""
-        self.model.learn(x[self._columns], y)
-
-    def replay(self, X, y, *times) -> tuple[np.ndarray, int]:
-        """A chunk of its columns."""
-        return self.model.replay(np.ascontiguousarray(X[:, self._columns]), y, *times)
-
-    @property
-    def state(self) -> dict:
-        """The model's, and all columns."""
-        return self.head | {"model": self.model.state}
-
-    def load(self, state: dict) -> None:
-        """Go on from a state of this very model."""
-        self.model.load(state["model"])
+        super().__init__(check_names(names), model, [names.index(name) for name in model.names])
 
     @classmethod
     def of(cls, state: dict) -> Part:
@@ -76,7 +53,7 @@ class Part(RowModel):
         return cls(state["names"], restore(state["model"]))
 
     def describe(self) -> str:
-        """The model, and which columns it sees."""
+        """The model and its columns."""
         return f"{self.model.describe()} of {', '.join(self.model.names)}"
 
 
