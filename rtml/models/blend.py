@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 from river import base
@@ -13,6 +13,7 @@ from river import base
 from rtml.kernels import blend as kernels
 from rtml.models.blend_classes import ClassBlend
 from rtml.models.blend_members import HOW, MIXES, complete, members, plain
+from rtml.models.face import Face
 from rtml.models.rows import Remembering, check_names, check_row
 
 
@@ -131,7 +132,7 @@ class CompiledBlend(Remembering):
             self.outside[k] = (name, model, learning)
 
     @classmethod
-    def of(cls, state: dict, restore: Callable) -> CompiledBlend:
+    def of(cls, state: dict, restore: Callable | None = None) -> Self:
         """Model of a state; ``restore`` builds the members from outside."""
         self = cls(state["names"], state["classifier"], state["how"])
         self.load(state, restore)
@@ -163,8 +164,8 @@ class CompiledBlend(Remembering):
         return model.replay(X[len(X) - len(asked) :], np.empty(len(asked)), asked, known, nothing, 0)[0]
 
 
-class _Blended:
-    """What the two river models share: parameters, and a twin that takes its columns from the first row."""
+class _Blended(Face):
+    """What the two river models share: parameters, and a row model that takes its columns from the first row."""
 
     _classifier = False
     _usual: ClassVar[dict] = {}
@@ -185,18 +186,9 @@ class _Blended:
         self.how = complete(self._classifier, how)
         for name, value in self.how.items():
             setattr(self, name, value)
-        self._twin: CompiledBlend | None = None
 
-    def learn_one(self, x: Mapping[str, float], y: float) -> None:
-        """Learn one answer; a feature that the first row did not have is not looked at."""
-        self._compiled(x).learn(self._row(x), float(y))
-
-    def _compiled(self, x: Mapping[str, float]) -> CompiledBlend:
-        self._twin = self._twin or CompiledBlend(sorted(x), self._classifier, self.how)
-        return self._twin
-
-    def _row(self, x: Mapping[str, float]) -> np.ndarray:
-        return check_row([x.get(name, np.nan) for name in self._twin.names], self._twin.names)
+    def _made(self, names: Sequence[str], classes: Sequence[str | int] = ()) -> CompiledBlend | ClassBlend:
+        return ClassBlend(names, classes, self.how) if classes else CompiledBlend(names, self._classifier, self.how)
 
 
 class Blend(_Blended, base.Regressor):
@@ -250,7 +242,7 @@ class Blend(_Blended, base.Regressor):
 
     def predict_one(self, x: Mapping[str, float]) -> float:
         """What the members say, mixed."""
-        return self._compiled(x).predict(self._row(x))
+        return self._ready(x).predict(self._row(x))
 
 
 class BlendClassifier(_Blended, base.Classifier):
@@ -281,12 +273,5 @@ class BlendClassifier(_Blended, base.Classifier):
 
     def predict_proba_one(self, x: Mapping[str, float]) -> dict[bool, float]:
         """What the members say, mixed."""
-        p = self._compiled(x).predict(self._row(x))
-        return {False: 1.0 - p, True: p}
-
-
-def blend_twin(model, names: tuple[str, ...], classes: tuple = ()) -> CompiledBlend | ClassBlend | None:
-    """Twin of a blend that has learned nothing yet."""
-    if not isinstance(model, _Blended) or model._twin is not None or (classes and not model._classifier):
-        return None
-    return ClassBlend(names, classes, model.how) if classes else CompiledBlend(names, model._classifier, model.how)
+        self._ready(x)
+        return self._probabilities(x)

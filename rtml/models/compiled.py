@@ -14,7 +14,7 @@ from rtml.kernels import calibration, linear
 from rtml.models import flat
 from rtml.models.adapters import PlainModel, adapted
 from rtml.models.baselines import Majority, NoChange
-from rtml.models.blend import CompiledBlend, blend_twin
+from rtml.models.blend import CompiledBlend
 from rtml.models.blend_classes import ClassBlend
 from rtml.models.calibrated import Calibrate, Calibrated
 from rtml.models.compiled_baselines import CompiledBaseline, baseline_twin
@@ -99,7 +99,7 @@ _TWINS = {
     twin.twin: twin for twin in (CompiledTree, CompiledForest, ClassBlend, Refit, Softmax, HalfSpace, CompiledBaseline)
 }
 _KINDS = {kind.kind: kind for kind in (RiverModel, PlainModel, Constant)}
-_OTHERS = (tree_twin, face_twin, half_space_twin, blend_twin, baseline_twin)
+_OTHERS = (tree_twin, face_twin, half_space_twin, baseline_twin)
 
 
 def compile(model, names: Sequence[str], classes: Sequence[str | int] = ()) -> RowModel:

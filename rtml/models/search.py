@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -232,16 +232,11 @@ class Search(Blend):
     >>> model = Search(random=0)
     >>> for a, b in rng.normal(size=(600, 2)):
     ...     model.learn_one({"a": a, "b": b}, 2.0 * a - b)
-    >>> round(model.predict_one({"a": 3.0, "b": 1.0})), len(model._twin.ledger)
+    >>> round(model.predict_one({"a": 3.0, "b": 1.0})), len(model._model.ledger)
     (5, 12)
     """
 
     _usual = _FEW
 
-    def row_model(self, names: Sequence[str]) -> CompiledSearch:
-        """The model over rows of these columns, with what this one has learned."""
-        return CompiledSearch(names, how=self.how) if self._twin is None else CompiledSearch.of(self._twin.state)
-
-    def _compiled(self, x: Mapping[str, float]) -> CompiledSearch:
-        self._twin = self._twin or self.row_model(sorted(x))
-        return self._twin
+    def _made(self, names: Sequence[str], classes: Sequence[str | int] = ()) -> CompiledSearch:
+        return CompiledSearch(names, how=self.how)
