@@ -14,7 +14,6 @@ import numpy as np
 from rtml.metrics.running import arrays, binary
 
 DAY = 86_400 * 10**9  #: ns
-_Z = 1.959963984540054
 
 
 def average_precision(y, p) -> float:
@@ -103,26 +102,6 @@ def difference(metric: str, y, a, b, moment, *, draws: int = 200, seed: int = 7)
     return (float(value[0] - value[1]), *_middle(drawn[:, 0] - drawn[:, 1]))
 
 
-def auc_interval(y, p) -> tuple[float, float, float]:
-    """AUC and its 95 % interval after DeLong, DeLong and Clarke-Pearson (1988), as if questions were independent.
-
-    Ranks make it fast (Sun and Xu, 2014). Narrower than :func:`interval` where frauds come in series.
-
-    Examples
-    --------
-    >>> [round(float(v), 3) for v in auc_interval([0, 0, 1, 1, 0, 1], [0.1, 0.4, 0.35, 0.8, 0.2, 0.9])]
-    [0.889, 0.581, 1.0]
-    """
-    y, p = answered(y, p)
-    ones, zeros = p[y == 1], p[y == 0]
-    if len(ones) < 2 or len(zeros) < 2:
-        return np.nan, np.nan, np.nan
-    above, below = _share_below(zeros, ones), _share_below(ones, zeros)  # of each: the share of the others it beats
-    area = float(above.mean())
-    half = _Z * np.sqrt(above.var(ddof=1) / len(ones) + below.var(ddof=1) / len(zeros))
-    return area, max(area - half, 0.0), min(area + half, 1.0)
-
-
 def _area(ones: np.ndarray, zeros: np.ndarray) -> float:
     if not ones[-1] or not zeros[-1]:
         return np.nan
@@ -196,11 +175,6 @@ def _middle(drawn: np.ndarray) -> tuple[float, float]:
 def last_of_equals(falling: np.ndarray) -> np.ndarray:
     """Last place of each run of equal values."""
     return np.flatnonzero(np.r_[falling[1:] != falling[:-1], True])
-
-
-def _share_below(others: np.ndarray, values: np.ndarray) -> np.ndarray:
-    others = np.sort(others)
-    return (np.searchsorted(others, values, "left") + np.searchsorted(others, values, "right")) / (2 * len(others))
 
 
 def answered(y, p, *more) -> tuple[np.ndarray, ...]:

@@ -9,10 +9,9 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from rtml.kernels.answers import due
 from rtml.models import pickles
 from rtml.models.refit import Refit, takes_missing
-from rtml.models.rows import RowModel, check_classes, check_names, check_row
+from rtml.models.rows import RowModel, answers_before, check_classes, check_names, check_row
 
 _RENEW_AFTER = 20_000  # learned answers that are repeated at most when one fails
 
@@ -61,12 +60,11 @@ class Adapter(RowModel):
         n, taken = len(moment), 0
         predictions = np.empty((n, self.outputs) if self.classes else n)
         with self._all_or_nothing():
-            for t in range(n + 1):
-                stop = due(t, moment, until, known, order, taken)
-                for i in order[taken:stop]:
+            for t, rows in answers_before(moment, known, order, until):
+                taken += len(rows)
+                for i in rows:
                     if y[i] == y[i] and not self.unsupervised:
                         self._learn(X[i], y[i])
-                taken = stop
                 if t < n:
                     x = X[len(X) - n + t]
                     predictions[t] = self._ask(x)

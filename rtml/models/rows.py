@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Self
 
 import numpy as np
 
 from rtml.core.arrays import plain
+from rtml.kernels.answers import due
 
 
 class RowModel:
@@ -128,6 +129,21 @@ class Remembering(RowModel):
             raise ValueError(f"{len(X) - len(moment)} questions wait: a blend must know what was kept, use replay_at")
         kept, told = self.replay_at(X, y, np.empty((0, self.outputs + self.memory)), moment, known, order, until)
         return np.ascontiguousarray(kept[:, : self.outputs] if self.classes else kept[:, 0]), told
+
+
+def answers_before(moment, known, order, until) -> Iterator[tuple[int, np.ndarray]]:
+    """Each question's place and the rows whose answers come before it, then those known ``until`` behind the last.
+
+    Examples
+    --------
+    >>> asked, known, order = (np.array(column) for column in ([0, 10, 20], [5, 20, 30], [0, 1, 2]))
+    >>> [(t, rows.tolist()) for t, rows in answers_before(asked, known, order, 25)]
+    [(0, []), (1, [0]), (2, []), (3, [1])]
+    """
+    told = 0
+    for t in range(len(moment) + 1):
+        before, told = told, due(t, moment, until, known, order, told)
+        yield t, order[before:told]
 
 
 def check_names(names: Sequence[str]) -> tuple[str, ...]:
