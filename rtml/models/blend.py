@@ -53,11 +53,6 @@ class CompiledBlend(Remembering):
         """Weight of every member before the first answer."""
         return self._plan.spec[9].copy()
 
-    @property
-    def weights(self) -> dict[str, float]:
-        """Weight of every member in the next prediction; of those asleep what they have when they wake."""
-        return dict(zip(self.members, (self._top @ self._shares).tolist(), strict=True))
-
     def join(self, name: str, model, learning: bool = True, weight: float = 0.05) -> None:
         """Let a compiled model of the same columns be a member from the next question on, with a weight to begin with.
 

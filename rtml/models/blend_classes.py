@@ -122,11 +122,6 @@ class ClassBlend(Remembering):
         """Names of all members."""
         return [*self._models, *_BY_LABELS]
 
-    @property
-    def weights(self) -> dict[str, float]:
-        """Weight of every member in the next prediction."""
-        return dict(zip(self.members, (self._top @ self._shares).tolist(), strict=True))
-
     def predict_at(self, x: np.ndarray, moment: int) -> np.ndarray:
         """The prediction and what is kept with the question, shape (C + memory,)."""
         seen = self._views(check_row(x, self.names)[None], self._level[:1])

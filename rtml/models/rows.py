@@ -113,6 +113,12 @@ class Remembering(RowModel):
     """
 
     memory: int
+    members: list[str]
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Weight of every member in the next prediction; of those asleep what they have when they wake."""
+        return dict(zip(self.members, (self._top @ self._shares).tolist(), strict=True))
 
     def predict(self, x: np.ndarray) -> float | np.ndarray:
         """Prediction for a row in the order of ``names``: a number, or the probabilities of the classes, shape (C,)."""
