@@ -13,14 +13,14 @@ from rtml.core.use_case import SHIPPED
 from rtml.kernels import calibration, linear
 from rtml.models import flat
 from rtml.models.adapters import PlainModel, adapted
-from rtml.models.baselines import Majority, NoChange, ridge_twin
-from rtml.models.blend import CompiledBlend, blend_twin
+from rtml.models.baselines import Majority, NoChange
+from rtml.models.blend import CompiledBlend
 from rtml.models.blend_classes import ClassBlend
-from rtml.models.boosted import boosted_twin
 from rtml.models.calibrated import Calibrate, Calibrated
 from rtml.models.compiled_baselines import CompiledBaseline, baseline_twin
 from rtml.models.constant import Constant
-from rtml.models.forest import CompiledForest, forest_twin
+from rtml.models.face import face_twin
+from rtml.models.forest import CompiledForest
 from rtml.models.half_space_trees import HalfSpace, half_space_twin
 from rtml.models.hoeffding import CompiledTree, tree_twin
 from rtml.models.per_key import PerKey, Pooled
@@ -99,7 +99,7 @@ _TWINS = {
     twin.twin: twin for twin in (CompiledTree, CompiledForest, ClassBlend, Refit, Softmax, HalfSpace, CompiledBaseline)
 }
 _KINDS = {kind.kind: kind for kind in (RiverModel, PlainModel, Constant)}
-_OTHERS = (tree_twin, forest_twin, boosted_twin, ridge_twin, half_space_twin, blend_twin, baseline_twin)
+_OTHERS = (tree_twin, face_twin, half_space_twin, baseline_twin)
 
 
 def compile(model, names: Sequence[str], classes: Sequence[str | int] = ()) -> RowModel:

@@ -1,6 +1,7 @@
 """Compiled code is that of the sources: a change in an inlined part is computed, not the old numbers."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -48,7 +49,8 @@ def test_an_import_compiles_nothing_and_the_first_call_checks_its_arguments():
 
 def test_every_kernel_is_compiled_by_that_rule():
     package = Path(cache.__file__).parents[1]
-    compiled = [path for path in package.rglob("*.py") if "njit(" in path.read_text() and path.name != "cache.py"]
+    calls = re.compile(r"njit\(|@kernel\(")
+    compiled = [path for path in package.rglob("*.py") if calls.search(path.read_text()) and path.name != "cache.py"]
     assert len(compiled) > 20
     for path in compiled:
         text = path.read_text()
