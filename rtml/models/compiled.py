@@ -47,8 +47,10 @@ class Compiled(RowModel):
 
     def predict(self, x: np.ndarray) -> float:
         """Prediction for a row in the order of ``names``; a classifier's is the probability of True."""
-        x = np.ascontiguousarray(x, dtype=np.float64)
-        prediction = linear.predict(x, self._how, self._learned.table) if x.ndim == 1 else np.nan
+        try:
+            prediction = linear.predict(x, self._how, self._learned.table)
+        except TypeError:  # not a row of float64, which is what a learner hands over
+            return self.predict(check_row(x, self.names))
         if prediction != prediction:
             check_row(x, self.names)  # the row is to blame, or the model has left the numbers
         return prediction
@@ -62,8 +64,14 @@ class Compiled(RowModel):
 
     def learn(self, x: np.ndarray, y: float) -> None:
         """Learn one answer, or refuse it and stay as it was."""
-        x, y = plain(x, np.float64), self._label(y)
-        if x.ndim != 1 or not linear.learn(x, y, self._how, *self._learned):
+        if self.classifier and y != 0.0 and y != 1.0:
+            self._label(y)
+        try:
+            done = linear.learn(x, y, self._how, *self._learned)
+        except TypeError:
+            done = linear.learn(check_row(x, self.names), self._label(y), self._how, *self._learned)
+        if not done:
+            self._label(y)
             check_row(x, self.names)
 
     def replay(self, X, y, moment, known, order, until) -> tuple[np.ndarray, int]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import struct
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
 from typing import Self
 
 import numpy as np
@@ -185,6 +187,30 @@ def check_row(x, names: tuple[str, ...]) -> np.ndarray:
             f"feature {names[column]!r} must be a finite number, got {x[column]}: NaN says that it is missing"
         )
     return x
+
+
+def packer(names: tuple[str, ...]) -> Callable[[dict], np.ndarray]:
+    """What makes a row of a dict by name, at a third of the cost of an array of a list; the row is not writable.
+
+    A value may be None where it is missing; a name may not. Names that the row does not have are left alone.
+
+    Examples
+    --------
+    >>> packer(("return_1", "spread"))({"spread": None, "return_1": 2})
+    array([ 2., nan])
+    """
+    pack = struct.Struct(f"{len(names)}d").pack
+    values = itemgetter(*names) if len(names) > 1 else lambda x: (x[names[0]],)
+
+    def row(x: dict) -> np.ndarray:
+        try:
+            return np.frombuffer(pack(*values(x)))
+        except KeyError as ex:
+            raise LookupError(f"no feature {ex}, got {', '.join(map(str, x))}: the row has {', '.join(names)}") from ex
+        except struct.error:  # something is not a number: None, or it is refused
+            return np.array(values(x), np.float64)
+
+    return row
 
 
 def check_label(y: float, classifier: bool, classes: int = 2) -> float:
