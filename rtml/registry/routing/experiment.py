@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -35,14 +35,14 @@ class Decision:
     evidence: dict
 
 
-@dataclass
 class _Book:
     """One arm against the first: bets that it is better, that it is worse, that it fails more; gains and their sums."""
 
-    better: np.ndarray = field(default_factory=lambda: np.zeros(len(evidence.STAKES)))
-    worse: np.ndarray = field(default_factory=lambda: np.zeros(len(evidence.STAKES)))
-    fails: np.ndarray = field(default_factory=lambda: np.zeros(len(evidence.RISKS)))
-    sums: np.ndarray = field(default_factory=lambda: np.zeros(3))
+    def __init__(self) -> None:
+        self.better = np.zeros(len(evidence.STAKES))
+        self.worse = np.zeros(len(evidence.STAKES))
+        self.fails = np.zeros(len(evidence.RISKS))
+        self.sums = np.zeros(3)
 
 
 class Experiment:
