@@ -17,6 +17,7 @@ from numba import boolean, float64, int64, types, void
 from rtml.kernels.adwin import restart, risen
 from rtml.kernels.answers import due
 from rtml.kernels.declared import CUBE, MATRIX, PLACES, STREAM, VALUES, VECTOR, kernel, part
+from rtml.kernels.draws import GAMMA, mixed
 from rtml.kernels.hoeffding import (
     FEATURE,
     FREE,
@@ -43,16 +44,14 @@ _forest = (MATRIX, CUBE, MATRIX)  # table, split, slots
 _windows = (MATRIX, types.Array(float64, 4, "C"))  # heads, buckets
 
 
+_SEEDS = np.uint64(0xD1342543DE82EF95)  # apart, so that seeds next to each other draw otherwise
+
+
 @part
 def _uniform(head):
     """The next number in [0, 1): SplitMix64 of seed and count (Steele, Lea and Flood, 2014)."""
     head[DRAWN] += 1.0
-    z = np.uint64(int(head[SEED])) * np.uint64(0xD1342543DE82EF95) + np.uint64(int(head[DRAWN])) * np.uint64(
-        0x9E3779B97F4A7C15
-    )
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    z = z ^ (z >> np.uint64(31))
+    z = mixed(np.uint64(int(head[SEED])) * _SEEDS + np.uint64(int(head[DRAWN])) * GAMMA)
     return float(z >> np.uint64(11)) * 2.0**-53
 
 

@@ -41,6 +41,15 @@ def _of_class(leaf, what):
 
 
 @part
+def _weight(leaf):
+    """Weight of all classes, added up in their order."""
+    total = 0.0
+    for place in range(CLASS, leaf.shape[0], SHARE):
+        total += leaf[place]
+    return total
+
+
+@part
 def plant(table, split, depth, row):
     """Take a free node, make it an empty leaf, give it a row of ``split`` (a new one where ``row`` is negative)."""
     head = table[0]
@@ -147,9 +156,7 @@ def _by_bayes(head, leaf, total):
 def probabilities(x, table, split, node, p):
     """Fill ``p`` with the probabilities of the classes at a leaf, equal ones from a tree that has learned nothing."""
     leaf, classes = table[node], p.shape[0]
-    total = 0.0
-    for y in range(classes):
-        total += leaf[CLASS + SHARE * y]
+    total = _weight(leaf)
     if leaf[PRESENT] == 0.0 or (total == 0.0 and classes > 2):
         p[:] = 1.0 / classes
     elif not _by_bayes(table[0], leaf, total):
@@ -184,12 +191,10 @@ def _top(values, leaf, what):
 @part
 def _observe(x, y, w, leaf, cells, votes):
     """Let a leaf that learns see a row of weight ``w``: who was right, and the Gaussians of its class."""
-    own, weights = leaf[CLASS + SHARE * y :], _of_class(leaf, WEIGHT)
-    if leaf[PRESENT] == 0.0 or _top(weights, leaf, PLACE) == y:
+    own = leaf[CLASS + SHARE * y :]
+    if leaf[PRESENT] == 0.0 or _top(_of_class(leaf, WEIGHT), leaf, PLACE) == y:
         leaf[MC] += w
-    total = 0.0
-    for weight in weights:
-        total += weight
+    total = _weight(leaf)
     if total > 0.0:
         _vote(x, leaf, cells, total, votes)
         if _top(votes, leaf, PLACE) == y:
@@ -276,11 +281,8 @@ def _child(leaf, cells, k, at, weights, is_left, child):
 def _place_to_split(head, leaf, cells, left, right):
     """Feature and threshold at which a leaf splits; -1 where it waits, -2 where no split is possible."""
     weights, counts = _of_class(leaf, WEIGHT).copy(), _of_class(leaf, COUNT).copy()
-    total, with_weight = 0.0, 0
-    for weight in weights:
-        total += weight
-        with_weight += weight > 0.0
-    if with_weight < 2:
+    total = _weight(leaf)
+    if (weights > 0.0).sum() < 2:
         return -1, 0.0
     if weights.max() / total > head[MAX_SHARE]:
         return -2, 0.0

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import boolean, int64, types, uint64
+from numba import boolean, int64, types
 
-from rtml.kernels.declared import MATRIX, TABLE, VALUES, VECTOR, kernel
+from rtml.kernels.declared import MATRIX, TABLE, VALUES, VECTOR, kernel, part
+from rtml.kernels.draws import GAMMA, mixed
 
 # columns of the window
 RIGHT = 0
@@ -21,9 +22,6 @@ POSITIVE = 7
 WIDTH = 8
 
 _TINY = 1e-15  # a probability is held this far from 0 and 1
-_GAMMA = np.uint64(0x9E3779B97F4A7C15)
-_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
-_MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
 @kernel(int64, VALUES, VALUES, boolean, int64, MATRIX, VECTOR, MATRIX)
@@ -56,13 +54,10 @@ def scores(y, predicted, classifier, seen, ring, sums, out):
     return seen + len(y)
 
 
-@kernel(uint64, uint64, uint64)
+@part
 def _draw(seed, number):
-    """Draw ``number`` of a seed (SplitMix64 of Steele, Lea and Flood, 2014): no state but the place in the sequence."""
-    z = seed + (number + np.uint64(1)) * _GAMMA
-    z = (z ^ (z >> np.uint64(30))) * _MIX_1
-    z = (z ^ (z >> np.uint64(27))) * _MIX_2
-    return z ^ (z >> np.uint64(31))
+    """Draw ``number`` of a seed."""
+    return mixed(seed + (number + np.uint64(1)) * GAMMA)
 
 
 @kernel(types.UniTuple(int64, 2), TABLE, VALUES, int64, int64, int64, int64, MATRIX, VECTOR, MATRIX, VECTOR)

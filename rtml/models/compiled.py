@@ -118,8 +118,8 @@ def compile(model, names: Sequence[str], classes: Sequence[str | int] = ()) -> R
     ``LinearRegression``, ``LogisticRegression`` (plain stochastic gradient descent at constant rates),
     ``RecursiveLeastSquares`` and ``RecursiveLogistic``. Whatever such a model has learned goes with it. A
     ``HoeffdingTreeClassifier`` on numeric features has one while it has learned nothing, so have
-    ``[MinMaxScaler |] HalfSpaceTrees``; an ``AdaptiveRandomForest``, a ``BoostedRefit`` and a ``RidgeRefit`` of ours
-    always, and so has ``Calibrate`` around a model. Any other river model runs as it is, one event at a time. What
+    ``[MinMaxScaler |] HalfSpaceTrees``; what is a :class:`rtml.models.face.Face` (the forest, refits, blends)
+    always has one, and so has ``Calibrate`` around a model. Any other river model runs as it is, event by event. What
     has ``row_model(names)`` makes its own. What is not of river is adapted by the methods it has (see
     :func:`rtml.models.adapters.adapted`).
 
