@@ -149,14 +149,18 @@ class Majority(base.Classifier):
     def _multiclass(self) -> bool:
         return len(self.classes) > 2
 
+    @property
+    def _shares(self) -> dict:
+        total = sum(self.counts.values()) + len(self.counts)
+        return {label: (count + 1) / total for label, count in self.counts.items()}
+
     def learn_one(self, x: dict, y: bool | str | int) -> None:
         """Count."""
         self.counts[y] = self.counts.get(y, 0) + 1
 
     def predict_proba_one(self, x: dict) -> dict:
         """The shares so far."""
-        total = sum(self.counts.values()) + len(self.counts)
-        return {label: (count + 1) / total for label, count in self.counts.items()}
+        return self._shares
 
     def predict_one(self, x: dict) -> bool | str | int:
         """The class seen most often."""
@@ -187,14 +191,14 @@ class NoChange(Majority):
 
     def learn_one(self, x: dict, y: bool | str | int) -> None:
         """Count, and whether the class stayed."""
-        super().learn_one(x, y)
+        self.counts[y] = self.counts.get(y, 0) + 1
         self.pairs += self.last is not None
         self.kept += y == self.last
         self.last = y
 
     def predict_proba_one(self, x: dict) -> dict:
         """The share of answers that were the class of the answer before, and the shares of the other classes."""
-        shares = super().predict_proba_one(x)
+        shares = self._shares
         if self.last is None:
             return shares
         stay, others = (self.kept + 1) / (self.pairs + 2), 1.0 - shares[self.last]
@@ -203,7 +207,7 @@ class NoChange(Majority):
 
     def predict_one(self, x: dict) -> bool | str | int:
         """The class of the last answer."""
-        return super().predict_one(x) if self.last is None else self.last
+        return max(self.counts, key=self.counts.get) if self.last is None else self.last
 
 
 class RidgeRefit(Face, base.Regressor):

@@ -14,10 +14,10 @@ from rtml.kernels import blend as kernels
 from rtml.models.blend_classes import ClassBlend
 from rtml.models.blend_members import HOW, MIXES, complete, members, plain
 from rtml.models.face import Face
-from rtml.models.rows import Remembering, check_names, check_row
+from rtml.models.rows import RememberingModel, check_names, check_row
 
 
-class CompiledBlend(Remembering):
+class CompiledBlend(RememberingModel):
     """The blend over flat arrays; what :func:`rtml.models.compiled.compile` makes of ``Blend`` and ``BlendClassifier``.
 
     A question keeps what every member said of it, and the mixtures learn from that when its answer comes, however late.

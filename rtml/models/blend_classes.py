@@ -15,7 +15,7 @@ from rtml.models.forest import AdaptiveRandomForest
 from rtml.models.hoeffding import CompiledTree, tree_how
 from rtml.models.parts import preprocessing, tree
 from rtml.models.recursive_logistic import RecursiveLogistic
-from rtml.models.rows import Remembering, RowModel, check_classes, check_names, check_row
+from rtml.models.rows import RememberingModel, RowModel, check_classes, check_names, check_row
 from rtml.models.softmax import Softmax
 from rtml.models.twins import translate
 
@@ -66,7 +66,7 @@ class Neighbours(Softmax):
         return f"Neighbours({self._how[0]:g} of the last {self._how[1]:g})"
 
 
-class ClassBlend(Remembering):
+class ClassBlend(RememberingModel):
     """Probabilities of C classes as a mixture of models, whose weights follow how well each has predicted lately.
 
     Members are softmax regressions of second order, one per forgetting, of which all but the first see the last label

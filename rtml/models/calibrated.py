@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from river import base
 
@@ -112,6 +114,13 @@ class Calibrated(RowModel):
         self.model, self.names = model, model.names
         self._how = {"every": every, "forgetting": forgetting, "after": after}
         self._map = _Map(every, forgetting, after)
+
+    @classmethod
+    def of(cls, state: dict, restore: Callable[[dict], object]) -> Calibrated:
+        """Model of a state; ``restore`` builds the model within."""
+        self = cls(restore(state["model"]), **state["how"])
+        self.load(state)
+        return self
 
     def predict(self, x: np.ndarray) -> float:
         """Corrected probability of True."""

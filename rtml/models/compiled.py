@@ -106,6 +106,7 @@ class Compiled(RowModel):
 _TWINS = {
     twin.twin: twin for twin in (CompiledTree, CompiledForest, ClassBlend, Refit, Softmax, HalfSpace, CompiledBaseline)
 }
+_AROUND = {twin.twin: twin for twin in (PerKey, Pooled, Calibrated, CompiledBlend)}  # other models
 _KINDS = {kind.kind: kind for kind in (RiverModel, PlainModel, Constant)}
 _OTHERS = (tree_twin, face_twin, half_space_twin, baseline_twin)
 
@@ -193,21 +194,13 @@ def restore(state: dict) -> RowModel:
         return _KINDS[state["kind"]].of(state)
     if state.get("kind") != Compiled.kind:
         raise LookupError(f"no model of the kind {state.get('kind')!r}; there are: compiled, {', '.join(_KINDS)}")
-    if state.get("twin") == PerKey.twin:
-        return PerKey.of(state, restore)
-    if state.get("twin") == Pooled.twin:
-        return Pooled(restore(state["model"]))
-    if state.get("twin") == Calibrated.twin:
-        model = Calibrated(restore(state["model"]), **state["how"])
-        model.load(state)
-        return model
-    if state.get("twin") == CompiledBlend.twin:
-        return CompiledBlend.of(state, restore)
-    if (twin := str(state.get("twin"))).startswith(("rtml.usecases.", "rtml.models.search:")):
+    if (twin := str(state.get("twin"))) in _AROUND:
+        return _AROUND[twin].of(state, restore)
+    if twin.startswith(("rtml.usecases.", "rtml.models.search:")):
         return plugin.load(twin, {}, "models").of(state)
     if twin in SHIPPED:  # of a use case's own, as release 0.2.0 named it
         return import_module(f"rtml.usecases.{twin}.models").restore(state)
-    if state.get("twin") in _TWINS:
-        return _TWINS[state["twin"]].of(state)
+    if twin in _TWINS:
+        return _TWINS[twin].of(state)
     how = np.array(state["how"])
     return Compiled(state["names"], how, flat.from_named(how, state))

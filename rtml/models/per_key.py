@@ -190,6 +190,11 @@ class Pooled(Columns):
         super().__init__((*model.names, KEY), model, slice(-1))
         self.memory = int(getattr(model, "memory", 0))
 
+    @classmethod
+    def of(cls, state: dict, restore: Callable[[dict], object]) -> Pooled:
+        """Model of a state; ``restore`` builds the model within."""
+        return cls(restore(state["model"]))
+
     def predict_at(self, x: np.ndarray, moment: int) -> float | np.ndarray:
         """What the model keeps of a question, its prediction first."""
         return _ask(self.model, x[:-1], moment)

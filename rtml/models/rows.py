@@ -108,7 +108,7 @@ class RowModel:
         return check_label(y, self.classifier, len(self.classes) or 2)
 
 
-class Remembering(RowModel):
+class RememberingModel(RowModel):
     """A row model that learns from what it said when it was asked, which is kept with the open question.
 
     ``predict_at(x, moment)`` gives the prediction and ``memory`` numbers behind it, of which ``learn_at`` learns.
