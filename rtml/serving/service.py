@@ -24,7 +24,7 @@ from rtml.serving.schemas import (
     Refused,
     encode,
     invalid,
-    read_predict,
+    read,
     shown,
     without_paths,
 )
@@ -132,9 +132,9 @@ class Service:
         """The same for a request in JSON; of features by name, the fields are read as the numbers they are."""
         started, serving = self.clock.elapsed(), self._serving
         try:
-            request = read_predict(body) if serving is None else serving.read(body)
+            request = read(PredictRequest, body) if serving is None else serving.read(body)
         except (DecodeError, UnicodeDecodeError):
-            return self.ask(read_predict(body))  # either of them says what is wrong
+            return self.ask(read(PredictRequest, body))  # either of them says what is wrong
         if serving is None:
             return self.ask(request)
         key = self._key(serving, request)
@@ -149,7 +149,7 @@ class Service:
 
     def predict_features(self, features: dict[str, float], key: str | None = None) -> Prediction:
         """Predict from features by name, checked like those of a request."""
-        return self.ask(read_predict(encode(PredictRequest(key=key, features=features))))
+        return self.ask(read(PredictRequest, encode(PredictRequest(key=key, features=features))))
 
     def _key(self, serving: Serving, request) -> str:
         key, keys = request.symbol if request.key is None else request.key, serving.snapshot.keys
