@@ -33,9 +33,9 @@ class Parameter:
     meaning: str
 
 
-def tagged(cell: Mapping, tag: str = "parameters") -> bool:
-    """Whether a notebook cell carries a tag."""
-    return cell["cell_type"] == "code" and tag in cell.get("metadata", {}).get("tags", [])
+def tagged(cell: Mapping) -> bool:
+    """Whether a notebook cell is the one of the parameters."""
+    return cell["cell_type"] == "code" and "parameters" in cell.get("metadata", {}).get("tags", [])
 
 
 def declared(notebook: Path) -> dict[str, Parameter]:

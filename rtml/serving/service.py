@@ -14,7 +14,7 @@ from msgspec import DecodeError
 from msgspec.structs import astuple
 
 from rtml.core.clock import Clock, utc
-from rtml.serving.answers import finite
+from rtml.serving.answers import by_target, finite
 from rtml.serving.freshness import Served
 from rtml.serving.schemas import (
     Headline,
@@ -301,11 +301,8 @@ def logged(prediction_id: str, row: dict) -> dict:
     row
         Of :func:`rtml.store.prediction_tables.found`.
     """
-    cells = np.concatenate([np.atleast_1d(numbers(row["prediction"])), np.frombuffer(row["others"] or b"")])
-    said, start = {}, 0
-    for name, outputs in loads(row["targets"]):
-        part = cells[start : start + outputs].tolist()
-        said[name], start = part[0] if outputs == 1 else part, start + outputs
+    cells = np.hstack([numbers(row["prediction"]), np.frombuffer(row["others"] or b"")])
+    said = {name: np.asarray(value).tolist() for name, value in by_target(cells, loads(row["targets"])).items()}
     times = {name: row[name] and utc(row[name]).isoformat() for name in ("asked_at", "moment", "answered_at")}
     about = {name: row[name] for name in ("key", "version", "offset", "question", "y", "propensity", "latency_ns")}
     features = dict(zip(loads(row["names"]), np.frombuffer(row["x"]).tolist(), strict=True))
