@@ -65,7 +65,7 @@ use_case = UseCase(
     name="delivery",
     question="In how many minutes will this order be there?",
     event=EVENT,
-    operator=lambda config: ById(FEATURES, ["km", "items", "rain"], "minutes", patience="1d"),
+    operator=lambda config: ById(FEATURES, ["km", "items", "rain"], "minutes", timeout="1d"),
     targets=(Target("minutes", "number", unit="min"),),
     models={"minutes": "blend"},
     source=source,

@@ -72,7 +72,7 @@ use_case = UseCase(
     name="spam",
     question="Is this message spam?",
     event=EVENT,
-    operator=lambda config: ById(FEATURES, [*TEXT.columns, "sender"], "spam", patience="7d"),
+    operator=lambda config: ById(FEATURES, [*TEXT.columns, "sender"], "spam", timeout="7d"),
     targets=(Target("spam", "probability"),),
     models={"spam": "recursive_logistic"},
     source=source,

@@ -27,7 +27,7 @@ class ById(Lookahead):
         Fields of an event that the features see.
     of
         The field that is predicted: NaN in a row that asks.
-    patience
+    timeout
         How long a question waits for its answer; it is given up then, and stays without.
     keys
         How many keys are asked for, see :class:`Lookahead`.
@@ -45,10 +45,10 @@ class ById(Lookahead):
     """
 
     def __init__(
-        self, features: Sequence[Feature], columns: Sequence[str], of: str, patience: str = "30d", keys: int = 1
+        self, features: Sequence[Feature], columns: Sequence[str], of: str, timeout: str = "30d", keys: int = 1
     ) -> None:
-        super().__init__(features, columns, of, patience, keys)
-        self.horizon, self._patience = 0, span(patience)
+        super().__init__(features, columns, of, timeout, keys)
+        self.horizon, self._timeout = 0, span(timeout)
 
     def _asks(self, events: np.ndarray) -> np.ndarray:
         return np.isnan(events[self._of])
@@ -59,7 +59,7 @@ class ById(Lookahead):
     def _answered(self, k: int, at: int, now: float) -> list[tuple]:
         while self._open:
             oldest, waiting = next(iter(self._open.items()))
-            if waiting[0][0] + self._patience >= at:
+            if waiting[0][0] + self._timeout >= at:
                 break
             del self._open[oldest]
         if now != now:
@@ -71,8 +71,8 @@ class ById(Lookahead):
         place = {id: i for i, id in enumerate(asked.id.tolist())}
         for id, known in zip(asked.answered.tolist(), asked.known.tolist(), strict=True):
             at = int(asked.moment[place[id]])
-            if not at <= known <= at + self._patience:
+            if not at <= known <= at + self._timeout:
                 raise Leak(
-                    f"the answer of {utc(at)} is known at {utc(known)}: not within {self._patience / 1e9:g} s of it"
+                    f"the answer of {utc(at)} is known at {utc(known)}: not within {self._timeout / 1e9:g} s of it"
                 )
         return f"{len(asked.answered):,} answers"

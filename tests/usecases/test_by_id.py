@@ -16,9 +16,9 @@ MINUTE = 60 * 10**9
 EVENT = np.dtype([("time", "<i8"), ("key", "<i4"), ("id", "<i8"), ("x", "<f8"), ("y", "<f8")])
 
 
-def operator(patience="30m", keys=2):
+def operator(timeout="30m", keys=2):
     features = [Feature("mean", column("x").over("30m", "mean"), "", "mean of the questions")]
-    return ById(features, ["x"], "y", patience, keys)
+    return ById(features, ["x"], "y", timeout, keys)
 
 
 def rows(seed=0, n=200):
