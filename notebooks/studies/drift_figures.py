@@ -62,8 +62,7 @@ def harm_of_alerts(table: pd.DataFrame, most: int = 12, title: str = "Which aler
     """
     need(table, ("what", "harm", "basis", "features"), "harm_of_alerts")
     table = table[table["harm"].notna()].head(most)
-    figure, axes = canvas(title, height=0.9 + 0.42 * max(len(table), 3))
-    ax = axes[0, 0]
+    figure, [[ax]] = canvas(title, height=0.9 + 0.42 * max(len(table), 3))
     if not len(table):
         nothing(ax, "no alert")
         return figure
@@ -92,8 +91,8 @@ def known_again(losses: Mapping[str, np.ndarray], changes: Sequence[int], window
     changes
         Questions at which one concept gives way to the other.
     """
-    figure, axes = canvas("How soon is an old concept known again?", height=3.6)
-    ax, paint = axes[0, 0], (GREY, GREEN, BLUE, ORANGE)
+    figure, [[ax]] = canvas("How soon is an old concept known again?", height=3.6)
+    paint = (GREY, GREEN, BLUE, ORANGE)
     if not losses:
         nothing(ax, "no model was asked")
         return figure

@@ -51,8 +51,7 @@ def freshness(quality: pd.DataFrame):
         Indexed by the span between two refreshes (texts): ``average_precision``, ``low``, ``high``.
     """
     need(quality, ("average_precision", "low", "high"), "freshness")
-    figure, axes = canvas("What is a fresher feature worth?", height=3.6, width=8.4)
-    ax = axes[0, 0]
+    figure, [[ax]] = canvas("What is a fresher feature worth?", height=3.6, width=8.4)
     if not len(quality):
         nothing(ax, "no span was run")
         return figure

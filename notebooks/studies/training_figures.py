@@ -33,8 +33,8 @@ def benefit_of_frequency(frame: pd.DataFrame, shortest: float = 0.0):
         Answers for which the shortest concept lasts; a tenth of it is marked.
     """
     need(frame, ("answers", "kept", "low", "high"), "benefit_of_frequency")
-    figure, axes = canvas("How often must a model be published?", height=3.8)
-    ax, x = axes[0, 0], frame["answers"].to_numpy(float)
+    figure, [[ax]] = canvas("How often must a model be published?", height=3.8)
+    x = frame["answers"].to_numpy(float)
     if not len(x):
         nothing(ax, "no frequency was tried")
         return figure
@@ -66,8 +66,7 @@ def firings(published: dict[str, np.ndarray], changes, end: int, start: int):
         First and last moment of the stream, ns.
     """
 
-    figure, axes = canvas("When does each trigger train the model?", height=1.2 + 0.38 * max(len(published), 2))
-    ax = axes[0, 0]
+    figure, [[ax]] = canvas("When does each trigger train the model?", height=1.2 + 0.38 * max(len(published), 2))
     if not published:
         nothing(ax, "no trigger was tried")
         return figure
@@ -124,8 +123,8 @@ def help_of_features(frame: pd.DataFrame, loss: str = "loss"):
         :func:`rtml.evaluation.ablation.features_that_help`.
     """
     shown = frame.iloc[::-1]
-    figure, axes = canvas("Which features help, and how sure is that?", height=0.9 + 0.26 * max(len(shown), 3))
-    ax, place = axes[0, 0], np.arange(len(shown))
+    figure, [[ax]] = canvas("Which features help, and how sure is that?", height=0.9 + 0.26 * max(len(shown), 3))
+    place = np.arange(len(shown))
     if not len(shown):
         nothing(ax, "no feature was tried")
         return figure

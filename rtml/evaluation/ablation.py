@@ -70,20 +70,16 @@ def helps(features: str | Sequence[str], questions: Questions, model: str | Call
     return _help(names, questions, model, base, since)
 
 
-def features_that_help(
-    questions: Questions, model: str | Callable = "rls", since: int = 0, done: Callable[[str], object] = str
-) -> pd.DataFrame:
+def features_that_help(questions: Questions, model: str | Callable = "rls") -> pd.DataFrame:
     """Every feature left out in turn, the most useful first: mean difference, interval, verdict.
 
     The intervals are each valid by themselves; of many features one in twenty may be settled by chance.
     """
     base, rows = _losses(model, questions), {}
     for name in questions.names:
-        found = _help((name,), questions, model, base, since)
-        rows[name] = {k: getattr(found.comparison, k) for k in ("mean", "low", "high", "n")} | {
-            "verdict": found.verdict
-        }
-        done(name)
+        found = _help((name,), questions, model, base, since=0)
+        rows[name] = {k: getattr(found.comparison, k) for k in ("mean", "low", "high", "n")}
+        rows[name]["verdict"] = found.verdict
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("feature").sort_values("mean", ascending=False)
 
 

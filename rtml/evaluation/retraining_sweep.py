@@ -15,6 +15,7 @@ from rtml.training.learner import Learner
 from rtml.training.retraining.strategy import build
 
 _START_S = 20.0  # CPU seconds of work left from which other processes pay
+SEED = 7  # of what is rehearsed
 _CHUNK = 20_000  # questions between two looks at what was published
 _FACES = ("10s", "1m", "5m", "15m", "1h", "3h", "6h", "12h", "1d", "3d", "7d", "14d", "30d", "90d", "365d")
 _SHARES = (1000, 300, 100, 30, 10)  # the stream is this many times as long as the frequencies that are tried
@@ -77,11 +78,11 @@ def settings(questions: Questions, few: bool = False) -> list[str]:
     return found
 
 
-def trial(setting: str, model: str, questions: Questions, seed: int = 7) -> Trial:
+def trial(setting: str, model: str, questions: Questions) -> Trial:
     """Replay a stream with one schedule around a model of the zoo."""
     columns = (np.asarray(getattr(questions, name)) for name in ("id", "moment", "X", "y", "known"))
     questions = Questions(*columns, questions.names)
-    learner = Learner(build(f"{model}: {setting}", questions.names, seed), questions.names)
+    learner = Learner(build(f"{model}: {setting}", questions.names, SEED), questions.names)
     begin = time.process_time()
     parts = []
     published = []

@@ -8,6 +8,7 @@ from rtml.monitoring.monitor import Monitor
 from rtml.training.flow import Flow
 
 PUBLISH = ("learner", "gate", "recommend", "always", "never")  # what may serve
+COOL_DOWN = span("30m")  # event time in which there is one trigger at most
 HARM = 0.1  # least harm of an alert that counts, in units of the usual error
 
 
@@ -20,7 +21,7 @@ def monitoring_callbacks(flow: Flow) -> list[Callback]:
     return [AlertTrigger(monitor)] if monitor.targets else []  # it watches predictions that are one number
 
 
-def does_harm(alert: dict, least: float = HARM) -> bool:
+def does_harm(alert: dict) -> bool:
     """Whether an alert reports harm, from its detail; a rising loss always does.
 
     Examples
@@ -28,7 +29,7 @@ def does_harm(alert: dict, least: float = HARM) -> bool:
     >>> does_harm({"what": "loss", "harm": None}), does_harm({"what": "features", "harm": 0.02})
     (True, False)
     """
-    return alert.get("what") == "loss" or (alert.get("harm") or 0.0) >= least
+    return alert.get("what") == "loss" or (alert.get("harm") or 0.0) >= HARM
 
 
 class AlertTrigger:
@@ -38,25 +39,19 @@ class AlertTrigger:
     ----------
     monitor
         The callback whose alerts are triggers.
-    harm
-        Least harm of an alert, in units of the usual error; a rising loss always counts.
-    cool_down
-        Event time in which it triggers once.
     """
 
-    def __init__(self, monitor: Callback, harm: float = HARM, cool_down: str = "30m") -> None:
+    def __init__(self, monitor: Callback) -> None:
         self.name = monitor.name
         self._monitor = monitor
-        self._harm = harm
-        self._pause = span(cool_down)
-        self._last = -self._pause
+        self._last = -COOL_DOWN
 
     def push(self, outcome) -> list[TrainingEvent]:
         """Events of the monitor, each harmful alert followed by a trigger."""
         found: list[TrainingEvent] = []
         for event in self._monitor.push(outcome):
             found.append(event)
-            if event.kind == "alert" and does_harm(event.detail, self._harm) and self._may(event.at):
+            if event.kind == "alert" and does_harm(event.detail) and event.at >= self._last + COOL_DOWN:
                 self._last = event.at
                 found.append(TrainingEvent(event.at, "trigger", {"why": self._why(event.detail)}))
         return found
@@ -70,9 +65,6 @@ class AlertTrigger:
         """Go on from a state."""
         self._monitor.load(state["monitor"])
         self._last = state["last"]
-
-    def _may(self, at: int) -> bool:
-        return at >= self._last + self._pause
 
     def _why(self, alert: dict) -> str:
         target = f" of {alert['target']}" if alert.get("target") else ""

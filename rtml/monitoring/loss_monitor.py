@@ -35,7 +35,6 @@ class Losses:
         self._seen, self.usual = 0, float("nan")
         self._scale = 0.0
         self.effects: Effects | None = None
-        self.prediction_effects: Effects | None = None
         self._lean = np.zeros(d - 1)  # mean of error times score, in the reference
 
     def push(self, bins: Bins, codes: np.ndarray, number: np.ndarray, p: np.ndarray, y: np.ndarray) -> Iterator[int]:
@@ -60,10 +59,6 @@ class Losses:
     def estimated(self, window: np.ndarray) -> np.ndarray:
         """Expected change of the mean loss where columns lie like this; one per feature, the predictions' last."""
         return self.effects.change(window[self._columns])
-
-    def predicted(self, window: np.ndarray) -> np.ndarray:
-        """Change of the mean prediction that each feature accounts for."""
-        return self.prediction_effects.change(window[self._columns[:-1]])
 
     def risen(self) -> tuple[float, int]:
         """Rise of the mean loss above the usual, and over how many of the last answers: those it is surest of."""
@@ -101,8 +96,8 @@ class Losses:
         kept = {"codes": self._codes, "rest": self._rest, "number": self._number, "lean": self._lean}
         state = {name: array.copy() for name, array in kept.items()} | {"seen": self._seen}
         state |= {"usual": self.usual, "scale": self._scale, "detector": self._detector.state}
-        for name, effects in (("effects", self.effects), ("prediction_effects", self.prediction_effects)):
-            state[name] = None if effects is None else {"table": effects.table.copy(), "usual": effects.usual.copy()}
+        effects = self.effects
+        state["effects"] = effects and {"table": effects.table.copy(), "usual": effects.usual.copy()}
         return state
 
     def load(self, state: dict) -> None:
@@ -113,9 +108,7 @@ class Losses:
         self.usual = state["usual"]
         self._scale = state["scale"]
         self._detector.load(state["detector"])
-        self.effects, self.prediction_effects = (
-            state[name] and Effects(**state[name]) for name in ("effects", "prediction_effects")
-        )
+        self.effects = state["effects"] and Effects(**state["effects"])
 
     def _keep(self, codes, number, p, y) -> None:
         n = len(y)
@@ -144,7 +137,6 @@ class Losses:
         answers = error + predicted
         self._scale = 0.0 if np.isin(answers.round(9), (0.0, 1.0)).all() else max(self.usual, 1e-300)
         self.effects = Effects.fitted(self._codes, error**2, own.shares)
-        self.prediction_effects = Effects.fitted(self._codes[:, :-1], predicted, own.shares[:-1])
         self._lean = (self._scores(bins, self._codes) * error).mean(axis=1)
         self._detector.push(self._bounded(error))
         last = slice(self._reference - self._window, None)

@@ -46,7 +46,7 @@ def store(run: Path, online: OnlineStore, ttl: str = "1d") -> pd.DataFrame:
         asked = [found for key in serving.keys if (found := service.newest(key)) is not None]
         online.declare(GROUP, [name for target in targets for name in _columns(target)], ttl=ttl)
         for one in asked:
-            values = np.concatenate([np.atleast_1d(numbers(one.cell)), np.frombuffer(one.others or b"")])
+            values = np.hstack([numbers(one.cell), np.frombuffer(one.others or b"")])
             online.put_many(GROUP, [one.key], [one.moment], [values], definition=one.version)
     return online.table(GROUP, Clock().now()).rename(columns={"definition": "version"})
 

@@ -40,9 +40,9 @@ class Parameter:
         return isinstance(self.default, str) and is_span(self.default)
 
 
-def tagged(cell: Mapping, tag: str = "parameters") -> bool:
-    """Whether a notebook cell carries a tag."""
-    return cell["cell_type"] == "code" and tag in cell.get("metadata", {}).get("tags", [])
+def tagged(cell: Mapping) -> bool:
+    """Whether a notebook cell is the one of the parameters."""
+    return cell["cell_type"] == "code" and "parameters" in cell.get("metadata", {}).get("tags", [])
 
 
 def declared(notebook: Path) -> dict[str, Parameter]:

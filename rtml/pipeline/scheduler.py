@@ -18,6 +18,7 @@ from rtml.core.run_folder import Run, shown
 
 JOBS = ("10m materialize", "1d check", "1d report", "1d retention", "7d advise --few")  #: unless others are given
 _FILE = "schedule.json"
+_PAUSE_S = 1.0  # between two looks at what is due
 
 
 @dataclass(frozen=True)
@@ -103,9 +104,7 @@ class Scheduler:
         return f"{job.name}: {about['state']} for {about['at']}{late}" + (f": {error}" if error else "")
 
 
-def schedule(
-    run: Path, *, job: Sequence[str] = (), clock: str = "wall", once: bool = False, pause_s: float = 1.0
-) -> int:
+def schedule(run: Path, *, job: Sequence[str] = (), clock: str = "wall", once: bool = False) -> int:
     """Carry out the jobs of a run whenever they are due, until Ctrl-C or SIGTERM.
 
     Parameters
@@ -127,7 +126,7 @@ def schedule(
         while True:
             for sentence in scheduler.run():
                 print(sentence, flush=True)
-            if once or stop.wait(pause_s):
+            if once or stop.wait(_PAUSE_S):
                 break
     return int(once and any(scheduler.done[one.name]["state"] == "failed" for one in jobs))
 

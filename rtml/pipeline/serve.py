@@ -115,5 +115,5 @@ def published(run: Run, service: Service) -> dict:
     publisher.tell("over", "this run is over; what it learned goes on answering")
     keys = ", ".join(config.keys)
     print(f"rtml: {shown(run.folder)}: {publisher.version} serves {keys}", file=sys.stderr)
-    promotions = Promotions(registry, publisher, ask=True)
+    promotions = Promotions(publisher, ask=True)
     return dict(lineage=publisher.lineage, promotions=promotions, view=publisher.view)

@@ -27,8 +27,8 @@ def forest(frames: pd.DataFrame | Mapping[str, pd.DataFrame], what: str = "loss 
     frames = {"": frames} if isinstance(frames, pd.DataFrame) else dict(frames)
     rows = [(f"{other}  {word}".strip(), row) for word, frame in frames.items() for other, row in frame.iterrows()]
     one = next((str(frame.index.name).removesuffix(" against") for frame in frames.values()), "one model")
-    figure, axes = canvas(f"Is {one} better, and how sure is that?", height=1.2 + 0.27 * max(len(rows), 2))
-    ax, place = axes[0, 0], np.arange(len(rows))[::-1]
+    figure, [[ax]] = canvas(f"Is {one} better, and how sure is that?", height=1.2 + 0.27 * max(len(rows), 2))
+    place = np.arange(len(rows))[::-1]
     if not rows:
         nothing(ax, "no other model")
         return figure

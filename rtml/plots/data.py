@@ -105,8 +105,8 @@ def feature_label_correlation(frame: pd.DataFrame, label: str = "y", top: int = 
     frame = need(frame, (label,), "feature_label_correlation").select_dtypes("float").dropna(subset=[label])
     whole = _rank_correlation(frame, label)
     names = whole.abs().sort_values(ascending=False).index[:top][::-1]
-    figure, axes = canvas("Which features go with the answer, and does it last?", height=1.2 + 0.24 * len(names))
-    ax, place = axes[0, 0], np.arange(len(names))
+    figure, [[ax]] = canvas("Which features go with the answer, and does it last?", height=1.2 + 0.24 * len(names))
+    place = np.arange(len(names))
     if not len(names):
         nothing(ax, "no answered question, or no feature that varies")
         return figure
@@ -127,7 +127,7 @@ def feature_label_correlation(frame: pd.DataFrame, label: str = "y", top: int = 
 
 
 @styled
-def delay_timeline(questions, first: int = 0, count: int = 12):
+def delay_timeline(questions, first: int = 0):
     """A few questions on a time line: asked, waiting, answered; what may be learned at the last one's moment is filled.
 
     Parameters
@@ -135,7 +135,7 @@ def delay_timeline(questions, first: int = 0, count: int = 12):
     questions
         ``Questions``, or anything with arrays ``moment``, ``known`` (ns UTC) and ``y``.
     """
-    some = slice(first, first + count)
+    some = slice(first, first + 12)
     moment, known, y = (np.asarray(getattr(questions, name))[some] for name in ("moment", "known", "y"))
     figure, [[ax]] = canvas("When is the answer to each question known?", height=1.3 + 0.27 * max(len(moment), 1))
     if not len(moment):

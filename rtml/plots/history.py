@@ -46,8 +46,7 @@ def lineage(graph: dict, title: str = "Which version came from which, and which 
         ``lineage.graph(registry, model)``.
     """
     nodes = graph["nodes"]
-    figure, axes = canvas(title, height=4.2)
-    ax = axes[0, 0]
+    figure, [[ax]] = canvas(title, height=4.2)
     if not nodes:
         nothing(ax, "no version was saved yet")
         return figure
@@ -71,7 +70,7 @@ def lineage(graph: dict, title: str = "Which version came from which, and which 
 
 
 @styled
-def loop(timeline: pd.DataFrame, title: str = "From drift to a better version, and back from a mistake: when?"):
+def loop(timeline: pd.DataFrame):
     """What happened over event time, one lane a kind, and which version served.
 
     Parameters
@@ -80,8 +79,8 @@ def loop(timeline: pd.DataFrame, title: str = "From drift to a better version, a
         ``rtml.pipeline.rehearsal.timeline(...)``: ``at``, ``kind``, ``version``, ``serving``.
     """
     need(timeline, ("at", "kind", "version", "serving"), "loop")
-    figure, axes = canvas(title, height=4.6)
-    ax, lanes = axes[0, 0], [lane for lane in _LANES if (timeline["kind"] == lane[0]).any()]
+    figure, [[ax]] = canvas("From drift to a better version, and back from a mistake: when?", height=4.6)
+    lanes = [lane for lane in _LANES if (timeline["kind"] == lane[0]).any()]
     if not lanes:
         nothing(ax, "no event yet")
         return figure

@@ -19,8 +19,7 @@ def coverage_over_time(time, y, intervals: dict, coverage: float = 0.9, window: 
     intervals
         Name -> (low, high), arrays like ``y``; not finite where there is no interval.
     """
-    figure, axes = canvas(f"Do {coverage:.0%} of the truths lie within, all the time?", height=3.4)
-    ax = axes[0, 0]
+    figure, [[ax]] = canvas(f"Do {coverage:.0%} of the truths lie within, all the time?", height=3.4)
     paint = colours(list(intervals))
     ends = []
     lows = [coverage]

@@ -71,8 +71,8 @@ def weights_over_time(frame: pd.DataFrame, top: int = 8, unit: str = "bp per sta
     frame
         Indexed by moment (UTC), one column per feature, one row per version or hour.
     """
-    figure, axes = canvas("What has the model learned, and does it change its mind?", height=4.2)
-    ax, moments = axes[0, 0], times(frame.index)
+    figure, [[ax]] = canvas("What has the model learned, and does it change its mind?", height=4.2)
+    moments = times(frame.index)
     if not frame.size:
         nothing(ax, "no weights yet")
         return figure
@@ -138,8 +138,7 @@ def swaps(seconds, milliseconds, numbers):
         One value per request: seconds since the first, duration, number of the version that answered.
     """
     seconds, milliseconds, numbers = (np.asarray(values, float) for values in (seconds, milliseconds, numbers))
-    figure, axes = canvas("Does a request notice that the model is swapped?", height=3.4)
-    ax = axes[0, 0]
+    figure, [[ax]] = canvas("Does a request notice that the model is swapped?", height=3.4)
     if not len(seconds):
         nothing(ax, "no request yet")
         return figure

@@ -35,8 +35,8 @@ def score_over_time(
     baseline
         A number drawn as a level, or the name of the curve to be drawn dashed.
     """
-    figure, axes = canvas(title, height=3.8)
-    ax, curves = axes[0, 0], {name: _curve(curve) for name, curve in curves.items()}
+    figure, [[ax]] = canvas(title, height=3.8)
+    curves = {name: _curve(curve) for name, curve in curves.items()}
     curves = {name: curve for name, curve in curves.items() if np.isfinite(curve[1]).any()}
     if not curves:
         nothing(ax, "no question was answered yet")
@@ -89,8 +89,8 @@ def paired_difference(time, mean, low, high, names: tuple[str, str] = ("a", "b")
     names
         Names of the two models, in the order of the difference.
     """
-    figure, axes = canvas(f"Is {names[0]} better than {names[1]}, whenever one looks?", height=3.8)
-    ax, known = axes[0, 0], np.isfinite(low) & np.isfinite(high)
+    figure, [[ax]] = canvas(f"Is {names[0]} better than {names[1]}, whenever one looks?", height=3.8)
+    known = np.isfinite(low) & np.isfinite(high)
     ax.set_ylabel(f"loss of {names[0]} minus\nloss of {names[1]}, {unit}")
     if not known.any():
         nothing(ax, "too few questions answered by both")
@@ -120,8 +120,7 @@ def calibration(table: pd.DataFrame, title: str = "Do predicted probabilities co
         ``metrics.calibration(y, p)``: ``predicted``, ``observed``, ``low``, ``high``, ``n``.
     """
     need(table, ("predicted", "observed", "low", "high", "n"), "calibration")
-    figure, axes = canvas(title, height=5.0, width=6.4)
-    ax = axes[0, 0]
+    figure, [[ax]] = canvas(title, height=5.0, width=6.4)
     if not len(table):
         nothing(ax, "no question was answered yet")
         return figure
@@ -139,25 +138,26 @@ def calibration(table: pd.DataFrame, title: str = "Do predicted probabilities co
 
 
 @styled
-def cost_quality(frame: pd.DataFrame, score: str = "r2_zero", label: str = "R² against zero"):
+def cost_quality(frame: pd.DataFrame):
     """Score against CPU time, one point per model: up is better, left is cheaper.
 
     Parameters
     ----------
     frame
-        Indexed by model, with ``cpu_seconds`` and the score; ``samples``, answers learned, is shown where it differs.
+        Indexed by model, with ``cpu_seconds`` and ``r2_zero``; ``samples``, answers learned, is shown where it differs.
     """
-    need(frame, ("cpu_seconds", score), "cost_quality")
-    figure, axes = canvas("What does quality cost?", height=4.0, width=8.4)
-    ax, shown = axes[0, 0], frame.dropna(subset=[score])
+    need(frame, ("cpu_seconds", "r2_zero"), "cost_quality")
+    figure, [[ax]] = canvas("What does quality cost?", height=4.0, width=8.4)
+    shown = frame.dropna(subset=["r2_zero"])
     if not len(shown):
         nothing(ax, "no model was scored yet")
         return figure
-    low, high = robust_limits([shown[score].to_numpy()], include=[0.0])
-    ax.set(xscale="log", ylim=(low, high), xlabel="CPU seconds for the whole stream (log scale)", ylabel=label)
+    low, high = robust_limits([shown["r2_zero"].to_numpy()], include=[0.0])
+    ax.set(xscale="log", ylim=(low, high), ylabel="R² against zero")
+    ax.set_xlabel("CPU seconds for the whole stream (log scale)")
     ax.axhline(0, color=GREY, linewidth=1, linestyle=(0, (4, 3)))
     paint = colours(list(shown.index))
-    x, y = np.maximum(shown["cpu_seconds"].to_numpy(float), 1e-4), shown[score].to_numpy(float)
+    x, y = np.maximum(shown["cpu_seconds"].to_numpy(float), 1e-4), shown["r2_zero"].to_numpy(float)
     ax.set_xlim(x.min() / 2, x.max() * max(3.0, (x.max() / x.min()) ** 0.3))
     differ = "samples" in shown and shown["samples"].nunique() > 1
     inside = np.clip(y, low + 0.05 * (high - low), high - 0.02 * (high - low))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import islice
 from math import inf, isfinite
 
 import numpy as np
@@ -111,6 +113,18 @@ def columns(prediction: np.ndarray, outputs: int) -> float | np.ndarray:
     if prediction.__class__ is float:
         return prediction
     return float(np.atleast_1d(prediction)[0]) if outputs == 1 else np.asarray(prediction, float)[:outputs]
+
+
+def by_target(cells: np.ndarray, outputs: Iterable[tuple[str, int]]) -> dict[str, float | np.ndarray]:
+    """Predictions by target from all their numbers in a row; ``outputs`` are names and how many numbers each has.
+
+    Examples
+    --------
+    >>> by_target(np.array([0.5, 1.0, 2.0]), [("rise", 1), ("sky", 2)])
+    {'rise': 0.5, 'sky': array([1., 2.])}
+    """
+    numbers = iter(cells.tolist())
+    return {name: next(numbers) if n == 1 else np.array([*islice(numbers, n)]) for name, n in outputs}
 
 
 def finite(prediction: float | np.ndarray) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
@@ -21,34 +22,37 @@ from rtml.serving.events import Events
 from rtml.serving.fast_route import BROKEN, LOG, Check, Reply, Through, failed, refuse, through
 from rtml.serving.many_rows import ARROW, predict_list, predict_table
 from rtml.serving.prometheus import Counters
+from rtml.serving.promotions import Promotions
 from rtml.serving.schemas import encode
 from rtml.serving.service import Service, verdict
 from rtml.serving.sse import CLIENTS, EventStream
-from rtml.serving.stream_schemas import PromoteRequest, RollbackRequest, RouteRequest
 from rtml.serving.view import View
 
 _elapsed = Clock().elapsed  # how long a request took, whatever the clock of the service
 FULL = f"{CLIENTS} streams are open: close one"
 
 
-class Promoter(Protocol):
-    """What may change the version that serves, such as :class:`rtml.serving.promotions.Promotions`."""
+def _message(kind: type) -> Callable[[bytes, bytes], list]:
+    """What reads the message of a body."""
+    return lambda query, body: [messages.read(kind, body)]
 
-    def promote(self, request: PromoteRequest) -> str: ...
 
-    def rollback(self, request: RollbackRequest) -> str: ...
-
-    def ledger(self, at_ms: int | None) -> stream_messages.Acts: ...
-
-    def route(self, request: RouteRequest) -> str: ...
-
-    def routes(self) -> stream_messages.Routed: ...
+#: Routes of the ledger: the method of the promotions that does it, and what reads its arguments from query and body.
+_LEDGER = (
+    ("POST", "/promote", "promote", _message(stream_messages.PromoteRequest)),
+    ("POST", "/rollback", "rollback", _message(stream_messages.RollbackRequest)),
+    ("GET", "/ledger", "ledger", lambda query, body: [stream_messages.read_moment(query)]),
+    ("POST", "/routes", "route", _message(stream_messages.RouteRequest)),
+    ("GET", "/routes", "routes", lambda query, body: []),
+    ("POST", "/candidates", "add", _message(stream_messages.CandidateRequest)),
+    ("GET", "/candidates", "candidates", lambda query, body: []),
+)
 
 
 def make_app(
     service: Service,
     lineage: Callable[[str], list[dict]] | None = None,
-    promotions: Promoter | None = None,
+    promotions: Promotions | None = None,
     access: Access | None = None,
     view: View | None = None,
     events: Events | None = None,
@@ -93,7 +97,7 @@ class App(FastAPI):
     def __init__(
         self,
         service: Service,
-        promotions: Promoter | None,
+        promotions: Promotions | None,
         access: Access,
         writer: EventWriter | None = None,
         view: View | None = None,
@@ -119,15 +123,9 @@ class App(FastAPI):
         self._fast("POST", "/answers", self._post_answers, check)
         if self._writer is not None:
             self._fast("POST", "/events", self._post_events, check)
-        if self._promotions is not None:
-            self._fast("POST", "/promote", self._post_promote, check)
-            self._fast("POST", "/rollback", self._post_rollback, check)
-            self._fast("GET", "/ledger", self._get_ledger)
-            self._fast("POST", "/routes", self._post_route, check)
-            self._fast("GET", "/routes", self._get_routes)
-        if hasattr(self._promotions, "candidates"):
-            self._fast("POST", "/candidates", self._post_candidate, check)
-            self._fast("GET", "/candidates", self._get_candidates)
+        for method, path, name, read in _LEDGER:
+            if do := getattr(self._promotions, name, None):
+                self._fast(method, path, partial(_carried_out, do, read), check if method == "POST" else None)
 
     @property
     def guarded(self) -> bool:
@@ -231,7 +229,7 @@ class App(FastAPI):
         return encode(self._service.ask(messages.read_query(query)))
 
     async def _post_answers(self, query: bytes, body: bytes) -> bytes:
-        request = messages.read_answer(body)
+        request = messages.read(messages.AnswerRequest, body)
         told = await asyncio.wrap_future(self._service.tell(request.prediction_id, request.y))
         self.counters.answer(told if isinstance(told, str) else "contradicting")
         status = verdict(request.prediction_id, request.y, told)
@@ -240,42 +238,6 @@ class App(FastAPI):
     async def _post_events(self, query: bytes, body: bytes) -> tuple[int, bytes]:
         return 202, encode(await asyncio.wrap_future(self._writer.send(query, body)))
 
-    async def _post_promote(self, query: bytes, body: bytes) -> bytes:
-        return await self._served(self._promotions.promote, stream_messages.read_promote(body))
-
-    async def _post_rollback(self, query: bytes, body: bytes) -> bytes:
-        return await self._served(self._promotions.rollback, stream_messages.read_rollback(body))
-
-    async def _get_ledger(self, query: bytes, body: bytes) -> bytes:
-        return encode(await asyncio.to_thread(self._promotions.ledger, stream_messages.read_moment(query)))
-
-    async def _post_route(self, query: bytes, body: bytes) -> bytes:
-        return await self._served(self._promotions.route, stream_messages.read_route(body))
-
-    async def _get_routes(self, query: bytes, body: bytes) -> bytes:
-        try:
-            return encode(await asyncio.to_thread(self._promotions.routes))
-        except LookupError as ex:
-            raise messages.Refused(404, str(ex.args[0])) from ex
-
-    async def _get_candidates(self, query: bytes, body: bytes) -> bytes:
-        return encode(await asyncio.to_thread(self._promotions.candidates))
-
-    async def _post_candidate(self, query: bytes, body: bytes) -> bytes:
-        return await self._changed(self._promotions.add, stream_messages.read_candidate(body))
-
-    async def _served(self, change: Callable[[Any], str], request: Any) -> bytes:
-        return await self._changed(lambda request: stream_messages.Promoted(change(request)), request)
-
-    async def _changed(self, change: Callable[[Any], Any], request: Any) -> bytes:
-        """Change what serves, without keeping other requests waiting."""
-        try:
-            return encode(await asyncio.to_thread(change, request))
-        except LookupError as ex:
-            raise messages.Refused(404, str(ex.args[0])) from ex
-        except ValueError as ex:
-            raise messages.Refused(422, str(ex)) from ex
-
     def openapi(self) -> dict[str, Any]:
         """The description, with the messages of the fast routes among its components."""
         if not self.openapi_schema:
@@ -283,6 +245,17 @@ class App(FastAPI):
             components.setdefault("schemas", {}).update(pages.SCHEMAS)
             components |= {"securitySchemes": pages.BEARER} if self.guarded else {}
         return self.openapi_schema
+
+
+async def _carried_out(do: Callable, read: Callable[[bytes, bytes], list], query: bytes, body: bytes) -> bytes:
+    """Do what a request asks of the promotions, without keeping other requests waiting."""
+    try:
+        done = await asyncio.to_thread(do, *read(query, body))
+    except LookupError as ex:
+        raise messages.Refused(404, str(ex.args[0])) from ex
+    except ValueError as ex:
+        raise messages.Refused(422, str(ex)) from ex
+    return encode(stream_messages.Promoted(done) if isinstance(done, str) else done)
 
 
 def _last(send: Callable) -> Callable:

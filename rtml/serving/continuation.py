@@ -61,7 +61,7 @@ class Continuation:
     @property
     def app(self) -> App:
         """The endpoint's app over it."""
-        promotions, view = Promotions(self.registry, self.publisher), self.publisher.view
+        promotions, view = Promotions(self.publisher), self.publisher.view
         taking = {"events": self.events, "writer": self.writer}
         return make_app(self.service, self.publisher.lineage, promotions, view=view, **taking)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rtml.registry.learners import learner_version
+from rtml.serving.answers import by_target
 from rtml.serving.many_rows import columns_of
 from rtml.serving.outcomes import Committed
 
@@ -65,11 +66,10 @@ def _replace(publisher: Publisher, place: dict[int, int], said: dict, version: l
     for id, (name, cells) in publisher.service.log.served().items():
         if (i := place.get(id)) is None:
             continue
-        numbers, start = np.frombuffer(cells), 0
         version[i] = name
-        for target in publisher.scores.targets:
-            said[target.name][i] = numbers[start : start + target.outputs]
-            start += target.outputs
+        outputs = [(target.name, target.outputs) for target in publisher.scores.targets]
+        for target, prediction in by_target(np.frombuffer(cells), outputs).items():
+            said[target][i] = prediction
 
 
 def _all(arrays: list[np.ndarray], kind: type) -> np.ndarray:

@@ -34,7 +34,7 @@ class Events:
     ----------
     publisher
         Serves what the flow says; its service logs it.
-    log, part
+    log
         Where events are written before they are answered.
     store
         Checkpoint store of the training to go on from; the events behind its offset are pushed here.
@@ -42,12 +42,9 @@ class Events:
         Whether an answer waits for the disk.
     """
 
-    def __init__(
-        self, publisher: Publisher, log: EventLog, store: Path, part: str = PART, durable: bool = True
-    ) -> None:
+    def __init__(self, publisher: Publisher, log: EventLog, store: Path, durable: bool = True) -> None:
         self.publisher = publisher
         self._log = log
-        self._part = part
         self._durable = durable
         self._clock = Clock()
         self.flow, self._lock = publisher.config.flow(), threading.Lock()
@@ -56,7 +53,7 @@ class Events:
         _, offset, blob = reader.progress()
         reader.close()
         self.flow.load(loads(blob)["flow"])
-        while len(rows := log.read(part, offset, _AT_ONCE)[1]):
+        while len(rows := log.read(PART, offset, _AT_ONCE)[1]):
             publisher.outcome(self.flow.push(rows))
             offset += len(rows)
 
@@ -76,9 +73,9 @@ class Events:
             if isinstance(self.service.clock, StreamClock):  # a replayed stream has its own time
                 self.service.clock.tell(int(events["time"][-1]))
             if clients is None:
-                self._log.append(self._part, events, durable=self._durable)
+                self._log.append(PART, events, durable=self._durable)
             else:
-                self._log.append_posted(self._part, events, clients)
+                self._log.append_posted(PART, events, clients)
             outcome = self.flow.push(events)
             self.publisher.outcome(outcome, arrived)
         return outcome
@@ -113,7 +110,7 @@ class Events:
     def _learn(self, trainer: Trainer, stop: threading.Event, pause: float) -> None:
         try:
             while not stop.wait(pause):
-                trainer.run(self._log.last(self._part))  # what is there now: more arrives meanwhile
+                trainer.run(self._log.last(PART))  # what is there now: more arrives meanwhile
                 self.follow(trainer)
                 self.publisher.refresh()
                 self.publisher.committed()

@@ -18,16 +18,7 @@ from rtml.serving.promotions import Promotions
 from rtml.serving.publisher import Publisher
 from rtml.serving.service import Service
 from rtml.serving.snapshot import StreamClock
-from rtml.serving.stream_schemas import (
-    Acts,
-    Candidate,
-    CandidateAdded,
-    CandidateRequest,
-    PromoteRequest,
-    RollbackRequest,
-    Routed,
-    RouteRequest,
-)
+from rtml.serving.stream_schemas import Acts, Candidate, CandidateAdded, CandidateRequest, PromoteRequest
 from rtml.serving.view import View, view_of
 from rtml.store.database import exists
 from rtml.store.event_log import EventLog
@@ -42,7 +33,7 @@ PIPELINE = "pipeline"  # entries of the ledger that are of a whole pipeline
 _LOG = logging.getLogger("rtml.serving")
 
 
-class Follower:
+class Follower(Promotions):
     """Reads the checkpoint store and the registry of a run on a thread; either may appear, stop and go on at any time.
 
     Until there is a question every request is refused with a sentence; whatever fails is said in the status and tried
@@ -125,28 +116,23 @@ class Follower:
         """Let a version serve, or a candidate; its name."""
         if request.version.startswith(CANDIDATE) and self.publisher is not None:
             return self._swap(request.version.removeprefix(CANDIDATE), request)
-        return self._promotions().promote(request)
-
-    def rollback(self, request: RollbackRequest) -> str:
-        """Let what served before serve again; its name."""
-        return self._promotions().rollback(request)
-
-    def route(self, request: RouteRequest) -> str:
-        """Let other versions answer, or other shares of the requests; in words."""
-        return self._promotions().route(request)
-
-    def routes(self) -> Routed:
-        """Which versions answer whom, and how well."""
-        return self._promotions().routes()
+        return super().promote(request)
 
     def ledger(self, at_ms: int | None = None) -> Acts:
         """What served, since when and why; nothing as long as there is no training."""
-        return Acts([], "") if self.publisher is None else self._promotions().ledger(at_ms)
+        return Acts([], "") if self.publisher is None else super().ledger(at_ms)
 
-    def _promotions(self) -> Promotions:
+    @property
+    def at_work(self) -> Publisher:
+        """The publisher, once there is a training."""
         if self.publisher is None:
             raise LookupError(f"there is no training in {self.folder.name} yet: start rtml train RUN --follow")
-        return Promotions(self.publisher.registry, self.publisher, ask=not self._live)
+        return self.publisher
+
+    @property
+    def ask(self) -> bool:
+        """Whether no further question comes of itself: those of a replay are asked again."""
+        return not self._live
 
     def wait(self, seconds: float) -> bool:
         """Wait until there is something to serve, for so long at most; whether there is."""

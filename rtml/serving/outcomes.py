@@ -73,7 +73,7 @@ class Committed:
         starts, stops = ((0, *places), (0, *told)), ((*places, len(outcome.id)), (*told, len(outcome.answered)))
         for (_, lineage), a, b, c, d in zip(self._swaps, starts[0], stops[0], starts[1], stops[1], strict=True):
             if a < b or c < d:
-                yield replace(_part(outcome, slice(a, b), slice(c, d)), lineage=lineage)
+                yield replace(outcome.part(slice(a, b), slice(c, d)), lineage=lineage)
 
     def _read(self) -> Iterator[Outcome]:
         while asked := self.reader.questions(self.seq, _AT_ONCE):
@@ -131,11 +131,11 @@ def slices(outcome: Outcome) -> Iterator[Outcome]:
     ends = _ends(outcome.closed)
     for place, moment in enumerate(moments.tolist()):
         stop = int(np.searchsorted(outcome.known, moment, side="right"))
-        part = _part(outcome, slice(starts[place], starts[place + 1]), slice(done, stop))
+        part = outcome.part(slice(starts[place], starts[place + 1]), slice(done, stop))
         yield replace(part, closed=outcome.closed[ends == moment])
         done = stop
     if done < len(outcome.answered):
-        yield _part(outcome, slice(len(outcome.id), None), slice(done, None))
+        yield outcome.part(slice(len(outcome.id), None), slice(done, None))
 
 
 def newest(outcomes: list[Outcome], n: int) -> Iterator[tuple[Outcome, bool]]:
@@ -145,8 +145,8 @@ def newest(outcomes: list[Outcome], n: int) -> Iterator[tuple[Outcome, bool]]:
         m, left = len(outcome.id), left - len(outcome.id)
         start = int(np.searchsorted(outcome.moment, outcome.moment[max(0, m + left - n)])) if left < n and m else m
         stop = int(np.searchsorted(outcome.known, outcome.moment[start - 1], side="right")) if start else 0
-        yield _part(outcome, slice(0, start), slice(0, stop)), False
-        yield from ((part, left < n) for part in slices(_part(outcome, slice(start, m), slice(stop, None))))
+        yield outcome.part(slice(0, start), slice(0, stop)), False
+        yield from ((part, left < n) for part in slices(outcome.part(slice(start, m), slice(stop, None))))
 
 
 def ends_of(closed: np.ndarray) -> dict[int, int]:
@@ -156,12 +156,6 @@ def ends_of(closed: np.ndarray) -> dict[int, int]:
 
 def _ends(closed: np.ndarray) -> np.ndarray:
     return closed["end"].reshape(len(closed), -1)[:, 0] if closed.size else np.empty(0, np.int64)
-
-
-def _part(outcome: Outcome, asked: slice, answered: slice) -> Outcome:
-    questions = {name: getattr(outcome, name)[asked] for name in ("id", "key", "moment", "X")}
-    answers = {name: getattr(outcome, name)[answered] for name in ("answered", "y", "known", "label")}
-    return replace(outcome, predictions={n: p[asked] for n, p in outcome.predictions.items()}, **questions, **answers)
 
 
 def _predictions(asked: list, target) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
@@ -16,7 +16,6 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from rtml.serving.schemas import Health
 from rtml.serving.service import Service
 from rtml.serving.stream_schemas import STATES
 
@@ -113,97 +112,73 @@ class Counters(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Families of metrics, as the library asks for them."""
-        requests = CounterMetricFamily("rtml_requests", "HTTP requests.", labels=("route", "status"))
-        for (route, status), count in list(self._requests.items()):
-            requests.add_metric((route, str(status)), count)
-        seconds = HistogramMetricFamily(
-            "rtml_request_seconds", "From headers read to response written.", labels=("route",)
-        )
-        bounds = [*map(str, _SECONDS), "+Inf"]
-        for route, counts in list(self._seconds.items()):
-            seconds.add_metric((route,), list(zip(bounds, accumulate(counts), strict=True)), self._sums[route])
-        answers = CounterMetricFamily("rtml_answers", "Answers told, by what became of them.", labels=("status",))
-        for status, count in list(self._answers.items()):
-            answers.add_metric((status,), count)
-        events = HistogramMetricFamily("rtml_event_to_prediction_seconds", "Event received to prediction published.")
-        events.add_metric((), list(zip(bounds, accumulate(self._events), strict=True)), self._event_sum)
+        requests = [(route, str(status), count) for (route, status), count in list(self._requests.items())]
+        yield _family("requests", "HTTP requests.", requests, "route", "status", kind=CounterMetricFamily)
+        seconds = [(route, counts, self._sums[route]) for route, counts in list(self._seconds.items())]
+        yield _histogram("request_seconds", "From headers read to response written.", seconds, "route")
+        says = "Answers told, by what became of them."
+        yield _family("answers", says, list(self._answers.items()), "status", kind=CounterMetricFamily)
+        events = [(self._events, self._event_sum)]
+        yield _histogram("event_to_prediction_seconds", "Event received to prediction published.", events)
         says = "Share of the events whose prediction was published within a second of their arrival."
-        on_time = GaugeMetricFamily("rtml_events_on_time_ratio", says)
-        if count := sum(self._events):
-            on_time.add_metric((), sum(self._events[:-1]) / count)
-        yield from (requests, seconds, answers, events, on_time)
+        count = sum(self._events)
+        yield _family("events_on_time_ratio", says, [(sum(self._events[:-1]) / count,)] if count else [])
         yield from self._state()
+        yield from self._arms()
         yield from self._source()
 
-    def _source(self) -> Iterator[Metric]:
-        stream = self._service.stream
-        yield GaugeMetricFamily("rtml_stream_clients", "Open streams.", value=stream.clients)
-        yield CounterMetricFamily("rtml_stream_dropped", "Clients dropped for being slow.", value=stream.dropped)
-        lag = GaugeMetricFamily(
-            "rtml_event_lag_seconds", "Wall time minus event time of the newest question, when told."
-        )
-        if stream.lag_s is not None:
-            lag.add_metric((), stream.lag_s)
-        state = GaugeMetricFamily("rtml_source_state", "1 for the state that the source is in.", labels=("state",))
-        for name in STATES if stream.state else ():
-            state.add_metric((name,), float(name == stream.state))
-        ignored = GaugeMetricFamily("rtml_events_ignored", "Events that changed nothing.", labels=("reason",))
-        for reason, count in self._service.ignored().items():
-            ignored.add_metric((reason,), count)
-        yield from (lag, state, ignored)
-
     def _state(self) -> Iterator[Metric]:
-        service, health = self._service, self._service.health()
-        yield CounterMetricFamily("rtml_predictions", "Predictions given.", value=service.log.given)
-        yield GaugeMetricFamily("rtml_ready", "1 when predictions can be given.", value=float(health.ready))
-        yield GaugeMetricFamily(
-            "rtml_prediction_log_waiting",
-            "Predictions not yet on disk.",
-            value=health.waiting,
-        )
-        yield from self._model(health)
-
-    def _model(self, health: Health) -> Iterator[Metric]:
         """What serves, how old its features are, and how good what was served is."""
-        service = self._service
-        age = GaugeMetricFamily("rtml_features_age_seconds", "Age of the newest features.", labels=("key",))
-        for key, seconds in health.features_age_s.items():
-            age.add_metric((key,), seconds)
-        model = GaugeMetricFamily("rtml_model_info", "What serves.", labels=("version", "target", "kind"))
-        trained = GaugeMetricFamily("rtml_model_trained_up_to_seconds", "Event time the model has learned up to.")
-        score = GaugeMetricFamily(
-            "rtml_score",
-            "Scores of what was served; without a key of all keys.",
-            labels=("version", "target", "key", "metric"),
-        )
-        snapshot = service.snapshot
-        if snapshot is not None:
-            for target in snapshot.targets:
-                model.add_metric((snapshot.version, target.name, target.kind), 1.0)
-            trained.add_metric((), snapshot.trained_up_to / 1e9)
-        for *labels, value in service.gauges():
-            score.add_metric(labels, value)
-        yield from (age, self._fresh(), model, trained, score, *self._arms())
+        service, snapshot, health = self._service, self._service.snapshot, self._service.health()
+        yield _family("predictions", "Predictions given.", [(service.log.given,)], kind=CounterMetricFamily)
+        yield _family("ready", "1 when predictions can be given.", [(float(health.ready),)])
+        yield _family("prediction_log_waiting", "Predictions not yet on disk.", [(health.waiting,)])
+        yield _family("features_age_seconds", "Age of the newest features.", health.features_age_s.items(), "key")
+        says = "Features that were stale, refused, or replaced by a default or their last value."
+        counts = snapshot.freshness.counts if snapshot is not None and snapshot.freshness is not None else {}
+        served = [(*labels, count) for labels, count in list(counts.items())]
+        yield _family("features_at_serve", says, served, "feature", "what", kind=CounterMetricFamily)
+        models = [] if snapshot is None else [(snapshot.version, t.name, t.kind, 1.0) for t in snapshot.targets]
+        yield _family("model_info", "What serves.", models, "version", "target", "kind")
+        trained = [] if snapshot is None else [(snapshot.trained_up_to / 1e9,)]
+        yield _family("model_trained_up_to_seconds", "Event time the model has learned up to.", trained)
+        says = "Scores of what was served; without a key of all keys."
+        yield _family("score", says, service.gauges(), "version", "target", "key", "metric")
 
     def _arms(self) -> Iterator[Metric]:
         """What the arms of a test were asked and answered."""
         router = self._service.router
         rows = router.counts() if router is not None else []
         for place, (name, says) in enumerate(_OF_ARMS.items(), 1):
-            of_arms = GaugeMetricFamily(f"rtml_arm_{name}", says, labels=("arm",))
-            for row in rows:
-                of_arms.add_metric(row[:1], row[place])
-            yield of_arms
+            yield _family(f"arm_{name}", says, [(row[0], row[place]) for row in rows], "arm")
 
-    def _fresh(self) -> CounterMetricFamily:
-        """What became of features that were stale or absent when they were served."""
-        about = "Features that were stale, refused, or replaced by a default or their last value."
-        fresh = CounterMetricFamily("rtml_features_at_serve", about, labels=("feature", "what"))
-        snapshot = self._service.snapshot
-        counts = snapshot.freshness.counts if snapshot is not None and snapshot.freshness is not None else {}
-        for labels, count in list(counts.items()):
-            fresh.add_metric(labels, count)
-        return fresh
+    def _source(self) -> Iterator[Metric]:
+        """How the stream stands."""
+        stream = self._service.stream
+        yield _family("stream_clients", "Open streams.", [(stream.clients,)])
+        dropped = [(stream.dropped,)]
+        yield _family("stream_dropped", "Clients dropped for being slow.", dropped, kind=CounterMetricFamily)
+        lag = [] if stream.lag_s is None else [(stream.lag_s,)]
+        yield _family("event_lag_seconds", "Wall time minus event time of the newest question, when told.", lag)
+        states = [(name, float(name == stream.state)) for name in STATES if stream.state]
+        yield _family("source_state", "1 for the state that the source is in.", states, "state")
+        yield _family("events_ignored", "Events that changed nothing.", self._service.ignored().items(), "reason")
+
+
+def _family(name: str, says: str, rows: Iterable[tuple], *labels: str, kind: type = GaugeMetricFamily) -> Metric:
+    """A family of metrics: each row has the values of its labels, and the number behind them."""
+    family = kind(f"rtml_{name}", says, labels=labels)
+    for *of, value in rows:
+        family.add_metric(of, value)
+    return family
+
+
+def _histogram(name: str, says: str, rows: Iterable[tuple], *labels: str) -> Metric:
+    """A histogram of seconds: each row has the values of its labels, the counts of the buckets and the sum."""
+    family, bounds = HistogramMetricFamily(f"rtml_{name}", says, labels=labels), [*map(str, _SECONDS), "+Inf"]
+    for *of, counts, total in rows:
+        family.add_metric(of, list(zip(bounds, accumulate(counts), strict=True)), total)
+    return family
 
 
 class _Sum(CollectorRegistry):

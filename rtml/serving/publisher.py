@@ -19,7 +19,7 @@ from rtml.registry.learners import LEARNER, is_learner, learner_version, lineage
 from rtml.registry.lineage import models as models_of_version
 from rtml.registry.registry import Registry
 from rtml.registry.versions import Version
-from rtml.serving.answers import Band
+from rtml.serving.answers import Band, by_target
 from rtml.serving.download import served
 from rtml.serving.freshness import Freshness
 from rtml.serving.outcomes import Committed, ends_of, newest, slices
@@ -66,6 +66,7 @@ class Publisher:
         self.registry, self.store = registry, Path(store)
         self._stored: Committed | None = None
         self._history, self._clock, self._lock = History(registry, self.model, self.store), Clock(), threading.RLock()
+        self._outputs = [(target.name, target.outputs) for target in self.scores.targets]
         self._bands: dict[tuple[str, int], Band] = {}
         self._open: dict[tuple[int, int], tuple] = {}  # place of the target, question: key, prediction
         self._seen: dict[int, None] = {}
@@ -122,9 +123,7 @@ class Publisher:
         with self._lock:
             fresh = np.array([id not in self._seen for id in outcome.id.tolist()], bool)
             if not fresh.all():
-                said = {name: p[fresh] for name, p in outcome.predictions.items()}
-                columns = {name: getattr(outcome, name)[fresh] for name in ("id", "key", "moment", "X")}
-                outcome = replace(outcome, predictions=said, **columns)
+                outcome = outcome.part(fresh)
             for part in slices(self.scores.by_target(outcome)):
                 self._take(part, arrived)
 
@@ -259,9 +258,7 @@ class Publisher:
         now = set(outcome.id.tolist())
         rows = zip(outcome.label.tolist(), outcome.answered.tolist(), strict=True)
         mine = np.array([id in now or (place, id) in self._open for place, id in rows], bool)
-        if mine.all():
-            return outcome
-        return replace(outcome, **{name: getattr(outcome, name)[mine] for name in ("answered", "y", "known", "label")})
+        return outcome if mine.all() else outcome.part(answered=mine)
 
     def _said(self, outcome: Outcome, kept: dict[int, tuple[str, bytes]]) -> tuple[Outcome, np.ndarray]:
         """The outcome with the predictions that are served, and which of them a frozen version gave: those are kept."""
@@ -270,18 +267,16 @@ class Publisher:
             return outcome, frozen
         said, rows = {name: p.copy() for name, p in outcome.predictions.items()}, []
         for i, (id, x) in enumerate(zip(outcome.id.tolist(), outcome.X, strict=True)):
-            cells = np.frombuffer(kept[id][1]) if id in kept else None
-            if cells is None and self._frozen is not None:
+            if id in kept:
+                found = by_target(np.frombuffer(kept[id][1]), self._outputs)
+            elif self._frozen is not None:
                 found = self._frozen.predict(x)
-                cells = np.concatenate([np.atleast_1d(found[target.name]) for target in self.scores.targets])
-                rows.append((id, self.version, cells.tobytes()))
-            if cells is None:
+                rows.append((id, self.version, np.hstack([found[name] for name, _ in self._outputs]).tobytes()))
+            else:
                 continue
-            start, frozen[i] = 0, True
-            for target in self.scores.targets:
-                part = cells[start : start + target.outputs]
-                said[target.name][i] = part if target.outputs > 1 else part[0]
-                start += target.outputs
+            frozen[i] = True
+            for name, prediction in found.items():
+                said[name][i] = prediction
         self.service.log.keep_served(rows)
         return replace(outcome, predictions=said), frozen
 

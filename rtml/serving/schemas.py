@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Annotated, Any, NoReturn
+from functools import cache
+from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -191,33 +192,40 @@ def invalid(field: str, rule: str, got: Any) -> Refused:
 _ROUTES = "predictions|models|answers|promote|rollback|events|questions"
 _FOLDERS = re.compile(rf"""(?<![\w.:/])/(?!(?:{_ROUTES})\b)(?:[^\s/'":]+/)+""")
 encode = msgspec.json.Encoder().encode
-_predict = msgspec.json.Decoder(PredictRequest)
-_answer = msgspec.json.Decoder(AnswerRequest)
+_decoder = cache(msgspec.json.Decoder)
+Message = TypeVar("Message")
 _PATH = re.compile(r" - at `\$\.?(.*)`$")
 _NAMED = re.compile(r"Object (?:contains unknown|missing required) field `(.*?)`")
 
 
-def read_predict(body: bytes) -> PredictRequest:
-    """Request of a JSON body.
+def read(kind: type[Message], body: bytes) -> Message:
+    """A message of a JSON body, or the refusal that says which field broke which rule, and with what.
 
     Examples
     --------
-    >>> read_predict(b'{"key": "ETH-USD"}').key
+    >>> read(PredictRequest, b'{"key": "ETH-USD"}').key
     'ETH-USD'
-    >>> read_predict(b'{"key": 5}')
+    >>> read(PredictRequest, b'{"key": 5}')
     Traceback (most recent call last):
     rtml.serving.schemas.Refused: key: expected a text or null, got a whole number
     """
     try:
-        return _predict.decode(body)
+        return _decoder(kind).decode(body)
+    except msgspec.ValidationError as ex:
+        text = str(ex)
+        path = _PATH.search(text)
+        named = _NAMED.search(text)
+        field, got = _where(path[1] if path else named[1] if named else "body", body)
+        raise invalid(field, _plain(_PATH.sub("", text)), got) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as ex:
-        refuse(ex, body)
+        rule = "the body must be JSON in UTF-8"
+        raise invalid("body", f"{rule} ({ex})", body.decode("utf-8", "replace")) from None
 
 
 def predict_reader(names: tuple[str, ...]) -> Callable[[bytes], Any]:
     """What reads a :class:`PredictRequest` whose features are exactly these, in half the time; raises for any other.
 
-    Its errors are for machines: what it refuses, ``read_predict`` and the service explain.
+    Its errors are for machines: what it refuses, :func:`read` and the service explain.
 
     Examples
     --------
@@ -233,14 +241,6 @@ def predict_reader(names: tuple[str, ...]) -> Callable[[bytes], Any]:
     return msgspec.json.Decoder(msgspec.defstruct("Asked", fields, forbid_unknown_fields=True)).decode
 
 
-def read_answer(body: bytes) -> AnswerRequest:
-    """Answer of a JSON body."""
-    try:
-        return _answer.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as ex:
-        refuse(ex, body)
-
-
 def read_query(query: bytes) -> PredictRequest:
     """Request of a query string.
 
@@ -249,28 +249,21 @@ def read_query(query: bytes) -> PredictRequest:
     >>> read_query(b"key=ETH-USD").key
     'ETH-USD'
     """
-    try:
-        fields = parse_qsl(query.decode(), keep_blank_values=True, errors="strict", max_num_fields=8)
-    except ValueError as ex:
-        raise invalid("query", "must be key=... in UTF-8", query.decode("utf-8", "replace")) from ex
+    fields = query_fields(query, "key")
     for name, value in fields:
         if name not in ("key", "symbol", "unit"):
             raise invalid(shown(name), "is not a field of this request", value)
     if sum(name != "unit" for name, _ in fields) > 1:
         raise invalid("key", "is asked for once", [value for _, value in fields])
-    return read_predict(encode(dict(fields)))
+    return read(PredictRequest, encode(dict(fields)))
 
 
-def refuse(ex: Exception, body: bytes) -> NoReturn:
-    """Say which field broke which rule, and with what."""
-    if not isinstance(ex, msgspec.ValidationError):
-        rule = "the body must be JSON in UTF-8"
-        raise invalid("body", f"{rule} ({ex})", body.decode("utf-8", "replace")) from None
-    text = str(ex)
-    path = _PATH.search(text)
-    named = _NAMED.search(text)
-    field, got = _where(path[1] if path else named[1] if named else "body", body)
-    raise invalid(field, _plain(_PATH.sub("", text)), got) from None
+def query_fields(query: bytes, name: str) -> list[tuple[str, str]]:
+    """Names and values of a query that should hold a field of this name."""
+    try:
+        return parse_qsl(query.decode(), keep_blank_values=True, errors="strict", max_num_fields=8)
+    except ValueError as ex:
+        raise invalid("query", f"must be {name}=... in UTF-8", query.decode("utf-8", "replace")) from ex
 
 
 def shown(value: Any) -> Any:

@@ -66,8 +66,7 @@ class Scores:
         self.served.take(served)
         if self.learner is not None:
             self.learner.take(learned)
-            said = {name: p[frozen] for name, p in served.predictions.items()}
-            self.frozen.take(replace(served, id=served.id[frozen], key=served.key[frozen], predictions=said))
+            self.frozen.take(served.part(frozen))
         if self.baseline is not None:
             about = (served.answered, served.y, served.known, served.key, served.label)
             self.baseline.take(self._baseline.push(Asked(NOTHING, served.id, served.moment, served.X, *about)))

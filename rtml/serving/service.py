@@ -14,7 +14,7 @@ from msgspec import DecodeError
 from msgspec.structs import astuple
 
 from rtml.core.clock import Clock, utc
-from rtml.serving.answers import finite
+from rtml.serving.answers import by_target, finite
 from rtml.serving.freshness import Served
 from rtml.serving.schemas import (
     Headline,
@@ -24,7 +24,7 @@ from rtml.serving.schemas import (
     Refused,
     encode,
     invalid,
-    read_predict,
+    read,
     shown,
     without_paths,
 )
@@ -132,9 +132,9 @@ class Service:
         """The same for a request in JSON; of features by name, the fields are read as the numbers they are."""
         started, serving = self.clock.elapsed(), self._serving
         try:
-            request = read_predict(body) if serving is None else serving.read(body)
+            request = read(PredictRequest, body) if serving is None else serving.read(body)
         except (DecodeError, UnicodeDecodeError):
-            return self.ask(read_predict(body))  # either of them says what is wrong
+            return self.ask(read(PredictRequest, body))  # either of them says what is wrong
         if serving is None:
             return self.ask(request)
         key = self._key(serving, request)
@@ -149,7 +149,7 @@ class Service:
 
     def predict_features(self, features: dict[str, float], key: str | None = None) -> Prediction:
         """Predict from features by name, checked like those of a request."""
-        return self.ask(read_predict(encode(PredictRequest(key=key, features=features))))
+        return self.ask(read(PredictRequest, encode(PredictRequest(key=key, features=features))))
 
     def _key(self, serving: Serving, request) -> str:
         key, keys = request.symbol if request.key is None else request.key, serving.snapshot.keys
@@ -301,11 +301,8 @@ def logged(prediction_id: str, row: dict) -> dict:
     row
         Of :func:`rtml.store.prediction_tables.found`.
     """
-    cells = np.concatenate([np.atleast_1d(numbers(row["prediction"])), np.frombuffer(row["others"] or b"")])
-    said, start = {}, 0
-    for name, outputs in loads(row["targets"]):
-        part = cells[start : start + outputs].tolist()
-        said[name], start = part[0] if outputs == 1 else part, start + outputs
+    cells = np.hstack([numbers(row["prediction"]), np.frombuffer(row["others"] or b"")])
+    said = {name: np.asarray(value).tolist() for name, value in by_target(cells, loads(row["targets"])).items()}
     times = {name: row[name] and utc(row[name]).isoformat() for name in ("asked_at", "moment", "answered_at")}
     about = {name: row[name] for name in ("key", "version", "offset", "question", "y", "propensity", "latency_ns")}
     features = dict(zip(loads(row["names"]), np.frombuffer(row["x"]).tolist(), strict=True))

@@ -14,6 +14,7 @@ from starlette.responses import Response
 KEPT = 1000  # events that a client can resume from
 BACKLOG = 256  # events that may wait for one client before it is dropped
 CLIENTS = 256  # open streams at a time
+KEEP_ALIVE_S = 10.0  # of silence before a comment is sent
 RETRY_MS = 500  # how soon a browser comes back
 
 _encode = msgspec.json.Encoder(enc_hook=lambda value: value.item()).encode  # numbers of numpy as plain ones
@@ -157,11 +158,10 @@ class Client:
 class EventStream(Response):
     """The response that sends a stream to one client until it leaves, is dropped, or the server stops."""
 
-    def __init__(self, stream: Stream, after: int | None, keep_alive_s: float = 10.0) -> None:
+    def __init__(self, stream: Stream, after: int | None) -> None:
         super().__init__()
         self._stream = stream
         self._after = after
-        self._keep_alive_s = keep_alive_s
 
     async def __call__(self, scope: dict, receive: Any, send: Any) -> None:
         headers = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-store"))
@@ -181,7 +181,7 @@ class EventStream(Response):
         text: bytes | None = b"retry: %d\n\n" % RETRY_MS
         while text is not None:
             await send({"type": "http.response.body", "body": text, "more_body": True})
-            text = await client.next(self._keep_alive_s)
+            text = await client.next(KEEP_ALIVE_S)
         await send({"type": "http.response.body", "body": b""})
 
 

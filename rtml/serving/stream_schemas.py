@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import parse_qsl
 
-import msgspec
 from msgspec import Meta, Struct
 
-from rtml.serving.schemas import Headline, invalid, refuse
+from rtml.serving.schemas import Headline, invalid, query_fields
 from rtml.serving.sse import KEPT
 
 STATES = ("starting", "backfilling", "live", "reconnecting", "stopped", "replay", "over")  # of a source
@@ -208,38 +206,6 @@ class Acts(Struct, frozen=True):
     versions: Annotated[list[dict], Meta(description="the newest: version, parent, event time learned up to (ms)")] = []
 
 
-_candidate = msgspec.json.Decoder(CandidateRequest)
-_route = msgspec.json.Decoder(RouteRequest)
-_promote, _rollback = msgspec.json.Decoder(PromoteRequest), msgspec.json.Decoder(RollbackRequest)
-
-
-def read_promote(body: bytes) -> PromoteRequest:
-    """Promotion of a JSON body."""
-    return _read(_promote, body)
-
-
-def read_rollback(body: bytes) -> RollbackRequest:
-    """Rollback of a JSON body."""
-    return _read(_rollback, body)
-
-
-def read_candidate(body: bytes) -> CandidateRequest:
-    """Candidate of a JSON body."""
-    return _read(_candidate, body)
-
-
-def read_route(body: bytes) -> RouteRequest:
-    """Route of a JSON body."""
-    return _read(_route, body)
-
-
-def _read(decoder: msgspec.json.Decoder, body: bytes):
-    try:
-        return decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as ex:
-        refuse(ex, body)
-
-
 def read_number(query: bytes, name: str, default: int | None, highest: int) -> int | None:
     """The one whole number that a query may hold, from 0 to ``highest``.
 
@@ -248,10 +214,7 @@ def read_number(query: bytes, name: str, default: int | None, highest: int) -> i
     >>> read_number(b"n=20", "n", 300, highest=1000), read_number(b"", "n", 300, highest=1000)
     (20, 300)
     """
-    try:
-        fields = parse_qsl(query.decode(), keep_blank_values=True, errors="strict", max_num_fields=8)
-    except ValueError as ex:
-        raise invalid("query", f"must be {name}=... in UTF-8", query.decode("utf-8", "replace")) from ex
+    fields = query_fields(query, name)
     for field, value in fields:
         whole = value.isascii() and value.isdigit() and len(value) <= 19
         if field != name or len(fields) > 1:

@@ -79,8 +79,9 @@ class Schema:
         frame = frame.drop(columns="fault", errors="ignore")
         raw = self.parse(frame, symbols)
         for reason, mask in raw.faults():
-            reasons.append(reason)
-            fault[(fault == 0) & mask] = len(reasons) - 1
+            if mask.any():
+                reasons.append(reason)
+                fault[(fault == 0) & mask] = len(reasons) - 1
         bad = np.flatnonzero(fault)
         if not len(bad):
             return raw.events(), _none_rejected().copy()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -45,6 +45,12 @@ class Outcome:
     def labels(self) -> np.ndarray:
         """Label of every answer, likewise."""
         return self.label
+
+    def part(self, asked=slice(None), answered=slice(None)) -> Outcome:
+        """Some of the questions with their predictions, and some of the answers: slices, masks or places."""
+        rows = {name: getattr(self, name)[asked] for name in ("id", "key", "moment", "X")}
+        rows |= {name: getattr(self, name)[answered] for name in ("answered", "y", "known", "label")}
+        return replace(self, predictions={name: p[asked] for name, p in self.predictions.items()}, **rows)
 
     def answers(self, label: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Ids, ``y`` and ``known`` of the answers of one label."""

@@ -71,14 +71,14 @@ def rebuild(registry: Registry, log: EventLog, config: RunConfig, version: Versi
     return Rebuilt(version, state, mark, digest(state) == version.blob, same_code)
 
 
-def resumed(flow: Flow, state: dict, log: EventLog, until: int, part: str = PART) -> Flow:
+def resumed(flow: Flow, state: dict, log: EventLog, until: int) -> Flow:
     """A flow behind an offset: from a state that was kept there, or, for its challengers, from the first event on.
 
     ``state`` is of a flow without challengers, such as a backtest's. These have learned every answer too then, so that
     a version saved while one of them serves can be built again.
     """
     if flow.challenged:
-        return _pushed(flow, log, part, until)
+        return _pushed(flow, log, PART, until)
     flow.load(state)
     return flow
 

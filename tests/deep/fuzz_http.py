@@ -53,7 +53,7 @@ def trained(folder: Path, stack: ExitStack) -> tuple[Service, Promotions]:
     trainer.run()
     publisher.committed()
     publisher.refresh(True)
-    return service, Promotions(registry, publisher)
+    return service, Promotions(publisher)
 
 
 def main(schemathesis: str) -> int:

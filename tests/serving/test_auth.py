@@ -40,17 +40,17 @@ class Published:
     model, since = "champion", 5
 
     def __init__(self, service: Service, registry: Registry) -> None:
-        self.service, self._registry, self.changing, self.served = service, registry, threading.RLock(), []
+        self.service, self.registry, self.changing, self.served = service, registry, threading.RLock(), []
 
     def refresh(self, ask: bool) -> None:
-        self.served.append(self._registry.champion(self.model).name)
+        self.served.append(self.registry.champion(self.model).name)
 
 
 @contextmanager
 def serving(registry: Registry, token: str = ""):
     with closing(Service(clock=ManualClock())) as service:
         publisher = Published(service, registry)
-        app = make_app(service, promotions=Promotions(registry, publisher), access=Access(token))
+        app = make_app(service, promotions=Promotions(publisher), access=Access(token))
         with Endpoint(app) as endpoint, httpx.Client(base_url=endpoint.url) as client:
             client.served = publisher.served
             yield client

@@ -39,7 +39,7 @@ def run(tmp_path_factory):
         places = (log, PART, folder / "training.db", registry, "crypto", span("5m"))
         trainer = Trainer(config.flow(), *places, publish="learner", on_outcome=publisher.outcome)
         stack.enter_context(closing(trainer))
-        promotions, own = Promotions(registry, publisher), dict.fromkeys(config.flow().features.names, 0.5)
+        promotions, own = Promotions(publisher), dict.fromkeys(config.flow().features.names, 0.5)
         for until in range(1, log.last(PART) + 1):
             before = publisher.questions
             trainer.run(until, settle=False)

@@ -307,7 +307,7 @@ def test_a_running_test_is_shown_with_its_arms_and_stopped_by_a_person_with_the_
         for n in range(40):
             publisher.service.ask(PredictRequest(key="ETH-USD", unit=f"u{n}"))
         publisher.router.learn()
-        access, promotions = Access(SECRET), Promotions(publisher.registry, publisher)
+        access, promotions = Access(SECRET), Promotions(publisher)
         view = view_of(RunConfig.of("crypto", ()))
         with Endpoint(make_app(publisher.service, promotions=promotions, access=access, view=view)) as endpoint:
             browser.open(endpoint.url)

@@ -25,7 +25,7 @@ OWN = {"features": {"return_1": 1.0, "imbalance_60s": 0.5}}
 @contextmanager
 def endpoint(folder, token="", **how):
     with several(folder, **how) as publisher:
-        app = make_app(publisher.service, promotions=Promotions(publisher.registry, publisher), access=Access(token))
+        app = make_app(publisher.service, promotions=Promotions(publisher), access=Access(token))
         with Endpoint(app) as endpoint, httpx.Client(base_url=endpoint.url, timeout=20) as client:
             yield publisher, client
 

@@ -23,7 +23,7 @@ from published import ask as ask_at
 
 from rtml.core.clock import ManualClock, span, utc
 from rtml.core.target import Target
-from rtml.serving.schemas import Refused, read_predict
+from rtml.serving.schemas import PredictRequest, Refused, read
 from rtml.serving.service import NO_MODEL, Service
 from rtml.serving.snapshot import StreamClock
 from rtml.store import prediction_log as predictions
@@ -99,7 +99,7 @@ def test_the_key_of_a_pooled_stream_is_filled_in_and_may_be_left_out_where_there
 
 
 def test_symbol_is_another_name_for_key(service):
-    assert value(service.ask(read_predict(b'{"symbol": "ETH-USD"}'))) == 4.0
+    assert value(service.ask(read(PredictRequest, b'{"symbol": "ETH-USD"}'))) == 4.0
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_a_request_in_json_is_answered_or_refused_as_the_request_that_it_holds(b
 
 
 def asked(service, body):
-    return service.ask(read_predict(body))
+    return service.ask(read(PredictRequest, body))
 
 
 def outcome(ask):

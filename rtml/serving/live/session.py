@@ -148,7 +148,7 @@ class Live:
         now, wake = (lambda: self.service.clock.now()), self.ingestor.news.set
         write = None if self.events is None else self.events.post
         writer = stack.enter_context(closing(EventWriter(self.log, view, now, write=write, on_written=wake)))
-        promotions = Promotions(self.registry, publisher)
+        promotions = Promotions(publisher)
         access = Access.from_environment(host=host)
         app = make_app(self.service, publisher.lineage, promotions, access, view, events=self.events, writer=writer)
         publisher.observe = app.counters.observe_event

@@ -176,11 +176,11 @@ class Strategy:
             q = q + int(np.searchsorted(before[q:q_end], a - 1, side="right")) if fired else q_end
         return predictions[waits:], told
 
-    def retrain(self, at: int, cause: str = "told") -> Publication | None:
+    def retrain(self, at: int) -> Publication | None:
         """Train and publish now, at an event time; None where nothing is new."""
         self._pass(int(at))
         before = self.version
-        self._train(int(at), cause)
+        self._train(int(at), "told")
         return self._published[-1] if self.version > before else None
 
     def warm(self, history: Questions) -> None:

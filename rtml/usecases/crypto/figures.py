@@ -129,8 +129,8 @@ def truth_vs_learned(truth, learned, names: tuple[str, str] = ("true", "learned"
     truth, learned
         ``(moments, values)``, or Series indexed by moment.
     """
-    figure, axes = canvas("Does the model find the law, and follow it when it changes?", height=3.6)
-    ax, ends = axes[0, 0], []
+    figure, [[ax]] = canvas("Does the model find the law, and follow it when it changes?", height=3.6)
+    ends = []
     curves = [(c.index, c.to_numpy()) if isinstance(c, pd.Series) else c for c in (truth, learned)]
     for (moments, values), name, colour, width in zip(curves, names, (INK, BLUE), (1.2, 1.8), strict=True):
         values = np.asarray(values, float)

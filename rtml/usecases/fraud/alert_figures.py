@@ -95,8 +95,7 @@ def cost_curve(curves: dict, title: str = "What does a decision cost?"):
     curves
         Name -> (share of payments stopped, cost per payment).
     """
-    figure, axes = canvas(title, height=4.0, width=8.4)
-    ax = axes[0, 0]
+    figure, [[ax]] = canvas(title, height=4.0, width=8.4)
     paint = colours(list(curves))
     ends, worst = [], 0.0
     if not curves:

@@ -13,7 +13,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import numpy as np
 from fastapi import Request, Response
 from msgspec import Meta, Struct
@@ -22,7 +21,7 @@ from rtml.core.clock import NEVER
 from rtml.core.run_folder import Run
 from rtml.features.feature_set import FeatureSet
 from rtml.serving.events import Events
-from rtml.serving.schemas import PredictRequest, Refused, encode, invalid, refuse
+from rtml.serving.schemas import PredictRequest, Refused, encode, invalid, read
 from rtml.serving.view import View, script
 from rtml.usecases.fraud.operator import Checkout
 from rtml.usecases.fraud.schema import LABEL, PAYMENT, PAYMENTS, events, read_key
@@ -65,10 +64,6 @@ class Judged(Struct, frozen=True):
     prediction_id: str
 
 
-_payment = msgspec.json.Decoder(PaymentRequest)
-_label = msgspec.json.Decoder(LabelRequest)
-
-
 class FraudView(View):
     """The view of card payments."""
 
@@ -109,7 +104,7 @@ class PaymentEndpoint:
 
     def pay(self, body: bytes) -> Judged:
         """Judge a payment; asked again with the same id it gets the same answer and is not counted twice."""
-        asked = _read(_payment, body)
+        asked = read(PaymentRequest, body)
         if abs(asked.amount * 100 - round(asked.amount * 100)) > 1e-4:
             raise invalid("amount", "has more than two decimals", asked.amount)
         with self._lock:
@@ -131,7 +126,7 @@ class PaymentEndpoint:
 
     def tell(self, body: bytes) -> dict:
         """Take the label of a payment: into the log, and to the prediction that it answers."""
-        told = _read(_label, body)
+        told = read(LabelRequest, body)
         with self._lock:
             label = events([self._time(told.time)], kind=LABEL, id=read_key(told.id), label=int(told.fraud))
             self._events.take(label)
@@ -155,13 +150,6 @@ class PaymentEndpoint:
         app.add_api_route("/payments", pay, methods=["POST"], summary="judge a payment")
         app.add_api_route("/labels", tell, methods=["POST"], summary="tell what a payment turned out to be")
         return app
-
-
-def _read(decoder: msgspec.json.Decoder, body: bytes):
-    try:
-        return decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as ex:
-        refuse(ex, body)
 
 
 async def _reply(app: App, request: Request, take: Callable[[bytes], object]) -> Response:

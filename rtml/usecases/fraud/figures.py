@@ -68,8 +68,8 @@ def ways_of_fraud(truth: pd.DataFrame):
         ``time`` (ns), ``fraud`` and ``pattern`` of every payment.
     """
     need(truth, ("time", "fraud", "pattern"), "ways_of_fraud")
-    figure, axes = canvas("Which fraud comes when?", height=3.6)
-    ax, week = axes[0, 0], 7 * _DAY
+    figure, [[ax]] = canvas("Which fraud comes when?", height=3.6)
+    week = 7 * _DAY
     frauds = truth[truth["fraud"].astype(bool)]
     if not len(frauds):
         nothing(ax, "no fraud in this stream")
@@ -102,8 +102,8 @@ def label_delay(days: np.ndarray, never: float):
     never
         Share of the payments whose label never came.
     """
-    figure, axes = canvas("How long does the truth take?", height=3.2, width=8.4)
-    ax, edge = axes[0, 0], max(2.0, float(np.quantile(days, 0.995)) + 1) if len(days) else 2.0
+    figure, [[ax]] = canvas("How long does the truth take?", height=3.2, width=8.4)
+    edge = max(2.0, float(np.quantile(days, 0.995)) + 1) if len(days) else 2.0
     if not len(days):
         nothing(ax, "no label came")
         return figure
@@ -130,8 +130,8 @@ def spend_window(time: np.ndarray, amount: np.ndarray, inside: np.ndarray, width
     width
         Length of the window, ns.
     """
-    figure, axes = canvas(f"What does the window of {key} see?", height=3.6)
-    ax, when = axes[0, 0], times(time)
+    figure, [[ax]] = canvas(f"What does the window of {key} see?", height=3.6)
+    when = times(time)
     if not len(time):
         nothing(ax, "no payment of this card")
         return figure

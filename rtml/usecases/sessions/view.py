@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import numpy as np
 from msgspec import Meta, Raw, Struct
 from starlette.responses import HTMLResponse, Response
@@ -20,7 +19,7 @@ from rtml.core.clock import moment as moment_of
 from rtml.core.clock import span
 from rtml.serving.events import Events
 from rtml.serving.pages import shut
-from rtml.serving.schemas import Prediction, Refused, encode, invalid, refuse
+from rtml.serving.schemas import Prediction, Refused, encode, invalid, read
 from rtml.serving.service import NO_MODEL, Service
 from rtml.serving.snapshot import Question
 from rtml.serving.view import View, script
@@ -52,9 +51,6 @@ class ListRequest(Struct, forbid_unknown_fields=True):
     clicked_at: str | None = None  #: the time that POST /events told of a click that the list shall know
     budget_ms: Annotated[float, Meta(ge=0, le=5000)] = 50.0  #: how long to wait for that
     why: bool = False
-
-
-_request = msgspec.json.Decoder(ListRequest)
 
 
 class ShopView(View):
@@ -114,10 +110,10 @@ class ShopView(View):
     async def reply(self, service: Service, body: bytes) -> Prediction | None:
         """A list for a session or visitor; None for a request of another kind."""
         try:
-            asked = _request.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as ex:
+            asked = read(ListRequest, body)
+        except Refused:
             if b'"visitor"' in body or b'"session"' in body:
-                refuse(ex, body)
+                raise
             return None
         if asked.session is None and asked.visitor is None:
             return None
