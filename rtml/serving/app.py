@@ -108,7 +108,9 @@ class App(FastAPI):
         self.counters = Counters(service)
         self.draining = False  #: whether each connection is closed with its next answer
         self._service = service
-        self._promotions, self._access, self._writer = promotions, access, writer
+        self._promotions = promotions
+        self._access = access
+        self._writer = writer
         self._view = view if view is not None and type(view).reply is not View.reply else None
         self._quick: dict[tuple[str, str], tuple[Reply, Check | None]] = {}
         self._open(access.check)
