@@ -64,7 +64,7 @@ test: env  ## every test
 
 test-deep: env build/deep/.ready  ## not in "make test", long: 5,000 requests made from OpenAPI, storms of faults and stops, full disks, kills, 500 flipped bits, a live run under load, a version reproduced from its lock
 	@$(PY) tests/deep/fuzz_http.py build/deep/bin/st
-	@RTML_DEEP=1 $(PY) -m pytest -q tests/usecases/crypto/exchange/test_chaos.py tests/usecases/crypto/exchange/test_stalls.py tests/serving/live/test_live.py tests/integration/test_main_job.py tests/integrations/test_reproduce.py tests/integrations/test_groups.py tests/serving/test_workers.py tests/serving/test_connections.py tests/store/test_protocols.py
+	@RTML_DEEP=1 $(PY) -m pytest -q tests/usecases/crypto/exchange/test_chaos.py tests/usecases/crypto/exchange/test_stalls.py tests/serving/live/test_live.py tests/integration/test_main_job.py tests/integrations/test_reproduce.py tests/integrations/test_groups.py tests/serving/test_workers.py tests/serving/test_connections.py tests/store/test_protocols.py tests/training/test_trainer.py
 	@$(PY) tests/deep/load.py
 	@$(PY) tests/deep/hard_ground.py
 

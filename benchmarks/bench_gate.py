@@ -1,6 +1,7 @@
 """What the gate and the registry cost, its false promotions, and how soon a better candidate serves: `make bench`.
 
-Ends with an error where more than one stream in twenty ever sees a false promotion.
+Ends with an error where more than one stream in twenty of any kind ever sees a false promotion. 4,000 streams measure a
+share of 5 % to within 0.35 % (one standard error).
 """
 
 import sys
@@ -26,7 +27,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 from first_win import first_win as first_win_of
 
 NAMES = tuple(f"x{i}" for i in range(30))
-STREAMS, LENGTH, DELAY = 1000, 5000, 30
+STREAMS, LENGTH, DELAY = 4000, 5000, 30
+EARLY, LATE = 100, 2000  # questions until it is known that something happened, and that it did not
 SHARES = np.array([Rules.share(number) for number in range(1, 60_001)])
 
 
@@ -110,24 +112,33 @@ def false_promotions() -> float:
     return worst
 
 
-def late_labels() -> float:
-    """The same where fraud is known after 300 questions, its absence after 20,000; a candidate says twice the truth."""
-    won = 0
-    for seed in range(8):
-        rng, n = np.random.default_rng(seed), 24_000
-        truth = rng.beta(1, 99, n)
-        happened = rng.random(n) < truth
-        sequential_test, due = SequentialTest(Terms(("fraud",), (True,), 0)), {}
-        for i, p in enumerate(truth.tolist()):
-            for id in due.pop(i, ()):
-                sequential_test.tell(id, (float(happened[id]),))
-            sequential_test.ask(i, i, [p], [2 * p])
-            due.setdefault(i + (300 if happened[i] else 20_000), []).append(i)
-            if sequential_test.verdict(Rules().needed(Rules.share(1)), np.inf, np.inf) == betting.WON:
-                won += 1
-                break
-    print(f"false promotions, delays that depend on the label: {won} of 8 streams of 24,000 questions")
-    return won / 8
+def twice(rng):
+    """Two in a hundred happen; the champion says the truth, the candidate twice as much."""
+    truth = rng.beta(2, 98, LENGTH)
+    return truth, 2 * truth, rng.random(LENGTH) < truth, True
+
+
+def promoted_late(first, second, y, _) -> bool:
+    """Whether a candidate is ever promoted where what happened is known soon, and what did not happen late."""
+    sequential_test, due = SequentialTest(Terms(("fraud",), (True,), 0)), {}
+    needed = Rules().needed(Rules.share(1))
+    for i, happened in enumerate(y.tolist()):
+        for id in due.pop(i, ()):
+            moved = sequential_test.tell(id, (float(y[id]),))
+            if moved and sequential_test.verdict(needed, np.inf, np.inf) == betting.WON:
+                return True
+        sequential_test.ask(i, i, [first[i]], [second[i]])
+        due.setdefault(i + (EARLY if happened else LATE), []).append(i)
+    return False
+
+
+def late_labels(streams: int = 50) -> float:
+    """Share of streams with a false promotion where the delay depends on the answer; the largest of all kinds."""
+    shares = []
+    for draw in (twice, forecasters, rare):
+        shares.append(np.mean([promoted_late(*draw(np.random.default_rng(seed))) for seed in range(streams)]))
+        print(f"false promotions, delays that depend on the label, {draw.__name__}: {shares[-1]:.1%} of {streams}")
+    return float(max(shares))
 
 
 def number(gain: float, n: int):

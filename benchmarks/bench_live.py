@@ -28,7 +28,7 @@ class Tape:
     """A market that arrives like that of an exchange; asks for no network."""
 
     name, symbols, rows, speed = "tape", ("ETH-USD", "BTC-USD"), 0, 0.0
-    schema = TRADES
+    schema, behind = TRADES, None
 
     def __init__(self, pace: float) -> None:
         accepted, _ = TRADES.accept(pd.concat(Synthetic(hours=24.0).chunks()), self.symbols)

@@ -17,12 +17,12 @@ import pandas as pd
 
 from rtml.core.clock import NEVER
 from rtml.core.questions import Questions
-from rtml.metrics.ranking import gains, interval
 from rtml.models.compiled import compile
 from rtml.training.learner import Learner
 from rtml.usecases.sessions.events import CLICKS
 from rtml.usecases.sessions.models import MODELS
 from rtml.usecases.sessions.operator import Visits
+from rtml.usecases.sessions.ranking_metrics import gains, interval
 from rtml.usecases.sessions.sources import Recorded
 
 FOLDER = Path(sys.argv[1] if len(sys.argv) > 1 else "../shared/data/sessions")

@@ -85,7 +85,7 @@ use_case = UseCase(
     question="How much warmer will it be in {horizon}?",
     event=EVENT,
     operator=lambda config: Thermometers(config.options["horizon"]),
-    targets=(Target("warmer", "number", unit="C"),),
+    targets=(Target("warmer", "number", unit="C", change=True),),
     models={"warmer": "rls"},
     options={"horizon": "10m"},
 )

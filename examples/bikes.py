@@ -9,8 +9,8 @@ import pandas as pd
 from rtml.core.target import Target
 from rtml.core.use_case import UseCase
 from rtml.features.feature_set import Feature, column, moment
-from rtml.features.lookahead import Lookahead
 from rtml.sources.records import Records, schema_of
+from rtml.usecases.lookahead import Lookahead
 
 #: One event as the log keeps it: a count of the bikes at a station, every ten minutes, at all stations at once.
 EVENT = np.dtype([("time", "<i8"), ("key", "<i4"), ("bikes", "<f8")])

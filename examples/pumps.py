@@ -9,8 +9,8 @@ import pandas as pd
 from rtml.core.target import Target
 from rtml.core.use_case import UseCase
 from rtml.features.feature_set import Feature, column
-from rtml.features.lookahead import Lookahead
 from rtml.sources.records import Records, schema_of
+from rtml.usecases.lookahead import Lookahead
 
 #: One event: a reading of a pump every half hour. ``found`` is what the mechanic says of the reading two days before.
 EVENT = np.dtype([("time", "<i8"), ("vibration", "<f8"), ("heat", "<f8"), ("found", "<f8")])

@@ -9,8 +9,8 @@ import pandas as pd
 from rtml.core.target import Target
 from rtml.core.use_case import UseCase
 from rtml.features.feature_set import Feature, column
-from rtml.features.lookahead import Lookahead
 from rtml.sources.records import Records, schema_of
+from rtml.usecases.lookahead import Lookahead
 
 #: One event: an observation, hourly. ``sky`` is the number of a class: 0 dry, 1 rain, 2 snow.
 EVENT = np.dtype([("time", "<i8"), ("celsius", "<f8"), ("pressure", "<f8"), ("sky", "<i4")])

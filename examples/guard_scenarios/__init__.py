@@ -118,6 +118,24 @@ SCENARIOS = {
 }
 
 
+def readings(seed: int) -> dict[str, tuple[float, float]]:
+    """What answers of another key cost while they come, in variances of the noise: by who answers, in two readings.
+
+    Of the same questions and answers, bit for bit: that the answers are wrong, and that the law changed, so that
+    nothing can be predicted any more.
+    """
+    clean = stream(seed)
+    told = another_key(clean, np.random.default_rng(seed + 1000)).y
+    broken = slice(BREAKS, HEALS)
+    known = [replayed(learner(), clean.X, y) for y in (told, np.where(np.arange(LENGTH) < BREAKS, clean.y, np.nan))]
+    answered = {"the learner": known[0], "a checkpoint": known[1], "the baseline": np.zeros(LENGTH)}
+    best = {"wrong": (replayed(learner(), clean.X, clean.y), clean.y), "changed": (np.zeros(LENGTH), told)}
+    return {
+        who: tuple(float(((p - y) ** 2 - (q - y) ** 2)[broken].sum()) for q, y in best.values())
+        for who, p in answered.items()
+    }
+
+
 def learner():
     """The learner of all scenarios: least squares that forgets."""
     return compile(zoo.build("rls"), NAMES)
@@ -147,6 +165,8 @@ def quiet(kind: str, seed: int, n: int = 3000) -> tuple[object, np.ndarray, np.n
     """A stream whose law stands still, and a guard around a learner of it: guard, features, answers."""
     rng = np.random.default_rng(seed)
     X, w = rng.normal(size=(n, WIDTH)), rng.normal(size=WIDTH)
+    if kind == "features that rest":
+        X = resting(rng, X)
     signal = X @ (w * np.sqrt(0.1) / np.linalg.norm(w))
     if kind == "rare class":
         y = (rng.random(n) < 1 / (1 + np.exp(4.0 - 3.0 * signal))).astype(float)
@@ -158,7 +178,15 @@ def quiet(kind: str, seed: int, n: int = 3000) -> tuple[object, np.ndarray, np.n
     return Guarded(learner(), NAMES), X, noise + signal * noise.std()
 
 
-QUIET = ("normal noise", "heavy tails", "autocorrelated noise", "rare class")
+def resting(rng, X: np.ndarray) -> np.ndarray:
+    """Features that keep their values, as healthy ones do: counts, flags, a level that seldom moves, a calendar."""
+    n, at = len(X), np.arange(len(X))
+    level = X[np.maximum.accumulate(np.where(rng.random(n) < 0.02, at, 0)), 2]
+    columns = (X[:, 0], np.round(X[:, 1]), level, (rng.random(n) < 0.03).astype(float), (at % 250 < 50).astype(float))
+    return np.column_stack(columns)
+
+
+QUIET = ("normal noise", "heavy tails", "autocorrelated noise", "rare class", "features that rest")
 
 
 def falsely(kind: str, streams: int, n: int = 3000) -> float:

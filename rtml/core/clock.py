@@ -35,6 +35,17 @@ def span(text: str | timedelta) -> int:
     return nanoseconds
 
 
+def is_span(text: str) -> bool:
+    """Whether a text is a span, or none of any length such as ``"0s"``.
+
+    Examples
+    --------
+    >>> is_span("1.5m"), is_span("0s"), is_span("7x")
+    (True, True, False)
+    """
+    return _SPAN.fullmatch(text.strip()) is not None
+
+
 def span_text(nanoseconds: int) -> str:
     """Shortest text of a span.
 

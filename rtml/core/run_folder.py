@@ -7,6 +7,7 @@ Layout of ``runs/<id>/``: ``metrics.json``, ``parameters.json``, ``contents.json
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 import os
@@ -45,6 +46,16 @@ def run_folder(run: str | Path) -> Path:
         raise ValueError(f"a run is a name such as 'dev' or a folder such as 'runs/dev', got {str(run)!r}")
     folder = home() / ("runs" if len(path.parts) == 1 and not path.is_absolute() else "") / path
     return folder.resolve() if folder.is_symlink() else folder
+
+
+def check_run(folder: Path) -> None:
+    """Refuse the folder of no run, with the names of those that there are, the most similar first."""
+    if folder.exists():
+        return
+    runs = sorted(path.name for path in (home() / "runs").glob("*") if (path / MARK).exists())
+    near = difflib.get_close_matches(folder.name, runs)
+    there = ", ".join([*near, *(name for name in runs if name not in near and name != "latest")]) or "none yet"
+    raise FileNotFoundError(f"there is no run {shown(folder)}; runs: {there}; rtml run NAME makes one")
 
 
 def open_run(run_dir: str | Path, *, notebook: str, **parameters) -> Run:
@@ -120,6 +131,7 @@ class Run:
         path = self.path(name)
         for old in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
             remove(old)
+        remove(path.with_name(path.name + ".names"))
         return path
 
     def fork(self, name: str, to: str) -> Path:

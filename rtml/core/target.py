@@ -30,6 +30,9 @@ class Target:
         What is learned from answers ``y`` of shape (m,), NaN where nothing is: the answer itself unless given.
     unit
         Unit of a number, such as ``"bp"``.
+    change
+        Whether a number is a change, as a return is: zero then means no change, which is what it is scored against,
+        and its sign counts. A level, such as a demand, is scored against the mean of the answers known by then.
     classes
         Names of the classes; the label of class ``i`` is the number ``i``.
     label
@@ -49,6 +52,7 @@ class Target:
     kind: str = NUMBER
     of: Callable[[np.ndarray], np.ndarray] = itself
     unit: str = ""
+    change: bool = False
     classes: tuple[str, ...] = ()
     label: str = ""
     size: int = 20
@@ -58,6 +62,8 @@ class Target:
             raise ValueError(f"the kind of target {self.name!r} must be one of {', '.join(KINDS)}, got {self.kind!r}")
         if self.kind == CLASSES and len(self.classes) < 2:
             raise ValueError(f"target {self.name!r} of kind classes needs the names of at least two classes")
+        if self.change and self.kind != NUMBER:
+            raise ValueError(f"target {self.name!r} of kind {self.kind} is no number, so it cannot be a change")
         if not self.name.isidentifier():
             raise ValueError(f"a target's name must be a word such as 'demand', got {self.name!r}")
 

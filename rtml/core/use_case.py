@@ -47,8 +47,8 @@ class UseCase:
     usual
         The source that is followed where none is named.
     inspect
-        What tells of a file before it is used, ``module:function``: a function of the file and the options of
-        ``rtml inspect`` as texts, whose result is printed.
+        What is shown of a recording beside :func:`rtml.sources.profile.profile`, ``module:function``: a function of
+        the opened source, and of ``bar`` where one is given, whose result is printed.
     view
         What the live page and the endpoint add for this use case, ``module:attribute``; nothing unless given.
     segments

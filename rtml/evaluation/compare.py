@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -73,7 +73,8 @@ def whose(online: pd.DataFrame, target: Target, questions: Questions, model, fro
     parts["learner"], parts["frozen"] = learned[0], np.array([frozen.predict(x) for x in asked.X])
     if learned[1:]:
         parts["baseline"] = learned[1]
-    return Evaluation(target, asked, parts)
+    titles = {"baseline": f"the baseline, {kind_of(target).plainest}"}
+    return Evaluation(target, asked, parts, titles=titles)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,12 +92,15 @@ class Evaluation:
     cost
         ``samples`` (answers gone through, those of a refit each time) and ``cpu_seconds`` of each model, for all
         questions that were asked; nothing where predictions come from elsewhere.
+    titles
+        What a model is called in verdicts, where that is not its name.
     """
 
     target: Target
     questions: Questions
     by_model: dict[str, np.ndarray]
     cost: pd.DataFrame = field(default_factory=lambda: pd.DataFrame())
+    titles: dict[str, str] = field(default_factory=dict)
 
     def part(self, rows) -> Evaluation:
         """The same models on some of the questions: a slice, a mask or places; the cost stays that of all.
@@ -109,7 +113,7 @@ class Evaluation:
         """
         rows = np.arange(len(self.questions))[rows]
         some = {name: p[rows] for name, p in self.by_model.items()}
-        return Evaluation(self.target, self.questions[rows], some, self.cost)
+        return Evaluation(self.target, self.questions[rows], some, self.cost, self.titles)
 
     def predictions(self, name: str) -> np.ndarray:
         """Predictions of one model, one for each question."""
@@ -153,8 +157,10 @@ class Evaluation:
         ones of a day come in series.
         """
         if not metric:
-            about = {"names": (a, b), "loss": kind_of(self.target).loss, "horizon_steps": self.questions.overlap}
-            return compare(self.loss(a, cut), self.loss(b, cut), **about)
+            names = {self.titles.get(name, name): name for name in (a, b)}
+            about = {"loss": kind_of(self.target).loss, "horizon_steps": self.questions.overlap}
+            found = compare(self.loss(a, cut), self.loss(b, cut), names=tuple(names), **about)
+            return replace(found, better=names.get(found.better, ""))
         (y, one, moment), (_, two, _) = self.answered(a), self.answered(b)
         gap, low, high = rare_class.difference(metric, y, one, two, moment)
         better = a if low > 0 else b if high < 0 else ""
@@ -206,12 +212,17 @@ class Evaluation:
         quality = {name: value for name, value in score.items() if name not in ("asked", "answered", "coverage", "mse")}
         if self.target.kind == PROBABILITY:
             return {name: rare_class.value(name, y, p) for name in rare_class.METRICS} | quality
-        if self.target.kind == NUMBER and (y < 0).any():
+        if self.target.change:
             return quality | {"auc": metrics.auc(metrics.sign_labels(y), p)}
         if self.target.kind == NUMBER:
-            baseline = self.by_model.get("mean", np.full(len(p), np.nanmean(y)))
-            return {"r2_mean": metrics.r2(y, p, baseline)} | quality
+            return {"r2_mean": metrics.r2(y, p, self._mean)} | {what: quality[what] for what in ("rmse", "mae")}
         return quality
+
+    @property
+    def _mean(self) -> np.ndarray:
+        """Predictions of the running mean; the mean of all answers where it was not evaluated."""
+        known = (self.by_model[name] for name in ("mean", "baseline") if name in self.by_model)
+        return next(known, np.full(len(self.questions), np.nanmean(self.questions.y)))
 
 
 def rolling_days(metric: Callable, y, p, moment, days: int = 14) -> tuple[np.ndarray, np.ndarray]:

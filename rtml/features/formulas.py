@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from rtml.core.clock import span, span_text
@@ -14,6 +14,14 @@ AGGREGATES = sums.NAMES[sums.SUM :]
 KINDS = ("sliding", "tumbling", "session")
 _SIGNS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "mod": "%", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 _SIGNS |= {"eq": "==", "where": "where"}
+
+
+def _both(op: str, one: Formula, other: Formula | float) -> Formula:
+    return Formula(op, (one, other if isinstance(other, Formula) else constant(other)))
+
+
+def _operator(op: str) -> Callable[[Formula, Formula | float], Formula]:
+    return lambda one, other: _both(op, one, other)
 
 
 @dataclass(frozen=True)
@@ -37,43 +45,23 @@ class Formula:
     kind: str = ""  # of a window that does not slide
     within: int = 0  # ns after which a lag is missing, 0 for never
 
-    def _with(self, op: str, other: Formula | float) -> Formula:
-        return Formula(op, (self, other if isinstance(other, Formula) else constant(other)))
-
-    def __add__(self, other):
-        return self._with("add", other)
-
-    def __sub__(self, other):
-        return self._with("sub", other)
-
-    def __mul__(self, other):
-        return self._with("mul", other)
-
-    def __truediv__(self, other):
-        return self._with("div", other)
-
-    def __mod__(self, other):
-        return self._with("mod", other)
-
-    def __gt__(self, other):
-        return self._with("gt", other)
-
-    def __ge__(self, other):
-        return self._with("ge", other)
-
-    def __lt__(self, other):
-        return self._with("lt", other)
-
-    def __le__(self, other):
-        return self._with("le", other)
+    __add__ = _operator("add")
+    __sub__ = _operator("sub")
+    __mul__ = _operator("mul")
+    __truediv__ = _operator("div")
+    __mod__ = _operator("mod")
+    __gt__ = _operator("gt")
+    __ge__ = _operator("ge")
+    __lt__ = _operator("lt")
+    __le__ = _operator("le")
 
     def equals(self, other: Formula | float) -> Formula:
         """1 where equal, else 0 (``==`` compares declarations)."""
-        return self._with("eq", other)
+        return _both("eq", self, other)
 
     def where(self, condition: Formula) -> Formula:
         """The value where a condition holds, else missing: an aggregate of it takes only those rows."""
-        return self._with("where", condition)
+        return _both("where", self, condition)
 
     def missing(self) -> Formula:
         """1 where the value is missing, else 0."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 
-from rtml.kernels.cache import njit
+from rtml.kernels.declared import part
 
 TOTAL = 0
 VARIANCE = 1
@@ -23,10 +23,8 @@ _CLOCK = 32
 _LEAST = 5.0
 _GRACE = 10.0
 
-_part = njit(error_model="numpy", nogil=True)
 
-
-@_part
+@part
 def restart(heads, buckets, k):
     """Forget everything."""
     heads[k] = 0.0
@@ -34,7 +32,7 @@ def restart(heads, buckets, k):
     buckets[k] = 0.0
 
 
-@_part
+@part
 def risen(heads, buckets, k, value, delta):
     """Add a value; whether the window was cut because its newer part has the higher mean, as in MOA."""
     head, rows = heads[k], buckets[k]
@@ -49,7 +47,7 @@ def risen(heads, buckets, k, value, delta):
     return cut and head[TOTAL] / head[WIDTH] > before
 
 
-@_part
+@part
 def add(head, rows, most, value):
     """Put a value into the youngest bucket; two old ones of a full row become one of the next."""
     held = int(head[HELD])
@@ -78,7 +76,7 @@ def add(head, rows, most, value):
         row += 1
 
 
-@_part
+@part
 def differs(head, rows, delta, least):
     """Whether a cut of the window leaves means that differ beyond chance: 1 if the newer is larger, -1 if smaller."""
     width = head[WIDTH]
@@ -102,7 +100,7 @@ def differs(head, rows, delta, least):
     return 0
 
 
-@_part
+@part
 def drop(head, rows, most):
     """Forget the oldest bucket."""
     row = int(head[ROWS]) - 1

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from rtml.kernels.cache import njit
+from numba import int64
+
+from rtml.kernels.declared import WHOLE, kernel
 
 
-@njit(error_model="numpy")
+@kernel(int64, int64, WHOLE, int64, WHOLE, WHOLE, int64)
 def due(t, moment, until, known, order, told):
     """How many answers of ``order`` come before question ``t``; behind the last question all that are known ``until``.
 

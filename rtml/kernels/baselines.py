@@ -5,22 +5,16 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import types
+from numba import float64, int64, void
 
 from rtml.kernels.answers import due
-from rtml.kernels.cache import njit
+from rtml.kernels.declared import STREAM, VALUES, VECTOR, kernel
 
 ZERO, MEAN, LINE, LAST = range(4)  # kinds
 KIND, COLUMN, COUNT, MEAN_X, MEAN_Y, SPREAD, PRODUCT, NEWEST = range(8)  # of a baseline
 
-_row = types.Array(types.float64, 1, "C", readonly=True)
-_table = types.Array(types.float64, 2, "C", readonly=True)
-_whole = types.Array(types.int64, 1, "C", readonly=True)
-_vector = types.Array(types.float64, 1, "C")
-_options = {"cache": True, "nogil": True, "error_model": "numpy"}
 
-
-@njit(types.float64(_row, _vector), **_options)
+@kernel(float64, VALUES, VECTOR)
 def predict(x, learned):
     """Prediction for a row."""
     kind = learned[KIND]
@@ -34,7 +28,7 @@ def predict(x, learned):
     return learned[NEWEST] if kind == LAST else 0.0
 
 
-@njit(types.void(_row, types.float64, _vector), **_options)
+@kernel(void, VALUES, float64, VECTOR)
 def learn(x, y, learned):
     """Learn an answer, as river's models of :mod:`rtml.models.baselines` do."""
     value = x[int(learned[COLUMN])]
@@ -50,7 +44,7 @@ def learn(x, y, learned):
         learned[PRODUCT] += off_y * (value - learned[MEAN_X])
 
 
-@njit(types.int64(_table, _row, _whole, _whole, _whole, types.int64, _vector, _vector), **_options)
+@kernel(int64, *STREAM, VECTOR, VECTOR)
 def replay(X, y, moment, known, order, until, predictions, learned):
     """Ask and learn a chunk (see :func:`rtml.kernels.linear.replay_descent`)."""
     n, told = len(moment), 0

@@ -17,6 +17,7 @@ LEAST = 0.01  # what one bet leaves of the capital at least
 MOST = 2.0  # what one bet makes of the capital at most: no promotion hangs on one answer
 MEMORY = 1000.0  # units over which the size of errors is averaged
 BEHIND = -1.0  # log capital of a candidate that is not worth waiting for
+HELD = -0.5  # sum of a candidate's gains, in its standard deviations, below which nothing is put on it
 LONGEST = 20.0  # a comparison lasts at most so many times its timeout
 N = 0  # places in a state; then log capitals of both sides
 SUM = 1
@@ -59,6 +60,15 @@ def count(state, difference):
     state[SQUARES] += difference * difference
 
 
+@njit("boolean(float64[::1])", cache=True, nogil=True)
+def held(state):
+    """Whether the second model lost more so far: a challenger from scratch, that is still learning, costs no capital.
+
+    A stake that the answers before decide, none among them, keeps the guarantee.
+    """
+    return state[SUM] < HELD * math.sqrt(state[SQUARES])
+
+
 @njit("void(float64[::1], float64, float64)", cache=True, nogil=True)
 def bet(state, difference, reach):
     """Bet on one more difference of squared errors, positive where the first model loses more than the second.
@@ -72,7 +82,7 @@ def bet(state, difference, reach):
         unit = 4.0 * state[LEVEL]
         margin = max(MARGIN, EARLY / math.sqrt(state[N]))
         most = unit / (margin * reach * state[FARTHEST])
-        stake(state, BETTER, difference / unit, most)
+        stake(state, BETTER, difference / unit, 0.0 if held(state) else most)
         stake(state, WORSE, -difference / unit, most)
     count(state, difference)
     if reach > 0.0:
@@ -88,7 +98,7 @@ def bet_bounded(state, difference, standard):
     The unit is ``4 q (1 - q)`` with the mean ``q`` of both probabilities (see :func:`standardised`). No bet can cost
     more than everything, so that nothing is clipped and the guarantee is exact.
     """
-    stake(state, BETTER, standard, 1.0 - LEAST)
+    stake(state, BETTER, standard, 0.0 if held(state) else 1.0 - LEAST)
     stake(state, WORSE, -standard, 1.0 - LEAST)
     count(state, difference)
 
@@ -113,15 +123,15 @@ def verdict(state, to_win, to_lose, timeouts):
     """Whether the second model has won, has lost, is given up, or goes on.
 
     It has won when its log capital reaches ``to_win`` and the plain mean is on its side too, has lost when the other's
-    reaches ``to_lose``. After half of ``timeouts`` units it is given up where it is clearly behind, after
-    ``LONGEST * timeouts`` in any case: a small gain may take long, and is waited for as long as nothing speaks against
-    it.
+    reaches ``to_lose``. After a quarter of ``timeouts`` units it is given up where it is behind, in capital or in the
+    sum of its gains, after ``LONGEST * timeouts`` in any case: a small gain may take long, and is waited for as long as
+    nothing speaks against it.
     """
     ahead = log_capital(state, BETTER)
     if ahead >= to_win and state[SUM] > 0.0:
         return WON
     if log_capital(state, WORSE) >= to_lose:
         return LOST
-    if state[N] >= LONGEST * timeouts or (state[N] >= timeouts / 2 and ahead < BEHIND):
+    if state[N] >= LONGEST * timeouts or (state[N] >= timeouts / 4 and (ahead < BEHIND or held(state))):
         return GIVEN_UP
     return GO_ON

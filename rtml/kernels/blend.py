@@ -16,10 +16,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import types
+from numba import float64, int64, types, void
 
 from rtml.kernels.answers import due
-from rtml.kernels.cache import njit
+from rtml.kernels.declared import MATRIX, PLACES, STREAM, VALUES, VECTOR, kernel
 
 COUNT, MEAN, VARIANCE, RECENT, LAST, AVERAGE, STAYED = range(7)  # of level: what is known of the answers
 FEATURES, LAGS, LOGISTIC, AR, LIMIT, OUTSIDE, MEMBERS, STACK, CHAMPION = range(9)  # of sizes
@@ -37,26 +37,20 @@ LEAST = 1e-200  # of a weight
 RECALL = 0.9  # of what is shared: by the weights of the mixture that shares nothing, the rest by the prior
 TOP_ETA, TOP_SHARE = 0.5, 0.0005  # of the mixture of mixtures
 
-_row = types.Array(types.float64, 1, "C", readonly=True)
-_table = types.Array(types.float64, 2, "C", readonly=True)
-_whole = types.Array(types.int64, 1, "C", readonly=True)
-_places = types.Array(types.int64, 2, "C")
-_vector = types.Array(types.float64, 1, "C")
-_matrix = types.Array(types.float64, 2, "C")
+_places = int64[:, ::1]
 _spec = types.Tuple(
-    (types.int64[::1], _places, _places, _matrix, _places, _vector, _vector, _matrix, _matrix, _vector)
+    (PLACES, _places, _places, MATRIX, _places, VECTOR, VECTOR, MATRIX, MATRIX, VECTOR)
 )  # sizes, maps, groups, how, pairs, ridges, rates, cosines, mixes, prior
-_learned = types.Tuple((_vector, _matrix, _vector, _vector, _vector, _matrix, _vector))
-_options = {"cache": True, "nogil": True, "error_model": "numpy"}
+_learned = types.Tuple((VECTOR, MATRIX, VECTOR, VECTOR, VECTOR, MATRIX, VECTOR))
 
 
-@njit(types.float64(types.float64), **_options)
+@kernel(float64, float64)
 def odds(dot):
     """Probability of a log odds."""
     return 1.0 / (1.0 + math.exp(-min(max(dot, -30.0), 30.0)))
 
 
-@njit(types.void(_row, _row, _spec, _learned, _vector), **_options)
+@kernel(void, VALUES, VALUES, _spec, _learned, VECTOR)
 def view(x, lag, spec, learned, u):
     """Fill ``u`` with a row as each map sees it: scaled features and lags, cosines of them, a one for the intercept."""
     sizes, maps, cosines, scaler = spec[0], spec[1], spec[7], learned[1]
@@ -81,7 +75,7 @@ def view(x, lag, spec, learned, u):
     u[wide] = 1.0
 
 
-@njit(types.void(_row, _spec, _vector), **_options)
+@kernel(void, VALUES, _spec, VECTOR)
 def pile(said, spec, u):
     """Fill the part of ``u`` that the stacked member sees: log odds of all before it, and of those from outside."""
     sizes, maps = spec[0], spec[1]
@@ -93,7 +87,7 @@ def pile(said, spec, u):
     u[at + before + sizes[OUTSIDE]] = 1.0
 
 
-@njit(types.float64(_row, _spec), **_options)
+@kernel(float64, VALUES, _spec)
 def pool(said, spec):
     """Mean of what the champion and all members from outside who are awake say; of probabilities, that of log odds."""
     sizes, total, awake = spec[0], 0.0, 0
@@ -108,7 +102,7 @@ def pool(said, spec):
     return odds(total / awake) if sizes[LOGISTIC] else total / awake
 
 
-@njit(types.void(_vector, _spec, _learned, _vector), **_options)
+@kernel(void, VECTOR, _spec, _learned, VECTOR)
 def say(u, spec, learned, said):
     """Fill ``said`` with what every member of the bank predicts of a row as ``view`` gave it."""
     sizes, maps, level, weights = spec[0], spec[1], learned[0], learned[4]
@@ -136,7 +130,7 @@ def say(u, spec, learned, said):
         said[last + 2] = level[LAST] * level[STAYED] + (1.0 - level[LAST]) * (1.0 - level[STAYED])
 
 
-@njit(types.float64(_row, _row), **_options)
+@kernel(float64, VALUES, VALUES)
 def mean(weights, said):
     """What those who are awake say, by their weights; NaN is asleep."""
     total, part = 0.0, 0.0
@@ -147,7 +141,7 @@ def mean(weights, said):
     return total / part
 
 
-@njit(types.void(_row, types.float64, types.float64, types.float64, _vector), **_options)
+@kernel(void, VALUES, float64, float64, float64, VECTOR)
 def reweigh(said, y, unit, eta, weights):
     """Multiply the weight of each who was awake by one plus ``eta`` times its regret; the sum stays what it was.
 
@@ -173,7 +167,7 @@ def reweigh(said, y, unit, eta, weights):
             weights[k] = max(weights[k] * (before / after), LEAST)
 
 
-@njit(types.void(_vector, _vector, *(3 * (types.float64,)), _matrix, _vector, _matrix, _vector), **_options)
+@kernel(void, VECTOR, VECTOR, *(3 * (float64,)), MATRIX, VECTOR, MATRIX, VECTOR)
 def weigh(said, mixed, y, unit, eta, mixes, prior, shares, top):
     """Learn the weights of all mixtures, and of the mixture of them at rate ``eta``, from what was said when asked."""
     for m in range(len(mixes)):
@@ -187,7 +181,7 @@ def weigh(said, mixed, y, unit, eta, mixes, prior, shares, top):
         top[m] = (1.0 - TOP_SHARE) * top[m] + TOP_SHARE / len(top)
 
 
-@njit(types.void(types.float64, _row, _learned, _vector), **_options)
+@kernel(void, float64, VALUES, _learned, VECTOR)
 def note(y, lag, learned, near):
     """Bring the level of the answers up to date; ``near`` becomes the answer winsorised and its weight by variance."""
     level = learned[0]
@@ -208,7 +202,7 @@ def note(y, lag, learned, near):
     level[AVERAGE] += (y - level[AVERAGE]) * max(1.0 / count, 0.1)
 
 
-@njit(types.void(_row, _row, _spec, _learned), **_options)
+@kernel(void, VALUES, VALUES, _spec, _learned)
 def rescale(x, lag, spec, learned):
     """Let the scaler see a row: running mean, variance and deviation of every feature and lag."""
     d, scaler = spec[0][FEATURES], learned[1]
@@ -222,7 +216,7 @@ def rescale(x, lag, spec, learned):
             scaler[2, j] = root if root > 0.0 else np.inf
 
 
-@njit(types.void(_vector, types.float64, types.float64, _vector, types.int64), **_options)
+@kernel(void, VECTOR, float64, float64, VECTOR, int64)
 def fade(sums, keep, weight, u, width):
     """Add ``weight`` times the outer product of ``u`` to the upper half of sums that fade."""
     for i in range(width):
@@ -231,7 +225,7 @@ def fade(sums, keep, weight, u, width):
             row[j] = row[j] * keep + part * u[j]
 
 
-@njit(types.void(_vector, _vector, types.int64, types.int64, types.float64, _vector), **_options)
+@kernel(void, VECTOR, VECTOR, int64, int64, float64, VECTOR)
 def solve(gram, side, width, answers, ridge, out):
     """Solve the ridge regressions of a group by Cholesky's factors; ``out`` has a row an answer learned."""
     factor = gram[: width * width].reshape((width, width)).copy()
@@ -267,7 +261,7 @@ def solve(gram, side, width, answers, ridge, out):
             w[k] = total / row[k]
 
 
-@njit(types.void(_vector, types.float64, _vector, _spec, _learned), **_options)
+@kernel(void, VECTOR, float64, VECTOR, _spec, _learned)
 def gather(u, y, near, spec, learned):
     """Add an answer to the sums of every group."""
     sizes, maps, groups, how, pairs = spec[0], spec[1], spec[2], spec[3], spec[4]
@@ -292,7 +286,7 @@ def gather(u, y, near, spec, learned):
                 side[j] = side[j] * keep + part * seen[j]
 
 
-@njit(types.void(_vector, _vector, _spec, _learned), **_options)
+@kernel(void, VECTOR, VECTOR, _spec, _learned)
 def descend(u, near, spec, learned):
     """Move the members of stochastic gradient descent, and solve those of one feature, the last known return."""
     sizes, maps, rates = spec[0], spec[1], spec[6]
@@ -315,7 +309,7 @@ def descend(u, near, spec, learned):
         weights[at + last * columns] = (xx * side[last] - x * side[i]) / under
 
 
-@njit(types.void(_spec, _learned), **_options)
+@kernel(void, _spec, _learned)
 def renew(spec, learned):
     """Solve the members whose turn it is: all of them after each of the first answers, later one after the other."""
     sizes, maps, groups, pairs, ridges = spec[0], spec[1], spec[2], spec[4], spec[5]
@@ -333,7 +327,7 @@ def renew(spec, learned):
                 weights[at + a + j * columns] = solved[a * width + j]
 
 
-@njit(types.void(_row, _spec, _learned, _vector), **_options)
+@kernel(void, VALUES, _spec, _learned, VECTOR)
 def ask(x, spec, learned, kept):
     """Predict; ``kept`` holds what outside members say at its places, and is filled with the rest."""
     sizes, maps, level, shares, top = spec[0], spec[1], learned[0], learned[5], learned[6]
@@ -353,7 +347,7 @@ def ask(x, spec, learned, kept):
     kept[0] = mean(top, mixed)
 
 
-@njit(types.void(_row, types.float64, _vector, _spec, _learned), **_options)
+@kernel(void, VALUES, float64, VECTOR, _spec, _learned)
 def learn(x, y, kept, spec, learned):
     """Learn an answer of a row of finite numbers, NaN where one is missing."""
     maps, near, lag = spec[1], np.empty(2), kept[1 + spec[0][MEMBERS] + len(learned[6]) :]
@@ -379,7 +373,7 @@ def learn(x, y, kept, spec, learned):
     descend(u, near, spec, learned)
 
 
-@njit(types.int64(_table, _row, _whole, _whole, _whole, types.int64, _matrix, _spec, _learned), **_options)
+@kernel(int64, *STREAM, MATRIX, _spec, _learned)
 def replay(X, y, moment, known, order, until, kept, spec, learned):
     """Ask the last rows of ``X`` at their moments, learn every answer once it is known; return how many answers came.
 

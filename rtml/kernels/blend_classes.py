@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import math
 
-from numba import types
+from numba import float64, int64, void
 
 from rtml.kernels.answers import due
 from rtml.kernels.blend import weigh
-from rtml.kernels.cache import njit
+from rtml.kernels.declared import MATRIX, VALUES, VECTOR, WHOLE, kernel
 
 LAST, PAIRS, STAYED = range(3)  # of level
 BASELINES = 3  # majority, no change, behind the last label
@@ -22,15 +22,10 @@ LEAST = 1e-3  # of what a member says, shared by all classes
 BEHIND = 4.0  # answers that the shares of all classes count for behind a label
 TOP_ETA = 1.0  # Bayes' rule
 
-_row = types.Array(types.float64, 1, "C", readonly=True)
-_whole = types.Array(types.int64, 1, "C", readonly=True)
-_vector = types.Array(types.float64, 1, "C")
-_matrix = types.Array(types.float64, 2, "C")
-_model = (_matrix, _vector, _matrix, _vector, _matrix, _vector)  # mixes, prior; level comes behind chain in arrays
-_options = {"cache": True, "nogil": True, "error_model": "numpy"}
+_model = (MATRIX, VECTOR, MATRIX, VECTOR, MATRIX, VECTOR)  # mixes, prior; level comes behind chain in arrays
 
 
-@njit(types.void(_matrix, _vector, _matrix), **_options)
+@kernel(void, MATRIX, VECTOR, MATRIX)
 def _by_labels(chain, level, said):
     """Fill three rows: the shares of the classes, the last label as often as labels stayed, what came behind it."""
     classes = chain.shape[1]
@@ -48,7 +43,7 @@ def _by_labels(chain, level, said):
             said[2, c] = (chain[k, c] + BEHIND * said[0, c]) / (came + BEHIND)
 
 
-@njit(types.void(_vector, *_model), **_options)
+@kernel(void, VECTOR, *_model)
 def ask(kept, mixes, prior, chain, level, shares, top):
     """Predict; ``kept`` holds what the models among the members say, and is filled with the rest."""
     members, many = len(prior), len(top)
@@ -72,7 +67,7 @@ def ask(kept, mixes, prior, chain, level, shares, top):
     table[0] /= table[0].sum()
 
 
-@njit(types.void(types.float64, _vector, *_model), **_options)
+@kernel(void, float64, VECTOR, *_model)
 def learn(y, kept, mixes, prior, chain, level, shares, top):
     """Learn an answer from what was kept when it was asked: a mixture of the probabilities of the class that came."""
     members, many = len(prior), len(top)
@@ -89,7 +84,7 @@ def learn(y, kept, mixes, prior, chain, level, shares, top):
     level[LAST] = y
 
 
-@njit(types.int64(_row, _whole, _whole, _whole, types.int64, _matrix, *_model), **_options)
+@kernel(int64, VALUES, WHOLE, WHOLE, WHOLE, int64, MATRIX, *_model)
 def replay(y, moment, known, order, until, kept, mixes, prior, chain, level, shares, top):
     """Mix what is said of the last rows at their moments, learn every answer once known; return how many came.
 

@@ -118,7 +118,7 @@ class UserWide(_Sources, caching.UserWideCacheLocator):
 
 
 def stamp(file: Path, root: Path = _ROOT) -> str:
-    """Hash of a file and of all that it imports from the packages of ``root``, whatever the way, but for this module.
+    """Hash of a file and of all that it imports from its package of ``root``, or this one, but for this module.
 
     Examples
     --------
@@ -145,7 +145,9 @@ def _read(path: Path, root: Path, *state: int) -> tuple[str, list[Path]]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
     own = path.relative_to(root).parts[0] if path.is_relative_to(root) else ""
-    files = [root.joinpath(*name.split(".")).with_suffix(".py") for name in names if name.partition(".")[0] == own]
+    files = [
+        root.joinpath(*name.split(".")).with_suffix(".py") for name in names if name.partition(".")[0] in (own, "rtml")
+    ]
     return hashlib.sha256(text).hexdigest(), files
 
 

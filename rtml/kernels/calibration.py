@@ -12,9 +12,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import types
+from numba import float64, int64, void
 
-from rtml.kernels.cache import njit
+from rtml.kernels.answers import due
+from rtml.kernels.declared import MATRIX, PLACES, VALUES, VECTOR, WHOLE, kernel, part
 
 SLOPE = 0
 INTERCEPT = 1
@@ -30,29 +31,23 @@ PRIOR_SLOPE = 0.25
 PRIOR_INTERCEPT = 4.0
 _TINY = 1e-9  # probabilities are held this far from 0 and 1
 
-_table = types.Array(types.float64, 2, "C", readonly=True)
-_row = types.Array(types.float64, 1, "C", readonly=True)
-_whole = types.Array(types.int64, 1, "C", readonly=True)
-_vector = types.Array(types.float64, 1, "C")
-_model = (_vector, types.Array(types.int64, 1, "C"), types.Array(types.float64, 2, "C"))  # line, since, maps
-_options = {"cache": True, "nogil": True, "error_model": "numpy"}
-_part = njit(error_model="numpy", nogil=True)
+_model = (VECTOR, PLACES, MATRIX)  # line, since, maps
 
 
-@_part
+@part
 def _odds(p):
     p = min(max(p, _TINY), 1.0 - _TINY)
     return math.log(p / (1.0 - p))
 
 
-@_part
+@part
 def _share(odds):
     return 1.0 / (1.0 + math.exp(-odds))
 
 
-@_part
-def _publish(moment, every, line, since, maps):
-    """Put what was learned in use, at the first question of every span of time."""
+@kernel(void, int64, int64, *_model)
+def publish(moment, every, line, since, maps):
+    """Put what was learned in use, at the first question of every span of time: one of this moment comes next."""
     held = int(line[HELD])
     if held == 1 or since[held - 1] // every == moment // every:
         return
@@ -65,7 +60,7 @@ def _publish(moment, every, line, since, maps):
     line[HELD] = held + 1.0
 
 
-@_part
+@part
 def _learn(odds, y, forgetting, line):
     """One step of second order for a logistic line (see ``rtml.models.recursive_logistic``), the slope kept rising."""
     p = _share(line[SLOPE] * odds + line[INTERCEPT])
@@ -87,21 +82,21 @@ def _learn(odds, y, forgetting, line):
     line[VARIANCE_INTERCEPT] = c * fade
 
 
-@_part
+@part
 def _place(moment, line, since):
     """The map that was in use at a moment."""
     return max(np.searchsorted(since[: int(line[HELD])], moment, side="right") - 1, 0)
 
 
-@_part
+@part
 def _said(prediction, own):
     """Log odds of the model itself, of a prediction that a map changed."""
     q = min(max(prediction, 1e-300), 1.0 - 2.0**-53)
     return (math.log(q / (1.0 - q)) - own[1]) / own[0]
 
 
-@_part
-def _take(prediction, y, moment, known, forgetting, line, since, maps):
+@kernel(void, float64, float64, int64, int64, float64, *_model)
+def learn(prediction, y, moment, known, forgetting, line, since, maps):
     """Learn an answer, or count it where the model was not ready when it was asked."""
     line[ANSWERS] += 1.0
     place = _place(moment, line, since)
@@ -116,26 +111,14 @@ def _take(prediction, y, moment, known, forgetting, line, since, maps):
         line[HELD] = 2.0
 
 
-@njit(types.float64(types.float64, *_model), **_options)
+@kernel(float64, float64, *_model)
 def calibrate(p, line, since, maps):
     """A model's probability by the newest map."""
     own = maps[int(line[HELD]) - 1]
     return _share(own[0] * _odds(p) + own[1])
 
 
-@njit(types.void(types.int64, types.int64, *_model), **_options)
-def publish(moment, every, line, since, maps):
-    """A question of this moment is about to be asked."""
-    _publish(moment, every, line, since, maps)
-
-
-@njit(types.void(types.float64, types.float64, types.int64, types.int64, types.float64, *_model), **_options)
-def learn(prediction, y, moment, known, forgetting, line, since, maps):
-    """Learn from a prediction and its answer."""
-    _take(prediction, y, moment, known, forgetting, line, since, maps)
-
-
-@njit(types.void(types.float64, types.float64, types.float64, *_model), **_options)
+@kernel(void, float64, float64, float64, *_model)
 def learn_now(p, y, forgetting, line, since, maps):
     """Learn from a model's own probability, and use it from now on: where no times are known."""
     line[ANSWERS] += 1.0
@@ -145,10 +128,7 @@ def learn_now(p, y, forgetting, line, since, maps):
         maps[held - 1, 0], maps[held - 1, 1] = line[SLOPE], line[INTERCEPT]
 
 
-_chunk = (_row, _row, _row, _whole, _whole, _whole, types.int64, types.int64, types.float64, _vector)
-
-
-@njit(types.int64(*_chunk, *_model), **_options)
+@kernel(int64, VALUES, VALUES, VALUES, WHOLE, WHOLE, WHOLE, int64, int64, float64, VECTOR, *_model)
 def replay(own, y, earlier, moment, known, order, until, every, forgetting, predictions, line, since, maps):
     """Calibrate a model's predictions, while answers of these and of earlier questions arrive in their time.
 
@@ -157,17 +137,16 @@ def replay(own, y, earlier, moment, known, order, until, every, forgetting, pred
     """
     n = len(own)
     before = len(earlier)
+    asked = moment[before:]
     learned = 0
     for t in range(n + 1):
-        limit = moment[before + t] - 1 if t < n else until
-        while learned < len(order) and known[order[learned]] <= limit:
-            i = order[learned]
-            learned += 1
+        stop = due(t, asked, until, known, order, learned)
+        for i in order[learned:stop]:
             if not math.isnan(y[i]):
                 given = earlier[i] if i < before else predictions[i - before]
-                _take(given, y[i], moment[i], known[i], forgetting, line, since, maps)
+                learn(given, y[i], moment[i], known[i], forgetting, line, since, maps)
+        learned = stop
         if t < n:
-            _publish(moment[before + t], every, line, since, maps)
-            newest = maps[int(line[HELD]) - 1]
-            predictions[t] = _share(newest[0] * _odds(own[t]) + newest[1])
+            publish(asked[t], every, line, since, maps)
+            predictions[t] = calibrate(own[t], line, since, maps)
     return learned

@@ -9,21 +9,17 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import types
+from numba import int64
 
 from rtml.kernels import adwin as window
-from rtml.kernels.cache import njit
+from rtml.kernels.declared import PLACES, VALUES, VECTOR, kernel
 
 ROWS = 48  # of ADWIN's buckets: more than any stream can fill
 
-_row = types.Array(types.float64, 1, "C", readonly=True)
-_vector = types.Array(types.float64, 1, "C")
-_places = types.Array(types.int64, 1, "C")
-_push = types.int64(_row, _row, _vector, _places)
-_options = {"cache": True, "nogil": True, "error_model": "numpy"}
+_push = (int64, VALUES, VALUES, VECTOR, PLACES)
 
 
-@njit(_push, **_options)
+@kernel(*_push)
 def adwin(values, how, s, alarms):
     """ADWIN (Bifet and Gavalda, SDM 2007); ``how``: delta, clock, buckets, shortest part, grace, two-sided."""
     most, raised = int(how[2]) + 1, 0
@@ -48,7 +44,7 @@ def adwin(values, how, s, alarms):
     return raised
 
 
-@njit(_push, **_options)
+@kernel(*_push)
 def hddm_a(values, how, s, alarms):
     """HDDM_A (Frias-Blanco et al., TKDE 2015), for a mean that rises; ``how``: confidence."""
     strict, raised = math.log(1.0 / how[0]), 0
@@ -69,7 +65,7 @@ def hddm_a(values, how, s, alarms):
     return raised
 
 
-@njit(_push, **_options)
+@kernel(*_push)
 def fhddm(values, how, s, alarms):
     """FHDDM (Pesaranghader and Viktor, ECML 2016) of errors, fed as successes; ``how``: window, confidence."""
     window, raised = int(how[0]), 0
@@ -91,7 +87,7 @@ def fhddm(values, how, s, alarms):
     return raised
 
 
-@njit(_push, **_options)
+@kernel(*_push)
 def page_hinkley(values, how, s, alarms):
     """Page-Hinkley (Page, Biometrika 1954) for a mean that rises; ``how``: at least, delta, threshold, alpha."""
     raised = 0

@@ -9,23 +9,18 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import types
+from numba import boolean, float64, int64, uint8, void
 
-from rtml.kernels.cache import njit
+from rtml.kernels.declared import MATRIX, PLACES, TABLE, VECTOR, kernel, part
 
 PSI, JENSEN_SHANNON = 0, 1
 
-_table = types.Array(types.float64, 2, "C", readonly=True)
-_matrix = types.Array(types.float64, 2, "C")
-_vector = types.Array(types.float64, 1, "C")
-_codes = types.Array(types.uint8, 2, "C")
-_whole = types.Array(types.int64, 1, "C")
-_wholes = types.Array(types.int64, 2, "C")
-_flags = types.Array(types.boolean, 1, "C")
-_options = {"cache": True, "nogil": True, "error_model": "numpy"}
+_codes = uint8[:, ::1]
+_wholes = int64[:, ::1]
+_flags = boolean[::1]
 
 
-@njit(types.void(_table, _table, _codes), **_options)
+@kernel(void, TABLE, TABLE, _codes)
 def encode(X, edges, codes):
     """Number of the bin of every value: how many of its column's edges are not above it."""
     for i in range(X.shape[0]):
@@ -36,7 +31,7 @@ def encode(X, edges, codes):
             codes[i, j] = code
 
 
-@njit(types.float64(_vector, _vector, types.int64), **_options)
+@kernel(float64, VECTOR, VECTOR, int64)
 def apart(p, q, measure):
     """How far two rows of shares, none of them zero, are apart."""
     total = 0.0
@@ -51,7 +46,7 @@ def apart(p, q, measure):
     return total if measure == PSI else math.sqrt(max(total, 0.0))
 
 
-@njit(types.void(_wholes, _vector, types.int64, types.int64, _vector), **_options)
+@kernel(void, _wholes, VECTOR, int64, int64, VECTOR)
 def _shares(counts, q, j, n, p):
     """Shares of a window's bins, half a value added to each that the column has."""
     bins = 0
@@ -61,12 +56,21 @@ def _shares(counts, q, j, n, p):
         p[b] = (counts[j, b] + 0.5) / (n + 0.5 * bins) if q[b] > 0.0 else 0.0
 
 
-@njit(
-    types.int64(
-        _codes, _matrix, _codes, _wholes, _whole, types.int64, types.int64, _vector, _flags, _vector, _wholes, _vector
-    ),
-    **_options,
-)
+@part
+def _judged(i, j, score, limits, armed, found, far, raised):
+    """Raise an alarm of row i and column j where its score is above the limit; return how many there are."""
+    if armed[j] and score > limits[j]:
+        found[raised, 0] = i
+        found[raised, 1] = j
+        far[raised] = score
+        armed[j] = False
+        return raised + 1
+    if score < 0.5 * limits[j]:
+        armed[j] = True
+    return raised
+
+
+@kernel(int64, _codes, MATRIX, _codes, _wholes, PLACES, int64, int64, VECTOR, _flags, VECTOR, _wholes, VECTOR)
 def slide_bins(codes, reference, ring, counts, head, every, measure, limits, armed, score, found, far):
     """Push bins of rows through the ring; write row, column and distance of every alarm; return how many."""
     n, d = ring.shape
@@ -84,18 +88,11 @@ def slide_bins(codes, reference, ring, counts, head, every, measure, limits, arm
         for j in range(d):
             _shares(counts, reference[j], j, n, p)
             score[j] = apart(p, reference[j], measure)
-            if armed[j] and score[j] > limits[j]:
-                found[raised, 0] = i
-                found[raised, 1] = j
-                far[raised] = score[j]
-                raised += 1
-                armed[j] = False
-            elif score[j] < 0.5 * limits[j]:
-                armed[j] = True
+            raised = _judged(i, j, score[j], limits, armed, found, far, raised)
     return raised
 
 
-@njit(types.float64(_vector, _vector), **_options)
+@kernel(float64, VECTOR, VECTOR)
 def kolmogorov_smirnov(a, b):
     """Largest distance of the distribution functions of two sorted samples."""
     i = 0
@@ -111,9 +108,7 @@ def kolmogorov_smirnov(a, b):
     return most
 
 
-@njit(
-    types.int64(_table, _matrix, _matrix, _whole, types.int64, _vector, _flags, _vector, _wholes, _vector), **_options
-)
+@kernel(int64, TABLE, MATRIX, MATRIX, PLACES, int64, VECTOR, _flags, VECTOR, _wholes, VECTOR)
 def slide_values(X, reference, ring, head, every, limits, armed, score, found, far):
     """The same of the values themselves; ``reference`` and ``ring`` have one row per column, the reference sorted."""
     d, n = ring.shape
@@ -126,18 +121,11 @@ def slide_values(X, reference, ring, head, every, limits, armed, score, found, f
             continue
         for j in range(d):
             score[j] = kolmogorov_smirnov(np.sort(ring[j]), reference[j])
-            if armed[j] and score[j] > limits[j]:
-                found[raised, 0] = i
-                found[raised, 1] = j
-                far[raised] = score[j]
-                raised += 1
-                armed[j] = False
-            elif score[j] < 0.5 * limits[j]:
-                armed[j] = True
+            raised = _judged(i, j, score[j], limits, armed, found, far, raised)
     return raised
 
 
-@njit(types.void(_codes, _matrix, _matrix), **_options)
+@kernel(void, _codes, MATRIX, MATRIX)
 def correlations(codes, scores, out):
     """Correlation of every two columns (below the diagonal), each taken as ``scores[column, bin]``; 0 of a constant."""
     n, d = codes.shape

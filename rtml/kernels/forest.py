@@ -12,10 +12,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import types
+from numba import boolean, float64, int64, types, void
 
 from rtml.kernels.adwin import restart, risen
-from rtml.kernels.cache import njit
+from rtml.kernels.answers import due
+from rtml.kernels.declared import CUBE, MATRIX, PLACES, STREAM, VALUES, VECTOR, kernel, part
 from rtml.kernels.hoeffding import (
     FEATURE,
     FREE,
@@ -25,32 +26,24 @@ from rtml.kernels.hoeffding import (
     RIGHT,
     ROW,
     answer,
-    fits,
     full,
     grow,
     plant,
     probabilities,
     walk,
 )
+from rtml.kernels.linear import fits
 from rtml.kernels.splitting import STEP
 
 NO_ROW, DONE, FULL = range(3)
 RATE, WARN_DELTA, DRIFT_DELTA, SEED, DRAWN, COLUMNS = FOREST = range(13, 19)  # of row 0 of table
 ROOT, BEHIND, ASKED, RIGHTLY, WARNINGS, DRIFTS = range(6)  # of slots
 
-_row = types.Array(types.float64, 1, "C", readonly=True)
-_table = types.Array(types.float64, 2, "C", readonly=True)
-_whole = types.Array(types.int64, 1, "C", readonly=True)
-_vector = types.Array(types.float64, 1, "C")
-_places = types.Array(types.int64, 1, "C")
-_matrix, _cube = types.Array(types.float64, 2, "C"), types.Array(types.float64, 3, "C")
-_forest = (_matrix, _cube, _matrix)  # table, split, slots
-_windows = (_matrix, types.Array(types.float64, 4, "C"))  # heads, buckets
-_options = {"cache": True, "nogil": True, "error_model": "numpy"}
-_part = njit(error_model="numpy", nogil=True)
+_forest = (MATRIX, CUBE, MATRIX)  # table, split, slots
+_windows = (MATRIX, types.Array(float64, 4, "C"))  # heads, buckets
 
 
-@_part
+@part
 def _uniform(head):
     """The next number in [0, 1): SplitMix64 of seed and count (Steele, Lea and Flood, 2014)."""
     head[DRAWN] += 1.0
@@ -63,7 +56,7 @@ def _uniform(head):
     return float(z >> np.uint64(11)) * 2.0**-53
 
 
-@_part
+@part
 def _poisson(head):
     """How often a tree sees an answer: Poisson of mean RATE, by inversion."""
     u = _uniform(head)
@@ -77,7 +70,7 @@ def _poisson(head):
     return float(k)
 
 
-@_part
+@part
 def _choose(table, split, node):
     """Draw the features that a new leaf watches, without replacement (Floyd's algorithm)."""
     head, columns = table[0], split[int(table[node, ROW]), 0]
@@ -92,7 +85,7 @@ def _choose(table, split, node):
         columns[k] = drawn
 
 
-@_part
+@part
 def _seed(table, split):
     """Plant a tree of one empty leaf."""
     root = plant(table, split, 0.0, -1)
@@ -100,7 +93,7 @@ def _seed(table, split):
     return float(root)
 
 
-@_part
+@part
 def _fell(table, split, root):
     """Give back the rows of a tree."""
     head = table[0]
@@ -121,7 +114,7 @@ def _fell(table, split, root):
         head[FREE] = node
 
 
-@_part
+@part
 def _teach(x, y, w, table, split, node, p):
     grow(x, y, w, table, split, node, p)
     if table[node, FEATURE] >= 0.0:  # it has split
@@ -129,7 +122,7 @@ def _teach(x, y, w, table, split, node, p):
         _choose(table, split, int(table[node, RIGHT]))
 
 
-@_part
+@part
 def _vote(x, table, split, slots, p, votes):
     """Fill ``votes`` with the trees' probabilities, weighted by how often each was right; ``p`` is room to work in."""
     votes[:] = 0.0
@@ -148,7 +141,7 @@ def _vote(x, table, split, slots, p, votes):
         votes[:] = 1.0 / p.shape[0]
 
 
-@_part
+@part
 def _replace(k, table, split, slots, heads, buckets):
     """Put the tree grown behind, or an empty one, in the place of a tree that has become worse."""
     slot = slots[k]
@@ -163,7 +156,7 @@ def _replace(k, table, split, slots, heads, buckets):
     slot[ASKED] = slot[RIGHTLY] = 0.0
 
 
-@_part
+@part
 def _learn(x, y, table, split, slots, heads, buckets, p):
     """Every tree is scored, learns the answer a random number of times, and is watched by two windows."""
     for k in range(slots.shape[0]):
@@ -190,7 +183,7 @@ def _learn(x, y, table, split, slots, heads, buckets, p):
             _replace(k, table, split, slots, heads, buckets)
 
 
-@njit(types.void(*_forest, *_windows), **_options)
+@kernel(void, *_forest, *_windows)
 def sow(table, split, slots, heads, buckets):
     """Plant every tree of a fresh forest."""
     for k in range(slots.shape[0]):
@@ -199,7 +192,7 @@ def sow(table, split, slots, heads, buckets):
         restart(heads, buckets, slots.shape[0] + k)
 
 
-@njit(types.boolean(_row, _vector, *_forest), **_options)
+@kernel(boolean, VALUES, VECTOR, *_forest)
 def predict(x, votes, table, split, slots):
     """Fill ``votes`` with the probabilities of the classes for a row; False where it is no row."""
     if not fits(x, int(table[0, COLUMNS])):
@@ -208,7 +201,7 @@ def predict(x, votes, table, split, slots):
     return True
 
 
-@njit(types.float64(_row, *_forest), **_options)
+@kernel(float64, VALUES, *_forest)
 def probability(x, table, split, slots):
     """Probability of class 1 for a row; NaN where it is no row."""
     if not fits(x, int(table[0, COLUMNS])):
@@ -218,7 +211,7 @@ def probability(x, table, split, slots):
     return votes[1]
 
 
-@njit(types.int64(_row, types.float64, *_forest, *_windows), **_options)
+@kernel(int64, VALUES, float64, *_forest, *_windows)
 def learn(x, y, table, split, slots, heads, buckets):
     """Learn a row: DONE, or nothing because it is no row or there is no room for more nodes."""
     if not (fits(x, int(table[0, COLUMNS])) and math.isfinite(y)):
@@ -229,19 +222,15 @@ def learn(x, y, table, split, slots, heads, buckets):
     return DONE
 
 
-_chunk = (_table, _row, _whole, _whole, _whole, types.int64, _matrix, _places)
-
-
-@njit(types.boolean(*_chunk, *_forest, *_windows), **_options)
+@kernel(boolean, *STREAM, MATRIX, PLACES, *_forest, *_windows)
 def replay(X, y, moment, known, order, until, predictions, at, table, split, slots, heads, buckets):
     """Ask and learn as :func:`rtml.kernels.tree.replay` does; False where it ran out of room for nodes."""
     n, before = len(moment), X.shape[0] - len(moment)
     p = np.empty((split.shape[1] - 1) // STEP)
     votes = np.empty(p.shape[0])
     for t in range(at[0], n + 1):
-        limit = moment[t] - 1 if t < n else until
-        while at[1] < len(order) and known[order[at[1]]] <= limit:
-            i = order[at[1]]
+        stop = due(t, moment, until, known, order, at[1])
+        for i in order[at[1] : stop]:
             if full(table, split, 2 * slots.shape[0]):
                 at[0] = t
                 return False

@@ -11,8 +11,9 @@ LEARNER = 0  # what answers
 CHECKPOINT = 1
 BASELINE = 2
 #: What a question or an answer led to: nothing, an alarm of the first, second or third pair, a checkpoint better than
-#: the baseline that serves, the learner's return, features that are not finite.
-QUIET, WORSE_THAN_CHECKPOINT, WORSE_THAN_BASELINE, CHECKPOINT_WORSE, CHECKPOINT_BETTER, RETURNED, BROKE = range(7)
+#: the baseline that serves, the learner's return, features that are not finite, a feature that stands still.
+QUIET, WORSE_THAN_CHECKPOINT, WORSE_THAN_BASELINE, CHECKPOINT_WORSE, CHECKPOINT_BETTER, RETURNED = range(6)
+BROKE, STANDS = 6, 7
 #: Pairs that are compared, the first against the second: the columns of a kept row in which they stand.
 FIRST, SECOND = np.array([3, 3, 1]), np.array([1, 2, 2])
 HEAD = 4  # columns of a kept row: served, checkpoint, baseline, learner; behind them what the learner keeps
@@ -25,11 +26,16 @@ WILD = 3.0  # a prediction so many times as far out as any answer is not served
 DOUBT = 10.0  # more answers far out than others by so many: none larger than before is learned any more
 PERSIST = 1000.0  # more answers far out than others by so many are a change of the law, and are learned
 HUGE = 1e100  # a prediction as large as this is a failure
+MARK = -1e200  # times one more than its number: in place of the learner's prediction, that a feature stands still
+STILL = 30.0  # questions with one value of a feature, and
+TIMES = 10.0  # times the longest run of one value before, from which on it stands still, where
+CHANGES = 20.0  # it had so many values before; ``PERSIST`` more of them are a change of the law, and it does no longer
 ALPHA = 0.05  # chance that a stream whose learner is never worse ever falls back; and of a false return
 ZETA = 2.6123753486854883  # sum of n ** -1.5
 #: Places: what answers, answers, learned since the checkpoint, farthest answer, answers far out, sum of all answers,
 #: target (0 number, 1 probability), mean squared errors of checkpoint, baseline and learner, how often the evidence on
-#: each pair began, evidence of the last change and what was needed, whether the features are not finite; then the bets.
+#: each pair began, evidence of the last change and what was needed, what the features suffer from; then the bets, and
+#: for each feature, from the first question on: its value, its run, the longest before, changes, sum and rows.
 SERVES, ANSWERS, SINCE, FARTHEST, OUTSIDE, TOTAL, PROBABILITY = range(7)
 MEAN_ERRORS = 6  # those of errors begin with 1
 NUMBERS = 10
@@ -38,6 +44,8 @@ NEEDED = 14
 BROKEN = 15
 LANES = 16
 SIZE = LANES + 3 * betting.SIZE
+FIELDS = 6
+LAST, RUN, LONGEST, CHANGED, ADDED, ROWS = range(FIELDS)
 
 
 @njit("float64(float64[::1])", cache=True, nogil=True)
@@ -46,16 +54,52 @@ def baseline(state):
     return (state[TOTAL] + 0.5) / (state[ANSWERS] + 1.0) if state[PROBABILITY] else 0.0
 
 
+@njit("boolean(float64[::1], float64)", cache=True, nogil=True)
+def _stands(feature, value):
+    """Count the next value of a feature: whether it has stood still for far longer than ever before."""
+    limit = max(STILL, TIMES * feature[LONGEST]) if feature[CHANGED] >= CHANGES else math.inf
+    if feature[ROWS] > 0.0 and value == feature[LAST]:
+        feature[RUN] += 1.0
+    else:
+        if not limit < feature[RUN] <= limit + PERSIST:  # a run that stood still says nothing of healthy ones
+            feature[LONGEST] = max(feature[LONGEST], feature[RUN])
+        feature[CHANGED] += feature[ROWS] > 0.0
+        feature[LAST], feature[RUN] = value, 1.0
+    if limit < feature[RUN] <= limit + PERSIST:
+        return True
+    feature[ADDED] += value
+    feature[ROWS] += 1.0
+    return False
+
+
+@njit("int64[::1](float64[::1], float64[:, ::1], boolean[::1])", cache=True, nogil=True)
+def still(state, X, fine):
+    """Number of the first feature of each row that stands still, or -1; its mean is put in place, (m, width).
+
+    Where more than half of the features stand still it is the source that rests. Rows that are not ``fine`` are passed.
+    """
+    out = np.full(len(X), -1, np.int64)
+    features = state[SIZE:].reshape(X.shape[1], FIELDS)
+    stuck = np.zeros(X.shape[1], np.bool_)
+    for i in range(len(X)):
+        if not fine[i]:
+            continue
+        for j in range(X.shape[1]):
+            stuck[j] = _stands(features[j], X[i, j])
+        if 0 < stuck.sum() <= X.shape[1] / 2:
+            out[i] = np.argmax(stuck)
+            X[i][stuck] = (features[:, ADDED] / features[:, ROWS])[stuck]
+    return out
+
+
 @njit("int64(float64[::1], float64[::1])", cache=True, nogil=True)
 def ask(state, kept):
     """Write the baseline's prediction, and the served one, into the row of a question.
 
-    NaN stands for a failure; where the checkpoint fails the features are to blame. Returns ``BROKE`` for the first such
-    row of several.
+    NaN stands for a failure; where the checkpoint fails the features are to blame. Returns ``BROKE`` or ``STANDS`` for
+    the first such row of several.
     """
     kept[BASELINE] = baseline(state)
-    if not abs(kept[3]) < HUGE:
-        kept[3] = np.nan
     learner, checkpoint = kept[3], kept[CHECKPOINT]
     far = WILD * state[FARTHEST] if state[ANSWERS] and not state[PROBABILITY] else HUGE
     serves = state[SERVES]
@@ -64,9 +108,9 @@ def ask(state, kept):
     if serves == CHECKPOINT and not abs(checkpoint) <= far:
         serves = BASELINE
     kept[0] = learner if serves == LEARNER else kept[int(serves)]
-    broke = math.isnan(checkpoint) and not state[BROKEN]
-    state[BROKEN] = 1.0 if math.isnan(checkpoint) else 0.0
-    return BROKE if broke else QUIET
+    said = BROKE if math.isnan(checkpoint) else STANDS if learner <= MARK else QUIET
+    before, state[BROKEN] = state[BROKEN], said
+    return QUIET if said == before or (before == 1.0 and said == BROKE) else said
 
 
 @njit("boolean(float64[::1], float64)", cache=True, nogil=True)

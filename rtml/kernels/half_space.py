@@ -10,23 +10,18 @@ Tan, Ting and Liu, "Fast anomaly detection for streaming data" (IJCAI 2011), in 
 
 from __future__ import annotations
 
-from numba import types
+from numba import float64, void
 
-from rtml.kernels.cache import njit
+from rtml.kernels.declared import CUBE, MATRIX, TABLE, VALUES, VECTOR, kernel, part
 
 FEATURE, THRESHOLD, NEW, OLD = range(4)  # first axis of trees; masses of this window and of the one before
 HEIGHT, WINDOW, SEEN, FIRST, SCALED = range(5)  # of head; FIRST is 1 until a window is full
 LEAST = 0.1  # share of a window below which a node is not gone into
 
-_row = types.Array(types.float64, 1, "C", readonly=True)
-_rows = types.Array(types.float64, 2, "C", readonly=True)
-_vector = types.Array(types.float64, 1, "C")
-_model = (_vector, types.Array(types.float64, 2, "C"), types.Array(types.float64, 3, "C"))  # head, limits, trees
-_options = {"cache": True, "nogil": True, "error_model": "numpy"}
-_part = njit(error_model="numpy", nogil=True)
+_model = (VECTOR, MATRIX, CUBE)  # head, limits, trees
 
 
-@_part
+@part
 def _next(x, i, head, limits, tree):
     """The child that a row goes to."""
     left = 2 * i + 1
@@ -40,8 +35,8 @@ def _next(x, i, head, limits, tree):
     return left if value < tree[THRESHOLD, i] else left + 1
 
 
-@_part
-def _score(x, head, limits, trees):
+@kernel(float64, VALUES, *_model)
+def score(x, head, limits, trees):
     """1 less the mass around a row, weighted by depth, as a share of the most there can be; 0 in the first window."""
     if head[FIRST] != 0.0:
         return 0.0
@@ -62,8 +57,8 @@ def _score(x, head, limits, trees):
     return 1.0 - score / (trees.shape[1] * head[WINDOW] * (2.0 ** (height + 1) - 1.0))
 
 
-@_part
-def _learn(x, head, limits, trees):
+@kernel(void, VALUES, *_model)
+def learn(x, head, limits, trees):
     """Count a row at every node on its way; a full window becomes the one that scores."""
     for j in range(x.shape[0]):
         if x[j] == x[j]:
@@ -82,21 +77,9 @@ def _learn(x, head, limits, trees):
         head[SEEN] = head[FIRST] = 0.0
 
 
-@njit(types.float64(_row, *_model), **_options)
-def score(x, head, limits, trees):
-    """Anomaly score of a row, in [0, 1]."""
-    return _score(x, head, limits, trees)
-
-
-@njit(types.void(_row, *_model), **_options)
-def learn(x, head, limits, trees):
-    """Learn a row."""
-    _learn(x, head, limits, trees)
-
-
-@njit(types.void(_rows, _vector, *_model), **_options)
+@kernel(void, TABLE, VECTOR, *_model)
 def replay(X, scores, head, limits, trees):
     """Score every row and learn it right after."""
     for i in range(X.shape[0]):
-        scores[i] = _score(X[i], head, limits, trees)
-        _learn(X[i], head, limits, trees)
+        scores[i] = score(X[i], head, limits, trees)
+        learn(X[i], head, limits, trees)

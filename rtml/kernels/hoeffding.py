@@ -20,7 +20,7 @@ import math
 
 import numpy as np
 
-from rtml.kernels.cache import njit
+from rtml.kernels.declared import part
 from rtml.kernels.splitting import GAPS, HIGH, LOW, MEAN, SCALE, SQUARES, STEP, best, cut, entropy
 
 MAJORITY, BAYES, ADAPTIVE = range(3)  # what a leaf predicts by
@@ -33,16 +33,14 @@ USED, FREE, ROWS, FREE_ROW = range(4)  # of row 0; what is freed is a list, 0 en
 GRACE, LOG_DELTA, TAU, PREDICTION, NB_THRESHOLD, SPLITS, FRACTION, MAX_SHARE, MAX_DEPTH = HOW = range(4, 13)  # too
 _HALF_LOG_TAU = 0.5 * math.log(math.tau)
 
-_part = njit(error_model="numpy", nogil=True)
 
-
-@_part
+@part
 def _of_class(leaf, what):
     """One number of every class."""
     return leaf[CLASS + what :: SHARE]
 
 
-@_part
+@part
 def plant(table, split, depth, row):
     """Take a free node, make it an empty leaf, give it a row of ``split`` (a new one where ``row`` is negative)."""
     head = table[0]
@@ -69,7 +67,7 @@ def plant(table, split, depth, row):
     return node
 
 
-@_part
+@part
 def _heavier(table, split, node):
     """The child of a branch to which more weight went: where a row goes that misses the feature."""
     best = -1.0
@@ -92,7 +90,7 @@ def _heavier(table, split, node):
     return chosen
 
 
-@_part
+@part
 def walk(x, table, split, node):
     """The leaf that a row belongs to."""
     while table[node, FEATURE] >= 0.0:
@@ -104,7 +102,7 @@ def walk(x, table, split, node):
     return node
 
 
-@_part
+@part
 def _likelihood(x, cells, y):
     """Log likelihood of a row by the Gaussians of a class, without the part that stands in ``LOG``."""
     base, logs = STEP * y, 0.0
@@ -123,7 +121,7 @@ def _likelihood(x, cells, y):
     return logs
 
 
-@_part
+@part
 def _vote(x, leaf, cells, total, votes):
     """Fill ``votes`` with log likelihoods by naive Bayes, not normalised; minus infinity for a class never seen."""
     for y in range(votes.shape[0]):
@@ -135,7 +133,7 @@ def _vote(x, leaf, cells, total, votes):
                 votes[y] = math.log(own[WEIGHT] / total) + (_likelihood(x, cells, y) + own[LOG])
 
 
-@_part
+@part
 def _by_bayes(head, leaf, total):
     """Whether a leaf answers by naive Bayes and not with the shares of its classes."""
     if total == 0.0 or leaf[ACTIVE] == 0.0 or head[PREDICTION] == MAJORITY:
@@ -145,7 +143,7 @@ def _by_bayes(head, leaf, total):
     return leaf[NB] >= leaf[MC]
 
 
-@_part
+@part
 def probabilities(x, table, split, node, p):
     """Fill ``p`` with the probabilities of the classes at a leaf, equal ones from a tree that has learned nothing."""
     leaf, classes = table[node], p.shape[0]
@@ -169,7 +167,7 @@ def probabilities(x, table, split, node, p):
         p[0] = 1.0 - p[1]
 
 
-@_part
+@part
 def _top(values, leaf, what):
     """The class with most; of equals the one seen first; -1 where none was seen."""
     top = -1
@@ -183,7 +181,7 @@ def _top(values, leaf, what):
     return top
 
 
-@_part
+@part
 def _observe(x, y, w, leaf, cells, votes):
     """Let a leaf that learns see a row of weight ``w``: who was right, and the Gaussians of its class."""
     own, weights = leaf[CLASS + SHARE * y :], _of_class(leaf, WEIGHT)
@@ -203,7 +201,7 @@ def _observe(x, y, w, leaf, cells, votes):
     own[LOG] = _move(x, w, own[COUNT], cells[0], cells[1 + STEP * y : 1 + STEP * (y + 1)])
 
 
-@_part
+@part
 def _move(x, w, count, columns, cells):
     """Let the Gaussians of a class see a row; the sum of the logs of the factors of their densities."""
     mean = cells[MEAN - 1]
@@ -234,7 +232,7 @@ def _move(x, w, count, columns, cells):
     return logs - 0.5 * math.log(product)
 
 
-@_part
+@part
 def _arrive(leaf, y):
     """Give a class that a leaf has not had the next place."""
     leaf[CLASS + SHARE * int(leaf[PRESENT]) + AT] = y
@@ -242,7 +240,7 @@ def _arrive(leaf, y):
     leaf[CLASS + SHARE * y + PLACE] = leaf[PRESENT]
 
 
-@_part
+@part
 def _total(leaf):
     """Weight of a leaf, summed in river's order: whether it tries to split hangs on the last bit."""
     total = 0.0
@@ -251,7 +249,7 @@ def _total(leaf):
     return total
 
 
-@_part
+@part
 def _forget(leaf, cells):
     """Start the Gaussians of a leaf anew: what river's memory management does to a leaf where no split won."""
     cells[1:] = 0.0
@@ -260,7 +258,7 @@ def _forget(leaf, cells):
         _of_class(leaf, what)[:] = 0.0
 
 
-@_part
+@part
 def _child(leaf, cells, k, at, weights, is_left, child):
     """Give a new leaf its weights and the classes seen on its side: one may be there with no weight."""
     for place in range(1, int(leaf[SEEN]) + 1):
@@ -274,7 +272,7 @@ def _child(leaf, cells, k, at, weights, is_left, child):
     child[TRIED] = _total(child)
 
 
-@_part
+@part
 def _place_to_split(head, leaf, cells, left, right):
     """Feature and threshold at which a leaf splits; -1 where it waits, -2 where no split is possible."""
     weights, counts = _of_class(leaf, WEIGHT).copy(), _of_class(leaf, COUNT).copy()
@@ -305,7 +303,7 @@ def _place_to_split(head, leaf, cells, left, right):
     return (-2 if top == -np.inf else place), threshold
 
 
-@_part
+@part
 def _attempt(table, split, node):
     """Split a leaf where one feature is better than the next by Hoeffding's bound, or the bound is small."""
     leaf, classes = table[node], (split.shape[1] - 1) // STEP
@@ -329,7 +327,7 @@ def _attempt(table, split, node):
     leaf[FEATURE], leaf[THRESHOLD] = column, at
 
 
-@_part
+@part
 def grow(x, y, w, table, split, node, votes):
     """Learn a row of class ``y`` and weight ``w`` at the leaf it belongs to, which may become a branch by that."""
     head, leaf = table[0], table[node]
@@ -349,22 +347,13 @@ def grow(x, y, w, table, split, node, votes):
         leaf[TRIED] = total
 
 
-@_part
+@part
 def full(table, split, trees):
     """Whether there is no room for every one of so many trees to split once and to be planted anew."""
     return table[0, USED] + 3.0 * trees > table.shape[0] or table[0, ROWS] + 2.0 * trees > split.shape[0]
 
 
-@_part
-def fits(x, d):
-    """Whether a row has ``d`` numbers, none infinite (NaN is missing)."""
-    infinite = 0
-    for j in range(x.shape[0]):
-        infinite += abs(x[j]) == np.inf
-    return x.shape[0] == d and infinite == 0
-
-
-@_part
+@part
 def answer(p, predictions, t):
     """Write probabilities where a chunk keeps them: of every class, or of class 1 alone where there is one column."""
     if predictions.shape[1] == 1:

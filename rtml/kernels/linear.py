@@ -15,10 +15,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import types
+from numba import boolean, float64, int64
 
 from rtml.kernels.answers import due
 from rtml.kernels.cache import njit
+from rtml.kernels.declared import MATRIX, STREAM, VALUES, VECTOR, kernel
 
 SQUARED = 0
 LOG = 1
@@ -30,14 +31,7 @@ SIZE = 9  # of how
 LEAST_WEIGHT = 1e-9  # of a logistic answer that was thought certain
 WEIGHTS, MEANS, VARIANCES, DEVIATIONS, MISSED = range(5)  # rows of table
 
-_row = types.Array(types.float64, 1, "C", readonly=True)
-_table = types.Array(types.float64, 2, "C", readonly=True)
-_whole = types.Array(types.int64, 1, "C", readonly=True)
-_vector = types.Array(types.float64, 1, "C")
-_matrix = types.Array(types.float64, 2, "C")
-_model = (_row, _matrix, _matrix)  # how, table, cov
-_stream = types.int64(_table, _row, _whole, _whole, _whole, types.int64, _vector, *_model)
-_options = {"cache": True, "nogil": True, "error_model": "numpy"}
+_model = (VALUES, MATRIX, MATRIX)  # how, table, cov
 _part = njit(inline="always", error_model="numpy")  # of a kernel: a call would cost more than the arithmetic in it
 
 
@@ -51,9 +45,17 @@ def fits(x, d):
 
 
 @_part
-def project(X, i, limit, w, mean, sd, z):
+def _rows(table):
+    """The rows of a table, found once for many answers."""
+    return table[WEIGHTS], table[MEANS], table[VARIANCES], table[DEVIATIONS], table[MISSED]
+
+
+@_part
+def project(X, i, limit, w, table, z):
     """Fill ``z`` with row ``i`` as the model sees it; return what the weights make of it."""
     d, dot = X.shape[1], 0.0
+    mean = table[MEANS]
+    sd = table[DEVIATIONS]
     for j in range(d):
         value = (X[i, j] - mean[j]) / sd[j]
         z[j] = value if value == value else 0.0
@@ -126,9 +128,13 @@ def update(w, cov, z, gain, error, weight, count, how):
 
 
 @_part
-def scale(X, i, how, mean, var, sd, missed):
+def scale(X, i, how, table):
     """Count, and let the scaler see row ``i``."""
     d = X.shape[1]
+    mean = table[MEANS]
+    var = table[VARIANCES]
+    sd = table[DEVIATIONS]
+    missed = table[MISSED]
     mean[d] += 1.0
     if how[SCALE] != 0.0:
         for j in range(d):
@@ -144,11 +150,11 @@ def scale(X, i, how, mean, var, sd, missed):
 
 
 @_part
-def _descend(X, i, y, how, w, mean, var, sd, missed, z):
+def _descend(X, i, y, how, table, z):
     """Learn row ``i`` by one step of stochastic gradient descent, as river takes it: the scaler first."""
-    d = X.shape[1]
-    scale(X, i, how, mean, var, sd, missed)
-    gradient = _gradient(project(X, i, how[CLIP], w, mean, sd, z), y, how)
+    d, w = X.shape[1], table[WEIGHTS]
+    scale(X, i, how, table)
+    gradient = _gradient(project(X, i, how[CLIP], w, table, z), y, how)
     w[d] -= how[INTERCEPT_RATE] * gradient
     rate, l2 = how[RATE], how[L2]
     for j in range(d):
@@ -156,97 +162,81 @@ def _descend(X, i, y, how, w, mean, var, sd, missed, z):
 
 
 @_part
-def _solve(X, i, y, how, w, mean, var, sd, missed, cov, z):
+def _solve(X, i, y, how, table, cov, z):
     """Learn row ``i`` exactly, fade what was known by ``forgetting``, renew the faded ridge of one coefficient.
 
     A logistic answer weighs what it says of the weights: ``p (1 - p)``, where a least squares answer weighs one.
     """
-    size, weight = w.shape[0], 1.0
-    scale(X, i, how, mean, var, sd, missed)
-    guess = _answer(project(X, i, how[CLIP], w, mean, sd, z), how[KIND])
+    w, weight = table[WEIGHTS], 1.0
+    size = w.shape[0]
+    scale(X, i, how, table)
+    guess = _answer(project(X, i, how[CLIP], w, table, z), how[KIND])
     if how[KIND] == RECURSIVE_LOG:
         weight = max(guess * (1.0 - guess), LEAST_WEIGHT)
     z[size - 1] = 1.0
-    update(w, cov, z, np.empty(size), (y - guess) / weight, weight, mean[size - 1], how)
+    update(w, cov, z, np.empty(size), (y - guess) / weight, weight, table[MEANS][size - 1], how)
 
 
-@njit(types.float64(_row, _row, _matrix), **_options)
+@kernel(float64, VALUES, VALUES, MATRIX)
 def predict(x, how, table):
     """Prediction for a row: a number, or the probability of True; NaN where it is no row."""
     d = table.shape[1] - 1
     if not fits(x, d):
         return np.nan
-    w = table[WEIGHTS]
-    mean = table[MEANS]
-    sd = table[DEVIATIONS]
-    z = np.empty(d)
-    return _answer(project(x.reshape((1, d)), 0, how[CLIP], w, mean, sd, z), how[KIND])
+    return _answer(project(x.reshape((1, d)), 0, how[CLIP], table[WEIGHTS], table, np.empty(d)), how[KIND])
 
 
-@njit(types.boolean(_row, types.float64, *_model), **_options)
+@kernel(boolean, VALUES, float64, *_model)
 def learn(x, y, how, table, cov):
     """Learn a row; False, and nothing learned, where it is no row."""
     d = table.shape[1] - 1
     if not (fits(x, d) and math.isfinite(y)):
         return False
-    w = table[WEIGHTS]
-    mean = table[MEANS]
-    var = table[VARIANCES]
-    sd = table[DEVIATIONS]
-    missed = table[MISSED]
     X, z = x.reshape((1, d)), np.empty(d + 1)
     if how[KIND] >= RECURSIVE:
-        _solve(X, 0, y, how, w, mean, var, sd, missed, cov, z)
+        _solve(X, 0, y, how, table, cov, z)
     else:
-        _descend(X, 0, y, how, w, mean, var, sd, missed, z)
+        _descend(X, 0, y, how, table, z)
     return True
 
 
-@njit(_stream, **_options)
+@kernel(int64, *STREAM, VECTOR, *_model)
 def replay_descent(X, y, moment, known, order, until, predictions, how, table, cov):
     """Ask the last rows of ``X`` at their moments, learn every answer once it is known; return how many answers came.
 
     The rows before those were asked earlier and wait. ``order`` lists rows by the time at which their answer is known.
     An answer known at the very moment of a question comes after it. A NaN closes its question unlearned.
     """
-    w = table[WEIGHTS]
-    mean = table[MEANS]
-    var = table[VARIANCES]
-    sd = table[DEVIATIONS]
-    missed = table[MISSED]
     n = len(moment)
     taken = 0
-    z = np.empty(w.shape[0])
+    z = np.empty(table.shape[1])
+    rows = _rows(table)
     before = X.shape[0] - n
     for t in range(n + 1):
         stop = due(t, moment, until, known, order, taken)
         for i in order[taken:stop]:
             if not math.isnan(y[i]):
-                _descend(X, i, y[i], how, w, mean, var, sd, missed, z)
+                _descend(X, i, y[i], how, rows, z)
         taken = stop
         if t < n:
-            predictions[t] = _answer(project(X, before + t, how[CLIP], w, mean, sd, z), how[KIND])
+            predictions[t] = _answer(project(X, before + t, how[CLIP], rows[WEIGHTS], rows, z), how[KIND])
     return taken
 
 
-@njit(_stream, **_options)
+@kernel(int64, *STREAM, VECTOR, *_model)
 def replay_recursive(X, y, moment, known, order, until, predictions, how, table, cov):
-    """The same for the recursive models: a kernel of its own, since one that could do both would be slower."""
-    w = table[WEIGHTS]
-    mean = table[MEANS]
-    var = table[VARIANCES]
-    sd = table[DEVIATIONS]
-    missed = table[MISSED]
+    """The same of a recursive model: a loop of its own, because one for both takes twice as long."""
     n = len(moment)
     taken = 0
-    z = np.empty(w.shape[0])
+    z = np.empty(table.shape[1])
+    rows = _rows(table)
     before = X.shape[0] - n
     for t in range(n + 1):
         stop = due(t, moment, until, known, order, taken)
         for i in order[taken:stop]:
             if not math.isnan(y[i]):
-                _solve(X, i, y[i], how, w, mean, var, sd, missed, cov, z)
+                _solve(X, i, y[i], how, rows, cov, z)
         taken = stop
         if t < n:
-            predictions[t] = _answer(project(X, before + t, how[CLIP], w, mean, sd, z), how[KIND])
+            predictions[t] = _answer(project(X, before + t, how[CLIP], rows[WEIGHTS], rows, z), how[KIND])
     return taken

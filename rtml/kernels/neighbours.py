@@ -10,25 +10,18 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import types
+from numba import boolean, float64, int64
 
 from rtml.kernels.answers import due
-from rtml.kernels.cache import njit
+from rtml.kernels.declared import MATRIX, STREAM, VALUES, VECTOR, kernel, part
 from rtml.kernels.linear import fits
 
 VOTES = 0.5  # that all classes share
 
-_row = types.Array(types.float64, 1, "C", readonly=True)
-_table = types.Array(types.float64, 2, "C", readonly=True)
-_whole = types.Array(types.int64, 1, "C", readonly=True)
-_vector = types.Array(types.float64, 1, "C")
-_matrix = types.Array(types.float64, 2, "C")
-_model = (_row, _vector, _matrix, _matrix)  # how, came, scaler, ring
-_options = {"cache": True, "nogil": True, "error_model": "numpy"}
-_part = njit(error_model="numpy", nogil=True)
+_model = (VALUES, VECTOR, MATRIX, MATRIX)  # how, came, scaler, ring
 
 
-@_part
+@part
 def _answer(x, p, how, came, scaler, ring):
     """Fill ``p`` with the shares of the classes among the nearest rows; of rows as near the older ones count."""
     n = int(min(came[0], ring.shape[1]))
@@ -52,7 +45,7 @@ def _answer(x, p, how, came, scaler, ring):
         p[label[i]] += vote
 
 
-@_part
+@part
 def _learn(x, y, came, scaler, ring):
     """Put a row in the place of the oldest."""
     at = int(came[0]) % ring.shape[1]
@@ -67,7 +60,7 @@ def _learn(x, y, came, scaler, ring):
     ring[-1, at] = y
 
 
-@njit(types.boolean(_row, _vector, *_model), **_options)
+@kernel(boolean, VALUES, VECTOR, *_model)
 def predict(x, p, how, came, scaler, ring):
     """Fill ``p`` with the probabilities of the classes for a row; False where it is no row."""
     if not fits(x, scaler.shape[1]):
@@ -76,7 +69,7 @@ def predict(x, p, how, came, scaler, ring):
     return True
 
 
-@njit(types.boolean(_row, types.float64, *_model), **_options)
+@kernel(boolean, VALUES, float64, *_model)
 def learn(x, y, how, came, scaler, ring):
     """Learn a row; False, and nothing learned, where it is no row."""
     if not (fits(x, scaler.shape[1]) and math.isfinite(y)):
@@ -85,7 +78,7 @@ def learn(x, y, how, came, scaler, ring):
     return True
 
 
-@njit(types.int64(_table, _row, _whole, _whole, _whole, types.int64, _matrix, *_model), **_options)
+@kernel(int64, *STREAM, MATRIX, *_model)
 def replay(X, y, moment, known, order, until, predictions, how, came, scaler, ring):
     """Ask and learn as :func:`rtml.kernels.linear.replay_descent` does; ``predictions`` has a column per class."""
     n = len(moment)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import types
+from numba import boolean, int64, types, uint64
 
-from rtml.kernels.cache import njit
+from rtml.kernels.declared import MATRIX, TABLE, VALUES, VECTOR, kernel
 
 # columns of the window
 RIGHT = 0
@@ -20,18 +20,13 @@ FLAGGED = 6
 POSITIVE = 7
 WIDTH = 8
 
-_vector = types.Array(types.float64, 1, "C")
-_matrix = types.Array(types.float64, 2, "C")
-_values = types.Array(types.float64, 1, "C", readonly=True)
-_table = types.Array(types.float64, 2, "C", readonly=True)
-_options = {"cache": True, "nogil": True, "error_model": "numpy"}
 _TINY = 1e-15  # a probability is held this far from 0 and 1
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
-@njit(types.int64(_values, _values, types.boolean, types.int64, _matrix, _vector, _matrix), **_options)
+@kernel(int64, VALUES, VALUES, boolean, int64, MATRIX, VECTOR, MATRIX)
 def scores(y, predicted, classifier, seen, ring, sums, out):
     """Take answers into a window one by one; write the sums over the window after each; return how many were seen.
 
@@ -61,7 +56,7 @@ def scores(y, predicted, classifier, seen, ring, sums, out):
     return seen + len(y)
 
 
-@njit(types.uint64(types.uint64, types.uint64), **_options)
+@kernel(uint64, uint64, uint64)
 def _draw(seed, number):
     """Draw ``number`` of a seed (SplitMix64 of Steele, Lea and Flood, 2014): no state but the place in the sequence."""
     z = seed + (number + np.uint64(1)) * _GAMMA
@@ -70,12 +65,7 @@ def _draw(seed, number):
     return z ^ (z >> np.uint64(31))
 
 
-_rehearse = types.UniTuple(types.int64, 2)(
-    _table, _values, types.int64, types.int64, types.int64, types.int64, _matrix, _vector, _matrix, _vector
-)
-
-
-@njit(_rehearse, **_options)
+@kernel(types.UniTuple(int64, 2), TABLE, VALUES, int64, int64, int64, int64, MATRIX, VECTOR, MATRIX, VECTOR)
 def rehearse(X, y, seed, each, seen, kept, old_X, old_y, out_X, out_y):
     """Write every answer followed by ``each`` old ones drawn from a reservoir; return the rows written and kept.
 

@@ -10,29 +10,21 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import types
+from numba import boolean, float64, int64
 
 from rtml.kernels.answers import due
-from rtml.kernels.cache import njit
-from rtml.kernels.linear import CLIP, DEVIATIONS, LEAST_WEIGHT, MEANS, MISSED, VARIANCES, fits, project, scale, update
+from rtml.kernels.declared import CUBE, MATRIX, STREAM, VALUES, VECTOR, kernel, part
+from rtml.kernels.linear import CLIP, LEAST_WEIGHT, MEANS, fits, project, scale, update
 
-_row = types.Array(types.float64, 1, "C", readonly=True)
-_table = types.Array(types.float64, 2, "C", readonly=True)
-_whole = types.Array(types.int64, 1, "C", readonly=True)
-_vector = types.Array(types.float64, 1, "C")
-_matrix = types.Array(types.float64, 2, "C")
-_model = (_row, _matrix, _matrix, types.Array(types.float64, 3, "C"))  # how, table, weights, cov
-_options = {"cache": True, "nogil": True, "error_model": "numpy"}
-_part = njit(error_model="numpy", nogil=True)
+_model = (VALUES, MATRIX, MATRIX, CUBE)  # how, table, weights, cov
 
 
-@_part
+@part
 def _answer(X, i, how, table, weights, z, p):
     """Fill ``z`` with row ``i`` as the model sees it and ``p`` with the probabilities of the classes."""
-    mean, sd = table[MEANS], table[DEVIATIONS]
     highest, total = -np.inf, 0.0
     for c in range(weights.shape[0]):
-        p[c] = project(X, i, how[CLIP], weights[c], mean, sd, z)
+        p[c] = project(X, i, how[CLIP], weights[c], table, z)
         highest = max(highest, p[c])
     for c in range(weights.shape[0]):
         p[c] = math.exp(p[c] - highest)
@@ -41,11 +33,11 @@ def _answer(X, i, how, table, weights, z, p):
         p[c] = p[c] / total
 
 
-@_part
+@part
 def _learn(X, i, y, how, table, weights, cov, z, gain, p):
     """A step for every class: as of a logistic regression of this class against the rest, its odds the softmax's."""
     size = weights.shape[1]
-    scale(X, i, how, table[MEANS], table[VARIANCES], table[DEVIATIONS], table[MISSED])
+    scale(X, i, how, table)
     _answer(X, i, how, table, weights, z, p)
     z[size - 1] = 1.0
     for c in range(weights.shape[0]):
@@ -54,7 +46,7 @@ def _learn(X, i, y, how, table, weights, cov, z, gain, p):
         update(weights[c], cov[c], z, gain, error, weight, table[MEANS, size - 1], how)
 
 
-@njit(types.boolean(_row, _vector, *_model), **_options)
+@kernel(boolean, VALUES, VECTOR, *_model)
 def predict(x, p, how, table, weights, cov):
     """Fill ``p`` with the probabilities of the classes for a row; False where it is no row."""
     d = table.shape[1] - 1
@@ -64,7 +56,7 @@ def predict(x, p, how, table, weights, cov):
     return True
 
 
-@njit(types.boolean(_row, types.float64, *_model), **_options)
+@kernel(boolean, VALUES, float64, *_model)
 def learn(x, y, how, table, weights, cov):
     """Learn a row; False, and nothing learned, where it is no row."""
     d = table.shape[1] - 1
@@ -75,7 +67,7 @@ def learn(x, y, how, table, weights, cov):
     return True
 
 
-@njit(types.int64(_table, _row, _whole, _whole, _whole, types.int64, _matrix, *_model), **_options)
+@kernel(int64, *STREAM, MATRIX, *_model)
 def replay(X, y, moment, known, order, until, predictions, how, table, weights, cov):
     """Ask and learn as :func:`rtml.kernels.linear.replay_descent` does; ``predictions`` has a column per class."""
     n = len(moment)

@@ -11,15 +11,13 @@ import math
 
 import numpy as np
 
-from rtml.kernels.cache import njit
+from rtml.kernels.declared import part
 
 MEAN, SQUARES, LOW, HIGH, SCALE, GAPS = range(1, 7)  # of class 0 in split; row 0 are the columns
 STEP = 6  # numbers per class and feature
 
-_part = njit(error_model="numpy", nogil=True)
 
-
-@_part
+@part
 def entropy(weights):
     """Entropy of weights, in bits."""
     total, entropy = 0.0, 0.0
@@ -30,7 +28,7 @@ def entropy(weights):
     return (entropy + total * math.log2(total)) / total if total > 0.0 else 0.0
 
 
-@_part
+@part
 def left_of(cells, k, y, count, at):
     """How much of a class lies left of a threshold, by its Gaussian; ``count`` are its values."""
     base = STEP * y
@@ -44,7 +42,7 @@ def left_of(cells, k, y, count, at):
     return 0.5 * (1.0 + math.erf((at - cells[base + MEAN, k]) / deviation / math.sqrt(2.0))) * count
 
 
-@_part
+@part
 def cut(cells, k, counts, at, left, right):
     """Fill ``left`` and ``right`` with the weights of the classes on both sides of a threshold; return their sums."""
     on_left = on_right = 0.0
@@ -57,7 +55,7 @@ def cut(cells, k, counts, at, left, right):
     return on_left, on_right
 
 
-@_part
+@part
 def best(cells, k, counts, before, splits, fraction, left, right):
     """Merit and threshold of the best place to split a feature; ``left`` and ``right`` are room to work in."""
     merit = -np.inf

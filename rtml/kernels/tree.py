@@ -8,25 +8,20 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import types
+from numba import boolean, float64, int64
 
-from rtml.kernels.cache import njit
-from rtml.kernels.hoeffding import answer, fits, full, grow, probabilities, walk
+from rtml.kernels.answers import due
+from rtml.kernels.declared import CUBE, MATRIX, PLACES, STREAM, VALUES, VECTOR, kernel
+from rtml.kernels.hoeffding import answer, full, grow, probabilities, walk
+from rtml.kernels.linear import fits
 from rtml.kernels.splitting import STEP
 
 NO_ROW, DONE, FULL = range(3)
 
-_row = types.Array(types.float64, 1, "C", readonly=True)
-_table = types.Array(types.float64, 2, "C", readonly=True)
-_whole = types.Array(types.int64, 1, "C", readonly=True)
-_vector = types.Array(types.float64, 1, "C")
-_matrix = types.Array(types.float64, 2, "C")
-_places = types.Array(types.int64, 1, "C")
-_model = (_matrix, types.Array(types.float64, 3, "C"))  # table, split
-_options = {"cache": True, "nogil": True, "error_model": "numpy"}
+_model = (MATRIX, CUBE)  # table, split
 
 
-@njit(types.boolean(_row, _vector, *_model), **_options)
+@kernel(boolean, VALUES, VECTOR, *_model)
 def predict(x, p, table, split):
     """Fill ``p`` with the probabilities of the classes for a row; False where it is no row."""
     if not fits(x, split.shape[2]):
@@ -35,7 +30,7 @@ def predict(x, p, table, split):
     return True
 
 
-@njit(types.float64(_row, *_model), **_options)
+@kernel(float64, VALUES, *_model)
 def probability(x, table, split):
     """Probability of class 1 for a row; NaN where it is no row."""
     if not fits(x, split.shape[2]):
@@ -45,7 +40,7 @@ def probability(x, table, split):
     return p[1]
 
 
-@njit(types.int64(_row, types.float64, *_model), **_options)
+@kernel(int64, VALUES, float64, *_model)
 def learn(x, y, table, split):
     """Learn a row: DONE, or nothing because it is no row or there is no room for more nodes."""
     if not (fits(x, split.shape[2]) and math.isfinite(y)):
@@ -57,7 +52,7 @@ def learn(x, y, table, split):
     return DONE
 
 
-@njit(types.boolean(_table, _row, _whole, _whole, _whole, types.int64, _matrix, _places, *_model), **_options)
+@kernel(boolean, *STREAM, MATRIX, PLACES, *_model)
 def replay(X, y, moment, known, order, until, predictions, at, table, split):
     """Ask and learn as :func:`rtml.kernels.linear.replay_descent` does; False where it ran out of room for nodes.
 
@@ -67,9 +62,8 @@ def replay(X, y, moment, known, order, until, predictions, at, table, split):
     n, before = len(moment), X.shape[0] - len(moment)
     p = np.empty((split.shape[1] - 1) // STEP)
     for t in range(at[0], n + 1):
-        limit = moment[t] - 1 if t < n else until
-        while at[1] < len(order) and known[order[at[1]]] <= limit:
-            i = order[at[1]]
+        stop = due(t, moment, until, known, order, at[1])
+        for i in order[at[1] : stop]:
             if full(table, split, 1):
                 at[0] = t
                 return False

@@ -18,7 +18,8 @@ class Kind:
 
     ``loss`` is the name of the loss in a sentence, empty where there is none, ``loss_metric`` its mean in a
     :class:`rtml.metrics.running.Score`, ``headline`` the metric a report begins with, ``metrics`` those kept with a
-    version, ``baselines`` models of the catalogue that any other has to beat, the first of them the plainest.
+    version, ``baselines`` models of the catalogue that any other has to beat, the first of them the plainest, which
+    ``plainest`` names in a sentence.
     """
 
     loss: str
@@ -26,26 +27,45 @@ class Kind:
     headline: str
     metrics: tuple[str, ...]
     baselines: tuple[str, ...]
+    plainest: str = ""
 
 
 KINDS = {
-    NUMBER: Kind("squared error", "mse", "r2_zero", ("mse", "mae", "r2_zero", "hit_rate"), ("zero", "mean")),
-    PROBABILITY: Kind("log loss", "log_loss", "log_loss", ("log_loss", "mse", "gain"), ("majority",)),
-    CLASSES: Kind("log loss", "log_loss", "accuracy", ("log_loss", "accuracy", "kappa", "macro_f1"), ("majority",)),
-    RANKING: Kind("one minus the reciprocal rank", "loss", "recall", ("loss", "mrr", "recall", "ndcg"), ("popular",)),
+    NUMBER: Kind("squared error", "mse", "r2_mean", ("mse", "rmse", "mae"), ("mean", "last"), "the running mean"),
+    PROBABILITY: Kind("log loss", "log_loss", "log_loss", ("log_loss", "mse", "gain"), ("majority",), "the base rate"),
+    CLASSES: Kind(
+        "log loss",
+        "log_loss",
+        "accuracy",
+        ("log_loss", "accuracy", "kappa", "macro_f1"),
+        ("majority",),
+        "the base rates",
+    ),
+    RANKING: Kind(
+        "one minus the reciprocal rank",
+        "loss",
+        "recall",
+        ("loss", "mrr", "recall", "ndcg"),
+        ("popular",),
+        "what is popular",
+    ),
     ANOMALY: Kind("", "base_rate", "mean_score_anomalies", ("base_rate", "mean_score_anomalies"), ()),
 }
 
+_CHANGE = Kind("squared error", "mse", "r2_zero", ("mse", "mae", "r2_zero", "hit_rate"), ("zero", "mean"), "no change")
+
 
 def kind_of(target: Target) -> Kind:
-    """What follows from a target's kind.
+    """What follows from a target's kind, and of a number from whether it is a change.
 
     Examples
     --------
     >>> kind_of(Target("demand")).loss
     'squared error'
+    >>> kind_of(Target("demand")).headline, kind_of(Target("rise", change=True)).headline
+    ('r2_mean', 'r2_zero')
     """
-    return KINDS[target.kind]
+    return _CHANGE if target.change else KINDS[target.kind]
 
 
 def score_of(target: Target) -> Score:

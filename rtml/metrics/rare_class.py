@@ -1,4 +1,4 @@
-"""Exact metrics where one label in a hundred is 1: average precision, recall at few false alarms, alerts a day, cost.
+"""Exact metrics where one label in a hundred is 1: average precision, recall at few false alarms, alarms.
 
 All of them see only the order of the predictions, and are read from one pair of curves: how many ones and how many
 zeros lie at or above each distinct prediction. A label that never came is NaN and counts for nothing; a metric that
@@ -11,11 +11,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rtml.core.later import pd
 from rtml.metrics.running import arrays, binary
 
-_DAY = 86_400 * 10**9
-_Z = 1.959963984540054
+DAY = 86_400 * 10**9  #: ns
 
 
 def average_precision(y, p) -> float:
@@ -42,19 +40,6 @@ def value(metric: str, y, p) -> float:
     return _value(_found(metric), y, p)
 
 
-def ranked(y, p) -> tuple[np.ndarray, np.ndarray]:
-    """Recall and precision of alerts on the most suspicious questions, for every number of alerts, (answered,) each.
-
-    Examples
-    --------
-    >>> ranked([0, 1, 1], [0.6, 0.9, 0.4])[0].tolist()
-    [0.5, 0.5, 1.0]
-    """
-    y, p = _answered(y, p)
-    hits = np.cumsum(y[np.argsort(-p, kind="stable")])
-    return hits / max(hits[-1:].sum(), 1.0), hits / np.arange(1, len(hits) + 1)
-
-
 def recall_at(y, p, false_alarms: float = 0.01) -> float:
     """Share of the ones found by the lowest threshold that alarms at most this share of the zeros.
 
@@ -79,82 +64,13 @@ def alarms(y, p, threshold: float = 0.5, reviewed: float = 0.01) -> dict[str, fl
     >>> alarms([0, 1, 1, 0], [0.1, 0.9, 0.4, 0.6], reviewed=0.25)
     {'precision': 0.5, 'recall': 0.5, 'f1': 0.5, 'fpr': 0.5, 'capture_rate': 0.5}
     """
-    y, p = _answered(y, p)
+    y, p = answered(y, p)
     alarm, ones = p >= threshold, y.sum()
     hits, looked = y[alarm].sum(), max(1, round(reviewed * len(y)))
     captured = y[np.argsort(-p, kind="stable")[:looked]].sum()
     parts = {"precision": (hits, alarm.sum()), "recall": (hits, ones), "f1": (2 * hits, alarm.sum() + ones)}
     parts |= {"fpr": (alarm.sum() - hits, len(y) - ones), "capture_rate": (captured, ones)}
     return {name: float(above / below) if below else np.nan for name, (above, below) in parts.items()}
-
-
-def alerts_by_day(y, p, moment, alerts: int = 100) -> pd.DataFrame:
-    """Of each day's most suspicious questions, how many were 1.
-
-    A row for each day: ``alerts``, ``hits``, ``ones`` of the day, ``precision`` (hits of alerts) and ``found`` (hits of
-    ones, NaN without any). ``moment`` in ns UTC. A team that can look at so many a day sees this. Of equal predictions
-    the earlier comes first.
-
-    Examples
-    --------
-    >>> day = [0, 1, 2, 86_400 * 10**9]
-    >>> alerts_by_day([1, 0, 1, 0], [0.9, 0.5, 0.4, 0.1], day, alerts=2)["precision"].tolist()
-    [0.5, 0.0]
-    """
-    if alerts < 1:
-        raise ValueError(f"alerts a day must be at least one, got {alerts}")
-    y, p, moment = _answered(y, p, moment)
-    day = moment // _DAY
-    order = np.lexsort((moment, -p, day))
-    first = np.r_[True, day[order][1:] != day[order][:-1]] if len(day) else np.empty(0, bool)
-    place = np.arange(len(day)) - np.flatnonzero(first)[np.cumsum(first) - 1]
-    days, at = np.unique(day, return_inverse=True)
-    looked = order[place < alerts]
-    n, hits = np.bincount(at[looked], minlength=len(days)), np.bincount(at[looked], y[looked], minlength=len(days))
-    ones = np.bincount(at, y, minlength=len(days))
-    found = np.divide(hits, ones, out=np.full(len(days), np.nan), where=ones > 0)
-    index = pd.DatetimeIndex(pd.to_datetime(days * _DAY, utc=True), name="day")
-    counts = {"alerts": n, "hits": hits.astype(int), "ones": ones.astype(int)}
-    return pd.DataFrame(counts | {"precision": hits / n, "found": found}, index=index)
-
-
-def precision_at_alerts(y, p, moment, alerts: int = 100) -> float:
-    """Mean over the days of the precision of each day's ``alerts`` most suspicious questions.
-
-    Examples
-    --------
-    >>> precision_at_alerts([1, 0, 1, 0], [0.9, 0.5, 0.4, 0.1], [0, 1, 2, 86_400 * 10**9], alerts=2)
-    0.25
-    """
-    days = alerts_by_day(y, p, moment, alerts)
-    return float(days["precision"].mean()) if len(days) else np.nan
-
-
-def cost_curve(y, p, missed, alert: float, points: int = 500) -> pd.DataFrame:
-    """What each threshold would have cost: ones below it are missed, everything at or above it is looked at.
-
-    ``missed`` is the cost of a missed one: a number, or one per question (an amount). ``alert`` is the cost of looking
-    at one question. Rows go from the threshold that alarms nothing (infinite) to the one that alarms all, at most
-    ``points``, and always the cheapest.
-
-    Examples
-    --------
-    >>> curve = cost_curve([0, 1, 0], [0.2, 0.9, 0.5], missed=100.0, alert=1.0)
-    >>> curve[["threshold", "cost"]].values.tolist()
-    [[inf, 100.0], [0.9, 1.0], [0.5, 2.0], [0.2, 3.0]]
-    """
-    y, p, missed = _answered(y, p, np.broadcast_to(np.asarray(missed, float), np.shape(y)))
-    if not (len(y) and np.isfinite(missed).all() and missed.min() >= 0 and alert >= 0):
-        raise ValueError(f"a cost curve needs labels, and costs that are not negative, got {len(y)} and {alert}")
-    order = np.argsort(-p, kind="stable")
-    ends = _ends(p[order])
-    caught, saved = np.cumsum(y[order])[ends], np.cumsum((y * missed)[order])[ends]
-    alerts = np.r_[0, ends + 1]
-    frame = pd.DataFrame({"threshold": np.r_[np.inf, p[order][ends]], "alerts": alerts, "caught": np.r_[0, caught]})
-    frame["missed_cost"] = (y * missed).sum() - np.r_[0, saved]
-    frame["cost"] = frame["missed_cost"] + alert * alerts
-    shown = np.unique(np.r_[np.linspace(0, len(frame) - 1, points).astype(int), frame["cost"].argmin()])
-    return frame.iloc[shown].reset_index(drop=True)
 
 
 def interval(metric: str, y, p, moment, *, draws: int = 200, seed: int = 7) -> tuple[float, float, float]:
@@ -184,26 +100,6 @@ def difference(metric: str, y, a, b, moment, *, draws: int = 200, seed: int = 7)
     """
     value, drawn = _resampled(metric, y, (a, b), moment, draws, seed)
     return (float(value[0] - value[1]), *_middle(drawn[:, 0] - drawn[:, 1]))
-
-
-def auc_interval(y, p) -> tuple[float, float, float]:
-    """AUC and its 95 % interval after DeLong, DeLong and Clarke-Pearson (1988), as if questions were independent.
-
-    Ranks make it fast (Sun and Xu, 2014). Narrower than :func:`interval` where frauds come in series.
-
-    Examples
-    --------
-    >>> [round(float(v), 3) for v in auc_interval([0, 0, 1, 1, 0, 1], [0.1, 0.4, 0.35, 0.8, 0.2, 0.9])]
-    [0.889, 0.581, 1.0]
-    """
-    y, p = _answered(y, p)
-    ones, zeros = p[y == 1], p[y == 0]
-    if len(ones) < 2 or len(zeros) < 2:
-        return np.nan, np.nan, np.nan
-    above, below = _share_below(zeros, ones), _share_below(ones, zeros)  # of each: the share of the others it beats
-    area = float(above.mean())
-    half = _Z * np.sqrt(above.var(ddof=1) / len(ones) + below.var(ddof=1) / len(zeros))
-    return area, max(area - half, 0.0), min(area + half, 1.0)
 
 
 def _area(ones: np.ndarray, zeros: np.ndarray) -> float:
@@ -242,11 +138,11 @@ def _found(metric: str) -> Callable:
 
 
 def _value(metric: Callable, y, p) -> float:
-    y, p = _answered(y, p)
+    y, p = answered(y, p)
     if not len(y):
         return np.nan
     order = np.argsort(-p, kind="stable")
-    ends = _ends(p[order])
+    ends = last_of_equals(p[order])
     return metric(np.cumsum(y[order])[ends], np.cumsum(1 - y[order])[ends])
 
 
@@ -254,14 +150,14 @@ def _resampled(metric: str, y, predictions: tuple, moment, draws: int, seed: int
     """The metric of each column of predictions, and the same of ``draws`` sets of drawn days."""
     score, rng = _found(metric), np.random.default_rng(seed)
     values, drawn = np.full(len(predictions), np.nan), np.full((draws, len(predictions)), np.nan)
-    days, day = np.unique(_answered(y, predictions[0], moment)[2] // _DAY, return_inverse=True)
+    days, day = np.unique(answered(y, predictions[0], moment)[2] // DAY, return_inverse=True)
     if not len(days):
         return values, drawn
     counts = rng.multinomial(len(days), np.full(len(days), 1 / len(days)), size=draws).astype(float)
     for j, p in enumerate(predictions):
-        known, p, _ = _answered(y, p, moment)
+        known, p, _ = answered(y, p, moment)
         order = np.argsort(-p, kind="stable")
-        ends = _ends(p[order])
+        ends = last_of_equals(p[order])
         known = known[order]
         day_of = day[order]
         values[j] = score(np.cumsum(known)[ends], np.cumsum(1 - known)[ends])
@@ -276,17 +172,13 @@ def _middle(drawn: np.ndarray) -> tuple[float, float]:
     return tuple(np.quantile(drawn, [0.025, 0.975]).tolist()) if len(drawn) else (np.nan, np.nan)
 
 
-def _ends(falling: np.ndarray) -> np.ndarray:
+def last_of_equals(falling: np.ndarray) -> np.ndarray:
     """Last place of each run of equal values."""
     return np.flatnonzero(np.r_[falling[1:] != falling[:-1], True])
 
 
-def _share_below(others: np.ndarray, values: np.ndarray) -> np.ndarray:
-    others = np.sort(others)
-    return (np.searchsorted(others, values, "left") + np.searchsorted(others, values, "right")) / (2 * len(others))
-
-
-def _answered(y, p, *more) -> tuple[np.ndarray, ...]:
+def answered(y, p, *more) -> tuple[np.ndarray, ...]:
+    """Labels, predictions and further columns of the questions that were answered."""
     y, p = arrays(y, p)
     known = ~np.isnan(y)
     return binary(y[known]), p[known], *(np.asarray(column)[known] for column in more)

@@ -140,9 +140,26 @@ class Score:
         return self
 
 
+def _squared(y: np.ndarray, p: np.ndarray) -> np.ndarray:
+    return (y - p) ** 2
+
+
+def _hits(y: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """1 where the sign is right, a half where none was said, 0 where it is wrong or nothing moved."""
+    return (y != 0) * (1 + np.sign(y) * np.sign(p)) / 2
+
+
+def _moved(y: np.ndarray) -> np.ndarray:
+    return (y != 0).astype(float)
+
+
+def _surprise(y: np.ndarray, p: np.ndarray) -> np.ndarray:
+    p = np.clip(probabilities(p), _TINY, 1 - _TINY)
+    return -np.where(binary(y) == 1, np.log(p), np.log1p(-p))
+
+
 def _number_terms(y: np.ndarray, p: np.ndarray) -> np.ndarray:
-    hits = (y != 0) * (1 + np.sign(y) * np.sign(p)) / 2
-    return np.stack([(y - p) ** 2, np.abs(y - p), y * y, hits, (y != 0).astype(float)])
+    return np.stack([_squared(y, p), np.abs(y - p), y * y, _hits(y, p), _moved(y)])
 
 
 def _number(answered: float, sums: list[float]) -> dict[str, float]:
@@ -219,16 +236,16 @@ _KINDS: dict[str, tuple[Callable, Callable]] = {
 
 
 _ABOVE: dict[str, Callable] = {
-    "mse": lambda y, p: (y - p) ** 2,
-    "rmse": lambda y, p: (y - p) ** 2,
-    "r2_zero": lambda y, p: (y - p) ** 2,
+    "mse": _squared,
+    "rmse": _squared,
+    "r2_zero": _squared,
     "mae": lambda y, p: np.abs(y - p),
-    "hit_rate": lambda y, p: (y != 0) * (1 + np.sign(y) * np.sign(p)) / 2,
-    "log_loss": lambda y, p: _surprise(y, p),
+    "hit_rate": _hits,
+    "log_loss": _surprise,
     "brier": lambda y, p: (probabilities(p) - binary(y)) ** 2,
     "coverage": lambda y, p: np.ones_like(y),
 }
-_BELOW: dict[str, Callable] = {"r2_zero": lambda y: y * y, "hit_rate": lambda y: (y != 0).astype(float)}
+_BELOW: dict[str, Callable] = {"r2_zero": lambda y: y * y, "hit_rate": _moved}
 
 
 def _terms(metric: str, y, p) -> tuple[np.ndarray, np.ndarray]:
@@ -273,11 +290,6 @@ def _rolling_sum(values: np.ndarray, window: int) -> np.ndarray:
     at = np.flatnonzero(inside & (np.arange(len(total)) >= window))
     total[at] += backward[at - window + 1]
     return total[:n]
-
-
-def _surprise(y: np.ndarray, p: np.ndarray) -> np.ndarray:
-    p = np.clip(probabilities(p), _TINY, 1 - _TINY)
-    return -np.where(binary(y) == 1, np.log(p), np.log1p(-p))
 
 
 def arrays(y, p) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from rtml.models import pickles
 from rtml.models.refit import Refit, takes_missing
-from rtml.models.rows import RowModel, check_classes, check_names, check_row, check_state
+from rtml.models.rows import RowModel, answers_before, check_classes, check_names, check_row
 
 _RENEW_AFTER = 20_000  # learned answers that are repeated at most when one fails
 
@@ -42,14 +42,6 @@ class Adapter(RowModel):
         pickles.ask()
         self._renew(self._pickled())
 
-    @classmethod
-    def of(cls, state: dict) -> Adapter:
-        """Model of a state."""
-        self = cls.__new__(cls)
-        self.names, self.classes = check_names(state["names"]), check_classes(state["classes"])
-        self.load(state)
-        return self
-
     def predict(self, x: np.ndarray) -> float | np.ndarray:
         """Prediction for a row in the order of ``names``: a number, the probability of True, or of every class."""
         return self._ask(check_row(x, self.names))
@@ -67,12 +59,10 @@ class Adapter(RowModel):
         """
         n, taken = len(moment), 0
         predictions = np.empty((n, self.outputs) if self.classes else n)
-        limits = [*(moment - 1).tolist(), until]
         with self._all_or_nothing():
-            for t in range(n + 1):
-                while taken < len(order) and known[order[taken]] <= limits[t]:
-                    i = order[taken]
-                    taken += 1
+            for t, rows in answers_before(moment, known, order, until):
+                taken += len(rows)
+                for i in rows:
                     if y[i] == y[i] and not self.unsupervised:
                         self._learn(X[i], y[i])
                 if t < n:
@@ -89,16 +79,6 @@ class Adapter(RowModel):
         weights = getattr(final, "weights", {}) or {}
         return dict(weights) if isinstance(weights, dict) else dict(zip(self.names, weights, strict=False))
 
-    @property
-    def state(self) -> dict:
-        """The model as bytes, beside the columns it takes."""
-        return self.head | {"pickle": self._pickled()}
-
-    def load(self, state: dict) -> None:
-        """Go on from a state; its bytes are code, and such a model was asked for where there is this one."""
-        check_state(state, self.kind, self.names, self.classes)
-        self._renew(bytes(state["pickle"]))
-
     def describe(self) -> str:
         """The model as it names itself."""
         return getattr(self.model, "describe", lambda: type(self.model).__name__)()
@@ -111,6 +91,13 @@ class Adapter(RowModel):
 
     def _read(self) -> None:
         raise NotImplementedError
+
+    def _copies(self) -> dict:
+        return {"pickle": self._pickled()}
+
+    def _take(self, state: dict) -> None:
+        """Go on from a state; its bytes are code, and such a model was asked for where there is this one."""
+        self._renew(bytes(state["pickle"]))
 
     def _learn(self, x: np.ndarray, y: float) -> None:
         self._tell(x, y)

@@ -149,21 +149,25 @@ class Majority(base.Classifier):
     def _multiclass(self) -> bool:
         return len(self.classes) > 2
 
+    @property
+    def _shares(self) -> dict:
+        total = sum(self.counts.values()) + len(self.counts)
+        return {label: (count + 1) / total for label, count in self.counts.items()}
+
     def learn_one(self, x: dict, y: bool | str | int) -> None:
         """Count."""
         self.counts[y] = self.counts.get(y, 0) + 1
 
     def predict_proba_one(self, x: dict) -> dict:
         """The shares so far."""
-        total = sum(self.counts.values()) + len(self.counts)
-        return {label: (count + 1) / total for label, count in self.counts.items()}
+        return self._shares
 
     def predict_one(self, x: dict) -> bool | str | int:
         """The class seen most often."""
         return max(self.counts, key=self.counts.get)
 
 
-class NoChange(base.Classifier):
+class NoChange(Majority):
     """The class of the last answer, with the probability that an answer was that of the one before; else the shares.
 
     Parameters
@@ -181,14 +185,9 @@ class NoChange(base.Classifier):
     """
 
     def __init__(self, classes: tuple = (False, True)) -> None:
-        self.classes = classes
-        self.counts = dict.fromkeys(classes, 0)
+        super().__init__(classes)
         self.last = None
         self.pairs = self.kept = 0
-
-    @property
-    def _multiclass(self) -> bool:
-        return len(self.classes) > 2
 
     def learn_one(self, x: dict, y: bool | str | int) -> None:
         """Count, and whether the class stayed."""
@@ -199,8 +198,7 @@ class NoChange(base.Classifier):
 
     def predict_proba_one(self, x: dict) -> dict:
         """The share of answers that were the class of the answer before, and the shares of the other classes."""
-        total = sum(self.counts.values()) + len(self.counts)
-        shares = {label: (count + 1) / total for label, count in self.counts.items()}
+        shares = self._shares
         if self.last is None:
             return shares
         stay, others = (self.kept + 1) / (self.pairs + 2), 1.0 - shares[self.last]
@@ -297,10 +295,3 @@ class Ridge:
     def _standard(self, X: np.ndarray) -> np.ndarray:
         Z = np.clip((X - self._mean) / self._deviation, -self.clip, self.clip)
         return np.where(np.isnan(Z), 0.0, Z)
-
-
-def ridge_twin(model, names: tuple[str, ...], classes: tuple = ()) -> Refit | None:
-    """The model behind a :class:`RidgeRefit`, with what that has learned, or None for other models."""
-    if type(model) is not RidgeRefit or classes or not model._known_by(names):
-        return None
-    return model._made(names) if model._model is None else Refit.of(model._model.state)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar
+from operator import attrgetter
+from typing import ClassVar, Self
 
 import numpy as np
 from river import base
@@ -12,12 +13,11 @@ from river import base
 from rtml.kernels import blend as kernels
 from rtml.models.blend_classes import ClassBlend
 from rtml.models.blend_members import HOW, MIXES, complete, members, plain
-from rtml.models.rows import RowModel, check_names, check_row, check_state
+from rtml.models.face import Face
+from rtml.models.rows import RememberingModel, check_names, check_row
 
-_ARRAYS = ("level", "scaler", "grams", "sides", "weights", "shares", "top")
 
-
-class CompiledBlend(RowModel):
+class CompiledBlend(RememberingModel):
     """The blend over flat arrays; what :func:`rtml.models.compiled.compile` makes of ``Blend`` and ``BlendClassifier``.
 
     A question keeps what every member said of it, and the mixtures learn from that when its answer comes, however late.
@@ -26,14 +26,16 @@ class CompiledBlend(RowModel):
     of it.
     """
 
-    kind = "compiled"
     twin = "blend"
+    _ARRAYS = ("_level", "_scaler", "_grams", "_sides", "_weights", "_shares", "_top")
+    _learned = property(attrgetter(*_ARRAYS))
 
     def __init__(self, names: Sequence[str], classifier: bool = False, how: dict | None = None) -> None:
         self.names, self.classifier = check_names(names), classifier
         self.how = complete(classifier, how or {})
         self._plan = members(self.names, classifier, json.dumps(plain(self.how)))
-        self._learned = self._plan.fresh()
+        for name, part in zip(CompiledBlend._ARRAYS, self._plan.fresh(), strict=True):
+            setattr(self, name, part)
         self.outside: dict[int, tuple[str, object, bool]] = {}  # place: name, model, whether it learns
 
     @property
@@ -51,11 +53,6 @@ class CompiledBlend(RowModel):
         """Weight of every member before the first answer."""
         return self._plan.spec[9].copy()
 
-    @property
-    def weights(self) -> dict[str, float]:
-        """Weight of every member in the next prediction; of those asleep what they have when they wake."""
-        return dict(zip(self.members, (self._learned[6] @ self._learned[5]).tolist(), strict=True))
-
     def join(self, name: str, model, learning: bool = True, weight: float = 0.05) -> None:
         """Let a compiled model of the same columns be a member from the next question on, with a weight to begin with.
 
@@ -66,7 +63,7 @@ class CompiledBlend(RowModel):
         free = [k for k in range(self.how["outside"]) if k not in self.outside]
         if not free or name in self.members:
             raise ValueError(f"{name!r} cannot join: {len(free)} places are free, members: {', '.join(self.members)}")
-        shares, place = self._learned[5], self._first + free[0]
+        shares, place = self._shares, self._first + free[0]
         shares[:, place] = 0.0
         shares *= (1.0 - weight) / shares.sum(axis=1, keepdims=True)
         shares[:, place] = weight
@@ -81,10 +78,6 @@ class CompiledBlend(RowModel):
             )
         del self.outside[place]
 
-    def predict(self, x: np.ndarray) -> float:
-        """Prediction for a row in the order of ``names``; a classifier's is the probability of True."""
-        return float(self.predict_at(x, 0)[0])
-
     def predict_at(self, x: np.ndarray, moment: int) -> np.ndarray:
         """The prediction and what is kept with the question, shape (1 + memory,)."""
         x, kept = check_row(x, self.names), np.full(1 + self.memory, np.nan)
@@ -92,10 +85,6 @@ class CompiledBlend(RowModel):
             kept[1 + self._first + k] = model.predict(x)
         kernels.ask(x, self._plan.spec, self._learned, kept)
         return kept
-
-    def learn(self, x: np.ndarray, y: float) -> None:
-        """Learn an answer without times: as if it had been asked just now."""
-        self.learn_at(x, y, self.predict_at(x, 0), 0, 1)
 
     def learn_at(self, x: np.ndarray, y: float, kept: np.ndarray, moment: int, known: int) -> None:
         """Learn the answer of a question from what was kept when it was asked, or refuse it and stay as it was."""
@@ -118,26 +107,16 @@ class CompiledBlend(RowModel):
         told = kernels.replay(X, y, asked, known, order, until, rows, self._plan.spec, self._learned)
         return rows[waits:], told
 
-    def replay(self, X, y, moment, known, order, until) -> tuple[np.ndarray, int]:
-        """A chunk of questions of which none was asked before (see :meth:`replay_at`): predictions, answers learned."""
-        if len(X) != len(moment):
-            raise ValueError(f"{len(X) - len(moment)} questions wait: a blend must know what was kept, use replay_at")
-        kept, told = self.replay_at(X, y, np.empty((0, 1 + self.memory)), moment, known, order, until)
-        return np.ascontiguousarray(kept[:, 0]), told
-
     @property
     def state(self) -> dict:
         """Everything learned, and all that is needed to go on from it, as flat arrays."""
         head = self.head | {"classifier": self.classifier}
         outside = [[k, name, model.state, learning] for k, (name, model, learning) in sorted(self.outside.items())]
-        return head | {"how": plain(self.how), "outside": outside} | self._parts()
+        return head | {"how": plain(self.how), "outside": outside} | self._copies()
 
     def load(self, state: dict, restore: Callable | None = None) -> None:
         """Go on from a state of this very model; ``restore`` builds members that are not here."""
-        check_state(state, self.kind, self.names)
-        if state.get("twin") != self.twin or plain(state["how"]) != plain(self.how):
-            raise self._other()
-        self._learned = tuple(np.array(state[name], float) for name in _ARRAYS)
+        super().load(state)
         here, self.outside = self.outside, {}
         for k, name, learned, learning in state["outside"]:
             known = here.get(k)
@@ -148,7 +127,7 @@ class CompiledBlend(RowModel):
             self.outside[k] = (name, model, learning)
 
     @classmethod
-    def of(cls, state: dict, restore: Callable) -> CompiledBlend:
+    def of(cls, state: dict, restore: Callable | None = None) -> Self:
         """Model of a state; ``restore`` builds the members from outside."""
         self = cls(state["names"], state["classifier"], state["how"])
         self.load(state, restore)
@@ -165,8 +144,8 @@ class CompiledBlend(RowModel):
     def _name(self, place: int) -> str:
         return self.outside[place][0] if place in self.outside else self._plan.names[self._first + place]
 
-    def _parts(self) -> dict:
-        return {name: part.copy() for name, part in zip(_ARRAYS, self._learned, strict=True)}
+    def _same(self, state: dict) -> bool:
+        return plain(state["how"]) == plain(self.how)
 
     @staticmethod
     def _said(model, learning: bool, chunk: tuple) -> np.ndarray:
@@ -180,8 +159,8 @@ class CompiledBlend(RowModel):
         return model.replay(X[len(X) - len(asked) :], np.empty(len(asked)), asked, known, nothing, 0)[0]
 
 
-class _Blended:
-    """What the two river models share: parameters, and a twin that takes its columns from the first row."""
+class _Blended(Face):
+    """What the two river models share: parameters, and a row model that takes its columns from the first row."""
 
     _classifier = False
     _usual: ClassVar[dict] = {}
@@ -202,18 +181,9 @@ class _Blended:
         self.how = complete(self._classifier, how)
         for name, value in self.how.items():
             setattr(self, name, value)
-        self._twin: CompiledBlend | None = None
 
-    def learn_one(self, x: Mapping[str, float], y: float) -> None:
-        """Learn one answer; a feature that the first row did not have is not looked at."""
-        self._compiled(x).learn(self._row(x), float(y))
-
-    def _compiled(self, x: Mapping[str, float]) -> CompiledBlend:
-        self._twin = self._twin or CompiledBlend(sorted(x), self._classifier, self.how)
-        return self._twin
-
-    def _row(self, x: Mapping[str, float]) -> np.ndarray:
-        return check_row([x.get(name, np.nan) for name in self._twin.names], self._twin.names)
+    def _made(self, names: Sequence[str], classes: Sequence[str | int] = ()) -> CompiledBlend | ClassBlend:
+        return ClassBlend(names, classes, self.how) if classes else CompiledBlend(names, self._classifier, self.how)
 
 
 class Blend(_Blended, base.Regressor):
@@ -267,7 +237,7 @@ class Blend(_Blended, base.Regressor):
 
     def predict_one(self, x: Mapping[str, float]) -> float:
         """What the members say, mixed."""
-        return self._compiled(x).predict(self._row(x))
+        return self._ready(x).predict(self._row(x))
 
 
 class BlendClassifier(_Blended, base.Classifier):
@@ -298,12 +268,5 @@ class BlendClassifier(_Blended, base.Classifier):
 
     def predict_proba_one(self, x: Mapping[str, float]) -> dict[bool, float]:
         """What the members say, mixed."""
-        p = self._compiled(x).predict(self._row(x))
-        return {False: 1.0 - p, True: p}
-
-
-def blend_twin(model, names: tuple[str, ...], classes: tuple = ()) -> CompiledBlend | ClassBlend | None:
-    """Twin of a blend that has learned nothing yet."""
-    if not isinstance(model, _Blended) or model._twin is not None or (classes and not model._classifier):
-        return None
-    return ClassBlend(names, classes, model.how) if classes else CompiledBlend(names, model._classifier, model.how)
+        self._ready(x)
+        return self._probabilities(x)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 import numpy as np
 
@@ -14,11 +15,10 @@ from rtml.models.forest import AdaptiveRandomForest
 from rtml.models.hoeffding import CompiledTree, tree_how
 from rtml.models.parts import preprocessing, tree
 from rtml.models.recursive_logistic import RecursiveLogistic
-from rtml.models.rows import RowModel, check_classes, check_names, check_row, check_state
+from rtml.models.rows import RememberingModel, RowModel, check_classes, check_names, check_row
 from rtml.models.softmax import Softmax
 from rtml.models.twins import translate
 
-_ARRAYS = ("chain", "level", "shares", "top")
 _BY_LABELS = ("majority", "no change", "behind the last label")
 PLAIN, NUMBER, FLAGS = range(3)  # what a member sees of the last known label: nothing, its number, a flag per class
 
@@ -45,7 +45,9 @@ class Neighbours(Softmax):
     """
 
     twin = "neighbours"
-    _kernels, _parts = neighbours, ("came", "scaler", "ring")
+    _kernels = neighbours
+    _ARRAYS = ("_how", "_came", "_scaler", "_ring")
+    _arrays = property(attrgetter(*_ARRAYS))
 
     def __init__(self, names: Sequence[str], how: np.ndarray, classes: Sequence[str | int]) -> None:
         self.names, self.classes = check_names(names), check_classes(classes)
@@ -64,7 +66,7 @@ class Neighbours(Softmax):
         return f"Neighbours({self._how[0]:g} of the last {self._how[1]:g})"
 
 
-class ClassBlend(RowModel):
+class ClassBlend(RememberingModel):
     """Probabilities of C classes as a mixture of models, whose weights follow how well each has predicted lately.
 
     Members are softmax regressions of second order, one per forgetting, of which all but the first see the last label
@@ -93,9 +95,10 @@ class ClassBlend(RowModel):
     2
     """
 
-    kind = "compiled"
     twin = "class blend"
     classifier = True
+    _ARRAYS = ("_chain", "_level", "_shares", "_top")
+    _arrays = property(attrgetter("_mixes", "_prior", *_ARRAYS))
 
     def __init__(self, names: Sequence[str], classes: Sequence[str | int], how: dict | None = None) -> None:
         self.names, self.classes = check_names(names), check_classes(classes)
@@ -119,15 +122,6 @@ class ClassBlend(RowModel):
         """Names of all members."""
         return [*self._models, *_BY_LABELS]
 
-    @property
-    def weights(self) -> dict[str, float]:
-        """Weight of every member in the next prediction."""
-        return dict(zip(self.members, (self._top @ self._shares).tolist(), strict=True))
-
-    def predict(self, x: np.ndarray) -> np.ndarray:
-        """Probabilities of the classes for a row in the order of ``names``, shape (C,)."""
-        return self.predict_at(x, 0)[: self.outputs]
-
     def predict_at(self, x: np.ndarray, moment: int) -> np.ndarray:
         """The prediction and what is kept with the question, shape (C + memory,)."""
         seen = self._views(check_row(x, self.names)[None], self._level[:1])
@@ -136,10 +130,6 @@ class ClassBlend(RowModel):
             kept[self._place(k)] = model.predict(seen[sees][0])
         kernels.ask(kept, *self._arrays)
         return kept
-
-    def learn(self, x: np.ndarray, y: float) -> None:
-        """Learn an answer without times: as if it had been asked just now."""
-        self.learn_at(x, y, self.predict_at(x, 0), 0, 1)
 
     def learn_at(self, x: np.ndarray, y: float, kept: np.ndarray, moment: int, known: int) -> None:
         """Learn the answer of a question from what was kept when it was asked, or refuse it and stay as it was."""
@@ -164,29 +154,11 @@ class ClassBlend(RowModel):
         told = kernels.replay(y, asked, known, order, until, rows, *self._arrays)
         return rows[waits:], told
 
-    def replay(self, X, y, moment, known, order, until) -> tuple[np.ndarray, int]:
-        """A chunk of questions of which none was asked before (see :meth:`replay_at`): predictions, answers learned."""
-        if len(X) != len(moment):
-            raise ValueError(f"{len(X) - len(moment)} questions wait: a blend must know what was kept, use replay_at")
-        kept, told = self.replay_at(X, y, np.empty((0, self.outputs + self.memory)), moment, known, order, until)
-        return np.ascontiguousarray(kept[:, : self.outputs]), told
-
     @property
     def state(self) -> dict:
-        """Everything learned, and all that is needed to go on from it, as flat arrays."""
+        """Everything learned: the state of every member, and flat arrays."""
         models = [model.state for _, model in self._models.values()]
-        arrays = {name: getattr(self, f"_{name}").copy() for name in _ARRAYS}
-        return self.head | {"how": plain(self.how), "models": models} | arrays
-
-    def load(self, state: dict) -> None:
-        """Go on from a state of this very model."""
-        check_state(state, self.kind, self.names, self.classes)
-        if state.get("twin") != self.twin or plain(state["how"]) != plain(self.how):
-            raise self._other()
-        for (_, model), learned in zip(self._models.values(), state["models"], strict=True):
-            model.load(learned)
-        for name in _ARRAYS:
-            setattr(self, f"_{name}", np.array(state[name]))
+        return self.head | {"how": plain(self.how), "models": models} | self._copies()
 
     @classmethod
     def of(cls, state: dict) -> ClassBlend:
@@ -228,6 +200,10 @@ class ClassBlend(RowModel):
     def _place(self, k: int) -> slice:
         return slice((1 + k) * self.outputs, (2 + k) * self.outputs)
 
-    @property
-    def _arrays(self) -> tuple[np.ndarray, ...]:
-        return self._mixes, self._prior, *(getattr(self, f"_{name}") for name in _ARRAYS)
+    def _same(self, state: dict) -> bool:
+        return plain(state["how"]) == plain(self.how)
+
+    def _take(self, state: dict) -> None:
+        super()._take(state)
+        for (_, model), learned in zip(self._models.values(), state["models"], strict=True):
+            model.load(learned)

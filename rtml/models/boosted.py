@@ -140,13 +140,6 @@ class Boosted:
         self._booster = _lightgbm().Booster(model_str=self._text) if self._text else None
 
 
-def boosted_twin(model, names: tuple[str, ...], classes: tuple = ()) -> Refit | None:
-    """The model behind a :class:`BoostedRefit`, with what that has learned, or None for other models."""
-    if type(model) is not BoostedRefit or not model._known_by(names):
-        return None
-    return model._made(names, classes) if model._model is None else Refit.of(model._model.state)
-
-
 def _lightgbm():
     """LightGBM, imported where it is needed: it wants a library of the system."""
     try:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from river import base
 
 from rtml.core.clock import span
 from rtml.kernels import calibration as kernels
 from rtml.models.baselines import Majority
-from rtml.models.rows import RowModel, check_label, check_state
+from rtml.models.rows import RowModel, check_label
 
 _BEFORE_ALL = -(2**63) + 1
 
@@ -103,7 +105,6 @@ class Calibrate(base.Classifier):
 class Calibrated(RowModel):
     """A compiled model with calibration behind it: what :func:`rtml.models.compiled.compile` makes of ``Calibrate``."""
 
-    kind = "compiled"
     twin = "calibrated"
     classifier = True
 
@@ -113,6 +114,13 @@ class Calibrated(RowModel):
         self.model, self.names = model, model.names
         self._how = {"every": every, "forgetting": forgetting, "after": after}
         self._map = _Map(every, forgetting, after)
+
+    @classmethod
+    def of(cls, state: dict, restore: Callable[[dict], object]) -> Calibrated:
+        """Model of a state; ``restore`` builds the model within."""
+        self = cls(restore(state["model"]), **state["how"])
+        self.load(state)
+        return self
 
     def predict(self, x: np.ndarray) -> float:
         """Corrected probability of True."""
@@ -171,14 +179,13 @@ class Calibrated(RowModel):
         head = self.head | {"model": self.model.state}
         return head | {"how": dict(self._how)} | self._map.state
 
-    def load(self, state: dict) -> None:
-        """Go on from a state of this very model."""
-        check_state(state, self.kind, self.names)
-        if state.get("twin") != self.twin or state["how"] != self._how:
-            raise self._other()
-        self.model.load(state["model"])
-        self._map.load(state)
-
     def describe(self) -> str:
         """The model within, and how often its map is put in use."""
         return f"{self.model.describe()} | Calibrate(every={self._how['every']})"
+
+    def _take(self, state: dict) -> None:
+        self.model.load(state["model"])
+        self._map.load(state)
+
+    def _same(self, state: dict) -> bool:
+        return state["how"] == self._how

@@ -13,14 +13,14 @@ from rtml.core.use_case import SHIPPED
 from rtml.kernels import calibration, linear
 from rtml.models import flat
 from rtml.models.adapters import PlainModel, adapted
-from rtml.models.baselines import Majority, NoChange, ridge_twin
-from rtml.models.blend import CompiledBlend, blend_twin
+from rtml.models.baselines import Majority, NoChange
+from rtml.models.blend import CompiledBlend
 from rtml.models.blend_classes import ClassBlend
-from rtml.models.boosted import boosted_twin
 from rtml.models.calibrated import Calibrate, Calibrated
 from rtml.models.compiled_baselines import CompiledBaseline, baseline_twin
 from rtml.models.constant import Constant
-from rtml.models.forest import CompiledForest, forest_twin
+from rtml.models.face import face_twin
+from rtml.models.forest import CompiledForest
 from rtml.models.half_space_trees import HalfSpace, half_space_twin
 from rtml.models.hoeffding import CompiledTree, tree_twin
 from rtml.models.per_key import PerKey, Pooled
@@ -47,8 +47,10 @@ class Compiled(RowModel):
 
     def predict(self, x: np.ndarray) -> float:
         """Prediction for a row in the order of ``names``; a classifier's is the probability of True."""
-        x = np.ascontiguousarray(x, dtype=np.float64)
-        prediction = linear.predict(x, self._how, self._learned.table) if x.ndim == 1 else np.nan
+        try:
+            prediction = linear.predict(x, self._how, self._learned.table)
+        except TypeError:  # not a row of float64, which is what a learner hands over
+            return self.predict(check_row(x, self.names))
         if prediction != prediction:
             check_row(x, self.names)  # the row is to blame, or the model has left the numbers
         return prediction
@@ -62,8 +64,14 @@ class Compiled(RowModel):
 
     def learn(self, x: np.ndarray, y: float) -> None:
         """Learn one answer, or refuse it and stay as it was."""
-        x, y = plain(x, np.float64), self._label(y)
-        if x.ndim != 1 or not linear.learn(x, y, self._how, *self._learned):
+        if self.classifier and y != 0.0 and y != 1.0:
+            self._label(y)
+        try:
+            done = linear.learn(x, y, self._how, *self._learned)
+        except TypeError:
+            done = linear.learn(check_row(x, self.names), self._label(y), self._how, *self._learned)
+        if not done:
+            self._label(y)
             check_row(x, self.names)
 
     def replay(self, X, y, moment, known, order, until) -> tuple[np.ndarray, int]:
@@ -98,8 +106,9 @@ class Compiled(RowModel):
 _TWINS = {
     twin.twin: twin for twin in (CompiledTree, CompiledForest, ClassBlend, Refit, Softmax, HalfSpace, CompiledBaseline)
 }
+_AROUND = {twin.twin: twin for twin in (PerKey, Pooled, Calibrated, CompiledBlend)}  # other models
 _KINDS = {kind.kind: kind for kind in (RiverModel, PlainModel, Constant)}
-_OTHERS = (tree_twin, forest_twin, boosted_twin, ridge_twin, half_space_twin, blend_twin, baseline_twin)
+_OTHERS = (tree_twin, face_twin, half_space_twin, baseline_twin)
 
 
 def compile(model, names: Sequence[str], classes: Sequence[str | int] = ()) -> RowModel:
@@ -185,21 +194,13 @@ def restore(state: dict) -> RowModel:
         return _KINDS[state["kind"]].of(state)
     if state.get("kind") != Compiled.kind:
         raise LookupError(f"no model of the kind {state.get('kind')!r}; there are: compiled, {', '.join(_KINDS)}")
-    if state.get("twin") == PerKey.twin:
-        return PerKey.of(state, restore)
-    if state.get("twin") == Pooled.twin:
-        return Pooled(restore(state["model"]))
-    if state.get("twin") == Calibrated.twin:
-        model = Calibrated(restore(state["model"]), **state["how"])
-        model.load(state)
-        return model
-    if state.get("twin") == CompiledBlend.twin:
-        return CompiledBlend.of(state, restore)
-    if (twin := str(state.get("twin"))).startswith(("rtml.usecases.", "rtml.models.search:")):
+    if (twin := str(state.get("twin"))) in _AROUND:
+        return _AROUND[twin].of(state, restore)
+    if twin.startswith(("rtml.usecases.", "rtml.models.search:")):
         return plugin.load(twin, {}, "models").of(state)
     if twin in SHIPPED:  # of a use case's own, as release 0.2.0 named it
         return import_module(f"rtml.usecases.{twin}.models").restore(state)
-    if state.get("twin") in _TWINS:
-        return _TWINS[state["twin"]].of(state)
+    if twin in _TWINS:
+        return _TWINS[twin].of(state)
     how = np.array(state["how"])
     return Compiled(state["names"], how, flat.from_named(how, state))

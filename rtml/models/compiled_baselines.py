@@ -8,14 +8,14 @@ import numpy as np
 
 from rtml.kernels import baselines as kernels
 from rtml.models.baselines import AR1, LastAnswer, RunningMean, Zero
-from rtml.models.rows import RowModel, check_names, check_row, check_state
+from rtml.models.rows import RowModel, check_names, check_row
 
 
 class CompiledBaseline(RowModel):
     """A baseline that learns and answers from eight numbers."""
 
-    kind = "compiled"
     twin = "baseline"
+    _ARRAYS = ("_learned",)
 
     def __init__(self, names: Sequence[str], learned: np.ndarray) -> None:
         self.names, self._learned = check_names(names), learned
@@ -41,27 +41,13 @@ class CompiledBaseline(RowModel):
             slope = float(learned[kernels.PRODUCT] / learned[kernels.SPREAD])
         return dict.fromkeys(self.names, 0.0) | {self.names[int(learned[kernels.COLUMN])]: slope}
 
-    @property
-    def state(self) -> dict:
-        """Everything learned."""
-        return self.head | {"learned": self._learned.copy()}
-
-    def load(self, state: dict) -> None:
-        """Go on from a state of this very model."""
-        check_state(state, self.kind, self.names)
-        if state.get("twin") != self.twin or not np.array_equal(state["learned"][:2], self._learned[:2]):
-            raise self._other()
-        self._learned = np.array(state["learned"])
-
-    @classmethod
-    def of(cls, state: dict) -> CompiledBaseline:
-        """Model of a state."""
-        return cls(state["names"], np.array(state["learned"]))
-
     def describe(self) -> str:
         """The river model this is the twin of."""
         name = list(_KINDS)[int(self._learned[kernels.KIND])].__name__
         return f"{name}({self.names[int(self._learned[kernels.COLUMN])]})" if name == "AR1" else name
+
+    def _same(self, state: dict) -> bool:
+        return np.array_equal(state["learned"][:2], self._learned[:2])
 
 
 #: Where a twin keeps what the river model calls so, in the order of the kernel's kinds.

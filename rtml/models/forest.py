@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 import numpy as np
 from river import base
@@ -95,6 +96,9 @@ class CompiledForest(CompiledTree):
     """An adaptive random forest that learns and answers from flat arrays."""
 
     twin = "forest"
+    _kernels, _to_predict = kernels, 3
+    _ARRAYS = ("_table", "_split", "_slots", "_heads", "_buckets")
+    _arrays = property(attrgetter(*_ARRAYS))
 
     def __init__(
         self, names: Sequence[str], how: np.ndarray, forest: Sequence[float], trees: int, share: float, classes=()
@@ -111,8 +115,6 @@ class CompiledForest(CompiledTree):
         self._heads = np.zeros((2 * trees, adwin.HELD + adwin.MOST_ROWS))
         self._buckets = np.zeros((2 * trees, adwin.MOST_ROWS, adwin.MOST + 1, 2))
         kernels.sow(*self._arrays)
-
-    _kernels, _to_predict = kernels, 3
 
     def widen(self, names: Sequence[str]) -> None:
         """Take more columns, behind those there are; they were missing so far.
@@ -144,33 +146,19 @@ class CompiledForest(CompiledTree):
         """How many trees were replaced so far."""
         return int(self._slots[:, kernels.DRIFTS].sum())
 
-    @property
-    def state(self) -> dict:
-        """Everything learned, and all that is needed to go on from it, as flat arrays."""
-        copies = {"slots": self._slots.copy(), "heads": self._heads.copy(), "buckets": self._buckets.copy()}
-        return super().state | copies | {"share": self._share}
-
     def describe(self) -> str:
         """Its trees, and the share of features that each of their leaves watches."""
         share = f"{self._split.shape[2]} of {len(self.names)} features a leaf"
         return f"AdaptiveRandomForest({len(self._slots)} trees, {share})"
 
+    def _copies(self) -> dict:
+        others = {name: getattr(self, f"_{name}").copy() for name in ("slots", "heads", "buckets")}
+        return super()._copies() | others | {"share": self._share}
+
     def _take(self, state: dict) -> None:
         super()._take(state)
-        self._slots, self._heads, self._buckets = (np.array(state[name]) for name in ("slots", "heads", "buckets"))
         self._share = state["share"]
 
     def _same(self, state: dict) -> bool:
         same = super()._same(state) and state["slots"].shape == self._slots.shape
         return same and state["table"][0, kernels.SEED] == self._table[0, kernels.SEED]
-
-    @property
-    def _arrays(self) -> tuple[np.ndarray, ...]:
-        return self._table, self._split, self._slots, self._heads, self._buckets
-
-
-def forest_twin(model, names: tuple[str, ...], classes: tuple = ()) -> CompiledForest | None:
-    """The compiled model of an :class:`AdaptiveRandomForest`, with what that has learned, or None for other models."""
-    if type(model) is not AdaptiveRandomForest or not model._known_by(names) or (classes and model._model is not None):
-        return None
-    return model._made(names, classes) if model._model is None else CompiledForest.of(model._model.state)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from operator import attrgetter
 
 import numpy as np
 
 from rtml.kernels import half_space as kernels
 from rtml.models.parts import anomaly, compose, preprocessing
-from rtml.models.rows import RowModel, check_names, check_row, check_state
-
-_ARRAYS = ("head", "limits", "trees")
+from rtml.models.rows import RowModel, check_names, check_row
 
 
 class HalfSpace(RowModel):
@@ -28,9 +27,10 @@ class HalfSpace(RowModel):
         What :mod:`rtml.kernels.half_space` works on.
     """
 
-    kind = "compiled"
     twin = "half_space"
     unsupervised = True
+    _ARRAYS = ("_head", "_limits", "_trees")
+    _arrays = property(attrgetter(*_ARRAYS))
 
     def __init__(self, names: Sequence[str], head: np.ndarray, limits: np.ndarray, trees: np.ndarray) -> None:
         self.names = check_names(names)
@@ -60,34 +60,15 @@ class HalfSpace(RowModel):
         counts = np.bincount(inner[inner >= 0].astype(int), minlength=len(self.names))
         return dict(zip(self.names, counts.tolist(), strict=True))
 
-    @property
-    def state(self) -> dict:
-        """Everything learned, and all that is needed to go on from it, as flat arrays."""
-        return self.head | {name: getattr(self, f"_{name}").copy() for name in _ARRAYS}
-
-    def load(self, state: dict) -> None:
-        """Go on from a state of this very model."""
-        check_state(state, self.kind, self.names)
-        split = slice(kernels.FEATURE, kernels.THRESHOLD + 1)
-        if state.get("twin") != self.twin or not np.array_equal(state["trees"][split], self._trees[split]):
-            raise self._other()
-        for name in _ARRAYS:
-            setattr(self, f"_{name}", np.array(state[name]))
-
-    @classmethod
-    def of(cls, state: dict) -> HalfSpace:
-        """Model of a state."""
-        return cls(state["names"], *(np.array(state[name]) for name in _ARRAYS))
-
     def describe(self) -> str:
         """Its trees and its window."""
         scaler = "MinMaxScaler | " if self._head[kernels.SCALED] else ""
         height, window = int(self._head[kernels.HEIGHT]), int(self._head[kernels.WINDOW])
         return f"{scaler}HalfSpaceTrees(n_trees={self._trees.shape[1]}, height={height}, window_size={window})"
 
-    @property
-    def _arrays(self) -> tuple[np.ndarray, ...]:
-        return self._head, self._limits, self._trees
+    def _same(self, state: dict) -> bool:
+        split = slice(kernels.FEATURE, kernels.THRESHOLD + 1)
+        return np.array_equal(state["trees"][split], self._trees[split])
 
 
 def half_space_twin(model, names: tuple[str, ...], classes: tuple = ()) -> HalfSpace | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from operator import attrgetter
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from rtml.kernels import hoeffding as parts
 from rtml.kernels import splitting
 from rtml.kernels import tree as kernels
 from rtml.models.parts import tree
-from rtml.models.rows import RowModel, check_classes, check_names, check_row, check_state
+from rtml.models.rows import RowModel, check_classes, check_names, check_row
 
 _PREDICTIONS = {"mc": parts.MAJORITY, "nb": parts.BAYES, "nba": parts.ADAPTIVE}
 _HOW = {  # river's parameters, and the place of each among the parameters of a kernel
@@ -41,9 +42,11 @@ class CompiledTree(RowModel):
         Names of the classes: it answers with the probability of each. Empty: with the probability of True.
     """
 
-    kind = "compiled"
     twin = "tree"
     classifier = True
+    _kernels, _to_predict = kernels, 2
+    _ARRAYS = ("_table", "_split")
+    _arrays = property(attrgetter(*_ARRAYS))
 
     def __init__(self, names: Sequence[str], how: np.ndarray, classes: Sequence[str | int] = ()) -> None:
         self.names, self.classes = check_names(names), check_classes(classes)
@@ -96,44 +99,19 @@ class CompiledTree(RowModel):
         column = self._table[1 : self.nodes + 1, parts.FEATURE].astype(int)
         return dict(zip(self.names, np.bincount(column[column >= 0], minlength=len(self.names)).tolist(), strict=True))
 
-    @property
-    def state(self) -> dict:
-        """Everything learned, and all that is needed to go on from it, as flat arrays."""
-        return self.head | in_use(self._table, self._split)
-
-    def load(self, state: dict) -> None:
-        """Go on from a state of this very model."""
-        check_state(state, self.kind, self.names, self.classes)
-        if not self._same(state):
-            raise self._other()
-        self._take(state)
-
-    @classmethod
-    def of(cls, state: dict) -> CompiledTree:
-        """Model of a state."""
-        self = cls.__new__(cls)
-        self.names, self.classes = check_names(state["names"]), check_classes(state["classes"])
-        self._take(state)
-        return self
-
     def describe(self) -> str:
         """The river tree this is the twin of."""
         how, default = self._table[0], tree_how(tree.HoeffdingTreeClassifier())
         other = [f"{name}={how[at]:g}" for name, at in _HOW.items() if how[at] != default[at - parts.HOW[0]]]
         return f"HoeffdingTreeClassifier({', '.join(other)})"
 
-    def _take(self, state: dict) -> None:
-        self._table, self._split = np.array(state["table"]), np.array(state["split"])
+    def _copies(self) -> dict:
+        table, split = self._table, self._split
+        used = slice(int(table[0, parts.USED])), slice(int(table[0, parts.ROWS]))
+        return {"table": table[used[0]].copy(), "split": split[used[1]].copy()}
 
     def _same(self, state: dict) -> bool:
-        how = state["table"][0, parts.HOW] if state.get("twin") == self.twin else None
-        return how is not None and np.array_equal(how, self._table[0, parts.HOW])
-
-    _kernels, _to_predict = kernels, 2
-
-    @property
-    def _arrays(self) -> tuple[np.ndarray, ...]:
-        return self._table, self._split
+        return np.array_equal(state["table"][0, parts.HOW], self._table[0, parts.HOW])
 
 
 def tree_twin(model, names: tuple[str, ...], classes: tuple = ()) -> CompiledTree | None:
@@ -178,11 +156,3 @@ def planted(how: np.ndarray, nodes: int, rows: int, features: int, classes: int)
 def roomier(table: np.ndarray, split: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The same with twice the room."""
     return np.concatenate([table, np.zeros_like(table)]), np.concatenate([split, np.zeros_like(split)])
-
-
-def in_use(table: np.ndarray, split: np.ndarray) -> dict:
-    """Copy of the rows in use."""
-    return {
-        "table": table[: int(table[0, parts.USED])].copy(),
-        "split": split[: int(table[0, parts.ROWS])].copy(),
-    }

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from rtml.models.rows import RowModel
+
 #: The last feature of a stream of several keys: the key's place in the run's keys.
 KEY = "key_number"
 
@@ -45,7 +47,6 @@ class PerKey:
         self.classifier = bool(self._fresh.classifier)
         self.outputs = int(getattr(self._fresh, "outputs", 1))
         self.memory = int(getattr(self._fresh, "memory", 0))
-        self._timed = hasattr(self._fresh, "learn_at")
         self.models: dict[int, object] = {}
 
     def predict(self, x: np.ndarray) -> float | np.ndarray:
@@ -55,8 +56,7 @@ class PerKey:
 
     def predict_at(self, x: np.ndarray, moment: int) -> float | np.ndarray:
         """Prediction of the key's model for a question of this moment, and what it wants back with the answer."""
-        model = self._of(x)
-        return model.predict_at(x[:-1], moment) if self._timed else model.predict(x[:-1])
+        return _ask(self._of(x), x[:-1], moment)
 
     def learn(self, x: np.ndarray, y: float) -> None:
         """Teach the key's model."""
@@ -64,11 +64,7 @@ class PerKey:
 
     def learn_at(self, x: np.ndarray, y: float, kept, moment: int, known: int) -> None:
         """Teach the key's model the answer of a question of ``moment``, known at ``known``."""
-        model = self._of(x)
-        if self._timed:
-            model.learn_at(x[:-1], y, kept, moment, known)
-        else:
-            model.learn(x[:-1], y)
+        _learn(self._of(x), x[:-1], y, kept, moment, known)
 
     def replay_at(self, X, y, kept, moment, known, order, until) -> tuple[np.ndarray, int]:
         """Ask and learn a chunk, key by key: they do not touch each other, so each goes through it by itself."""
@@ -81,15 +77,11 @@ class PerKey:
             place[rows] = np.arange(len(rows))
             own = order[:told][X[order[:told], -1] == key]
             asked = rows[rows >= waits]
-            about = (np.ascontiguousarray(X[rows, :-1]), y[rows], kept[rows[rows < waits]], moment[rows], known[rows])
-            said[asked - waits] = self._replay(self._model(int(key)), *about, place[own], len(rows) - len(asked))
+            last = int(known[own[-1]]) if len(own) else -(2**63)
+            about = (np.ascontiguousarray(X[rows, :-1]), y[rows], np.ascontiguousarray(kept[rows[rows < waits]]))
+            times = (moment[rows], known[rows], place[own], last)
+            said[asked - waits] = _replay(self._model(int(key)), *about, *times)[0]
         return said, told
-
-    def _replay(self, model, X, y, kept, moment, known, order, waits: int) -> np.ndarray:
-        last = int(known[order[-1]]) if len(order) else -(2**63)
-        if hasattr(model, "replay_at"):
-            return model.replay_at(X, y, np.ascontiguousarray(kept), moment, known, order, last)[0]
-        return model.replay(X, y, np.ascontiguousarray(moment[waits:]), known, order, last)[0]
 
     def replay(self, X, y, moment, known, order, until) -> tuple[np.ndarray, int]:
         """A chunk of questions of which none was asked before (see :meth:`replay_at`)."""
@@ -141,72 +133,107 @@ class PerKey:
         return model
 
 
-class Pooled:
-    """A model for all keys together that does not see the key: rows lose their last column.
+class Columns(RowModel):
+    """A model that sees some columns of a row.
 
     Parameters
     ----------
+    names
+        Names of all columns.
     model
-        Model for rows without the key.
+        Model for rows of those that it sees.
+    sees
+        Their places.
     """
 
-    kind = "compiled"
-    twin = "pooled"
+    def __init__(self, names: Sequence[str], model, sees: slice | list[int]) -> None:
+        self.names = tuple(names)
+        self.model, self.classifier = model, bool(model.classifier)
+        self._sees = sees
 
-    def __init__(self, model) -> None:
-        self.model = model
-        self.names = (*model.names, KEY)
-        self.classifier = bool(model.classifier)
-        self.outputs, self.memory = int(getattr(model, "outputs", 1)), int(getattr(model, "memory", 0))
-
-    def predict(self, x: np.ndarray) -> float | np.ndarray:
-        """Prediction for a row, whatever its key."""
-        return self.model.predict(np.ascontiguousarray(x[..., :-1]))
-
-    def predict_at(self, x: np.ndarray, moment: int) -> float | np.ndarray:
-        """Prediction at a moment, and what is kept with the question."""
-        x = x[:-1]
-        return self.model.predict_at(x, moment) if hasattr(self.model, "predict_at") else self.model.predict(x)
-
-    def learn(self, x: np.ndarray, y: float) -> None:
-        """Learn an answer."""
-        self.model.learn(x[:-1], y)
-
-    def learn_at(self, x: np.ndarray, y: float, kept, moment: int, known: int) -> None:
-        """Learn the answer of a question of ``moment``, known at ``known``."""
-        if hasattr(self.model, "learn_at"):
-            self.model.learn_at(x[:-1], y, kept, moment, known)
-        else:
-            self.model.learn(x[:-1], y)
-
-    def replay_at(self, X, y, kept, moment, known, order, until) -> tuple[np.ndarray, int]:
-        """Ask and learn a chunk."""
-        X = np.ascontiguousarray(X[:, :-1])
-        if hasattr(self.model, "replay_at"):
-            return self.model.replay_at(X, y, kept, moment, known, order, until)
-        return self.model.replay(X, y, np.ascontiguousarray(moment[len(kept) :]), known, order, until)
-
-    def replay(self, X, y, moment, known, order, until) -> tuple[np.ndarray, int]:
-        """A chunk of questions of which none was asked before."""
-        return self.replay_at(X, y, np.empty(0), moment, known, order, until)
+    @property
+    def outputs(self) -> int:
+        """Numbers in a prediction."""
+        return int(getattr(self.model, "outputs", 1))
 
     @property
     def weights(self) -> dict[str, float]:
         """Weights of the model."""
         return self.model.weights
 
-    @property
-    def state(self) -> dict:
-        """The model's."""
-        return {"kind": self.kind, "twin": self.twin, "names": list(self.names), "model": self.model.state}
+    def predict(self, x: np.ndarray) -> float | np.ndarray:
+        """Prediction for a row."""
+        return self.model.predict(np.ascontiguousarray(x[..., self._sees]))
+
+    def learn(self, x: np.ndarray, y: float) -> None:
+        """Learn one answer."""
+        self.model.learn(x[self._sees], y)
+
+    def replay(self, X, y, *times) -> tuple[np.ndarray, int]:
+        """Ask and learn a chunk."""
+        return self.model.replay(np.ascontiguousarray(X[:, self._sees]), y, *times)
 
     def load(self, state: dict) -> None:
-        """Go on from a state."""
+        """Go on from a state of this very model."""
         self.model.load(state["model"])
 
+    def _copies(self) -> dict:
+        return {"model": self.model.state}
+
+
+class Pooled(Columns):
+    """A model for all keys together that does not see the key: rows lose their last column."""
+
+    twin = "pooled"
+
+    def __init__(self, model) -> None:
+        super().__init__((*model.names, KEY), model, slice(-1))
+        self.memory = int(getattr(model, "memory", 0))
+
+    @classmethod
+    def of(cls, state: dict, restore: Callable[[dict], object]) -> Pooled:
+        """Model of a state; ``restore`` builds the model within."""
+        return cls(restore(state["model"]))
+
+    def predict_at(self, x: np.ndarray, moment: int) -> float | np.ndarray:
+        """What the model keeps of a question, its prediction first."""
+        return _ask(self.model, x[:-1], moment)
+
+    def learn_at(self, x: np.ndarray, y: float, kept, moment: int, known: int) -> None:
+        """Learn an answer, with the times that the model needs."""
+        _learn(self.model, x[:-1], y, kept, moment, known)
+
+    def replay_at(self, X, y, kept, *times) -> tuple[np.ndarray, int]:
+        """Ask and learn a chunk; ``kept`` are the rows of those asked before."""
+        return _replay(self.model, np.ascontiguousarray(X[:, :-1]), y, kept, *times)
+
+    def replay(self, X, y, *times) -> tuple[np.ndarray, int]:
+        """A chunk of questions of which none was asked before: what is kept of each, answers learned."""
+        return self.replay_at(X, y, np.empty(0), *times)
+
     def describe(self) -> str:
-        """The model, said to be of all keys."""
+        """The model, and that it sees no key."""
         return f"pooled: {self.model.describe()}"
+
+
+def _ask(model, x: np.ndarray, moment: int) -> float | np.ndarray:
+    """Ask a model, at a moment if it needs one."""
+    return model.predict_at(x, moment) if hasattr(model, "predict_at") else model.predict(x)
+
+
+def _learn(model, x: np.ndarray, y: float, kept, moment: int, known: int) -> None:
+    """Learn an answer, with what was kept and its times where the model needs them."""
+    if hasattr(model, "learn_at"):
+        model.learn_at(x, y, kept, moment, known)
+    else:
+        model.learn(x, y)
+
+
+def _replay(model, X, y, kept, moment, known, order, until) -> tuple[np.ndarray, int]:
+    """Ask and learn a chunk; ``kept`` is of the rows asked before, which few models need."""
+    if hasattr(model, "replay_at"):
+        return model.replay_at(X, y, kept, moment, known, order, until)
+    return model.replay(X, y, np.ascontiguousarray(moment[len(kept) :]), known, order, until)
 
 
 def _told(moment: np.ndarray, waits: int, known: np.ndarray, order: np.ndarray, until: int) -> int:

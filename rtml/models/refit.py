@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from rtml.models import pickles
-from rtml.models.rows import RowModel, check_classes, check_names, check_row, check_state
+from rtml.models.rows import RowModel, check_classes, check_names, check_row
 
 _COUNTS = ("answered", "samples", "fitted")
 _NEVER = 2**62
@@ -52,7 +52,6 @@ class Refit(RowModel):
     (21.0, 3)
     """
 
-    kind = "compiled"
     twin = "refit"
 
     def __init__(
@@ -123,14 +122,6 @@ class Refit(RowModel):
         rows = {"X": self._X[self._last].copy(), "y": self._y[self._last].copy()}
         return head | {"how": dict(self._how), "estimator": self._blob, "trained": self._trained} | counts | rows
 
-    def load(self, state: dict) -> None:
-        """Go on from a state of this very model; its bytes are code, so they must come from a trusted registry."""
-        check_state(state, self.kind, self.names, self.classes)
-        same = state.get("twin") == self.twin and state["how"] == self._how
-        if not same or bytes(state["estimator"]) != self._blob:
-            raise self._other()
-        self._take(state)
-
     @classmethod
     def of(cls, state: dict) -> Refit:
         """Model of a state."""
@@ -161,6 +152,9 @@ class Refit(RowModel):
         self._estimator = None
         self._filled = np.zeros(0)
         self._next = self._how["first"] or self._how["every"]
+
+    def _same(self, state: dict) -> bool:
+        return state["how"] == self._how and bytes(state["estimator"]) == self._blob
 
     def _take(self, state: dict) -> None:
         for name in _COUNTS:

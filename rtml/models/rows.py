@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+import struct
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
+from typing import Self
 
 import numpy as np
 
 from rtml.core.arrays import plain
+from rtml.kernels.answers import due
 
 
 class RowModel:
@@ -28,6 +32,9 @@ class RowModel:
     unsupervised
         It learns without labels, from a row right after it was asked about: ``learn(x, nan)`` is allowed.
     """
+
+    kind = "compiled"
+    _ARRAYS: tuple[str, ...] = ()  # attributes that hold what a twin learned; a state has each without its underscore
 
     names: tuple[str, ...]
     classifier: bool = False
@@ -50,14 +57,101 @@ class RowModel:
         """Predictions of many rows, shape (m,) or (m, outputs): the bits of asking for each."""
         return np.array([self.predict(row) for row in X])
 
-    def _other(self) -> ValueError:
-        return ValueError(f"the state is of another model than this {self.describe()}: restore(state) builds its own")
+    @property
+    def state(self) -> dict:
+        """Everything learned, and all that is needed to go on from it, as flat arrays."""
+        return self.head | self._copies()
+
+    def load(self, state: dict) -> None:
+        """Go on from a state of this very model."""
+        self._check(state)
+        self._take(state)
+
+    @classmethod
+    def of(cls, state: dict) -> Self:
+        """Model of a state."""
+        self = cls.__new__(cls)
+        self.names = check_names(state["names"])
+        if "classes" in state:
+            self.classes = check_classes(state["classes"])
+        self._take(state)
+        return self
+
+    def describe(self) -> str:
+        """What the model is, in short."""
+        return type(self).__name__
+
+    def _copies(self) -> dict:
+        """What was learned, in arrays that nobody writes to any more."""
+        return {name[1:]: getattr(self, name).copy() for name in self._ARRAYS}
+
+    def _take(self, state: dict) -> None:
+        """Go on from a state that was checked."""
+        for name in self._ARRAYS:
+            setattr(self, name, np.array(state[name[1:]]))
+
+    def _check(self, state: dict) -> None:
+        check_state(state, self.kind, self.names, self.classes)
+        if state.get("twin") != getattr(self, "twin", None) or not self._same(state):
+            raise ValueError(
+                f"the state is of another model than this {self.describe()}: restore(state) builds its own"
+            )
+
+    def _same(self, state: dict) -> bool:
+        """Whether a state is of a model of the same parameters."""
+        return True
 
     def _label(self, y: float) -> float:
         """Label as a float, or why it cannot be one."""
         if self.unsupervised:
             return float(y)
         return check_label(y, self.classifier, len(self.classes) or 2)
+
+
+class RememberingModel(RowModel):
+    """A row model that learns from what it said when it was asked, which is kept with the open question.
+
+    ``predict_at(x, moment)`` gives the prediction and ``memory`` numbers behind it, of which ``learn_at`` learns.
+    """
+
+    memory: int
+    members: list[str]
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Weight of every member in the next prediction; of those asleep what they have when they wake."""
+        return dict(zip(self.members, (self._top @ self._shares).tolist(), strict=True))
+
+    def predict(self, x: np.ndarray) -> float | np.ndarray:
+        """Prediction for a row in the order of ``names``: a number, or the probabilities of the classes, shape (C,)."""
+        kept = self.predict_at(x, 0)
+        return kept[: self.outputs] if self.classes else float(kept[0])
+
+    def learn(self, x: np.ndarray, y: float) -> None:
+        """Learn one answer to what would be said now."""
+        self.learn_at(x, y, self.predict_at(x, 0), 0, 1)
+
+    def replay(self, X, y, moment, known, order, until) -> tuple[np.ndarray, int]:
+        """Ask and learn a chunk in which no question waits from before."""
+        if len(X) != len(moment):
+            raise ValueError(f"{len(X) - len(moment)} questions wait: a blend must know what was kept, use replay_at")
+        kept, told = self.replay_at(X, y, np.empty((0, self.outputs + self.memory)), moment, known, order, until)
+        return np.ascontiguousarray(kept[:, : self.outputs] if self.classes else kept[:, 0]), told
+
+
+def answers_before(moment, known, order, until) -> Iterator[tuple[int, np.ndarray]]:
+    """Each question's place and the rows whose answers come before it, then those known ``until`` behind the last.
+
+    Examples
+    --------
+    >>> asked, known, order = (np.array(column) for column in ([0, 10, 20], [5, 20, 30], [0, 1, 2]))
+    >>> [(t, rows.tolist()) for t, rows in answers_before(asked, known, order, 25)]
+    [(0, []), (1, [0]), (2, []), (3, [1])]
+    """
+    told = 0
+    for t in range(len(moment) + 1):
+        before, told = told, due(t, moment, until, known, order, told)
+        yield t, order[before:told]
 
 
 def check_names(names: Sequence[str]) -> tuple[str, ...]:
@@ -93,6 +187,30 @@ def check_row(x, names: tuple[str, ...]) -> np.ndarray:
             f"feature {names[column]!r} must be a finite number, got {x[column]}: NaN says that it is missing"
         )
     return x
+
+
+def packer(names: tuple[str, ...]) -> Callable[[dict], np.ndarray]:
+    """What makes a row of a dict by name, at a third of the cost of an array of a list; the row is not writable.
+
+    A value may be None where it is missing; a name may not. Names that the row does not have are left alone.
+
+    Examples
+    --------
+    >>> packer(("return_1", "spread"))({"spread": None, "return_1": 2})
+    array([ 2., nan])
+    """
+    pack = struct.Struct(f"{len(names)}d").pack
+    values = itemgetter(*names) if len(names) > 1 else lambda x: (x[names[0]],)
+
+    def row(x: dict) -> np.ndarray:
+        try:
+            return np.frombuffer(pack(*values(x)))
+        except KeyError as ex:
+            raise LookupError(f"no feature {ex}, got {', '.join(map(str, x))}: the row has {', '.join(names)}") from ex
+        except struct.error:  # something is not a number: None, or it is refused
+            return np.array(values(x), np.float64)
+
+    return row
 
 
 def check_label(y: float, classifier: bool, classes: int = 2) -> float:

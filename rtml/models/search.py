@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -13,6 +13,7 @@ from rtml.models.blend import Blend, CompiledBlend
 from rtml.models.clip import Clip
 from rtml.models.compiled import compile, restore
 from rtml.models.parts import linear_model, optim, preprocessing
+from rtml.models.per_key import Columns
 from rtml.models.rls import RecursiveLeastSquares
 from rtml.models.rows import RowModel, check_names
 
@@ -28,10 +29,9 @@ JOINED = "joined"
 #: Members beside those searched for are fewer than a blend has, so that both cost the same.
 _FEW = {"forgetting": (1.0, 0.998), "ridge": (100.0,), "rates": (0.03,), "outside": 9}
 _SETTINGS = ("descent", "forgetting or rate", "ridge", "clip", "subset")
-_ARRAYS = ("ring", "born", "slots", "tried")
 
 
-class Part(RowModel):
+class Part(Columns):
     """A model that looks at some of the columns.
 
     Parameters
@@ -42,34 +42,10 @@ class Part(RowModel):
         Model of some of them.
     """
 
-    kind = "compiled"
     twin = "rtml.models.search:Part"
 
     def __init__(self, names: Sequence[str], model: RowModel) -> None:
-        self.names = check_names(names)
-        self.model, self.classifier = model, model.classifier
-        self._columns = [self.names.index(name) for name in model.names]
-
-    def predict(self, x: np.ndarray) -> float:
-        """What the model says of its columns."""
-        return self.model.predict(x[self._columns])
-
-    def learn(self, x: np.ndarray, y: float) -> None:
-        """Learn an answer from its columns."""
-        self.model.learn(x[self._columns], y)
-
-    def replay(self, X, y, *times) -> tuple[np.ndarray, int]:
-        """A chunk of its columns."""
-        return self.model.replay(np.ascontiguousarray(X[:, self._columns]), y, *times)
-
-    @property
-    def state(self) -> dict:
-        """The model's, and all columns."""
-        return self.head | {"model": self.model.state}
-
-    def load(self, state: dict) -> None:
-        """Go on from a state of this very model."""
-        self.model.load(state["model"])
+        super().__init__(check_names(names), model, [names.index(name) for name in model.names])
 
     @classmethod
     def of(cls, state: dict) -> Part:
@@ -77,7 +53,7 @@ class Part(RowModel):
         return cls(state["names"], restore(state["model"]))
 
     def describe(self) -> str:
-        """The model, and which columns it sees."""
+        """The model and its columns."""
         return f"{self.model.describe()} of {', '.join(self.model.names)}"
 
 
@@ -92,6 +68,7 @@ class CompiledSearch(CompiledBlend):
     """
 
     twin = "rtml.models.search:CompiledSearch"
+    _ARRAYS = (*CompiledBlend._ARRAYS, "_ring", "_born", "_slots", "_tried")
 
     def __init__(self, names: Sequence[str], classifier: bool = False, how: dict | None = None) -> None:
         if classifier:
@@ -146,15 +123,12 @@ class CompiledSearch(CompiledBlend):
     @property
     def state(self) -> dict:
         """Everything learned, what was tried, and all that is needed to go on from it, as flat arrays."""
-        mine = {name: getattr(self, f"_{name}").copy() for name in _ARRAYS}
-        return super().state | mine | {"answers": self.answers}
+        return super().state | {"answers": self.answers}
 
     def load(self, state: dict, restore: Callable = restore) -> None:
         """Go on from a state of this very model."""
         super().load(state, restore)
         self.answers = int(state["answers"])
-        for name in _ARRAYS:
-            setattr(self, f"_{name}", np.array(state[name]))
 
     @classmethod
     def of(cls, state: dict, restore: Callable = restore) -> CompiledSearch:
@@ -258,16 +232,11 @@ class Search(Blend):
     >>> model = Search(random=0)
     >>> for a, b in rng.normal(size=(600, 2)):
     ...     model.learn_one({"a": a, "b": b}, 2.0 * a - b)
-    >>> round(model.predict_one({"a": 3.0, "b": 1.0})), len(model._twin.ledger)
+    >>> round(model.predict_one({"a": 3.0, "b": 1.0})), len(model._model.ledger)
     (5, 12)
     """
 
     _usual = _FEW
 
-    def row_model(self, names: Sequence[str]) -> CompiledSearch:
-        """The model over rows of these columns, with what this one has learned."""
-        return CompiledSearch(names, how=self.how) if self._twin is None else CompiledSearch.of(self._twin.state)
-
-    def _compiled(self, x: Mapping[str, float]) -> CompiledSearch:
-        self._twin = self._twin or self.row_model(sorted(x))
-        return self._twin
+    def _made(self, names: Sequence[str], classes: Sequence[str | int] = ()) -> CompiledSearch:
+        return CompiledSearch(names, how=self.how)

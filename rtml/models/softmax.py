@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 import numpy as np
 
 from rtml.kernels import linear
 from rtml.kernels import softmax as kernels
 from rtml.models import flat
-from rtml.models.rows import RowModel, check_classes, check_names, check_row, check_state
+from rtml.models.rows import RowModel, check_classes, check_names, check_row
 
 
 class Softmax(RowModel):
@@ -30,10 +31,11 @@ class Softmax(RowModel):
         Names of the classes.
     """
 
-    kind = "compiled"
     twin = "softmax"
     classifier = True
-    _kernels, _parts = kernels, ("table", "weights", "cov")
+    _kernels = kernels
+    _ARRAYS = ("_how", "_table", "_weights", "_cov")
+    _arrays = property(attrgetter(*_ARRAYS))
 
     def __init__(self, names: Sequence[str], how: np.ndarray, classes: Sequence[str | int]) -> None:
         self.names = check_names(names)
@@ -64,33 +66,12 @@ class Softmax(RowModel):
         """How far the weights of a feature lie apart between classes (their standard deviation, after scaling)."""
         return dict(zip(self.names, self._weights.std(axis=0).tolist(), strict=False))
 
-    @property
-    def state(self) -> dict:
-        """Everything learned, and all that is needed to go on from it, as flat arrays."""
-        return self.head | {"how": self._how.copy()} | {name: getattr(self, f"_{name}").copy() for name in self._parts}
-
-    def load(self, state: dict) -> None:
-        """Go on from a state of this very model."""
-        check_state(state, self.kind, self.names, self.classes)
-        if state.get("twin") != self.twin or not np.array_equal(state["how"], self._how):
-            raise self._other()
-        for name in self._parts:
-            setattr(self, f"_{name}", np.array(state[name]))
-
-    @classmethod
-    def of(cls, state: dict) -> Softmax:
-        """Model of a state."""
-        self = cls(state["names"], np.array(state["how"]), state["classes"])
-        self.load(state)
-        return self
-
     def describe(self) -> str:
         """The steps of the model and its number of classes."""
         return f"{flat.describe(self._how)} of {self.outputs} classes"
 
-    @property
-    def _arrays(self) -> tuple[np.ndarray, ...]:
-        return self._how, *(getattr(self, f"_{name}") for name in self._parts)
+    def _same(self, state: dict) -> bool:
+        return np.array_equal(state["how"], self._how)
 
 
 def softmax_twin(how: np.ndarray, named: dict, names: tuple[str, ...], classes: tuple) -> Softmax | None:

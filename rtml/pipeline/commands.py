@@ -17,6 +17,8 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+_BEGINS = ("run", "live", "ingest")  # verbs that make a run where there is none; so does what follows one to come
+
 
 class Text(click.ParamType):
     """Text of which an empty one stands for the default, so that make can pass on a variable as it is."""
@@ -78,9 +80,11 @@ class Verb(click.Command):
         goes_on = bool(ctx.params.get("follow")) or self.name in ("serve", "live", "schedule", "lab")
         with quitting(ctx.command_path), at_work(ctx.command_path, goes_on):
             if ctx.params.get("run"):
-                from rtml.core.run_folder import run_folder
+                from rtml.core.run_folder import check_run, run_folder
 
                 ctx.params["run"] = run_folder(ctx.params["run"])
+                if not (ctx.params.get("follow") or self.name in _BEGINS):
+                    check_run(ctx.params["run"])
             function = getattr(import_module(self.module), self.function)
             code = function(**ctx.params)
         if code:
@@ -211,13 +215,13 @@ VERBS = (
     ),
     Verb(
         "inspect",
-        "rtml.sources.catalogue:inspect",
-        "Show what is in a file before it is used.",
+        "rtml.sources.profile:inspect",
+        "Show how the columns of a file are read.",
         """rtml inspect eth.csv --columns '{"time": "T", "price": "p"}'""",
         click.Argument(["file"]),
         _option("--columns", default="{}", says='Names of the file\'s columns, as JSON: {"time": "T", "price": "p"}.'),
-        _option("--symbols", default="", says="Symbols to read, comma separated; all if empty."),
-        _option("--bar", default="10s", says="Length of the bars that are to be made of it, such as 10s or 1m."),
+        _option("--symbols", default="", says="Keys to read, comma separated; all if empty."),
+        _option("--bar", default="", says="Length of the bars that are to be made of it, such as 10s or 1m."),
         _USE_CASE,
     ),
     Verb(
@@ -262,12 +266,7 @@ VERBS = (
         'rtml schedule dev --job "1h materialize" --job "1d check"',
         _run(),
         _option("--job", multiple=True, says="Interval and command such as '1d check'; repeatable. The usual if none."),
-        _option(
-            "--clock",
-            default="wall",
-            type=click.Choice(["wall", "event"]),
-            says="Whose time decides: wall clock or events.",
-        ),
+        _option("--clock", default="wall", type=click.Choice(["wall", "event"]), says="Whose time decides."),
         _option("--once", is_flag=True, says="Carry out what is due, and end."),
     ),
     Verb(

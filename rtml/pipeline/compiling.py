@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
 from pathlib import Path
@@ -21,8 +22,8 @@ def modules() -> list[str]:
     True
     """
     root = Path(rtml.__file__).parent
-    takes = "\nfrom rtml.kernels.cache import"
-    found = [path for path in root.rglob("*.py") if takes in path.read_text(encoding="utf-8")]
+    takes = re.compile(r"^from rtml\.kernels\.(cache|declared) import", re.MULTILINE)
+    found = [path for path in root.rglob("*.py") if takes.search(path.read_text(encoding="utf-8"))]
     found.sort(key=lambda path: path.stat().st_size, reverse=True)
     return [".".join(("rtml", *path.relative_to(root).with_suffix("").parts)) for path in found]
 

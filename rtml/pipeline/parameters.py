@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rtml.core.clock import is_span
+
 TYPES: dict[str, Callable[..., Any]] = {
     "int": int,
     "float": float,
@@ -31,6 +33,11 @@ class Parameter:
     type: str
     default: object
     meaning: str
+
+    @property
+    def spans(self) -> bool:
+        """Whether it is a length of time, or several, as its default is."""
+        return isinstance(self.default, str) and is_span(self.default)
 
 
 def tagged(cell: Mapping) -> bool:
@@ -80,7 +87,7 @@ def from_text(parameter: Parameter, text: str):
             return [part.strip() for part in text.split(",") if part.strip()]
         if parameter.type in ("list", "dict"):
             return checked(parameter, json.loads(text))
-        return TYPES[parameter.type](text)
+        return checked(parameter, TYPES[parameter.type](text))
     except (ValueError, KeyError, SyntaxError) as ex:
         raise ValueError(wrong(parameter, text)) from ex
 
@@ -89,7 +96,7 @@ def checked(parameter: Parameter, value):
     """Value of a parameter that has a type already, as in a profile; a whole number will do for a float."""
     if parameter.type == "float" and type(value) is int:
         return float(value)
-    if type(value) is not TYPES[parameter.type]:
+    if type(value) is not TYPES[parameter.type] or (parameter.spans and not all(map(is_span, value.split(",")))):
         raise ValueError(wrong(parameter, value))
     return value
 
@@ -97,6 +104,7 @@ def checked(parameter: Parameter, value):
 def wrong(parameter: Parameter, value) -> str:
     """Sentence about a value of the wrong type."""
     kind = {"bool": "bool (true or false)", "dict": "dict in JSON", "list": "list (a,b or JSON)"}
+    kind |= {"str": "a length of time such as 250ms, 10s, 5m, 24h or 7d"} if parameter.spans else {}
     return (
         f"{parameter.name} must be {kind.get(parameter.type, parameter.type)}, got {value!r}: "
         f"{parameter.meaning}; its default is {parameter.default!r}"

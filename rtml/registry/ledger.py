@@ -17,8 +17,9 @@ GUARD = "guard"
 ALWAYS = "always"
 RULE = "rule"
 ROUTER = "router"
-AUTOMATIC = frozenset({GATE, GUARD, ALWAYS, RULE, ROUTER})
-RESERVED = AUTOMATIC | {"run", "learner", "trainer", "monitor", "champion", "aperson", "rtml"}  # for no person
+RUN = "run"  # a notebook or command that begins with what serves
+AUTOMATIC = frozenset({GATE, GUARD, ALWAYS, RULE, ROUTER, RUN})
+RESERVED = AUTOMATIC | {"learner", "trainer", "monitor", "champion", "aperson", "rtml"}  # for no person
 
 
 class Ledger:

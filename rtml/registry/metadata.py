@@ -5,21 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
-from rtml.registry.versions import plain
+from rtml.core.run_folder import plain
+
+_Text = str | UnsetType
+_Number = int | UnsetType
 
 
 class Data(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """What was learned since the parent: events of a part of the log, or a version of a table."""
 
-    part: str | msgspec.UnsetType = msgspec.UNSET
-    first_offset: int | msgspec.UnsetType = msgspec.UNSET
-    last_offset: int | msgspec.UnsetType = msgspec.UNSET
-    first_time: int | msgspec.UnsetType = msgspec.UNSET
-    last_time: int | msgspec.UnsetType = msgspec.UNSET
-    table: str | msgspec.UnsetType = msgspec.UNSET
-    version: int | msgspec.UnsetType = msgspec.UNSET
-    lineage: str | msgspec.UnsetType = msgspec.UNSET  # that serves, where there are challengers
+    part: _Text = UNSET
+    first_offset: _Number = UNSET
+    last_offset: _Number = UNSET
+    first_time: _Number = UNSET
+    last_time: _Number = UNSET
+    table: _Text = UNSET
+    version: _Number = UNSET
+    lineage: _Text = UNSET  # that serves, where there are challengers
 
 
 class Description(msgspec.Struct):

@@ -10,12 +10,13 @@ from pathlib import Path
 
 from rtml.core.clock import utc
 from rtml.core.later import pd
+from rtml.core.run_folder import plain
 from rtml.registry.blobs import Blobs, TableBlobs
 from rtml.registry.learners import LEARNER, is_learner, lineage_of
 from rtml.registry.ledger import AUTOMATIC, CHAMPION, ROUTE, Ledger, decided_by
 from rtml.registry.metadata import checked
 from rtml.registry.tables import VERSION, Tables
-from rtml.registry.versions import Version, Versions, plain
+from rtml.registry.versions import Version, Versions
 from rtml.store.database import server
 from rtml.store.protocols import without_password
 

@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
@@ -20,50 +21,54 @@ from rtml.store.protocols import with_password
 _TABLES = sa.MetaData()
 _SEQUENCE = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
-VERSION = sa.Table(
+_TEXT = sa.Text
+_NUMBER = sa.BigInteger
+_JSON = sa.JSON
+
+
+def _table(named: str, /, *more: sa.Column | sa.Index | sa.UniqueConstraint, keys: int = 1, **columns: Any) -> sa.Table:
+    """A table of columns that are never empty, the first of which are its key, and whatever more it has."""
+    made = [sa.Column(name, columns[name], primary_key=k < keys, nullable=False) for k, name in enumerate(columns)]
+    return sa.Table(named, _TABLES, *made, *more)
+
+
+VERSION = _table(
     "version",
-    _TABLES,
-    sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("model", sa.Text, nullable=False),
-    sa.Column("number", sa.BigInteger, nullable=False),
-    sa.Column("at", sa.BigInteger, nullable=False),  # event time, ns UTC, as all times here
-    sa.Column("blob", sa.Text, nullable=False),
-    sa.Column("format", sa.Text, nullable=False),
-    sa.Column("features", sa.Text, nullable=False),
-    sa.Column("data", sa.JSON, nullable=False),
-    sa.Column("metrics", sa.JSON, nullable=False),
-    sa.Column("describe", sa.JSON, nullable=False),
-    sa.Column("code", sa.Text, nullable=False),
-    sa.Column("libraries", sa.JSON, nullable=False),
     sa.UniqueConstraint("model", "number"),
+    id=_TEXT,
+    model=_TEXT,
+    number=_NUMBER,
+    at=_NUMBER,  # event time, ns UTC, as all times here
+    blob=_TEXT,
+    format=_TEXT,
+    features=_TEXT,
+    data=_JSON,
+    metrics=_JSON,
+    describe=_JSON,
+    code=_TEXT,
+    libraries=_JSON,
 )
-EDGE = sa.Table(
+EDGE = _table(
     "edge",
-    _TABLES,
-    sa.Column("child", sa.ForeignKey("version.id"), primary_key=True),
-    sa.Column("kind", sa.Text, primary_key=True),  # parent, data
-    sa.Column("ref", sa.Text, primary_key=True),  # a version's id, log:<part>@<first>-<last>
+    keys=3,
+    child=sa.ForeignKey("version.id"),
+    kind=_TEXT,  # parent, data
+    ref=_TEXT,  # a version's id, log:<part>@<first>-<last>
 )
-PROMOTION = sa.Table(
+PROMOTION = _table(
     "promotion",
-    _TABLES,
-    sa.Column("seq", _SEQUENCE, primary_key=True),
-    sa.Column("model", sa.Text, nullable=False),
-    sa.Column("alias", sa.Text, nullable=False),  # champion
-    sa.Column("action", sa.Text, nullable=False),  # promote, rollback; of the guard fallback, reinstated, reset
-    sa.Column("version", sa.Text, nullable=False),  # a version's id, or model@learner: the registry checks it
-    sa.Column("at", sa.BigInteger, nullable=False),
-    sa.Column("why", sa.Text, nullable=False),
-    sa.Column("evidence", sa.JSON, nullable=False),
-    sa.Column("entered", sa.BigInteger),  # wall time, while ``at`` is event time
+    sa.Column("entered", _NUMBER),  # wall time, while ``at`` is event time
     sa.Index("promotion_of", "model", "alias", "seq"),
+    seq=_SEQUENCE,
+    model=_TEXT,
+    alias=_TEXT,  # champion
+    action=_TEXT,  # promote, rollback; of the guard fallback, reinstated, reset
+    version=_TEXT,  # a version's id, or model@learner: the registry checks it
+    at=_NUMBER,
+    why=_TEXT,
+    evidence=_JSON,
 )
-BLOB = sa.Table(
-    "blob",
-    _TABLES,
-    sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("content", sa.LargeBinary, nullable=False),
-)
+BLOB = _table("blob", name=_TEXT, content=sa.LargeBinary)
 _ONE_WRITER = 0x72746D6C  # key of the lock that every writer of a server's tables takes
 
 

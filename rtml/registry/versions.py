@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
-import numpy as np
 import sqlalchemy as sa
 
 from rtml.core import provenance
+from rtml.core.run_folder import plain
 from rtml.core.state import digest, dumps
 from rtml.registry.blobs import Blobs, TableBlobs
 from rtml.registry.tables import EDGE, VERSION, Tables
@@ -120,23 +119,6 @@ class Versions:
                 "restore the registry from a backup, or roll back to another version"
             )
         return self._blobs.read(version.blob)
-
-
-def plain(value):
-    """The same value as JSON knows it: arrays as lists, NaN and infinity as None.
-
-    Examples
-    --------
-    >>> plain({"mse": np.float64("nan"), "weights": np.array([1, 2])})
-    {'mse': None, 'weights': [1, 2]}
-    """
-    if isinstance(value, dict):
-        return {str(name): plain(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(inner) for inner in value]
-    if isinstance(value, np.ndarray | np.generic):
-        return plain(value.tolist())
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _identity(made: dict) -> str:

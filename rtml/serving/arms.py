@@ -8,13 +8,13 @@ from sqlite3 import Connection
 
 import numpy as np
 
+from rtml.core.run_folder import plain
 from rtml.core.segments import Segment
 from rtml.core.target import PROBABILITY, Target
 from rtml.metrics.kinds import score_of
 from rtml.metrics.rare_class import alarms
 from rtml.registry.routing.experiment import Experiment
 from rtml.registry.routing.route import Route, Routes, restored
-from rtml.registry.versions import plain
 from rtml.store import prediction_tables as tables
 
 _AT_ONCE = 2000  # rows of the log

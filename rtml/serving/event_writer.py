@@ -126,14 +126,14 @@ class EventWriter:
 
     def _take(self, posts: list[_Post]) -> None:
         """Judge, write and acknowledge what waits."""
-        now = self._now()
-        rows = [row | {"time": now} if row.get("time") is None else row for post in posts for row in post.rows]
-        events, rejected = self._schema.accept(pd.DataFrame(rows, dtype=object), self._keys)
+        rows = self._timed(posts)
+        self._schema.keep_names(frame := pd.DataFrame(rows, dtype=object), self._log)
+        events, rejected = self._schema.accept(frame, self._keys)
         reasons = dict(zip(rejected.index.tolist(), rejected["reason"], strict=True))
         places = np.cumsum([place not in reasons for place in range(len(rows))]) - 1
         known = self._log.posted(PART, {id for post in posts for id, _ in post.clients if id is not None})
-        chosen, clients = [], []
-        replies, first = [], 0
+        chosen, clients, replies = [], [], []
+        first = 0
         for post in posts:
             own = range(first, first + len(post.rows))
             first += len(post.rows)
@@ -150,6 +150,11 @@ class EventWriter:
             self._write(events[chosen], clients)
             self._on_written()
         self._acknowledge(replies)
+
+    def _timed(self, posts: list[_Post]) -> list[dict[str, Any]]:
+        """The rows of requests, those without a time at this moment."""
+        now = self._now()
+        return [row | {"time": now} if row.get("time") is None else row for post in posts for row in post.rows]
 
     def _acknowledge(self, replies: list[tuple[_Post, EventsReply]]) -> None:
         """Tell those who do not wait for the disk, then the others once all of it is there."""

@@ -343,7 +343,7 @@ class Publisher:
         about["extra"] = None if question.extra is UNSET else question.extra
         if (scores := self.scores.baseline) is not None:
             headline = self.service.headline
-            about["baseline"] = _plain(scores.scores()[headline.target][headline.metric])
+            about["baseline"] = _plain(self.scores.figures(scores)[headline.target][headline.metric])
         self.service.stream.publish(about["at"], "question", about)
         if latency is not None:
             self.observe(latency)

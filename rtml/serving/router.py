@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from rtml.registry.learners import FROM_THE_START, is_learner, learner_version
-from rtml.registry.ledger import ROUTER, decided_by
+from rtml.registry.ledger import ROUTER, RUN, decided_by
 from rtml.registry.registry import Registry
 from rtml.registry.routing import bandit
 from rtml.registry.routing.assignment import assigned
@@ -28,7 +28,7 @@ _LOG = logging.getLogger("rtml.serving")
 def enter_first(registry: Registry, publisher) -> None:
     """Enter that the learner served from the first question on, where a ledger is empty."""
     if not registry.acts.entries(publisher.model):
-        about = (learner_version(publisher.model), FROM_THE_START, publisher.since, {"by": "run"})
+        about = (learner_version(publisher.model), FROM_THE_START, publisher.since, {"by": RUN})
         registry.promote(publisher.model, *about)
 
 

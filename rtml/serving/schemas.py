@@ -107,6 +107,7 @@ class Headline(Struct, frozen=True):
     text: str
     answered: int
     asked: int
+    against: str = ""  #: the baseline of this metric in words, such as "no change"
 
 
 class Health(Struct, frozen=True):

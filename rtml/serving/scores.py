@@ -75,22 +75,33 @@ class Scores:
         """Every score by name and target: ``served`` always, the others where they differ; figures as JSON has them."""
         boards = {"served": self.served, "learner": self.learner, "frozen": self.frozen, "baseline": self.baseline}
         return {
-            name: {target: plain(score) for target, score in board.scores().items()}
+            name: {target: plain(score) for target, score in self.figures(board).items()}
             for name, board in boards.items()
             if board is not None
         }
 
+    def figures(self, board: Scoreboard) -> dict[str, dict]:
+        """Figures of each target; of a level also the share of the running mean's squared error that is taken away."""
+        scores = board.scores()
+        target = self.targets[0]
+        if kind_of(target).headline == "r2_mean":
+            worst = self.baseline.scores()[target.name]["mse"]
+            share = 1 - scores[target.name]["mse"] / worst if worst > 0 else np.nan
+            scores[target.name] = {"r2_mean": share} | scores[target.name]
+        return scores
+
     def headline(self) -> Headline:
         """The first target's first metric of what was served, as a number and as it is written everywhere."""
         target = self.targets[0]
-        score, metric = self.served.scores()[target.name], kind_of(target).headline
+        score, metric = self.figures(self.served)[target.name], kind_of(target).headline
         value = score[metric] if isfinite(score[metric]) else None
         text = f"{target.name} {metric} {'-' if value is None else format(value, '.4f')}"
-        return Headline(target.name, metric, value, text, score["answered"], score["asked"])
+        about = (score["answered"], score["asked"], kind_of(target).plainest)
+        return Headline(target.name, metric, value, text, *about)
 
     def gauges(self, version: str) -> list[tuple]:
         """Version, target, key (empty: all) and metric of every figure of what was served, and its value."""
-        rows = [(target, "", score) for target, score in self.served.scores().items()]
+        rows = [(target, "", score) for target, score in self.figures(self.served).items()]
         for target, by_key in self.served.by_key().items():
             rows += [(target, self._keys[key], score) for key, score in by_key.items() if len(self._keys) > 1]
         return [(version, t, key, metric, value) for t, key, score in rows for metric, value in score.items()]

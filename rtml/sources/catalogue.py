@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rtml.core import plugin
 from rtml.core.use_case import UseCase, load_use_case
 from rtml.sources.growing import open_growing, posted_schema
 from rtml.sources.posted import HTTP, Posted
@@ -37,21 +36,3 @@ def open_source(source: str, case: UseCase | str = "crypto", **how) -> Source:
     if case.source is not None:
         return case.source(source, **how)
     return Records(source, case.event, how.get("symbols", ()), how.get("columns"))
-
-
-def inspect(file: str, use_case: str, **how: str) -> None:
-    """Print what is in a file before it is used, as its use case looks at it.
-
-    Parameters
-    ----------
-    file
-        A file, or what else the use case takes as a recording.
-    use_case
-        Whose recording it is.
-    how
-        What the use case's ``inspect`` takes.
-    """
-    case = load_use_case(use_case)
-    if not case.inspect:
-        raise LookupError(f"use case {use_case!r} does not say how a file is inspected: UseCase(inspect=...)")
-    print(plugin.load(case.inspect, {}, "use_cases")(file, **how))

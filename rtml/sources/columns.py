@@ -11,11 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rtml.core.clock import NEVER, moment
 from rtml.core.later import pd
+
+if TYPE_CHECKING:
+    from rtml.store.protocols import EventLog
 
 UNREADABLE = -(2**63)  # what no reader could make sense of
 LATEST = 7_258_118_400 * 10**9  # 2200-01-01: what is later is no time, and sums with it would overflow
@@ -46,6 +50,8 @@ class Schema:
         Names of the numbers in an event's field ``kind``; the first is what a field ``id`` numbers.
     judge
         Takes rows of a live source, tuples of the columns, as ``accept`` takes a frame, without the detour over one.
+    texts
+        Gives of a raw frame the ids that are no whole numbers: their texts by the number that stands for each.
 
     Examples
     --------
@@ -61,6 +67,7 @@ class Schema:
     parse: Callable
     kinds: tuple[str, ...] = ()
     judge: Callable | None = None
+    texts: Callable[[pd.DataFrame], dict[int, str]] | None = None
 
     def accept(self, frame: pd.DataFrame, symbols: tuple[str, ...] = ()) -> tuple[np.ndarray, pd.DataFrame]:
         """Events of the good rows and the ``reason`` and ``row`` (JSON) of the others, both in order of arrival.
@@ -72,8 +79,9 @@ class Schema:
         frame = frame.drop(columns="fault", errors="ignore")
         raw = self.parse(frame, symbols)
         for reason, mask in raw.faults():
-            reasons.append(reason)
-            fault[(fault == 0) & mask] = len(reasons) - 1
+            if mask.any():
+                reasons.append(reason)
+                fault[(fault == 0) & mask] = len(reasons) - 1
         bad = np.flatnonzero(fault)
         if not len(bad):
             return raw.events(), _none_rejected().copy()
@@ -81,6 +89,11 @@ class Schema:
             {"reason": [reasons[k] for k in fault[bad]], "row": as_json(frame.iloc[bad])}, index=bad, dtype=object
         )
         return raw.events()[fault == 0], rejected
+
+    def keep_names(self, rows: pd.DataFrame, log: EventLog) -> None:
+        """Keep the texts of the ids of raw rows beside a log, where it has a place for them."""
+        if self.texts is not None and (names := getattr(log, "names", None)) is not None:
+            names.keep(self.texts(rows))
 
     def table(self) -> pd.DataFrame:
         """The columns and their rules, for people."""

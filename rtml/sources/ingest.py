@@ -30,10 +30,16 @@ def ingest(
     ``done`` gets the number of rows of each chunk, for a progress bar. A source that sends nothing is an error, other
     than that of a source whose rows all break the schema.
     """
-    received = 0
+    received, counts = 0, _Counts(source)
+    after = 0
+    while len((held := log.read(part, after))[0]):
+        after = int(held[0][-1])
+        counts.add(held[1])
     for frame in arriving(source, log, part, n) if isinstance(source, Follows) else source.chunks(n):
         accepted, rejected = source.schema.accept(frame, source.symbols)
+        source.schema.keep_names(frame, log)
         log.append(part, accepted, rejected)
+        counts.add(accepted)
         received += len(frame)
         done(len(frame))
     if not log.count(part):
@@ -41,40 +47,52 @@ def ingest(
         raise ValueError(
             f"nothing of {source.name} could be used: {reasons}; the columns are {', '.join(source.schema.columns)}"
         )
-    return _summary(source, log, part, received)
+    return _summary(source, log.rejected(part), received, counts)
 
 
-def _summary(source: Source, log: EventLog, part: str, received: int) -> IngestReport:
-    """Count what is in the log by key and kind, where its events have such fields, and what is in quarantine."""
-    by_kind, n, moments = _counted(source, log, part)
-    rejected = log.rejected(part)
+def _summary(source: Source, rejected: pd.DataFrame, received: int, counts: _Counts) -> IngestReport:
+    """What is in the log by key and kind, where its events have such fields, and what is in quarantine."""
     by_reason = rejected.groupby("reason").agg(rows=("row", "size"), example=("row", "first"))
-    counts = (received, n, len(rejected), *moments)
+    n, moments = int(counts.of.sum()), counts.moments
     return IngestReport(
-        source.name, *counts, by_kind, by_reason.sort_values("rows", ascending=False), getattr(source, "notes", ())
+        source.name,
+        *(received, n, len(rejected), min(moments), max(moments)),
+        counts.table(),
+        by_reason.sort_values("rows", ascending=False),
+        getattr(source, "notes", ()),
     )
 
 
-def _counted(source: Source, log: EventLog, part: str) -> tuple[pd.DataFrame, int, tuple[int, int]]:
-    """Number of events by key and kind, of all, and their first and last moment."""
-    names = {"key": source.symbols, "kind": source.schema.kinds}
-    words = {name: held for name, held in names.items() if held and name in log.dtype(part).names}
-    sizes, seen = [len(held) for held in words.values()], {name: [] for name in words}
-    counted, moments, after = np.zeros(prod(sizes), np.int64), [], 0
-    while len((found := log.read(part, after))[0]):
-        after, rows = int(found[0][-1]), found[1]
-        moments += [int(rows["time"].min()), int(rows["time"].max())]
-        places = np.ravel_multi_index([rows[name] for name in words], sizes) if words else np.zeros(len(rows), int)
-        counted += np.bincount(places, minlength=len(counted))
-        for name, known in seen.items():
-            known += _new(known, rows[name])
-    axes = [pd.Index([words[name][code] for code in known], name=name) for name, known in seen.items()]
-    table = counted.reshape(sizes)[np.ix_(*seen.values())] if words else counted
-    if len(axes) > 1:
-        by_kind = pd.DataFrame(table, *axes)
-    else:
-        by_kind = pd.DataFrame({"events": table}, *(axes or [[source.schema.name]]))
-    return by_kind, int(counted.sum()), (min(moments), max(moments))
+class _Counts:
+    """Number of events by key and kind, and the first and last moments, of the events of a log."""
+
+    def __init__(self, source: Source) -> None:
+        self._name, self.moments = source.schema.name, []
+        self._words = {"key": source.symbols, "kind": source.schema.kinds}
+        self._seen: dict[str, list[int]] | None = None
+
+    def add(self, rows: np.ndarray) -> None:
+        """Count some more."""
+        if self._seen is None:
+            self._words = {name: held for name, held in self._words.items() if held and name in rows.dtype.names}
+            self._sizes, self._seen = [len(held) for held in self._words.values()], {name: [] for name in self._words}
+            self.of = np.zeros(prod(self._sizes), np.int64)
+        if not len(rows):
+            return
+        self.moments += [int(rows["time"].min()), int(rows["time"].max())]
+        codes = [np.ascontiguousarray(rows[name]) for name in self._words]
+        places = np.ravel_multi_index(codes, self._sizes) if codes else np.zeros(len(rows), int)
+        self.of += np.bincount(places, minlength=len(self.of))
+        for known, held in zip(self._seen.values(), codes, strict=True):
+            known += _new(known, held)
+
+    def table(self) -> pd.DataFrame:
+        """The events by the words of their keys and kinds, in the order in which these came first."""
+        axes = [pd.Index([self._words[name][c] for c in known], name=name) for name, known in self._seen.items()]
+        table = self.of.reshape(self._sizes)[np.ix_(*self._seen.values())] if self._seen else self.of
+        if len(axes) > 1:
+            return pd.DataFrame(table, *axes)
+        return pd.DataFrame({"events": table}, *(axes or [[self._name]]))
 
 
 def _new(known: list[int], codes: np.ndarray) -> list[int]:

@@ -187,6 +187,7 @@ class Ingestor:
         """What has come, again and again until it is stopped."""
         while not self._stop.wait(_AGAIN_S):
             for rows in arriving(source, self.log, self._part, CHUNK):
+                source.schema.keep_names(rows, self.log)
                 yield *source.schema.accept(rows, source.symbols), self._clock.elapsed()
 
     def _recorded(self, source: Source) -> Iterator[tuple[np.ndarray, pd.DataFrame | None, int]]:
@@ -199,6 +200,7 @@ class Ingestor:
             seen -= skipped
             for piece in paced.pieces(rows.iloc[skipped:]):
                 accepted, rejected = source.schema.accept(piece, source.symbols)
+                source.schema.keep_names(piece, log)
                 yield accepted, rejected, self._clock.elapsed()
 
 

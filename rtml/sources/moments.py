@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import datetime
 from functools import cache
 
@@ -57,6 +58,7 @@ _ZONE_NAME = rf"\s\(?({'|'.join(_ABBREVIATIONS)}|[A-Z][A-Za-z]+/[A-Z][A-Za-z_]+(
 #: What a text is like that says the zone of its time.
 ZONED = rf".*(?:\s*\(?(?:Z|UTC|GMT)\)?|[-+]\d{{2}}:?\d{{2}}(?:\[.*\])?|{_ZONE_NAME[:-1]})"
 _AROUND = " \t\r\n\v\f\u00a0\"'"
+_LAST = ord("'")  # of them in ASCII
 
 
 def read_moments(column: pd.Series, now: int, where: str, earliest: int = EARLIEST) -> np.ndarray:
@@ -74,6 +76,8 @@ def read_moments(column: pd.Series, now: int, where: str, earliest: int = EARLIE
     latest = now + YEAR
     if column.dtype.kind == "M" or isinstance(column.dtype, pd.DatetimeTZDtype):
         return _plausible(_aware(column), latest, earliest)
+    if (exact := _of_one_unit(column, latest, max(earliest, _OLDEST))) is not None:
+        return exact
     text = column if column.dtype.kind in "iuf" else texts(column)
     given = text.notna().to_numpy()
     whole, number = exact_numbers(column, text)
@@ -81,7 +85,7 @@ def read_moments(column: pd.Series, now: int, where: str, earliest: int = EARLIE
     moment = np.full(len(column), UNREADABLE)
     if isnumber.any():
         moment[isnumber] = _of_numbers(whole[isnumber], number[isnumber], latest, max(earliest, _OLDEST))
-    words = np.flatnonzero(~isnumber & given) if text is not column else ()
+    words = np.flatnonzero(~isnumber & given) if column.dtype.kind not in "iuf" else ()
     if len(words):
         moment[words] = _of_texts(text.iloc[words], where)
     moment = _plausible(moment, latest, earliest)
@@ -122,9 +126,43 @@ def texts(column: pd.Series) -> pd.Series:
         return column.astype(object).where(column.notna()).map(str, na_action="ignore")
     if not isinstance(column.dtype, pd.StringDtype):
         column = column.map(str, na_action="ignore").astype("str")
+    if len(column) and all(len(data) and data.min() > _LAST and data.max() < 128 for *_, data in _bytes(column)):
+        return column
     column = column.str.strip(_AROUND)
     blank = column == ""
     return column.mask(blank) if blank.any() else column
+
+
+def _bytes(column: pd.Series) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Where texts begin, how long they are, and the bytes of all of them; no bytes where any is missing or blank."""
+    held = pa.array(column, from_pandas=True)
+    for part in filter(len, held.chunks if isinstance(held, pa.ChunkedArray) else [held]):
+        _, ends, data = part.buffers()
+        place = np.int64 if part.type == pa.large_string() else np.int32
+        ends = np.frombuffer(ends, place, len(part) + 1 + part.offset)
+        starts, length = ends[part.offset : -1], np.diff(ends[part.offset :])
+        whole = data is not None and not part.null_count and length.min() > 0
+        used = np.frombuffer(data, np.uint8)[starts[0] : ends[-1]] if whole else np.empty(0, np.uint8)
+        yield starts - starts[0], length, used
+
+
+def plain_integers(column: pd.Series) -> np.ndarray | None:
+    """Whole numbers that are held so, or written by up to 18 digits and nothing else; None where any is not.
+
+    Examples
+    --------
+    >>> plain_integers(pd.Series(["7", "0", "12"])), plain_integers(pd.Series(["7", "007"]))
+    (array([ 7,  0, 12]), None)
+    """
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind == "i":
+        return column.to_numpy(np.int64)
+    if not isinstance(column.dtype, pd.StringDtype):
+        return None
+    for starts, length, data in _bytes(column):
+        digits = len(data) and ord("0") <= data.min() and data.max() <= ord("9") and length.max() <= 18
+        if not digits or ((data[starts] == ord("0")) & (length > 1)).any():
+            return None
+    return _cast(column, pa.int64()).to_numpy(zero_copy_only=False)
 
 
 def exact_numbers(column: pd.Series, text: pd.Series) -> tuple[np.ndarray, np.ndarray]:
@@ -175,6 +213,15 @@ def _plausible(moment: np.ndarray, latest: int, earliest: int) -> np.ndarray:
 
 def _aware(column: pd.Series) -> np.ndarray:
     return nanoseconds(column if getattr(column.dtype, "tz", None) else column.dt.tz_localize("UTC"))
+
+
+def _of_one_unit(column: pd.Series, latest: int, earliest: int) -> np.ndarray | None:
+    """Moments of whole numbers that are all plausible in the same unit, which their extremes show."""
+    whole = plain_integers(column) if len(column) else None
+    if whole is None:
+        return None
+    low, high = int(whole.min()), int(whole.max())
+    return next((whole * unit for unit in _UNITS if earliest <= low * unit and high * unit <= latest), None)
 
 
 def _of_numbers(whole: np.ndarray, number: np.ndarray, latest: int, earliest: int) -> np.ndarray:

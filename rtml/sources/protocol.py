@@ -6,7 +6,7 @@ same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -43,6 +43,17 @@ class Source(Protocol):
 
     def chunks(self, n: int = 50_000) -> Iterator[pd.DataFrame]:
         """Frames of at most ``n`` raw rows, in order of arrival."""
+
+
+@runtime_checkable
+class Recording(Source, Protocol):
+    """A source that is read from files, of which can be shown how each column is read."""
+
+    notes: tuple[str, ...]  #: what was done to read them, such as that one has its newest row first
+
+    @property
+    def read_as(self) -> Sequence[tuple[str, pd.DataFrame, Mapping[str, str]]]:
+        """Of each file its name, its table as it is written, and its columns' names by ours."""
 
 
 def pieces(frame: pd.DataFrame, n: int) -> Iterator[pd.DataFrame]:

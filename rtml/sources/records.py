@@ -118,6 +118,8 @@ class Records:
         Where the file lacks a field, with the columns that there are.
     """
 
+    notes: tuple[str, ...] = ()
+
     def __init__(
         self,
         path: str | Path,
@@ -128,6 +130,7 @@ class Records:
         self.path = Path(path).expanduser()
         if not self.path.exists():
             raise FileNotFoundError(f"no file {path}: SOURCE names a recording of this use case's events")
+        self.read_as: list[tuple[str, pd.DataFrame, dict[str, str]]] = []
         self._table = self._in_order(self._named(event, columns or {}), event)
         self.schema = schema_of(event)
         self.symbols = tuple(symbols) or self._keys()
@@ -142,7 +145,9 @@ class Records:
         table = read(self.path, known=lambda name: name.strip().lower() in event.names).whole(file)
         lowered = {str(name).strip().lower(): name for name in table.columns}
         named = {lowered[ours]: ours for ours in event.names if ours in lowered}
-        table = table.rename(columns=named | {theirs: ours for ours, theirs in columns.items()})
+        named |= {theirs: ours for ours, theirs in columns.items()}
+        self.read_as.append((file, table, {ours: theirs for theirs, ours in named.items()}))
+        table = table.rename(columns=named)
         if missing := [name for name in event.names if name not in table.columns]:
             listed = ", ".join(map(str, table.columns))
             raise LookupError(

@@ -23,6 +23,7 @@ import numpy as np
 
 from rtml.store import blocks, database
 from rtml.store.database import told
+from rtml.store.names import ENDING, Names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,6 +74,7 @@ class EventLog:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self.name = self.path.name
+        self.names = Names(f"{self.path}{ENDING}")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._lock, self._known = threading.RLock(), {}
         self._newest: dict[str, tuple[int, np.ndarray]] = {}  # offset before the last append, and its rows

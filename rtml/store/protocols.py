@@ -19,6 +19,7 @@ from urllib.parse import quote, urlsplit
 
 from rtml.core.plugin import load
 from rtml.core.run_folder import claim
+from rtml.store.names import ENDING, Names
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,6 +38,7 @@ class EventLog(Protocol):
     """
 
     name: str  #: what messages call it, without a password
+    names: Names | None  #: texts of ids, in the folder of the run
 
     def append(self, part: str, rows: np.ndarray, rejected: pd.DataFrame | None = None, durable: bool = True) -> int:
         """Write rows, and those rejected among them; the last offset of the part."""
@@ -234,7 +236,7 @@ def run_log(run: Path, url: str = "") -> EventLog:
     kept, files = run / "log.url", run / "events.db"
     before = kept.read_text().strip() if kept.exists() else ""
     if not url:
-        return open_log(before or files)
+        return _named(open_log(before or files), run)
     if "?" not in url and "://" in url:
         url += f"?log={quote(run.resolve().name, safe='')}"
     bare = without_password(url)
@@ -245,6 +247,12 @@ def run_log(run: Path, url: str = "") -> EventLog:
     log = open_log(url)
     run.mkdir(parents=True, exist_ok=True)
     kept.write_text(bare)
+    return _named(log, run)
+
+
+def _named(log: EventLog, run: Path) -> EventLog:
+    """The log with the texts of its ids in the run's folder, wherever the log itself is."""
+    log.names = Names(run / f"events.db{ENDING}")
     return log
 
 

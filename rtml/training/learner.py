@@ -10,7 +10,7 @@ import numpy as np
 from rtml.core.clock import NEVER, utc
 from rtml.core.questions import Questions
 from rtml.models.compiled import compile
-from rtml.models.rows import check_label
+from rtml.models.rows import check_label, packer
 from rtml.training.open_questions import Asked, OpenQuestions
 
 Answer = tuple[int, float, int]  # id of a question, y, known
@@ -59,6 +59,7 @@ class Learner:
         self.asked = self.answered = self.unanswered = 0
         self.last_moment = self.last_learned = _NEVER_YET
         self._open = OpenQuestions(len(self.names), self._kept)
+        self._row = packer(self.names)
 
     @property
     def open(self) -> int:
@@ -72,13 +73,21 @@ class Learner:
     def ask(self, id: int, moment: int, x) -> float | np.ndarray:
         """Predict, and remember question and features until the answer is told.
 
+        Parameters
+        ----------
+        id, moment
+            Of the question; ns UTC.
+        x
+            The features: numbers in the order of ``names``, or a dict by name.
+
         Returns
         -------
         float, or shape (outputs,) where a prediction has several numbers.
         """
         id, moment = int(id), int(moment)
-        self._check_turn(id, moment)
-        x = np.array(x, dtype=np.float64)
+        if moment < self.last_moment or moment <= self.last_learned or id in self._open:
+            self._check_turn(id, moment)
+        x = self._row(x) if isinstance(x, dict) else np.array(x, np.float64)
         kept = self._timed.predict_at(x, moment) if self._timed else self.model.predict(x)
         if self._unsupervised:
             self.model.learn(x, nan)
@@ -109,7 +118,8 @@ class Learner:
             self.answered += 1
         else:
             self.unanswered += 1
-        return self._open.close(id)
+        self._open.close(id)
+        return question
 
     def ask_all(
         self, id: np.ndarray, moment: np.ndarray, X: np.ndarray, answers: Sequence[Answer]

@@ -35,6 +35,8 @@ class Asked(NamedTuple):
 class OpenQuestions:
     """Rows in the order asked; a closed one stays until half of them are closed, so that no row is moved often.
 
+    Those added one by one wait as they are, and become rows when a chunk or a state needs them.
+
     Parameters
     ----------
     features
@@ -55,27 +57,22 @@ class OpenQuestions:
         self._allocate(_FIRST)
         self.start = self.end = self.closed = 0
         self._row_of: dict[int, int] | None = {}
+        self._late: dict[int, Asked] = {}
 
     def __len__(self) -> int:
-        return self.end - self.start - self.closed
+        return self.end - self.start - self.closed + len(self._late)
 
     def __contains__(self, id: int) -> bool:
-        return id in self._rows()
+        return id in self._late or id in self._rows()
 
     def add(self, id: int, moment: int, x: np.ndarray, kept: float | np.ndarray) -> None:
-        """Keep one question; its answer is not scheduled."""
-        row = self._room(1)
-        self.id[row] = id
-        self.moment[row] = moment
-        self.X[row] = x
-        self.kept[row] = kept
-        self.y[row] = math.nan
-        self.known[row] = NEVER
-        self.end = row + 1
-        self._rows()[id] = row
+        """Keep one question; its answer is not scheduled, and ``x`` is not copied."""
+        self._late[id] = Asked(float(kept) if self._kept == 1 else np.array(kept), x, moment)
 
     def get(self, id: int) -> Asked | None:
         """An open question, None where there is none of that id."""
+        if id in self._late:
+            return self._late[id]
         row = self._rows().get(id)
         if row is None:
             return None
@@ -84,7 +81,7 @@ class OpenQuestions:
 
     def moment_of(self, id: int) -> int:
         """When an open question was asked."""
-        return int(self.moment[self._rows()[id]])
+        return self._late[id].moment if id in self._late else int(self.moment[self._rows()[id]])
 
     def schedule(self, answers: Sequence[tuple[int, float, int]]) -> np.ndarray:
         """Enter answers (id, y, known) of open questions; their places, counted from ``start``, in this order."""
@@ -96,6 +93,8 @@ class OpenQuestions:
 
     def close(self, id: int) -> Asked:
         """Take a question out."""
+        if id in self._late:
+            return self._late.pop(id)
         asked = self.get(id)
         row = self._rows().pop(id)
         self.known[row] = NEVER
@@ -106,6 +105,8 @@ class OpenQuestions:
 
     def extend(self, id, moment, X, y, known) -> slice:
         """Add a chunk of questions whose predictions come later; where they stand."""
+        if self._late:
+            self._settle()
         first = self._room(len(id))
         rows = slice(first, first + len(id))
         self.id[rows] = id
@@ -129,12 +130,16 @@ class OpenQuestions:
     @property
     def ids(self) -> np.ndarray:
         """Ids of the open questions, in the order asked."""
+        if self._late:
+            self._settle()
         part = slice(self.start, self.end)
         return self.id[part][self.alive[part]]
 
     @property
     def state(self) -> dict:
         """The open questions as columns, in the order asked."""
+        if self._late:
+            self._settle()
         part = slice(self.start, self.end)
         alive = self.alive[part]
         names = ("id", "moment", "X", "kept", "y", "known")
@@ -149,6 +154,15 @@ class OpenQuestions:
         self.start = self.closed = 0
         self.end = n
         self._row_of = None
+        self._late = {}
+
+    def _settle(self) -> None:
+        """Make rows of those that were added one by one."""
+        late, self._late = self._late, {}
+        asked = list(late.values())
+        moment, X = [one.moment for one in asked], np.array([one.x for one in asked])
+        rows = self.extend(list(late), moment, X, math.nan, NEVER)
+        self.kept[rows] = np.reshape([one.kept for one in asked], (-1, self._kept))
 
     def _rows(self) -> dict[int, int]:
         if self._row_of is None:

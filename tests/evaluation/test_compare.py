@@ -25,8 +25,11 @@ def questions(n=1200, target="return", steps=1, seed=0):
     return Questions(moment, moment, X, y, moment + 10 * steps, ("return_1", "imbalance_1", "x"))
 
 
+RETURN = Target("return", change=True)
+
+
 def test_the_table_holds_what_the_metrics_give():
-    e = evaluate(["zero", "rls"], questions())
+    e = evaluate(["zero", "rls"], questions(), RETURN)
     y, p = e.questions.y, e.predictions("rls")
     known = np.isfinite(y)
     row = e.table().loc["rls"]
@@ -50,22 +53,22 @@ def test_the_volatility_is_held_against_the_running_mean():
 
 
 def test_a_better_model_is_found_and_an_equal_one_is_not():
-    e = evaluate(["zero", "rls"], questions())
+    e = evaluate(["zero", "rls"], questions(), RETURN)
     assert e.compare("rls", "zero").better == "rls"
     assert list(e.comparisons("rls").index) == ["zero"]
-    same = evaluate(["zero", "ar1"], questions())
+    same = evaluate(["zero", "ar1"], questions(), RETURN)
     assert same.compare("ar1", "zero").better in ("", "zero")
 
 
 def test_cutting_limits_what_one_huge_move_can_do():
     q = questions()
     q.y[700] = 1e4
-    e = evaluate(["zero", "rls"], q)
+    e = evaluate(["zero", "rls"], q, RETURN)
     assert np.nanmax(e.loss("zero", cut=20.0)) <= 1600
 
 
 def test_overlapping_answers_are_counted_in_blocks():
-    near, far = (evaluate(["zero", "rls"], questions(steps=k)) for k in (1, 6))
+    near, far = (evaluate(["zero", "rls"], questions(steps=k), RETURN) for k in (1, 6))
     assert near.questions.overlap == 1 and far.questions.overlap == 6
 
 
@@ -78,27 +81,27 @@ def test_weights_end_where_the_whole_run_ends():
 
 
 def test_a_refit_counts_every_sample_again():
-    row = evaluate(["ridge_hourly", "ridge_once"], questions()).table()["samples"]
+    row = evaluate(["ridge_hourly", "ridge_once"], questions(), RETURN).table()["samples"]
     assert row["ridge_hourly"] == 360 + 720 + 1080 and row["ridge_once"] == 720
 
 
 def test_an_unknown_model_is_said():
     with pytest.raises(LookupError, match="no model 'forest' was evaluated; there are: zero"):
-        evaluate(["zero"], questions()).predictions("forest")
+        evaluate(["zero"], questions(), RETURN).predictions("forest")
 
 
 def test_models_of_several_keys_count_the_answers_of_all_of_them():
     q = questions()
     X = np.column_stack([q.X, np.arange(len(q)) % 2])
     asked = Questions(q.id, q.moment, X, q.y, q.known, (*q.names, "key_number"))
-    samples = evaluate(["rls", "pooled rls", "ridge_once", "pooled ridge_once"], asked).table()["samples"]
+    samples = evaluate(["rls", "pooled rls", "ridge_once", "pooled ridge_once"], asked, RETURN).table()["samples"]
     answers = int(np.isfinite(q.y).sum())
     assert samples["rls"] == samples["pooled rls"] == answers
     assert samples["ridge_once"] == 0 and samples["pooled ridge_once"] == 720  # a key alone never has 720 answers
 
 
 def test_a_part_is_scored_alone_and_costs_what_the_whole_did():
-    e = evaluate(["zero", "rls"], questions())
+    e = evaluate(["zero", "rls"], questions(), RETURN)
     rows = np.arange(1200) % 3 == 1
     part = e.part(rows)
     y, p = e.questions.y[rows], e.predictions("rls")[rows]

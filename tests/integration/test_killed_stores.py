@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from reconcile import reconcile
 from store.test_label_join import odd, put
 from store.test_materialize import job, payments, stores, stream
 from store.test_offline import facts
@@ -20,7 +21,6 @@ from rtml.store.offline import FeatureTable
 from rtml.store.online import OnlineStore
 from rtml.store.prediction_log import PredictionLog
 from rtml.store.prediction_tables import id_number
-from rtml.store.reconcile import reconcile
 from rtml.training.log_trainer import LogTrainer, kept
 
 S = span("1s")

@@ -1,6 +1,7 @@
 """Compiled code is that of the sources: a change in an inlined part is computed, not the old numbers."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -32,6 +33,16 @@ def test_a_changed_inlined_part_is_compiled_again(tmp_path):
         assert sorted(err for _, err in said) == ["", "rtml: compiling kernels.probe.entry, once\n"], "one waits"
 
 
+def test_a_kernel_outside_of_the_package_is_compiled_again_with_what_it_takes_from_it(tmp_path):
+    (tmp_path / "rtml").mkdir()
+    (tmp_path / "own.py").write_text("from rtml.part import one\n")
+    stamps = set()
+    for text in ("one = 1\n", "one = 10\n"):
+        (tmp_path / "rtml" / "part.py").write_text(text)
+        stamps.add(cache.stamp(tmp_path / "own.py", tmp_path))
+    assert len(stamps) == 2
+
+
 def test_an_import_compiles_nothing_and_the_first_call_checks_its_arguments():
     program = (
         "from importlib import import_module; from rtml.kernels.cache import KERNELS\n"
@@ -48,7 +59,8 @@ def test_an_import_compiles_nothing_and_the_first_call_checks_its_arguments():
 
 def test_every_kernel_is_compiled_by_that_rule():
     package = Path(cache.__file__).parents[1]
-    compiled = [path for path in package.rglob("*.py") if "njit(" in path.read_text() and path.name != "cache.py"]
+    calls = re.compile(r"njit\(|@kernel\(")
+    compiled = [path for path in package.rglob("*.py") if calls.search(path.read_text()) and path.name != "cache.py"]
     assert len(compiled) > 20
     for path in compiled:
         text = path.read_text()

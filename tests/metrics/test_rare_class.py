@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from delong import auc_interval
 from hypothesis import given
 from hypothesis import strategies as st
 from river import metrics as river_metrics
@@ -74,39 +75,13 @@ def test_the_area_is_that_of_the_ranks(data):
     assert np.isnan(value) or low <= high
 
 
-@given(scored(), st.integers(1, 5), st.integers(1, 9))
-def test_alerts_of_a_day_are_its_most_suspicious(data, alerts, a_day):
-    at = np.arange(len(data[0])) * (DAY // a_day)
-    known = ~np.isnan(data[0])
-    found = imbalance.alerts_by_day(*data, at, alerts)
-    for day, row in zip(np.unique(at[known] // DAY), found.itertuples(), strict=True):
-        here = np.flatnonzero(known & (at // DAY == day))
-        best = sorted(here, key=lambda i: (-data[1][i], i))[:alerts]
-        assert (row.alerts, row.hits, row.ones) == (len(best), data[0][best].sum(), data[0][here].sum())
-        assert row.found == pytest.approx(data[0][best].sum() / max(data[0][here].sum(), 1)) or np.isnan(row.found)
-    expected = found["precision"].mean() if len(found) else np.nan
-    assert imbalance.precision_at_alerts(*data, at, alerts) == pytest.approx(expected, nan_ok=True)
-
-
-def test_a_cost_curve_charges_what_is_missed_and_what_is_looked_at():
-    y, p, _ = fraud_like(2)
-    amount = np.random.default_rng(1).integers(1, 500, len(y)).astype(float)
-    curve = imbalance.cost_curve(y, p, amount, alert=3.0, points=50)
-    for row in curve.itertuples():
-        alarmed = p >= row.threshold
-        assert row.alerts == alarmed.sum() and row.caught == y[alarmed].sum()
-        assert row.cost == pytest.approx((amount * y)[~alarmed].sum() + 3.0 * alarmed.sum())
-    by_hand = min((amount * y)[p < t].sum() + 3.0 * (p >= t).sum() for t in [np.inf, *p])
-    assert curve["cost"].min() == pytest.approx(by_hand) and 50 <= len(curve) <= 51
-
-
 def test_delong_is_the_variance_of_its_components():
     y, p, _ = fraud_like(3)
     p = p.round(1)
     ones, zeros = p[y == 1], p[y == 0]
     wins = (ones[:, None] > zeros).astype(float) + 0.5 * (ones[:, None] == zeros)
     spread = np.sqrt(wins.mean(1).var(ddof=1) / len(ones) + wins.mean(0).var(ddof=1) / len(zeros))
-    area, low, high = imbalance.auc_interval(y, p)
+    area, low, high = auc_interval(y, p)
     u = stats.mannwhitneyu(ones, zeros).statistic
     assert area == pytest.approx(u / (len(ones) * len(zeros)))
     assert (high - low) / 2 == pytest.approx(stats.norm.ppf(0.975) * spread)
@@ -130,7 +105,7 @@ def test_an_interval_holds_the_truth_and_days_that_differ_make_it_wide():
     y, p, at = fraud_like()
     turned = np.where((at // DAY) % 2 == 0, p, p - 4 * y)  # every other day the model is wrong
     _, low, high = imbalance.interval("auc", y, turned, at)
-    _, near, far = imbalance.auc_interval(y, turned)
+    _, near, far = auc_interval(y, turned)
     assert high - low > 1.1 * (far - near)
 
 
@@ -159,10 +134,6 @@ def test_what_cannot_be_scored_is_said():
         imbalance.average_precision([2.0], [0.1])
     with pytest.raises(ValueError, match=r"share of false alarms lies between 0 and 1, got 1\.5"):
         imbalance.recall_at([1.0], [0.1], 1.5)
-    with pytest.raises(ValueError, match="alerts a day must be at least one, got 0"):
-        imbalance.alerts_by_day([1.0], [0.1], [0], 0)
     with pytest.raises(LookupError, match="no metric 'f1' of rare labels; there are: auc, average_precision, recall"):
         imbalance.interval("f1", [1.0], [0.1], [0])
-    with pytest.raises(ValueError, match="a cost curve needs labels, and costs that are not negative, got 1 and -1"):
-        imbalance.cost_curve([1.0], [0.1], 5.0, -1.0)
     assert np.isnan(imbalance.average_precision([np.nan], [0.1])) and np.isnan(imbalance.recall_at([], []))

@@ -276,6 +276,8 @@ def test_the_river_model_is_its_compiled_twin(build):
         model.learn_one(row, bool(y) if twin.classifier else y)
         twin.learn(x, y)
     assert restore(twin.state).predict(X[0]) == twin.predict(X[0])
+    going_on = compile(model, names)
+    assert going_on.kind == "compiled" and going_on.predict(X[0]) == twin.predict(X[0])
     assert model.clone().how == model.how
 
 

@@ -11,10 +11,10 @@ from river import anomaly, base, preprocessing
 from rtml.core import state as checkpoint
 from rtml.core.clock import NEVER
 from rtml.metrics import metrics
-from rtml.metrics.rare_class import precision_at_alerts
 from rtml.models.catalogue import build
 from rtml.models.compiled import compile, restore
 from rtml.models.half_space_trees import HalfSpace
+from rtml.usecases.fraud.alert_metrics import precision_at_alerts
 
 ULB = handed.DATA / "fraud"
 NAMES = ("x", "a", "m")

@@ -61,6 +61,7 @@ def test_the_first_line_comes_before_anything_heavy_is_imported(verb, monkeypatc
     seen = []
     monkeypatch.setattr(commands, "import_module", lambda name: seen.append((name, capsys.readouterr().err)) or NOTHING)
     monkeypatch.setattr(NOTHING, verb.function, lambda **_: 0, raising=False)
+    monkeypatch.setattr("rtml.core.run_folder.check_run", lambda folder: None)
     needed = [p for p in verb.params if isinstance(p, click.Argument) and p.required]
     words = [next(iter(getattr(p.type, "choices", ["x"]))) for p in needed for _ in range(max(1, p.nargs))]
     carry_out(verb.name, *words, *(["--to", "mailto:x"] if verb.name in ("alerts", "sink") else []))
@@ -84,10 +85,21 @@ def test_until_the_first_line_a_command_has_imported_neither_arrays_nor_models()
 
 def test_an_empty_run_is_the_default_and_an_error_ends_with_its_sentence(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("RTML_HOME", str(tmp_path))
-    assert command("report", "") == command("report") == 2
-    assert capsys.readouterr().err.count("runs/latest holds no run") == 2
+    assert command("report", "") == command("report") == 1
+    assert capsys.readouterr().err.count("there is no run runs/latest; runs: none yet; rtml run NAME makes one") == 2
     assert command("train", "../up") == 1
     assert "rtml train: a run is a name such as 'dev' or a folder" in capsys.readouterr().err
+
+
+def test_a_name_that_no_run_has_is_refused_with_those_that_there_are(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("RTML_HOME", str(tmp_path))
+    for name in ("demo", "sessions"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / ".rtml-run").touch()
+    for verb in ("serve", "batch", "check"):
+        assert command(verb, "sesions") == 1
+        assert "there is no run runs/sesions; runs: sessions, demo; rtml run NAME" in capsys.readouterr().err
+    assert not (tmp_path / "runs" / "sesions").exists()
 
 
 def test_the_shell_completes_verbs_and_names_of_runs(tmp_path, monkeypatch):

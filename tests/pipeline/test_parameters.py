@@ -107,6 +107,15 @@ HOURS = Parameter("HOURS", "float", 24.0, "length of the stream, hours")
 BOTH = {"01_ingest": {"SEED": SEED, "HOURS": HOURS}, "02_features": {"SEED": SEED}}
 
 
+def test_a_length_of_time_is_checked_before_anything_runs():
+    bar = Parameter("BAR", "str", "10s", "length of a bar")
+    assert [from_text(bar, text) for text in ("1m", "10s,60s", "0s")] == ["1m", "10s,60s", "0s"]
+    for text in ("7x", "", "1m,"):
+        with pytest.raises(ValueError, match=f"BAR must be a length of time such as .* got '{text}': length of a bar"):
+            from_text(bar, text)
+    assert from_text(Parameter("EVERY", "str", "", "time between versions, none if empty"), "") == ""
+
+
 def test_a_value_goes_to_every_notebook_that_declares_it_and_what_is_given_wins():
     got = chosen(BOTH, profile={"SEED": 1, "HOURS": 3}, given={"SEED": "2"})
     assert got == {"01_ingest": {"SEED": 2, "HOURS": 3.0}, "02_features": {"SEED": 2}}

@@ -217,5 +217,6 @@ def test_a_number_keeps_its_first_digits(value):
 def test_the_command_line_writes_it_again_or_says_what_is_missing(folder, capsys):
     assert command("report", "dev") == 0
     assert capsys.readouterr().out == "runs/dev/report.html\n"
+    (folder.parent / "none").mkdir()
     assert command("report", "none") == 2
     assert "runs/none holds no run: make one first (make run-all RUN=none)" in capsys.readouterr().err

@@ -267,9 +267,9 @@ def test_without_a_registry_there_is_nothing_to_promote():
     ("token", "says"),
     [("", "can be reached from other machines"), ("short", "RTML_TOKEN has 5 characters")],
 )
-def test_the_command_line_refuses_it_with_a_sentence(monkeypatch, capsys, token, says):
+def test_the_command_line_refuses_it_with_a_sentence(monkeypatch, capsys, tmp_path, token, says):
     monkeypatch.setenv("RTML_TOKEN", token)
-    assert command("serve", "nowhere", "--host", "0.0.0.0") == 1 and says in capsys.readouterr().err
+    assert command("serve", tmp_path, "--host", "0.0.0.0") == 1 and says in capsys.readouterr().err
 
 
 def test_the_ledger_tells_what_served_when_who_decided_and_why(registry):

@@ -24,7 +24,15 @@ from rtml.training.run_config import RunConfig
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
 START = 1_700_000_000_000
-SCORE = dict(target="return", metric="r2_zero", value=0.031, text="return r2_zero 0.0310", answered=1190, asked=1200)
+SCORE = dict(
+    target="return",
+    metric="r2_zero",
+    value=0.031,
+    text="return r2_zero 0.0310",
+    answered=1190,
+    asked=1200,
+    against="no change",
+)
 TOLD = {"return": dict(value=1.25, unit="bp", low=-2.0, high=4.5), "rise": dict(probability=0.61)}
 SECRET = "a-secret-of-the-house"
 LAPTOP, PHONE = dict(width=1366, height=768), dict(width=390, height=844)
@@ -277,7 +285,7 @@ def test_accuracy_drift_latency_and_features_are_on_one_page(browser, service, u
         httpx.post(f"{url}/predict", json={"features": {"return_1": 1.0, "imbalance_60s": 0.0}, "key": "ETH-USD"})
     browser.open(url, **PHONE)
     browser.wait("document.getElementById('features').rows.length === 3")
-    assert browser.text("accuracy") == "return r2 zero 0.0310, baseline 0.0000, 1,190 of 1,200 answered"
+    assert browser.text("accuracy") == "return r2 zero 0.0310, no change 0.0000, 1,190 of 1,200 answered"
     assert browser.text("drift").startswith(
         "1 of 2 features drifted: spread, newest 500 questions against the first 500"
     )

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from command_line import carry_out
+from reconcile import reconcile
 from runs import market_run
 
 from rtml.core.clock import NEVER, span
@@ -14,7 +15,6 @@ from rtml.store.feature_pipeline import FeatureStream, QuestionStream
 from rtml.store.materialize import Job
 from rtml.store.offline import FeatureTable
 from rtml.store.online import OnlineStore
-from rtml.store.reconcile import reconcile
 from rtml.training.run_config import PART
 from rtml.usecases.crypto.schema import TRADES
 from rtml.usecases.crypto.trades import events

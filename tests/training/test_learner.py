@@ -197,6 +197,41 @@ def test_an_open_id_is_not_asked_again():
         learner.replay(twice)
 
 
+def test_a_question_by_name_is_the_question_in_the_order_of_the_columns():
+    questions = stream(30, delays=np.full(30, 3))
+    by_name, in_order = (Learner(REGRESSORS["scaled descent"](), NAMES) for _ in range(2))
+    for i, x in enumerate(questions.X):
+        named = dict(zip(("another", *reversed(NAMES)), (7.0, *reversed(x.tolist())), strict=True))
+        assert by_name.ask(i, 10 * i, named) == in_order.ask(i, 10 * i, x)
+        for each in (by_name, in_order):
+            each.tell(i, questions.y[i], 10 * i + 1)
+    assert by_name.ask(30, 400, dict(zip(NAMES, [None, 1, 2, 3], strict=True))) == in_order.ask(
+        30, 400, [np.nan, 1, 2, 3]
+    )
+    assert bits(by_name) == bits(in_order)
+    with pytest.raises(LookupError, match="no feature"):
+        by_name.ask(31, 410, {NAMES[0]: 1.0})
+
+
+def test_questions_that_were_asked_singly_wait_like_those_of_a_chunk():
+    """Chunks between single questions, whose answers come before and after they became rows."""
+    questions = stream(120, delays=np.random.default_rng(2).integers(1, 300, 120))
+    mixed, single = (Learner(REGRESSORS["scaled descent"](), NAMES) for _ in range(2))
+    answers = sorted(zip(questions.known.tolist(), questions.id.tolist(), questions.y.tolist(), strict=True))
+    answers = [(id, y, known) for known, id, y in answers]
+    left = [answers, answers]
+    for start in range(0, 120, 20):
+        for stop, drive in ((start + 15, Learner.ask_all), (start + 20, one_after_another)):
+            part = questions[stop - 15 if drive is Learner.ask_all else stop - 5 : stop]
+            for k, (learner, how) in enumerate(((mixed, drive), (single, one_after_another))):
+                here = [one for one in left[k] if one[2] < int(part.moment[-1])]
+                left[k] = left[k][len(here) :]
+                _, behind = how(learner, part.id, part.moment, part.X, here)
+                assert not len(behind)
+            assert mixed.open == single.open > 0
+    assert bits(mixed) == bits(single)
+
+
 def test_features_are_frozen_when_asked():
     learner, still = (Learner(REGRESSORS["scaled descent"](), NAMES) for _ in range(2))
     x = np.arange(4.0)

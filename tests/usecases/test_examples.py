@@ -20,7 +20,8 @@ from rtml.sources.ingest import ingest
 from rtml.store.event_log import EventLog
 from rtml.training.run_config import PART, RunConfig
 
-EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
+FOLDER = Path(__file__).parents[2] / "examples"
+EXAMPLES = sorted(path for path in FOLDER.glob("*.py") if "use_case = UseCase(" in path.read_text())
 each = pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 SOME = 1500  # events
 
@@ -70,3 +71,7 @@ def test_it_is_stored_evaluated_trained_and_served(case, tmp_path):
         for key in config.keys:
             answers = service.predict(key).answers()
             assert set(answers) == {target.name for target in config.targets}
+        if target.kind == "number":  # a level: against the mean of the answers that were known, not against zero
+            mean = evaluate(["mean", config.models[target.name]], data.of(target.name), target).table().iloc[1]
+            assert service.headline.metric == "r2_mean" and 0.3 < service.headline.value < 0.9
+            assert service.headline.value == pytest.approx(mean["r2_mean"], abs=0.02)

@@ -10,7 +10,7 @@ import numpy as np
 
 from rtml.core.segments import BETTER, sentence, settled
 from rtml.kernels import betting
-from rtml.metrics import confidence_sequence as evidence
+from rtml.metrics.confidence_sequence import interval
 from rtml.registry.promotion.sequential_test import SequentialTest
 
 
@@ -56,12 +56,10 @@ class LineageComparison:
         decision rests on the evidence alone.
         """
         lane = self.sequential_test.lanes[0]
-        n, mean = int(lane[betting.N]), lane[betting.SUM] / max(lane[betting.N], 1.0)
-        spread = max(lane[betting.SQUARES] / max(n, 1) - mean**2, 0.0)
-        off = float(evidence.radius(np.array([n]), np.array([spread]))[0]) if n >= evidence.BURN_IN else math.nan
+        gain = interval(*lane[[betting.N, betting.SUM, betting.SQUARES]].tolist())
         capital = math.exp(min(betting.log_capital(lane, betting.BETTER), 700.0))
-        facts = {"contest": self.number, "answers": self.sequential_test.counts["answered"], "gain": float(mean)}
-        facts |= {"gain_low": float(mean - off), "gain_high": float(mean + off), "share": self.share()}
+        facts = {"contest": self.number, "answers": self.sequential_test.counts["answered"], "gain": gain[0]}
+        facts |= {"gain_low": gain[1], "gain_high": gain[2], "share": self.share()}
         return facts | {"evidence": capital, "needed": math.exp(needed)}
 
     def share(self) -> float:

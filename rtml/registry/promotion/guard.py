@@ -31,6 +31,7 @@ _SENTENCES = {
     kernels.CHECKPOINT_BETTER: "the checkpoint's {loss} is lower than the baseline's: the {serves} serves",
     kernels.RETURNED: "the learner's {loss} is lower again than of what served: the {serves} serves",
     kernels.BROKE: "features are not finite: the baseline answers, and nothing is learned, as long as they are not",
+    kernels.STANDS: "{feature} stands still: the {serves} answers with its mean instead, and nothing is learned",
     _RESET: "the learner's prediction is not finite: it begins again from its checkpoint",
 }
 _NOBODY = np.empty(0, np.int64)
@@ -60,6 +61,8 @@ class Guarded:
     after every ``every`` answers learned, as long as nothing speaks against the learner. At once, without evidence:
 
     * a prediction that is not finite, or ``WILD`` times as far out as any answer yet, is not served;
+    * a feature that keeps its value ten times as long as ever before, and for 30 questions at least, stands still: the
+      checkpoint answers with the feature's mean in place, and nothing is learned, for 1,000 questions at most;
     * a row with a missing number never reaches the learner: the baseline answers, and nothing is learned from it;
     * an answer ``FAR`` times as far out as any before is not learned, unless 1,000 of them come;
     * a learner that is no longer finite begins again from the checkpoint.
@@ -121,31 +124,32 @@ class Guarded:
 
     def predict(self, x: np.ndarray) -> float:
         """Served prediction for a row, outside of the stream: nothing is kept, nothing changes."""
-        kept, x = self._blank.copy(), np.ascontiguousarray(x, dtype=np.float64)
-        if np.isfinite(x).all():
-            kept[kernels.HEAD - 1] = self.model.predict(x)
-            kept[kernels.CHECKPOINT] = self._checkpoint.predict(x)
+        kept, x, still = self._row(x, self._grown().copy())
+        if kept[kernels.CHECKPOINT] == kept[kernels.CHECKPOINT] and still < 0:
+            kept[kernels.HEAD - 1] = _number(self.model.predict(x))
         kernels.ask(self._state.copy(), kept)
         return float(kept[0])
 
     def predict_at(self, x: np.ndarray, moment: int) -> np.ndarray:
         """What is served for a question, followed by what is kept with it until its answer comes, (1 + memory,)."""
-        kept, x = self._blank.copy(), np.ascontiguousarray(x, dtype=np.float64)
-        if np.isfinite(x).all():
-            checkpoint = kept[kernels.CHECKPOINT] = self._checkpoint.predict(x)
+        self._state = self._grown()
+        kept, x, still = self._row(x, self._state)
+        checkpoint = kept[kernels.CHECKPOINT]
+        if checkpoint == checkpoint and still < 0:
             own = self._own(x, moment)
             if abs(checkpoint) < kernels.HUGE and not abs(_first(own)) < kernels.HUGE:
                 self._reset(moment)
                 own = self._own(x, moment)
             kept[_OWN] = own
-        if kernels.ask(self._state, kept):
-            self._say(moment, kernels.BROKE)
+            kept[kernels.HEAD - 1] = _number(_first(own))
+        if said := kernels.ask(self._state, kept):
+            self._say(moment, said, kept)
         return kept
 
     def learn_at(self, x: np.ndarray, y: float, kept: np.ndarray, moment: int, known: int) -> None:
         """Compare the predictions of a question with its answer, and let the learner learn it."""
-        if kept[kernels.CHECKPOINT] != kept[kernels.CHECKPOINT]:  # the row could not be predicted
-            return
+        if kept[kernels.CHECKPOINT] != kept[kernels.CHECKPOINT] or kept[kernels.HEAD - 1] <= kernels.MARK:
+            return  # the row could not be predicted, or a feature stood still
         before = self._state[kernels.ANSWERS]
         if said := kernels.answer(self._state, kept, float(y)):
             self._say(known, said)
@@ -173,6 +177,12 @@ class Guarded:
         told = int(np.searchsorted(known[order], max(int(asked[-1]) - 1, until) if n else until, side="right"))
         kept = np.concatenate([earlier.reshape(waits, 1 + self.memory), np.full((n, 1 + self.memory), np.nan)])
         fine = np.isfinite(X).all(axis=1)
+        fine[:waits] &= ~(earlier[:, kernels.HEAD - 1] <= kernels.MARK)
+        X = np.array(X, order="C")
+        self._state = self._grown()
+        still = kernels.still(self._state, X[waits:], fine[waits:])
+        stands = np.flatnonzero(still >= 0) + waits
+        kept[stands, kernels.HEAD - 1], fine[stands] = kernels.MARK * (1.0 + still[still >= 0]), False
         rows = order[:told]
         rows = rows[np.isfinite(y[rows]) & fine[rows]]
         stream = _Stream(X, y, moment, known, rows, kernels.admitted(self._state.copy(), y, rows), fine, kept, waits)
@@ -233,6 +243,23 @@ class Guarded:
         self.model.load(loads(dumps(self._saved)))
         self._say(moment, _RESET)
 
+    def _grown(self) -> np.ndarray:
+        """The state with what is known of each feature: it is there from the first question on."""
+        if len(self._state) > kernels.SIZE:
+            return self._state
+        return np.concatenate([self._state, np.zeros(kernels.FIELDS * len(self.names))])
+
+    def _row(self, x: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+        """What is kept with a row so far, the row that is predicted, and the feature that stands still, or -1."""
+        kept, X = self._blank.copy(), np.array(x, dtype=np.float64).reshape(1, -1)
+        fine, still = np.isfinite(X).all(axis=1), -1
+        if fine[0]:
+            still = int(kernels.still(state, X, fine)[0])
+            kept[kernels.CHECKPOINT] = self._checkpoint.predict(X[0])
+        if still >= 0:
+            kept[kernels.HEAD - 1] = kernels.MARK * (1.0 + still)
+        return kept, X[0], still
+
     def _own(self, x: np.ndarray, moment: int):
         """What the learner predicts, and what it keeps."""
         return self.model.predict_at(x, moment) if self._timed else self.model.predict(x)
@@ -274,7 +301,8 @@ class Guarded:
         while q < q_end or a < a_end:
             q, a, said = kernels.replay(*columns, q, a, stream.waits, self._state)
             if said:
-                self._say(int(asked[q - 1] if said == kernels.BROKE else stream.known[stream.rows[a - 1]]), said)
+                at = asked[q - 1] if said >= kernels.BROKE else stream.known[stream.rows[a - 1]]
+                self._say(int(at), said, stream.kept[stream.waits + q - 1])
 
     def _predict(self, stream: _Stream, q: int, q_end: int, a: int, a_end: int) -> int | None:
         """Predictions of learner and checkpoint for a part of the stream; the first that failed, if any."""
@@ -282,14 +310,17 @@ class Guarded:
         X, y, moment, known = (column[: new.stop] for column in stream[:4])
         learned, earlier = stream.rows[a:a_end][stream.admitted[a:a_end]], stream.kept[: new.start, _OWN]
         part, fine = stream.kept[new], slice(None)
+        if (stands := part[:, kernels.HEAD - 1] <= kernels.MARK).any():
+            part[stands, kernels.CHECKPOINT] = _frozen(self._checkpoint, X[new][stands])
         if not stream.fine[: new.stop].all():  # the learner never sees a row with a missing number
             kept, fine = stream.fine[: new.stop], stream.fine[new]
             X, y, moment, known = (column[kept] for column in (X, y, moment, known))
             learned, earlier = (np.cumsum(kept) - 1)[learned], earlier[kept[: new.start]]
         part[fine, _OWN] = self._replayed(X, y, earlier, moment, known, learned)
         part[fine, kernels.CHECKPOINT] = _frozen(self._checkpoint, X[len(earlier) :])
-        learner, checkpoint = np.abs(part[:, kernels.HEAD - 1]), np.abs(part[:, kernels.CHECKPOINT])
-        failed = ~(learner < kernels.HUGE) & (checkpoint < kernels.HUGE)
+        failed = ~(np.abs(part[:, kernels.HEAD - 1]) < kernels.HUGE) & ~stands
+        part[failed, kernels.HEAD - 1] = np.nan
+        failed &= np.abs(part[:, kernels.CHECKPOINT]) < kernels.HUGE
         return q + int(np.argmax(failed)) if failed.any() else None
 
     def _replayed(self, X, y, earlier, moment, known, learned) -> np.ndarray:
@@ -302,15 +333,20 @@ class Guarded:
             said, _ = self.model.replay_at(X, y, kept, moment, known, learned, NEVER)
         return said.reshape(len(asked), self._inner)
 
-    def _say(self, at: int, said: int) -> None:
+    def _say(self, at: int, said: int, kept: np.ndarray | None = None) -> None:
         """Keep what happened, in a sentence, until somebody takes it."""
         evidence, needed = np.exp(np.minimum(self._state[[kernels.EVIDENCE, kernels.NEEDED]], 700.0)).tolist()
         loss = "Brier score" if self.classifier else "squared error"
-        why = _SENTENCES[said].format(loss=loss, serves=self.serves)
-        shown = said not in (kernels.BROKE, _RESET)
+        serves, feature = self.serves, ""
+        if said == kernels.BROKE:
+            serves = "baseline"
+        elif said == kernels.STANDS and kept is not None:
+            serves = "checkpoint" if serves == "learner" else serves
+            feature = self.names[round(kept[kernels.HEAD - 1] / kernels.MARK) - 1]
+        why = _SENTENCES[said].format(loss=loss, serves=serves, feature=feature)
+        shown = said not in (kernels.BROKE, kernels.STANDS, _RESET)
         if shown:
             why += f" (evidence {evidence:,.3g} : 1, {needed:,.0f} : 1 needed)"
-        serves = "baseline" if said == kernels.BROKE else self.serves
         event = GuardEvent(int(at), _KINDS.get(said, "fallback"), why, serves, evidence * shown, self.samples)
         self._events = [*self._events[1 - _MOST :], event]
 
@@ -332,6 +368,11 @@ class _Stream(NamedTuple):
 def _first(own) -> float:
     """The prediction of what a learner keeps."""
     return own if isinstance(own, float) else float(own[0])
+
+
+def _number(p: float) -> float:
+    """A prediction, NaN where it failed."""
+    return p if abs(p) < kernels.HUGE else np.nan
 
 
 def _frozen(model, X: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ class Rules:
     alpha
         Chance that ever, over the whole stream, a version is promoted that is not better; as much for rollbacks.
     timeouts
-        Answers after half of which a comparison is given up where the candidate is clearly behind; otherwise it goes on
+        Answers after a quarter of which a comparison is given up where the candidate is behind; otherwise it goes on
         for as long as nothing speaks against the candidate, but for 20 times as many at most.
     watch
         The same for the look back at the version before, which begins again as long as the version serves.

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from rtml.core.segments import Segment, sentence, settled
 from rtml.core.target import ANOMALY, CLASSES, NUMBER, RANKING, Target
-from rtml.metrics import confidence_sequence
+from rtml.metrics.confidence_sequence import interval
 from rtml.registry.routing import bandit, evidence
 from rtml.registry.routing.route import AB, BANDIT, CANARY, Route
 
@@ -35,14 +35,14 @@ class Decision:
     evidence: dict
 
 
-@dataclass
 class _Book:
     """One arm against the first: bets that it is better, that it is worse, that it fails more; gains and their sums."""
 
-    better: np.ndarray = field(default_factory=lambda: np.zeros(len(evidence.STAKES)))
-    worse: np.ndarray = field(default_factory=lambda: np.zeros(len(evidence.STAKES)))
-    fails: np.ndarray = field(default_factory=lambda: np.zeros(len(evidence.RISKS)))
-    sums: np.ndarray = field(default_factory=lambda: np.zeros(3))
+    def __init__(self) -> None:
+        self.better = np.zeros(len(evidence.STAKES))
+        self.worse = np.zeros(len(evidence.STAKES))
+        self.fails = np.zeros(len(evidence.RISKS))
+        self.sums = np.zeros(3)
 
 
 class Experiment:
@@ -183,13 +183,10 @@ class Experiment:
 
     def facts(self, arm: str) -> dict:
         """Figures of an arm beside the first: the gain a unit with its 95 % interval, valid whenever one looks."""
-        n, total, squares = self._books[arm].sums.tolist()
-        mean, worse_better = total / max(n, 1.0), self.evidence(arm)
-        spread = max(squares / max(n, 1.0) - mean**2, 0.0)
-        off = float(confidence_sequence.radius(np.array([n]), np.array([spread]))[0]) if n >= 100 else math.nan
-        figures = {"gain": mean, "gain_low": mean - off, "gain_high": mean + off, "units": int(n)}
+        sums = self._books[arm].sums.tolist()
+        figures = dict(zip(("gain", "gain_low", "gain_high"), interval(*sums), strict=True)) | {"units": int(sums[0])}
         figures |= {
-            name: math.exp(min(log, 700.0)) for name, log in zip(("worse", "better"), worse_better, strict=True)
+            name: math.exp(min(log, 700.0)) for name, log in zip(("worse", "better"), self.evidence(arm), strict=True)
         }
         return figures | {"failures": self.failures[arm], "failures_before": self.failures[self.route.arms[0]]}
 

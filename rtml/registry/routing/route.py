@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
+from rtml.core.run_folder import plain
 from rtml.registry.learners import learner_version
 from rtml.registry.ledger import ROUTE, ROUTER
 from rtml.registry.registry import Registry
 from rtml.registry.routing.assignment import Cut, cut_of, recut, shares
-from rtml.registry.versions import plain
 
 CHAMPION, AB, CANARY, BANDIT = KINDS = ("champion", "ab", "canary", "bandit")
 STOP, NEXT = "stop", "next"  # what a running route may be told besides another route

@@ -120,6 +120,8 @@ class Live:
     def _trainer(self, every: str, publish: str) -> Trainer:
         flow, model = self.config.flow(), title(self.config.use_case)
         before = Run(self.folder).read_json("training.json", {})  # of the run that this one goes on from
+        if before.get("every", every) != every:
+            self._out(f"a version every {before['every']}, as in the run that this one goes on from, not {every}")
         places = (self.log, PART, self.folder / "training.db", self.registry, model, span(before.get("every", every)))
         how = {"publish": publish, "callbacks": monitoring_callbacks(flow)}
         how |= {name: before[name] for name in ("after", "chunk") if name in before}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from rtml.kernels import exact
 from rtml.kernels.cache import njit
+from rtml.usecases.crypto import exact
 from rtml.usecases.crypto.trades import EVENT, GAP, QUOTE, TICK, TRADE
 
 NONE = -(2**63)  # a time that has not been seen yet

@@ -6,8 +6,8 @@ import numpy as np
 
 from rtml.core.arrays import plain
 from rtml.core.clock import span, span_text
-from rtml.kernels.exact import DIGITS
 from rtml.usecases.crypto import bar_kernel as kernel
+from rtml.usecases.crypto.exact import DIGITS
 from rtml.usecases.crypto.trades import EVENT
 
 BAR = kernel.BAR

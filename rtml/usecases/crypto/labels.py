@@ -38,7 +38,7 @@ def targets(options: Mapping) -> tuple[Target, ...]:
     for place, horizon in enumerate(horizons(options["horizon"])):
         label, behind = RETURN.format(horizon), f"_{horizon}" if place else ""
         found += [
-            Target(f"return{behind}", "number", unit="bp", label=label),
+            Target(f"return{behind}", "number", unit="bp", change=True, label=label),
             Target(f"sign{behind}", "probability", of=sign, label=label),
             Target(f"volatility{behind}", "number", of=np.abs, unit="bp", label=label),
         ]

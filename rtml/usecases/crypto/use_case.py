@@ -80,7 +80,7 @@ use_case = UseCase(
     keys=("ETH-USD", "BTC-USD"),
     source=open_source,
     usual="kraken",
-    inspect="rtml.usecases.crypto.recordings.profile:inspect",
+    inspect="rtml.usecases.crypto.recordings.profile:profile",
     notebooks="",
     view="rtml.usecases.crypto.live_view:LiveView",
 )

@@ -58,7 +58,7 @@ def alerts(daily: pd.DataFrame, k: int):
     Parameters
     ----------
     daily
-        ``alerts``, ``hits`` and ``ones`` of :func:`rtml.metrics.rare_class.alerts_by_day`, indexed by day (UTC).
+        ``alerts``, ``hits`` and ``ones`` of :func:`rtml.usecases.fraud.alert_metrics.alerts_by_day`, by day (UTC).
     k
         Alerts a day.
     """

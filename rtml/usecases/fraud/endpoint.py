@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from rtml.serving.publisher import Publisher
 
 KEPT = 200_000  # replies that are remembered, so that a repeated request gets the same one
-_Whole = Annotated[int, Meta(ge=0, lt=2**62)]
+_Whole = Annotated[int, Meta(ge=0, le=2**63 - 1)]  # from 2^62 on the number of a text, as the log has it
 _Key = _Whole | Annotated[str, Meta(min_length=1, max_length=200)]
 _Time = Annotated[int, Meta(gt=0, lt=NEVER)]
 

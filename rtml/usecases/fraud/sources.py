@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from functools import cached_property
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from rtml.usecases.fraud.synthetic_cards import Cards
 SOURCES = {
     "cards": "a seeded town of cards and terminals; fraud of four patterns is known and changes; runs anywhere",
     "<file>": "recorded payments, Parquet or CSV: ts, transaction_id, customer_id, terminal_id, amount, is_fraud",
+    "<file>,<file>": "the same without is_fraud, and its labels: transaction_id, is_fraud, ts (when it became known)",
 }
 
 #: Names of ours, and of a recorded table. Nothing else is read: a column that explains the label cannot leak.
@@ -47,9 +48,10 @@ class Recorded:
     Parameters
     ----------
     path
-        A Parquet, CSV, feather or JSON file, as a table in order of time.
+        A Parquet, CSV, feather or JSON file, as a table in order of time; behind a comma a second one, of labels:
+        the payment's id, its label, and the time at which that became known. The first label of a payment counts.
     delay
-        How long after its payment a label becomes known.
+        How long after its payment a label becomes known, where no file of labels says it.
     days
         Only the first days of it, 0 for all.
     columns
@@ -61,24 +63,43 @@ class Recorded:
     symbols = ("payment",)
 
     def __init__(self, path: str | Path, delay: str = "7d", days: float = 0.0, columns: dict | None = None) -> None:
-        self.path = Path(path)
-        self.delay = span(delay)
-        self.days = days
-        if not self.path.is_file():
-            raise FileNotFoundError(f"no file {path}: SOURCE is 'cards' or a Parquet file of payments, or CSV")
+        self.delay, self.days = span(delay), days
         self._columns = COLUMNS | (columns or {})
-        self._zone = self._columns.pop("zone", "")
-        self._held = read(self.path, known=set(self._columns.values()).__contains__).whole(self.path.name)
-        has = list(self._held.columns)
-        if missing := [str(name) for name in self._columns.values() if name not in has]:
+        self._zone, self._given = self._columns.pop("zone", ""), set(columns or {})
+        one, behind, other = (str(path), "", "") if Path(path).is_file() else str(path).partition(",")
+        self.path = Path(one.strip())
+        self.read_as: list[tuple[str, pd.DataFrame, dict[str, str]]] = []
+        self._held = self._read(self.path, self._columns.keys() - ({"fraud"} if behind else set()))
+        self._labels = self._read(Path(other.strip()), {"id", "fraud"}) if behind else None
+        part = f":days={days:g}" if days else ""
+        files = [self.path, Path(other.strip())] if behind else [self.path]
+        hashed = ",".join(f"{file.name}@{digest(file.read_bytes())[:12]}" for file in files)
+        self.name = f"file:{hashed}{part}:delay={span_text(self.delay)}"
+
+    def _read(self, path: Path, needed: Set[str]) -> pd.DataFrame:
+        """A table that has the columns of these names of ours, kept with what its columns are read as."""
+        if not path.is_file():
+            raise FileNotFoundError(f"no file {path}: SOURCE is 'cards' or a Parquet file of payments, or CSV")
+        table = read(path, known=set(self._columns.values()).__contains__).whole(path.name)
+        has = list(table.columns)
+        if missing := [str(name) for ours, name in self._columns.items() if ours in needed and name not in has]:
             raise LookupError(
-                f"{self.path.name} has no column {', '.join(missing)}; it has: {', '.join(has)}: name those that are "
+                f"{path.name} has no column {', '.join(missing)}; it has: {', '.join(has)}: name those that are "
                 'meant, such as COLUMNS={"card": "<column>"}'
             )
-        check_twins(self._held, {ours: name for ours, name in self._columns.items() if ours not in (columns or {})})
-        part = f":days={days:g}" if days else ""
-        hashed = digest(self.path.read_bytes())[:12]
-        self.name = f"file:{self.path.name}@{hashed}{part}:delay={span_text(self.delay)}"
+        check_twins(table, {ours: name for ours, name in self._columns.items() if ours not in self._given})
+        self.read_as.append((path.name, table, {o: name for o, name in self._columns.items() if name in has}))
+        return table
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of a file of labels is of no payment, or is not the first label of its payment."""
+        if self._labels is None:
+            return ()
+        ids = _ids(self._labels[self._columns["id"]]).astype(str)
+        lost = int((~ids.isin(self._table["id"].astype(str))).sum())
+        counts = {"are of no payment": lost, "are not the first of their payment": int(ids.duplicated().sum())}
+        return tuple(f"{self.read_as[1][0]}: {n:,} of {len(ids):,} labels {what}" for what, n in counts.items() if n)
 
     @property
     def rows(self) -> int:
@@ -89,8 +110,7 @@ class Recorded:
         """Raw rows in order of arrival, at most ``n`` at a time; at equal times payments before labels."""
         table, told = self._table, self._told
         rows = np.concatenate([np.arange(len(table)), told])
-        known = table["known"].to_numpy()
-        when = np.concatenate([known, known[told] + self.delay])
+        when = np.concatenate([table["known"].to_numpy(), table["told"].to_numpy()[told]])
         order = np.argsort(when, kind="stable")
         for start in range(0, len(order), n):
             places = order[start : start + n]
@@ -99,14 +119,14 @@ class Recorded:
             frame["time"] = frame["time"].where(~label, when[places])
             frame.insert(0, "kind", np.where(label, "label", "payment"))
             frame["fraud"] = frame["fraud"].where(label, None)
-            yield frame.drop(columns=["known", "timed"])
+            yield frame.drop(columns=["known", "timed", "told"])
 
     def truth(self) -> pd.DataFrame:
         """One row a payment: its label and when it becomes known, and how the fraud was made where the file says it.
 
         For reports of what was found, never for features.
         """
-        table = self._table.assign(known=self._table["known"] + self.delay, pattern="")
+        table = self._table.assign(known=self._table["told"], pattern="")
         if "fraud_scenario" in self._held.columns:
             names = np.array(["", "dear", "terminal", "leak"])
             made = self._held["fraud_scenario"].to_numpy(np.int64)
@@ -114,7 +134,7 @@ class Recorded:
         fraud = np.array([VERDICTS.get(word, 0) == 1 for word in table["fraud"]], bool)
         units = numbers(table["amount"], len(table))
         amount = np.rint(np.where(np.abs(units) < 1e12, units, 0.0) * 100).astype(np.int64)
-        return table.assign(amount=amount, fraud=fraud).drop(columns="timed")
+        return table.assign(amount=amount, fraud=fraud).drop(columns=["timed", "told"])
 
     @cached_property
     def _told(self) -> np.ndarray:
@@ -123,8 +143,8 @@ class Recorded:
 
     @cached_property
     def _table(self) -> pd.DataFrame:
-        frame = self._held.rename(columns={theirs: ours for ours, theirs in self._columns.items()})[list(self._columns)]
-        exact = self._moments(frame["time"])
+        frame = self._ours(self._held)
+        exact = self._moments(frame["time"], self.path.name)
         back = np.flatnonzero(np.diff(exact[exact > 0]) < 0)
         if len(back):
             row = int(np.flatnonzero(exact > 0)[back[0] + 1])
@@ -140,14 +160,34 @@ class Recorded:
         frame["timed"] = ~bad
         frame["known"] = np.maximum.accumulate(np.where(exact > 0, exact, 0))
         frame["amount"] = read_decimals(frame["amount"], f"{self._columns['amount']} of {self.path.name}")
-        frame["fraud"], frame["id"] = self._verdicts(frame["fraud"]), _ids(frame["id"])
+        frame["id"], frame["told"] = _ids(frame["id"]), frame["known"] + self.delay
+        if self._labels is None:
+            frame["fraud"] = self._verdicts(frame["fraud"], self.path.name)
+        else:
+            frame = self._labelled(frame)
         if self.days:
             frame = frame[frame["known"] < exact[exact > 0].min() + self.days * 86_400e9]
         return frame
 
-    def _moments(self, column: pd.Series) -> np.ndarray:
+    def _ours(self, table: pd.DataFrame) -> pd.DataFrame:
+        named = {name: ours for ours, name in self._columns.items() if name in table.columns}
+        return table[list(named)].rename(columns=named)
+
+    def _labelled(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Payments with their labels of the other file, and when each became known."""
+        file, labels = self.read_as[1][0], self._ours(self._labels)
+        labels["fraud"], labels["id"] = self._verdicts(labels["fraud"], file), _ids(labels["id"]).astype(str)
+        labels["told"] = self._moments(labels["time"], file) if "time" in labels else 0
+        first = labels[labels["fraud"].notna()].sort_values("told", kind="stable").drop_duplicates("id")
+        found = first.set_index("id").reindex(frame["id"].astype(str))
+        told = found["told"].fillna(0).to_numpy(np.int64)
+        frame["fraud"] = found["fraud"].to_numpy(object)
+        frame["told"] = np.where(told > 0, told, frame["told"])
+        return frame
+
+    def _moments(self, column: pd.Series, file: str) -> np.ndarray:
         """Times as ns UTC; those without a zone are of the zone that COLUMNS names, and otherwise refused."""
-        where = f"{self._columns['time']} of {self.path.name}"
+        where = f"{self._columns['time']} of {file}"
         if column.dtype.kind == "M":  # as exact as any: also long ago
             naive = np.full(len(column), getattr(column.dtype, "tz", None) is None)
             exact = nanoseconds(column.dt.tz_localize("UTC") if naive.any() else column)
@@ -160,9 +200,9 @@ class Recorded:
             raise Unreadable(f'{where} holds times without a zone: say which it is, such as COLUMNS={{"zone": "UTC"}}')
         return np.where(naive, in_zone(exact, self._zone) if self._zone else UNREADABLE, exact)
 
-    def _verdicts(self, column: pd.Series) -> pd.Series:
+    def _verdicts(self, column: pd.Series, file: str) -> pd.Series:
         """Labels as the file has them, in lower case, missing where none is known yet; refused where half is read."""
-        where = f"{self._columns['fraud']} of {self.path.name}"
+        where = f"{self._columns['fraud']} of {file}"
         place, found = pd.factorize(texts(column) if column.dtype == object else column)
         known = texts(pd.Series(found)).str.lower().str.replace(r"\.0$", "", regex=True).astype(object)
         words = [None if pd.isna(word) or word in _UNTOLD else word for word in known]

@@ -9,7 +9,7 @@ import numpy as np
 
 from rtml.core.clock import span
 from rtml.kernels import interning
-from rtml.models.rows import RowModel, check_names, check_state
+from rtml.models.rows import RowModel, check_names
 from rtml.usecases.sessions.kernels import memory, ranking
 from rtml.usecases.sessions.models import KINDS, Ranking
 
@@ -44,7 +44,6 @@ class SessionModel(RowModel):
     array([ 8.,  7., nan])
     """
 
-    kind = "compiled"
     twin = "sessions"
 
     def __init__(self, names: Sequence[str], how: Ranking, moves: bool = True) -> None:
@@ -130,18 +129,11 @@ class SessionModel(RowModel):
     def state(self) -> dict:
         """Everything learned, as flat arrays."""
         m, control = self._memory, self._memory.control
-        head = {"kind": self.kind, "twin": self.twin, "names": list(self.names), "ranking": asdict(self.ranking)}
+        head = self.head | {"ranking": asdict(self.ranking)}
         n = int(control[memory.GIVEN])
         kept = {name: getattr(m, name)[:n].copy() for name in _BY_ITEM}
         kept["pool"] = m.pool[: control[memory.USED]].copy()
         return head | kept | {name: getattr(m, name).copy() for name in _WHOLE}
-
-    def load(self, state: dict) -> None:
-        """Go on from a state of this very model."""
-        check_state(state, self.kind, self.names)
-        if state.get("twin") != self.twin or Ranking(**state["ranking"]) != self.ranking:
-            raise ValueError(f"the state is of another model than this {self.describe()}: restore(state)")
-        self._take(state)
 
     @classmethod
     def of(cls, state: dict) -> SessionModel:
@@ -155,6 +147,9 @@ class SessionModel(RowModel):
         usual = asdict(Ranking(self.ranking.kind))
         other = [f", {name}={value}" for name, value in asdict(self.ranking).items() if value != usual[name]]
         return f"Ranking({self.ranking.kind}{''.join(other)})"
+
+    def _same(self, state: dict) -> bool:
+        return Ranking(**state["ranking"]) == self.ranking
 
     def _take(self, state: dict) -> None:
         items, rows = len(state["ids"]), len(state["gains"])

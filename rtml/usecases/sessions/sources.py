@@ -17,7 +17,7 @@ from rtml.sources.moments import read_moments, texts
 from rtml.sources.protocol import pieces
 from rtml.sources.table import check_twins, squeezed
 from rtml.sources.tables import Unreadable, read
-from rtml.usecases.sessions.events import ACTIONS, CLICKS, COLUMNS, number_of
+from rtml.usecases.sessions.events import ACTIONS, CLICKS, COLUMNS
 from rtml.usecases.sessions.shop import Shop
 
 #: What SOURCE may say.
@@ -82,6 +82,7 @@ class Recorded:
         known = {name for names in _KNOWN.values() for name in names}
         self._held = read(self.path, known=lambda name: squeezed(name) in known).whole(self.path.name)
         self.columns = _found(list(self._held.columns), columns or {}, self.path.name)
+        self.read_as = [(self.path.name, self._held, self.columns)]
         check_twins(self._held, {ours: theirs for ours, theirs in self.columns.items() if ours not in (columns or {})})
         self.notes = _timeless(self._held, self.columns, columns or {}, self.path.name)
         part = f":days={days:g}" if days else ""
@@ -95,11 +96,6 @@ class Recorded:
     def chunks(self, n: int = 50_000) -> Iterator[pd.DataFrame]:
         """Raw rows (``rtml.usecases.sessions.events.COLUMNS``) in order of time, at most ``n`` at a time."""
         yield from pieces(self._table, n)
-
-    def names(self) -> dict[int, str]:
-        """Texts of the item ids that are no whole numbers, by their number."""
-        texts = {number_of(id): str(id).strip() for id in self._table["item"].dropna().unique()}
-        return {number: text for number, text in texts.items() if str(number) != text}
 
     @cached_property
     def _table(self) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 import numpy as np
 
 from rtml.kernels import interning
-from rtml.models.rows import RowModel, check_names, check_state
+from rtml.models.rows import RowModel, answers_before, check_names
 from rtml.usecases.sessions.kernels import memory, ranking
 from rtml.usecases.sessions.models import Ranking, Versioned
 from rtml.usecases.sessions.session_model import START, SessionModel
@@ -42,7 +42,6 @@ class VersionedRanker(RowModel):
     {'vectors': 2, 'ranker': 2, 'answers': 5}
     """
 
-    kind = "compiled"
     twin = "rtml.usecases.sessions.versioned_ranker:VersionedRanker"
 
     def __init__(self, names: Sequence[str], how: Versioned) -> None:
@@ -109,14 +108,12 @@ class VersionedRanker(RowModel):
         """Ask and learn a chunk: before each question what was known before it, at the end what is known by then."""
         rows, told = np.empty((len(X), self.outputs + self.memory)), 0
         rows[: len(kept)] = kept
-        for place in range(len(kept), len(X) + 1):
-            before = until + 1 if place == len(X) else moment[place]
-            while told < len(order) and order[told] < place and known[order[told]] < before:
-                at = order[told]
+        for t, answers in answers_before(moment[len(kept) :], known, order, until):
+            told += len(answers)
+            for at in answers:
                 if y[at] == y[at]:
                     self.learn_at(X[at], float(y[at]), rows[at], 0, int(known[at]))
-                told += 1
-            if place < len(X):
+            if (place := len(kept) + t) < len(X):
                 rows[place] = self.predict_at(X[place], int(moment[place]))
         return rows[len(kept) :], told
 
@@ -156,15 +153,13 @@ class VersionedRanker(RowModel):
     def state(self) -> dict:
         """Everything learned, of both, and the answers that the ranker would be retrained on."""
         recent = {name: np.array([row[i] for row in self._recent], float) for i, name in enumerate(("X", "y", "kept"))}
-        head = {"kind": self.kind, "twin": self.twin, "names": list(self.names), "how": asdict(self.how)}
+        head = self.head | {"how": asdict(self.how)}
         counts = {"answers": self._answers, "vectors": self._vectors, "trained_on": self._trained_on}
         return head | counts | {"trainee": self._trainee.state, "ranker": self._ranker.state, "recent": recent}
 
     def load(self, state: dict) -> None:
         """Go on from a state of this very model."""
-        check_state(state, self.kind, self.names)
-        if state.get("twin") != self.twin or state["how"] != asdict(self.how):
-            raise ValueError(f"the state is of another model than this {self.describe()}: restore(state)")
+        self._check(state)
         self._trainee.load(state["trainee"])
         self._ranker.load(state["ranker"])
         self._answers, self._vectors, self._trained_on = (state[n] for n in ("answers", "vectors", "trained_on"))
@@ -180,6 +175,9 @@ class VersionedRanker(RowModel):
         self = cls(state["names"], Versioned(**how))
         self.load(state)
         return self
+
+    def _same(self, state: dict) -> bool:
+        return state["how"] == asdict(self.how)
 
     def describe(self) -> str:
         """Both schedules, in short."""

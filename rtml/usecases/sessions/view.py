@@ -24,6 +24,7 @@ from rtml.serving.service import NO_MODEL, Service
 from rtml.serving.snapshot import Question
 from rtml.serving.view import View, script
 from rtml.store.event_log import EventLog
+from rtml.store.names import Names, names_beside
 from rtml.usecases.sessions.events import CLICKS, number_of
 from rtml.usecases.sessions.lists import Catalogue, Lists, Newest, merged
 
@@ -71,6 +72,15 @@ class ShopView(View):
         places = [place / "events.db" for place in (folder, folder.parent)] if folder else []
         found = next((place for place in places if place.exists()), None)
         return Catalogue(EventLog(found)) if found else None
+
+    @cached_property
+    def _names(self) -> list[Names]:
+        folder = self.publisher.folder if self.publisher else None
+        return names_beside([folder, folder.parent]) if folder else []
+
+    def text(self, id: int) -> int | str:
+        """An item or a category as it was given: a text, or a whole number that stands for itself."""
+        return next((text for names in self._names if (text := names.get(id)) is not None), id)
 
     def open(self, publisher: Publisher) -> None:
         """Begin."""
@@ -132,7 +142,10 @@ class ShopView(View):
             about = model.reasons(newest.x) if hasattr(model, "reasons") else {}
             trace["why"] = [about.get(item, {}) for item in items]
         question = self._question(service, newest if here else None, own == items, now)
-        question.answered(snapshot.targets, {self.config.target.name: np.array(items, float)})
+        told = question.answered(snapshot.targets, {self.config.target.name: np.array(items, float)})
+        for one in told[self.config.target.name]["items"]:
+            one["item"] = self.text(one["item"])
+        question.predictions = Raw(encode(told))
         question.extra = Raw(encode(trace))
         return service.give(question, started)
 
@@ -156,8 +169,10 @@ class ShopView(View):
         found, about = self.catalogue.read(), self.catalogue
         chosen = found.popular(n, number_of(category))
         shown = [(item, about.category.get(item), about.price.get(item)) for item in chosen]
-        items = [{"item": str(i), "category": None if c is None else str(c), "price": p} for i, c, p in shown]
-        return {"items": items, "categories": [str(c) for c in sorted(set(about.category.values()))[:_SHOWN]]}
+        named = [(str(self.text(i)), None if c is None else str(self.text(c)), p) for i, c, p in shown]
+        items = [{"item": item, "category": category, "price": price} for item, category, price in named]
+        categories = [str(self.text(c)) for c in sorted(set(about.category.values()))[:_SHOWN]]
+        return {"items": items, "categories": categories}
 
     async def _wait(self, service: Service, asked: ListRequest) -> bool:
         """Wait until the click that the request names has its list; whether it has within the budget."""

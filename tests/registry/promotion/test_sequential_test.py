@@ -66,17 +66,18 @@ NULLS = {
     "rare losses": lambda rng: np.exp(1.125) - rng.lognormal(0, 1.5, LENGTH),
     "mostly the same": lambda rng: (rng.random(LENGTH) < 0.05) * rng.choice([-1.0, 1.0], LENGTH),
 }
+NEAR = ("rare losses", "small gains, rare ruin")  # 4.2 % and 4.5 % of 16,000 streams: 1,000 would say little
 BOUNDED = {"two forecasters": brier, "coins": coins, "small gains, rare ruin": ruin, "rare class": rare}
 
 
 @pytest.mark.parametrize("null", NULLS)
 def test_at_most_one_stream_in_twenty_ever_sees_a_false_promotion(null):
-    assert falsely(lambda rng: apart(NULLS[null](rng))) <= ALPHA
+    assert falsely(lambda rng: apart(NULLS[null](rng)), 4 * STREAMS if null in NEAR else STREAMS) <= ALPHA
 
 
 @pytest.mark.parametrize("null", BOUNDED)
 def test_of_probabilities_it_holds_without_any_assumption(null):
-    assert falsely(BOUNDED[null]) <= ALPHA
+    assert falsely(BOUNDED[null], 4 * STREAMS if null in NEAR else STREAMS) <= ALPHA
 
 
 def test_without_spending_alpha_over_the_contests_it_would_not_hold():
@@ -105,6 +106,18 @@ def test_a_better_candidate_is_promoted_the_sooner_the_better_it_is():
         return np.median(won)
 
     assert median(0.5) < 150 and median(0.3) < 250 and median(0.2) < 450
+
+
+def test_a_challenger_that_still_learns_costs_little_capital_and_is_bet_on_once_it_has_caught_up():
+    state, rng = np.zeros(betting.SIZE), np.random.default_rng(7)
+    for difference in rng.normal(-0.2, 0.5, 240):
+        betting.bet(state, difference, 1.0)
+    assert betting.held(state) and betting.log_capital(state, betting.BETTER) > betting.BEHIND
+    assert betting.verdict(state, math.inf, math.inf, 1000.0) == betting.GO_ON
+    assert betting.verdict(state, math.inf, math.inf, 900.0) == betting.GIVEN_UP
+    for difference in rng.normal(0.2, 0.5, 480):
+        betting.bet(state, difference, 1.0)
+    assert not betting.held(state) and betting.log_capital(state, betting.BETTER) > 2.0
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1), st.booleans()), min_size=1, max_size=60))
@@ -179,10 +192,10 @@ def test_a_delay_that_depends_on_the_label_promotes_nobody(late):
         happened = rng.random(len(truth)) < truth
         for i, p in enumerate(truth.tolist()):
             for id in due.pop(i, ()):
-                sequential_test.tell(id, (float(happened[id]),))
+                if sequential_test.tell(id, (float(happened[id]),)):
+                    assert sequential_test.verdict(Rules().needed(0.9), math.inf, math.inf) != betting.WON
             sequential_test.ask(i, i, [p], [2 * p])
             due.setdefault(i + (300 if happened[i] else late), []).append(i)
-            assert sequential_test.verdict(Rules().needed(0.9), math.inf, math.inf) != betting.WON
         assert sequential_test.lanes[0, betting.N] > 1000
 
 

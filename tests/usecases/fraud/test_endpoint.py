@@ -150,6 +150,18 @@ def test_a_payment_asked_again_gets_the_same_answer_and_counts_once(endpoint, lo
     assert endpoint.pay(encode(payment(row))) == first and log.count(PART) == before
 
 
+def test_a_payment_of_a_text_id_is_the_same_by_its_number_which_the_log_has(endpoint, log, stream):
+    row = payment(stream[BEFORE:][stream[BEFORE:]["kind"] == PAYMENT][0])
+    endpoint.pay(encode(row | {"id": "p-17", "card": "0007"}))
+    kept, before = log.read(PART, log.count(PART) - 1)[1][-1], log.count(PART)
+    assert kept["id"] >= 2**62 and kept["card"] >= 2**62
+    with pytest.raises(Refused) as refused:  # it was made already: a replay of the log speaks of the same payment
+        endpoint.pay(encode(row | {"id": int(kept["id"]), "card": int(kept["card"])}))
+    assert refused.value.status == 409 and log.count(PART) == before + 1
+    with pytest.raises(Refused, match="id"):
+        endpoint.pay(encode(row | {"id": 2**63}))
+
+
 def test_an_ab_test_judges_each_card_by_one_version_and_scores_its_arms(endpoint, taken, registry, stream):
     router, part = taken.publisher.router, stream[BEFORE : BEFORE + 500]
     old = registry.all("fraud")[-1].name

@@ -278,3 +278,38 @@ def test_the_recorded_payments_come_in_whole():
     source = Recorded(SHARED, days=3)
     accepted, rejected = PAYMENTS.accept(next(source.chunks(10**6)))
     assert len(accepted) == source.rows > 50_000 and not len(rejected)
+
+
+def test_labels_may_come_from_a_file_of_their_own(recording, tmp_path):
+    """Joined by the payment's id, known when that file says or a delay later, the first one of a payment counts."""
+    paid = recorded(recording, transaction_id=["a-1", "b-2", "c-3"])
+    pd.read_csv(paid).drop(columns="is_fraud").to_csv(tmp_path / "paid.csv", index=False)
+    when = pd.read_csv(paid)["ts"]
+    told = pd.DataFrame(
+        {"transaction_id": ["c-3", "b-2", "zz", "b-2", "a-1"], "is_fraud": ["yes", "no", "no", "yes", ""]}
+    )
+    told.to_csv(tmp_path / "told.csv", index=False)
+    both = f"{tmp_path / 'paid.csv'}, {tmp_path / 'told.csv'}"
+    source = Recorded(both, delay="3d")
+    rows = pd.concat(source.chunks()).reset_index(drop=True)
+    accepted, rejected = PAYMENTS.accept(rows)
+    labelled = accepted[accepted["kind"] == LABEL]
+    assert not len(rejected) and source.rows == len(accepted) == 5
+    of = {int(row["id"]): row for row in accepted[accepted["kind"] == PAYMENT]}
+    assert sorted(labelled["label"].tolist()) == [0, 1]
+    assert all(row["time"] == of[int(row["id"])]["time"] + span("3d") for row in labelled)
+    assert source.notes == (
+        "told.csv: 1 of 5 labels are of no payment",
+        "told.csv: 1 of 5 labels are not the first of their payment",
+    )
+    assert source.truth()["fraud"].tolist() == [False, False, True]
+
+    told.assign(ts=[when[2], when[2], when[2], when[1], when[2]]).to_csv(tmp_path / "told.csv", index=False)
+    accepted, _ = PAYMENTS.accept(pd.concat(Recorded(both).chunks()).reset_index(drop=True))
+    labelled = accepted[accepted["kind"] == LABEL]
+    assert [row["label"] for row in labelled] == [1, 1], "the earlier of two labels counts"
+    assert labelled["time"].tolist() == [of[int(row["id"])]["time"] for row in labelled]
+
+    told.drop(columns="is_fraud").to_csv(tmp_path / "told.csv", index=False)
+    with pytest.raises(LookupError, match=r"told\.csv has no column is_fraud; it has: transaction_id"):
+        Recorded(both)

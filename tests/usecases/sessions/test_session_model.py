@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from visits import NAMES, S, questions_of, random_clicks
 
 from rtml.core.state import dumps, loads
-from rtml.metrics.ranking import gains
 from rtml.models import catalogue
 from rtml.models.compiled import compile, restore
 from rtml.training.learner import Learner
 from rtml.usecases.sessions.events import CLICKS
 from rtml.usecases.sessions.kernels import neighbours
 from rtml.usecases.sessions.models import KINDS, MODELS, Ranking
+from rtml.usecases.sessions.ranking_metrics import gains
 from rtml.usecases.sessions.shop import Shop
 
 

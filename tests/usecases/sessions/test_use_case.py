@@ -6,10 +6,10 @@ import pytest
 from rtml.core.clock import NEVER
 from rtml.core.questions import Questions
 from rtml.evaluation.progressive import progressive
-from rtml.metrics.ranking import gains
 from rtml.models import catalogue
 from rtml.usecases.sessions.events import CLICKS
 from rtml.usecases.sessions.operator import Visits
+from rtml.usecases.sessions.ranking_metrics import gains
 from rtml.usecases.sessions.shop import Shop
 
 GOLDEN = {"recall": 0.8005, "mrr": 0.3352}  # session_ranker, second half of two days, learning on

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections import Counter
 from contextlib import ExitStack, closing
+from types import SimpleNamespace
 
 import httpx
 import numpy as np
@@ -20,11 +21,15 @@ from rtml.serving.publisher import Publisher
 from rtml.serving.schemas import Refused, encode
 from rtml.serving.service import Service
 from rtml.serving.snapshot import StreamClock, iso
+from rtml.sources.ingest import ingest
 from rtml.store.event_log import EventLog
+from rtml.store.names import Names
 from rtml.training.run_config import PART, RunConfig
 from rtml.training.trainer import Trainer
-from rtml.usecases.sessions.events import CLICKS, clicks
+from rtml.usecases.sessions.events import CLICKS, clicks, number_of
 from rtml.usecases.sessions.shop import Shop
+from rtml.usecases.sessions.sources import Recorded
+from rtml.usecases.sessions.view import ShopView
 
 CONFIG = RunConfig.of("sessions", (), "shop")
 STRANGER = 2**40
@@ -208,3 +213,26 @@ def test_the_page_of_the_shop_changes_with_each_click(shop, later, tmp_path):
             (tmp_path / "shop.png").write_bytes(browser.screenshot())
             assert not browser.complaints() and browser.text("notice") == ""
             assert all(address.startswith(endpoint.url) for address in browser.asked())
+
+
+def test_items_of_texts_come_back_as_texts_from_a_file_or_posted(tmp_path):
+    """Of a number that stands for a text nobody could make use."""
+    shoes = ("red shoe", "blue shoe", "green shoe")
+    rows = [f"2025-03-01T00:{k // 60:02d}:{k % 60:02d}Z,v{k // 6},{shoes[k % 3]}" for k in range(900)]
+    (tmp_path / "clicks.csv").write_text("\n".join(["time,visitor,item", *rows]))
+    with EventLog(tmp_path / "events.db") as log:
+        ingest(Recorded(tmp_path / "clicks.csv"), log, PART)
+        with closing(EventWriter(log, ShopView(CONFIG), lambda: 1)) as writer:
+            click = {"visitor": "ada", "item": "new shoe", "category": "shoes", "time": 10**18}
+            assert writer.send(b"", encode(click)).result(20).accepted == 1
+        held = {int(number) for number in log.read(PART)[1]["item"]}
+    names = Names(tmp_path / "events.db.names")
+    assert {names.get(number) for number in held} == {*shoes, "new shoe"}
+    assert {number_of(number) for number in held} == held, "a number that came back is the item that it stands for"
+    view = ShopView(CONFIG)
+    view.publisher = SimpleNamespace(folder=tmp_path)
+    listed = view.items()
+    assert {one["item"] for one in listed["items"]} == {*shoes, "new shoe"}
+    assert listed["categories"] == ["shoes"] and view.text(7) == 7
+    names.path.write_text(names.path.read_text() + "[1, \n[2,")  # a crash in mid-line
+    assert Names(tmp_path / "events.db.names").get(number_of("new shoe")) == "new shoe"

@@ -12,7 +12,7 @@ from rtml.core.clock import Clock, moment
 from rtml.core.later import pd
 from rtml.sources.columns import UNREADABLE
 from rtml.sources.decimals import has_decimal_comma, read_decimals
-from rtml.sources.moments import DAY, exact_numbers, read_moments, texts
+from rtml.sources.moments import DAY, exact_numbers, plain_integers, read_moments, texts
 from rtml.sources.table import squeezed
 from rtml.sources.tables import Unreadable, read
 from rtml.usecases.crypto.recordings import layouts, recorder_log
@@ -127,7 +127,8 @@ class Recording:
         if "symbol" in self.names:
             rows["symbol"] = texts(file.table[self.names["symbol"]]).to_numpy(object)[place]
         rows = rows.reindex(columns=[*RAW, "fault", "known"])
-        return pd.concat([rows, *self._torn(rows)]).reset_index(drop=True), note
+        torn = self._torn(rows)
+        return (pd.concat([rows, *torn]) if torn else rows).reset_index(drop=True), note
 
     def _ordered(self, time: str) -> tuple[Recording, np.ndarray, np.ndarray, str]:
         """This file in order of arrival, its moments, places among FAULTS, and what is to be said of the order."""
@@ -206,6 +207,8 @@ class Recording:
         column = self._column("id")
         if column.dtype.kind == "i":
             return column.astype("Int64")
+        if len(column) and (whole := plain_integers(column)) is not None:
+            return pd.Series(whole, index=column.index, dtype="Int64")
         if column.dtype.kind == "f" and (column.abs() >= 2**53).any():  # neighbours share one
             return pd.Series(None, index=column.index, dtype=object)
         text = texts(column).str.replace(r"\.0$", "", regex=True)
@@ -246,11 +249,11 @@ def _trades(file: Recording, exact: np.ndarray, mids: bool) -> list[pd.DataFrame
     has, index = file.names.keys(), file.table.index
     side, size = file.side(), file.cells("size") if "size" in has else pd.Series(0.0, index=index)
     amount = pd.to_numeric(size, errors="coerce").to_numpy(float)
-    if signed(amount):
+    if signed(amount, side):
         if side is None:
             side = np.where(amount > 0, "buy", np.where(amount < 0, "sell", None))
         size = pd.Series(np.abs(amount), index=index)
-    elif (amount < 0).sum() > 0.05 * len(amount):
+    elif (amount < 0).sum() > 0.5 * len(amount):
         row = int(np.flatnonzero(amount < 0)[0])
         raise Unreadable(
             f"{file.where(file.names['size'])} holds {amount[row]:g} in row {row + 1}: nearly all sizes are negative, "

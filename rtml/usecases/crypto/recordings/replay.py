@@ -86,6 +86,11 @@ class Replay:
         self._rows = rows[[*RAW, *(["fault"] if (rows["fault"] != "").any() else [])]].reset_index(drop=True)
 
     @property
+    def read_as(self) -> list[tuple[str, pd.DataFrame, dict[str, str]]]:
+        """Of each file its name, its table as it is written, and its columns' names by ours."""
+        return [(file.path.name, file.table, file.names) for _, file in self.files]
+
+    @property
     def rows(self) -> int:
         """Number of raw rows."""
         return len(self._rows)
@@ -158,13 +163,15 @@ def _merged(files: Sequence[tuple[str, Recording]]) -> tuple[pd.DataFrame, tuple
     parts, notes = [], []
     for s, time, (given, file) in zip(symbol, _times([file for _, file in files]), files, strict=True):
         part, note = file.rows(time, mids=s not in priced)
-        part["symbol"] = s if given or not file.symbols() else part["symbol"]
+        if given or not file.symbols():
+            part["symbol"] = pd.Categorical.from_codes(np.zeros(len(part), np.int8), [s])
         parts.append(part.assign(candle=file.shape == "candles"))
         notes += [f"{file.path.name}: {note}"] if note else []
     rows = parts[0]
     if len(parts) > 1:
         rows = pd.concat(parts, ignore_index=True)
         rows = rows.iloc[np.argsort(rows["known"].to_numpy(np.int64), kind="stable")].reset_index(drop=True)
+    rows["symbol"] = rows["symbol"].astype("category")
     return _newest_copies(rows), tuple(notes)
 
 
@@ -212,7 +219,7 @@ def _numbered(rows: pd.DataFrame) -> pd.DataFrame:
     """
     trade = (rows["kind"] == "trade").to_numpy()
     ids = rows["id"].where(trade).astype("Int64" if rows["id"].dtype != object else object)
-    for place in rows.groupby(rows["symbol"].astype(str), sort=False).indices.values():
+    for place in _of_symbols(rows["symbol"]).values():
         own = place[trade[place]]
         given = ids.iloc[own].dropna()
         if not len(given):
@@ -225,11 +232,20 @@ def _numbered(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(id=ids if texts else ids.astype("int64"))
 
 
+def _of_symbols(symbols: pd.Series) -> dict[str, np.ndarray]:
+    """Places of the rows of each symbol, in order."""
+    codes, names = symbols.cat.codes.to_numpy(), symbols.cat.categories
+    order = np.argsort(codes, kind="stable")
+    ends = np.searchsorted(codes[order], np.arange(len(names) + 1))
+    return {name: order[ends[k] : ends[k + 1]] for k, name in enumerate(names) if ends[k] < ends[k + 1]}
+
+
 def _with_gaps(rows: pd.DataFrame, longest: int) -> pd.DataFrame:
     """Say before the row that ends a silence longer than ``longest`` that nothing is known of it."""
     holes = []
-    for symbol, at in rows[rows["fault"] == ""].groupby("symbol").indices.items():
-        at = np.flatnonzero(rows["fault"] == "")[at]
+    sound = np.flatnonzero(rows["fault"] == "")
+    for symbol, at in _of_symbols(rows["symbol"].iloc[sound]).items():
+        at = sound[at]
         known = np.maximum.accumulate(rows["known"].to_numpy(np.int64)[at])
         for end in np.flatnonzero((np.diff(known) > longest) & (known[:-1] > 0)) + 1:
             cuts = np.r_[np.arange(known[end - 1], known[end] - 1, _LONGEST), known[end] - 1]

@@ -84,7 +84,17 @@ def _applied(
     return pd.Categorical.from_codes(place[codes], [_BUY, _SELL])
 
 
-def signed(size: np.ndarray) -> bool:
-    """Whether the sign of a size is the side: positive and negative both occur, neither as a rare mistake."""
-    some = size[np.isfinite(size) & (size != 0)]
-    return len(some) > 1 and 0.05 <= (some < 0).mean() <= 0.95
+def signed(size: np.ndarray, side: np.ndarray | pd.Categorical | None) -> bool:
+    """Whether the sign of a size is the side: positive and negative both occur, neither as a rare mistake.
+
+    Where the file says the sides too, the signs must agree with them: a negative buy is a mistake.
+
+    Examples
+    --------
+    >>> signed(np.array([1.0, -2.0]), None), signed(np.array([1.0, -2.0]), np.array(["buy", "buy"]))
+    (True, False)
+    """
+    given = np.isfinite(size) & (size != 0)
+    some = size[given]
+    both = len(some) > 1 and 0.05 <= (some < 0).mean() <= 0.95
+    return bool(both and (side is None or ((np.asarray(side)[given] == _SELL) == (some < 0)).mean() >= _LEAST))

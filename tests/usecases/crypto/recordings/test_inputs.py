@@ -276,6 +276,8 @@ def test_a_signed_size_is_a_side_and_a_rare_negative_one_is_a_mistake(opened):
     assert not len(rejected) and events["side"].tolist() == [1, -1] * 45 and set(events["size"]) == {0.5}
     events, rejected = received(opened(table(trades(size=[0.5] * 89 + [-0.5]))))
     assert rejected["reason"].tolist() == ["size is not a number of zero or more"] and len(events) == 89
+    events, rejected = received(opened(table(trades(size=[0.5] * 80 + [-0.5] * 10))))  # their sides say otherwise
+    assert rejected["reason"].tolist() == ["size is not a number of zero or more"] * 10 and len(events) == 80
     with pytest.raises(Unreadable, match=r"holds -0\.5 in row 1: nearly all sizes are negative"):
         opened(table(trades(size=[-0.5] * 90)))
 

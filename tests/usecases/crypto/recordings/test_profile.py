@@ -7,6 +7,7 @@ from command_line import carry_out, command
 
 from rtml.core.clock import span
 from rtml.usecases.crypto.recordings.profile import bar_advice, fitting_bar, profile
+from rtml.usecases.crypto.recordings.replay import Replay
 
 T0 = 1_735_689_600
 
@@ -23,7 +24,7 @@ def path(tmp_path):
 
 
 def test_it_says_columns_units_gaps_repetitions_sides_and_what_will_be_put_aside(path):
-    seen = profile(path)
+    seen = profile(Replay(path))
     meant = seen.columns.set_index("column")
     assert meant["read as"].to_dict() == {
         "Gmt time": "time",
@@ -46,7 +47,7 @@ def test_it_prints_on_a_terminal_and_in_a_notebook(path, capsys):
     carry_out("inspect", path)
     printed = capsys.readouterr().out
     assert all(name in printed for name in ("Gmt time", "ms since 1970", "longest silences", "BAR that fits"))
-    shown = profile(path)._repr_html_()
+    shown = profile(Replay(path))._repr_html_()
     assert shown.count("<table") == 5 and "Gmt time" in shown
 
 
@@ -64,10 +65,10 @@ def test_the_command_says_in_one_sentence_why_a_file_cannot_be_read(path, capsys
 def test_a_bar_far_finer_than_the_data_is_said_with_the_one_that_fits(tmp_path):
     days = pd.date_range("2020-01-01", periods=1500).strftime("%Y%m%d")
     pd.DataFrame({"date": days, "close": 1.0, "volume": 2}).to_csv(tmp_path / "EURUSD.csv", index=False)
-    seen = profile(str(tmp_path / "EURUSD.csv"), bar="10s")
-    assert seen.bar == "1d" and seen.notes[-1] == seen.advice("10s")
-    assert "1,500 trades in 12,951,361 bars, 99.99% of them empty; BAR=1d fits" in seen.advice("10s")
-    assert seen.advice("1d") == seen.advice("7d") == ""
+    seen = profile(Replay(str(tmp_path / "EURUSD.csv")), bar="10s")
+    assert seen.bar == "1d" and seen.notes[-1] == bar_advice(seen.times, "10s")
+    assert "1,500 trades in 12,951,361 bars, 99.99% of them empty; BAR=1d fits" in seen.notes[-1]
+    assert bar_advice(seen.times, "1d") == bar_advice(seen.times, "7d") == ""
 
 
 @pytest.mark.parametrize(("apart", "bar"), [("1s", "10s"), ("10s", "10s"), ("1m", "1m"), ("2h", "3h"), ("1d", "1d")])

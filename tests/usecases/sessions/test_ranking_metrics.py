@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rtml.core.target import Target
 from rtml.metrics.kinds import score_of
-from rtml.metrics.ranking import RankingScore, by_segment, difference, gains, interval, ranks, value
+from rtml.usecases.sessions.ranking_metrics import RankingScore, by_segment, difference, gains, interval, ranks, value
 
 
 @st.composite

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from operator import itemgetter
 
 import numpy as np
 
@@ -74,23 +75,37 @@ class Lookahead:
         key = events["key"].astype(np.int64) if "key" in events.dtype.names else np.zeros(len(events), np.int64)
         rows = np.column_stack([np.asarray(events[name], np.float64) for name in self._columns])
         rows = np.column_stack([rows, key]) if self.keys > 1 else rows
-        X = self.features.push(time, np.ascontiguousarray(rows), key)
-        id = self._asked + np.arange(len(events))
-        value = events[self._of].astype(np.float64)
+        value, asks, of = events[self._of].astype(np.float64), self._asks(events), self._waits_by(events, key)
+        X = self.features.push(time[asks], np.ascontiguousarray(rows[asks]), key[asks])
+        id = self._asked + np.cumsum(asks) - 1  # of a row that asks nothing, whatever
         answers = []
-        for at, k, i, now in zip(time.tolist(), key.tolist(), id.tolist(), value.tolist(), strict=True):
+        for at, k, i, now, ask in zip(*(part.tolist() for part in (time, of, id, value, asks)), strict=True):
             if at > self._clock:  # time has passed: what was known before may be learned
-                answers += self._held
+                answers += sorted(self._held, key=itemgetter(2))
                 self._held, self._clock = [], at
-            waiting = self._open.setdefault(k, deque())
-            while waiting and waiting[0][0] + self.horizon <= at:
-                _, asked, then = waiting.popleft()
-                self._held.append((asked, now - then if self._change else now, at))
-            waiting.append((at, i, now))
-        self._asked += len(events)
+            self._held += self._answered(k, at, now)
+            if ask:
+                self._open.setdefault(k, deque()).append((at, i, now))
+        self._asked += int(asks.sum())
         answered, y, known = zip(*answers, strict=True) if answers else ((), (), ())
         columns = (np.array(answered, np.int64), np.array(y, np.float64), np.array(known, np.int64))
-        return Asked(NOTHING, id, time, X, *columns, key.astype(np.int32))
+        return Asked(NOTHING, id[asks], time[asks], X, *columns, key[asks].astype(np.int32))
+
+    def _asks(self, events: np.ndarray) -> np.ndarray:
+        """Which rows ask a question, (rows,)."""
+        return np.ones(len(events), bool)
+
+    def _waits_by(self, events: np.ndarray, key: np.ndarray) -> np.ndarray:
+        """What a question is found again by, and a row that answers it, (rows,): the key."""
+        return key
+
+    def _answered(self, k: int, at: int, now: float) -> list[tuple]:
+        """Questions that a row answers, with their answers and when they are known."""
+        found, waiting = [], self._open.get(k, ())
+        while waiting and waiting[0][0] + self.horizon <= at:
+            _, asked, then = waiting.popleft()
+            found.append((asked, now - then if self._change else now, at))
+        return found
 
     def check(self, asked: Asked) -> str:
         """Recompute when every answer was due: not before its horizon, at a row of its own key."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rtml.core.operator import Leak
 from rtml.core.state import dumps, loads
 from rtml.features.feature_set import Feature, column
-from rtml.features.lookahead import Lookahead
+from rtml.usecases.lookahead import Lookahead
 
 MINUTE = 60 * 10**9
 EVENT = np.dtype([("time", "<i8"), ("key", "<i4"), ("x", "<f8")])

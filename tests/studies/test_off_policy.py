@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-
-from rtml.metrics.off_policy import estimate
+from off_policy import estimate
 
 CHANCE = np.array([[0.10, 0.20, 0.04, 0.04], [0.10, 0.04, 0.20, 0.04]])
 TRUTH = 0.20  # of showing each kind of visitor the item for it
