@@ -133,11 +133,11 @@ def schedule(run: Path, *, job: Sequence[str] = (), clock: str = "wall", once: b
 
 def newest_event(run: Path) -> int:
     """Time of the event of a run that was logged last, ns."""
-    from rtml.store.event_log import EventLog
+    from rtml.store.protocols import run_log
     from rtml.training.retention import newest
     from rtml.training.run_config import PART
 
-    with EventLog(run / "events.db") as log:
+    with run_log(run) as log:
         return newest(log, PART)
 
 
