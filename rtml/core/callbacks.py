@@ -20,9 +20,9 @@ class TrainingEvent(NamedTuple):
 class Callback(Protocol):
     """Looks at every outcome of a training and says what happened.
 
-    Chunk-invariant like everything else: any cutting of the stream gives the same happenings and the same state. A
+    Chunk-invariant like everything else: any cutting of the stream gives the same events and the same state. A
     watcher may also have ``saved(version, cause)``, which is told of every version when it is saved and gives
-    happenings too.
+    events too.
     """
 
     name: str

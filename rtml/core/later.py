@@ -35,12 +35,13 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
     import pyarrow.compute as pc
-    from scipy import special, stats
+    from scipy import optimize, special, stats
 else:
     pa = Later("pyarrow")
     pd = Later("pandas")
     pc = Later("pyarrow.compute")
+    optimize = Later("scipy.optimize")
     special = Later("scipy.special")
     stats = Later("scipy.stats")
 
-__all__ = ["Later", "pa", "pc", "pd", "special", "stats"]
+__all__ = ["Later", "optimize", "pa", "pc", "pd", "special", "stats"]

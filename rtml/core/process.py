@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
@@ -227,6 +228,25 @@ def quitting(program: str) -> Iterator[None]:
     except (LookupError, ValueError, OSError, RuntimeError) as ex:
         print(f"{program}: {ex.args[0] if len(ex.args) == 1 else ex}", file=sys.stderr, flush=True)
         sys.exit(1)
+
+
+@contextmanager
+def beside(work: Callable[[], object], name: str, failed: str) -> Iterator[None]:
+    """Let a thread work while the block runs, and wait for it; where it failed, that is raised with this sentence.
+
+    Examples
+    --------
+    >>> done = []
+    >>> with beside(lambda: done.append(1), "example", "the work failed"):
+    ...     pass
+    >>> done
+    [1]
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix=name) as pool:
+        future = pool.submit(work)
+        yield
+    if (error := future.exception()) is not None:
+        raise RuntimeError(failed) from error
 
 
 def awaited(path: Path, stop: threading.Event, pause_s: float = 0.1) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import ClassVar
 
 import msgspec
 import numpy as np
@@ -45,6 +46,55 @@ def loads(blob: bytes) -> dict:
 def digest(blob: bytes) -> str:
     """SHA-256 of bytes, in hex: the name of a blob."""
     return hashlib.sha256(blob).hexdigest()
+
+
+class Stateful:
+    """What has a state: the attributes that ``kept`` names; their names in it have no underscore before them.
+
+    An attribute is a number, a text or None, an array, of which the state has a copy, something that has a state of its
+    own, or several of these.
+
+    Examples
+    --------
+    >>> class Sums(Stateful):
+    ...     kept = ("n", "_sums")
+    ...     def __init__(self) -> None:
+    ...         self.n, self._sums = 0, np.zeros(2)
+    >>> sums = Sums()
+    >>> sums.load({"n": 3, "sums": np.array([1.0, 2.0])})
+    >>> sums.state
+    {'n': 3, 'sums': array([1., 2.])}
+    """
+
+    kept: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def state(self) -> dict:
+        """Everything that what comes next depends on."""
+        return {name.lstrip("_"): _taken(getattr(self, name)) for name in self.kept}
+
+    def load(self, state: dict) -> None:
+        """Go on from a state."""
+        for name in self.kept:
+            setattr(self, name, _given(getattr(self, name), state[name.lstrip("_")]))
+
+
+def _taken(value):
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if isinstance(value, list | tuple):
+        return [_taken(one) for one in value]
+    return value.state if hasattr(value, "load") else value
+
+
+def _given(part, saved):
+    """What an attribute is after loading: the part itself, on from its saved state, or the value that was saved."""
+    if isinstance(part, list | tuple):
+        return type(part)(_given(*both) for both in zip(part, saved, strict=True))
+    if not hasattr(part, "load"):
+        return saved.copy() if isinstance(saved, np.ndarray) else saved
+    part.load(saved)
+    return part
 
 
 def _encode(value):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rtml.core.callbacks import Callback, TrainingEvent
 from rtml.core.clock import span
+from rtml.core.state import Stateful
 from rtml.monitoring.monitor import Monitor
 from rtml.training.flow import Flow
 
@@ -32,7 +33,7 @@ def does_harm(alert: dict) -> bool:
     return alert.get("what") == "loss" or (alert.get("harm") or 0.0) >= HARM
 
 
-class AlertTrigger:
+class AlertTrigger(Stateful):
     """A monitor whose harmful alerts are triggers, at which a version is saved at once.
 
     Parameters
@@ -40,6 +41,8 @@ class AlertTrigger:
     monitor
         The callback whose alerts are triggers.
     """
+
+    kept = ("_monitor", "_last")
 
     def __init__(self, monitor: Callback) -> None:
         self.name = monitor.name
@@ -55,16 +58,6 @@ class AlertTrigger:
                 self._last = event.at
                 found.append(TrainingEvent(event.at, "trigger", {"why": self._why(event.detail)}))
         return found
-
-    @property
-    def state(self) -> dict:
-        """The monitor's, and when it triggered last."""
-        return {"monitor": self._monitor.state, "last": self._last}
-
-    def load(self, state: dict) -> None:
-        """Go on from a state."""
-        self._monitor.load(state["monitor"])
-        self._last = state["last"]
 
     def _why(self, alert: dict) -> str:
         target = f" of {alert['target']}" if alert.get("target") else ""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from rtml.core.state import Stateful
 from rtml.monitoring.drift.change import Adwin
 from rtml.monitoring.drift.reference import Bins
 from rtml.monitoring.impact import Effects
@@ -14,7 +15,7 @@ _CERTAIN = 3.0  # standard deviations by which the errors must lean on a feature
 FEWEST, ENOUGH = 20, 50  # answers by which a rise that is certain is measured, and one that is not
 
 
-class Losses:
+class Losses(Stateful):
     """Squared errors (of a probability: Brier) against those of the first ``reference`` answers.
 
     Parameters
@@ -24,6 +25,8 @@ class Losses:
     features
         How many of the first columns are features.
     """
+
+    kept = ("_codes", "_rest", "_number", "_lean", "_seen", "usual", "_scale", "_detector")
 
     def __init__(self, features: int, column: int, reference: int, window: int, delta: float) -> None:
         self._columns = np.array([*range(features), column])
@@ -93,21 +96,12 @@ class Losses:
     @property
     def state(self) -> dict:
         """Everything the next answer depends on."""
-        kept = {"codes": self._codes, "rest": self._rest, "number": self._number, "lean": self._lean}
-        state = {name: array.copy() for name, array in kept.items()} | {"seen": self._seen}
-        state |= {"usual": self.usual, "scale": self._scale, "detector": self._detector.state}
         effects = self.effects
-        state["effects"] = effects and {"table": effects.table.copy(), "usual": effects.usual.copy()}
-        return state
+        return super().state | {"effects": effects and {"table": effects.table.copy(), "usual": effects.usual.copy()}}
 
     def load(self, state: dict) -> None:
         """Continue from a state."""
-        self._codes, self._rest = np.array(state["codes"]), np.array(state["rest"])
-        self._number, self._lean = np.array(state["number"]), np.array(state["lean"])
-        self._seen = state["seen"]
-        self.usual = state["usual"]
-        self._scale = state["scale"]
-        self._detector.load(state["detector"])
+        super().load(state)
         self.effects = state["effects"] and Effects(**state["effects"])
 
     def _keep(self, codes, number, p, y) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from rtml.core.callbacks import TrainingEvent
+from rtml.core.state import Stateful
 from rtml.monitoring.alert_table import alert_text, ranked
 from rtml.monitoring.drift.distance import Psi
 from rtml.monitoring.drift.joint import Joint
@@ -27,7 +28,7 @@ _WAITING = 64  # alerts that wait to be assessed, at most
 _PREDICTIONS = 0.4  # a learning model's predictions spread out as it learns: less of a move is no news
 
 
-class Monitor:
+class Monitor(Stateful):
     """Watches the questions, predictions and losses of a flow; a callback for ``Trainer(..., callbacks=[monitor])``.
 
     Its events are ``alert`` and, when answers have come, ``assessed`` with the same number; :func:`ranked` makes a
@@ -52,6 +53,8 @@ class Monitor:
     >>> Monitor(["x1", "x2"], {"y": lambda y: y}).columns
     ('x1', 'x2', 'prediction of y')
     """
+
+    kept = ("_moves", "_joint", "_losses", "_alerts")
 
     def __init__(
         self,
@@ -105,19 +108,14 @@ class Monitor:
     @property
     def state(self) -> dict:
         """Everything the next outcome depends on."""
-        parts = {"join": self._join.state, "moves": self._moves.state, "joint": self._joint.state}
         waiting = [alert | {"losses": list(alert["losses"])} for alert in self._waiting]
-        return parts | {"losses": [one.state for one in self._losses], "alerts": self._alerts, "waiting": waiting}
+        return super().state | {"join": self._join.state, "waiting": waiting}
 
     def load(self, state: dict) -> None:
         """Continue from a state."""
-        self._moves.load(state["moves"])
-        self._joint.load(state["joint"])
+        super().load(state)
         fixed = state["join"]["asked"] >= self._join.fixed_at
         self._join.load(state["join"], self._moves.bins if fixed else None)
-        for losses, saved in zip(self._losses, state["losses"], strict=True):
-            losses.load(saved)
-        self._alerts = state["alerts"]
         self._waiting = [alert | {"losses": list(alert["losses"])} for alert in state["waiting"]]
 
     def _ask(self, ids: np.ndarray, rows: np.ndarray) -> None:

@@ -16,7 +16,7 @@ from rtml.core import digests
 from rtml.core.run_folder import run_folder, shown
 from rtml.evaluation.paired import verdicts
 from rtml.pipeline.route import routed
-from rtml.pipeline.runs import before, headline
+from rtml.pipeline.runs import before, headline, read
 from rtml.store.database import exists
 
 ROWS = 200  # of a table; what is longer is cut with a note
@@ -231,12 +231,6 @@ def plain_text(markdown: str) -> str:
     'How well does rls do, see notebook 3?'
     """
     return re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", re.sub(r"[*`]", "", markdown)).replace("\n", " ")
-
-
-def read(folder: Path, name: str) -> dict:
-    """JSON of a run, empty where the run did not get that far."""
-    path = folder / name
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def rewrite(run: Path) -> int:

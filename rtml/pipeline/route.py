@@ -83,7 +83,9 @@ def _route(entry) -> Route:
 def _arms(log: Path, routes: Routes, route: Route, config: RunConfig) -> list[dict]:
     """Figures of a test's arms, from the log of predictions."""
     target = next(target for target in config.targets if target.name in config.models)
-    experiment, places, more = begun(routes, route, target, config.case.segments), [0, 0, 0], log.exists()
+    experiment = begun(routes, route, target, config.case.segments)
+    places = [0, 0, 0]
+    more = log.exists()
     if experiment is None or not more:
         return []
     with closing(reading(log)) as database:

@@ -30,12 +30,12 @@ def folders() -> list[Path]:
 def newest_finished() -> Path | None:
     """Folder of the run that finished last; None where none has."""
     done = [folder for folder in folders() if state(folder) == "done"]
-    return max(done, key=lambda folder: _read(folder, "status.json").get("finished") or "", default=None)
+    return max(done, key=lambda folder: read(folder, "status.json").get("finished") or "", default=None)
 
 
 def state(folder: Path) -> str:
     """State of a run: done, failed, interrupted or running; empty where there is no run."""
-    return _read(folder, "status.json").get("state", "")
+    return read(folder, "status.json").get("state", "")
 
 
 def runs(where: str = "", sort: str = "") -> pd.DataFrame:
@@ -65,7 +65,7 @@ def runs(where: str = "", sort: str = "") -> pd.DataFrame:
         found = frame.query(where) if where and len(frame) else frame
     except Exception as ex:  # pandas raises whatever its parser met
         raise ValueError(f"--where {where!r} cannot be evaluated: {ex}; columns: {', '.join(frame.columns)}") from ex
-    headlines = [headline(_read(folder, "metrics.json")) for folder in folders()]
+    headlines = [headline(read(folder, "metrics.json")) for folder in folders()]
     shown = {*ABOUT, by, *(name for numbers in headlines for name in numbers)}
     named = [str(name) for name in frame if name in shown or re.search(rf"\b{re.escape(str(name))}\b", where)]
     return found.sort_values(by, ascending=sort.startswith("-"), kind="stable")[named].reset_index(drop=True)
@@ -73,17 +73,17 @@ def runs(where: str = "", sort: str = "") -> pd.DataFrame:
 
 def result(folder: Path) -> dict[str, Any] | None:
     """What a finished run came to, in headline numbers, and of which use case; None where it did not finish."""
-    status = _read(folder, "status.json")
+    status = read(folder, "status.json")
     if status.get("state") != "done":
         return None
     about = {"run": folder.name, "finished": status.get("finished") or status["started"]}
-    about["use_case"] = _read(folder, "recipe.json").get("use_case", "")
-    return about | {"numbers": headline(_read(folder, "metrics.json"))}
+    about["use_case"] = read(folder, "recipe.json").get("use_case", "")
+    return about | {"numbers": headline(read(folder, "metrics.json"))}
 
 
 def before(folder: Path) -> dict[str, Any] | None:
     """What the run before came to, of the same use case: another one, or this one as it was before; None without."""
-    status, use_case = _read(folder, "status.json"), _read(folder, "recipe.json").get("use_case", "")
+    status, use_case = read(folder, "status.json"), read(folder, "recipe.json").get("use_case", "")
     every = [status.get("before"), *(result(other) for other in folders() if other.name != folder.name)]
     earlier = [one for one in every if one and one["use_case"] == use_case and one["finished"] <= status["started"]]
     return max(earlier, key=lambda one: one["finished"], default=None)
@@ -133,9 +133,9 @@ def show(names: Sequence[str] = (), where: str = "", sort: str = "") -> int:
 
 def _row(folder: Path) -> dict[str, Any]:
     """One run as a row: every metric under the last part of its name, those of the headline first."""
-    status = _read(folder, "status.json")
-    recipe = _read(folder, "recipe.json")
-    metrics = _read(folder, "metrics.json")
+    status = read(folder, "status.json")
+    recipe = read(folder, "recipe.json")
+    metrics = read(folder, "metrics.json")
     about = {**recipe, **status, "run": folder.name}
     every = {name.rpartition(".")[2]: value for name, value in reversed(_flat(metrics).items()) if _is_number(value)}
     named = headline(metrics) | every | headline(metrics)
@@ -155,10 +155,10 @@ def _values(folder: Path) -> dict[tuple[str, str], Any]:
     """Everything that is compared of a run, by kind and name."""
     if not (folder / "status.json").exists():
         raise FileNotFoundError(f"no run {folder.name!r}; there are: {', '.join(f.name for f in folders()) or 'none'}")
-    status = _read(folder, "status.json")
+    status = read(folder, "status.json")
     versions = {"code": status.get("code"), **status.get("libraries", {})}
-    parts = {"parameter": _flat(_read(folder, "parameters.json")), "data": status.get("data", {}), "version": versions}
-    parts["metric"] = _flat(_read(folder, "metrics.json"))
+    parts = {"parameter": _flat(read(folder, "parameters.json")), "data": status.get("data", {}), "version": versions}
+    parts["metric"] = _flat(read(folder, "metrics.json"))
     return {(kind, name): value for kind, part in parts.items() for name, value in part.items()}
 
 
@@ -180,6 +180,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _read(folder: Path, name: str) -> dict[str, Any]:
+def read(folder: Path, name: str) -> dict[str, Any]:
+    """JSON of a run, empty where the run did not get that far."""
     path = folder / name
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

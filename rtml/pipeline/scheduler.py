@@ -133,11 +133,12 @@ def schedule(run: Path, *, job: Sequence[str] = (), clock: str = "wall", once: b
 
 def newest_event(run: Path) -> int:
     """Time of the event of a run that was logged last, ns."""
-    from rtml.store.event_log import EventLog
+    from rtml.store.protocols import run_log
+    from rtml.training.retention import newest
     from rtml.training.run_config import PART
 
-    with EventLog(run / "events.db") as log:
-        return int(log.read(PART, log.last(PART) - 1, 1)[1]["time"][0])
+    with run_log(run) as log:
+        return newest(log, PART)
 
 
 def command(job: Job, run: Path) -> None:

@@ -76,7 +76,7 @@ def loop(timeline: pd.DataFrame):
     Parameters
     ----------
     timeline
-        ``rtml.pipeline.rehearsal.timeline(...)``: ``at``, ``kind``, ``version``, ``serving``.
+        ``rtml.usecases.crypto.rehearsal.timeline(...)``: ``at``, ``kind``, ``version``, ``serving``.
     """
     need(timeline, ("at", "kind", "version", "serving"), "loop")
     figure, [[ax]] = canvas("From drift to a better version, and back from a mistake: when?", height=4.6)

@@ -13,7 +13,7 @@ from io import BytesIO
 
 import numpy as np
 
-from rtml.core.later import pd
+from rtml.core.later import optimize, pd
 
 BLUE = "#0072B2"
 ORANGE = "#E69F00"
@@ -195,15 +195,8 @@ def spread(wanted: np.ndarray, gap: float) -> np.ndarray:
     >>> spread(np.array([0.5, 0.5, 0.9]), 0.2).round(2).tolist()
     [0.4, 0.6, 0.9]
     """
-    groups: list[list[float]] = []  # each: sum of the wanted places of its first member, and size
-    shifted = wanted - gap * np.arange(len(wanted))
-    for value in shifted:
-        groups.append([value, 1])
-        while len(groups) > 1 and groups[-2][0] / groups[-2][1] > groups[-1][0] / groups[-1][1]:
-            total, size = groups.pop()
-            groups[-1] = [groups[-1][0] + total, groups[-1][1] + size]
-    placed = np.concatenate([np.full(size, total / size) for total, size in groups])
-    return placed + gap * np.arange(len(wanted))
+    steps = gap * np.arange(len(wanted))
+    return optimize.isotonic_regression(wanted - steps).x + steps
 
 
 def colours(names: Sequence[str]) -> dict[str, str]:

@@ -82,6 +82,7 @@ def make_app(
     _add_pages(app, view.panel if view else "")
     if view is not None:
         view.routes(app, events)
+    app.add_exception_handler(messages.Refused, _refused)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _broken)
     return app
@@ -108,7 +109,9 @@ class App(FastAPI):
         self.counters = Counters(service)
         self.draining = False  #: whether each connection is closed with its next answer
         self._service = service
-        self._promotions, self._access, self._writer = promotions, access, writer
+        self._promotions = promotions
+        self._access = access
+        self._writer = writer
         self._view = view if view is not None and type(view).reply is not View.reply else None
         self._quick: dict[tuple[str, str], tuple[Reply, Check | None]] = {}
         self._open(access.check)
@@ -298,21 +301,15 @@ def _add_stream(app: App, service: Service) -> None:
 
     @app.get("/predictions/stream", **pages.described("GET", "/predictions/stream"))
     async def stream(request: Request) -> Response:
-        try:
-            last = request.headers.get("last-event-id", "").encode("latin-1")
-            after = stream_messages.read_after(request.scope["query_string"], last)
-            if service.stream.clients >= CLIENTS:
-                raise messages.Refused(503, FULL)
-        except messages.Refused as ex:
-            return _json(ex.refusal, ex.status)
+        last = request.headers.get("last-event-id", "").encode("latin-1")
+        after = stream_messages.read_after(request.scope["query_string"], last)
+        if service.stream.clients >= CLIENTS:
+            raise messages.Refused(503, FULL)
         return EventStream(service.stream, after)
 
     @app.get("/predictions/{id}", **pages.described("GET", "/predictions/{id}"))
     def prediction(id: str) -> Response:
-        try:
-            return _json(service.given(id))
-        except messages.Refused as ex:
-            return _json(ex.refusal, ex.status)
+        return _json(service.given(id))
 
     async def questions(query: bytes, body: bytes) -> bytes:
         newest = service.stream.questions(stream_messages.read_count(query))
@@ -358,6 +355,10 @@ def _add_pages(app: App, panel: str) -> None:
 
 def _json(value: Any, status: int = 200) -> Response:
     return Response(encode(value), status, media_type="application/json")
+
+
+async def _refused(request: Request, ex: messages.Refused) -> Response:
+    return _json(ex.refusal, ex.status)
 
 
 async def _http_error(request: Request, ex: HTTPException) -> Response:

@@ -87,8 +87,12 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """A request begins; its scope is made when it is needed."""
-        self.url, self.headers, self.expect_100_continue = b"", [], False
-        self._heading, self._whole, self._longest = True, False, self._piece
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+        self._heading = True
+        self._whole = False
+        self._longest = self._piece
 
     def on_headers_complete(self) -> None:
         """The request is known: let it be answered."""
@@ -158,7 +162,9 @@ class Connection(HttpToolsProtocol):
         """Have uvicorn make scope, cycle and task of a request, with as much of its body as there is."""
         body = self._body if self._reply is not None else b""
         self._reply = None
-        url, headers, expected = self.url, self.headers, self.expect_100_continue
+        url = self.url
+        headers = self.headers
+        expected = self.expect_100_continue
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expected
         self.headers.extend(headers)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from rtml.core.clock import Clock, span
+from rtml.core.process import beside
 from rtml.core.run_folder import Run
 from rtml.core.use_case import title
 from rtml.registry.registry import Registry
@@ -56,7 +58,6 @@ class Continuation:
             self.events = Events(self.publisher, log, self.store, durable=False)
             now, post = self.service.clock.now, self.events.post
             self.writer = EventWriter(log, self.publisher.view, now, write=post)
-        self._error: BaseException | None = None
 
     @property
     def app(self) -> App:
@@ -73,14 +74,9 @@ class Continuation:
         """
         if seconds <= 0:
             raise ValueError(f"the stream needs some time to arrive, got {seconds} s")
-        thread = threading.Thread(target=self._arrive, args=(seconds,), name="rtml-stream", daemon=True)
-        thread.start()
-        try:
+        failed = "training failed while it served; what was published went on serving"
+        with beside(partial(self._arrive, seconds), "rtml-stream", failed):
             yield self.publisher
-        finally:
-            thread.join()
-        if self._error is not None:
-            raise RuntimeError("training failed while it served; what was published went on serving") from self._error
 
     def _arrive(self, seconds: float) -> None:
         status = self.trainer.status()
@@ -101,6 +97,6 @@ class Continuation:
                 pause.wait(max(0.0, start / 1e9 + seconds * step / steps - clock.elapsed() / 1e9))
             self.publisher.tell("over", "the recording is over; what it learned goes on answering")
         except BaseException as ex:
-            self._error = ex
             what = f"training failed, what was published goes on serving: {type(ex).__name__}: {ex}"
             self.publisher.tell("stopped", what, alarms=(what,))
+            raise

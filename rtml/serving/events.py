@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from rtml.core.clock import Clock
+from rtml.core.process import beside
 from rtml.core.state import loads
 from rtml.serving.publisher import Publisher
 from rtml.serving.service import Service
@@ -48,7 +50,6 @@ class Events:
         self._durable = durable
         self._clock = Clock()
         self.flow, self._lock = publisher.config.flow(), threading.Lock()
-        self._error: BaseException | None = None
         reader = CheckpointReader(store)
         _, offset, blob = reader.progress()
         reader.close()
@@ -90,15 +91,12 @@ class Events:
     def learning(self, trainer: Trainer, pause: float = 0.5) -> Iterator[Events]:
         """Let a thread commit what is taken, and publish the newest state, inside the block."""
         stop = threading.Event()
-        thread = threading.Thread(target=self._learn, args=(trainer, stop, pause), name="rtml-trainer", daemon=True)
-        thread.start()
-        try:
-            yield self
-        finally:
-            stop.set()
-            thread.join()
-        if self._error is not None:
-            raise RuntimeError("training failed while it served; the last state went on serving") from self._error
+        failed = "training failed while it served; the last state went on serving"
+        with beside(partial(self._learn, trainer, stop, pause), "rtml-trainer", failed):
+            try:
+                yield self
+            finally:
+                stop.set()
 
     def follow(self, trainer: Trainer) -> None:
         """Answer from the lineage that serves in the training, from the next event on."""
@@ -108,13 +106,10 @@ class Events:
                 lineages.serve(*serves)
 
     def _learn(self, trainer: Trainer, stop: threading.Event, pause: float) -> None:
-        try:
-            while not stop.wait(pause):
-                trainer.run(self._log.last(PART))  # what is there now: more arrives meanwhile
-                self.follow(trainer)
-                self.publisher.refresh()
-                self.publisher.committed()
-            trainer.run()
+        while not stop.wait(pause):
+            trainer.run(self._log.last(PART))  # what is there now: more arrives meanwhile
+            self.follow(trainer)
+            self.publisher.refresh()
             self.publisher.committed()
-        except BaseException as ex:
-            self._error = ex
+        trainer.run()
+        self.publisher.committed()

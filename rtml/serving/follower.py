@@ -41,12 +41,16 @@ class Follower(Promotions):
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self._clock, self._stop = folder, Clock(), threading.Event()
+        self.folder = folder
+        self._clock = Clock()
+        self._stop = threading.Event()
         self._stack, self._changing = ExitStack(), threading.RLock()
         claim(folder)
         self.service = Service(folder / "predictions.db", StreamClock())
         self.publisher: Publisher | None = None  #: once there is a training
-        self._registry, self._looked, self._live = None, 0, False
+        self._registry = None
+        self._looked = 0
+        self._live = False
         self._thread = threading.Thread(target=self._run, name="rtml-follower", daemon=True)
 
     def lineage(self, version: str) -> list[dict]:

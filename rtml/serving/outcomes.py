@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from json import loads
 from pathlib import Path
@@ -88,20 +88,8 @@ class Committed:
 
         Those of the last time are read again: more of it may have been committed since.
         """
-        answers, after = [], self._known - 1
-        while found := self.reader.answers(after, _AT_ONCE):
-            inside = [one for one in found if not more or one.known < moment]
-            answers += inside
-            after = self._known = inside[-1].known if inside else self._known
-            if len(inside) < len(found):
-                break
-        closed, after = [], self._end - 1
-        while found := self.reader.closed(after, _AT_ONCE):
-            inside = [one for one in found if not more or one[0] <= moment]
-            closed += inside
-            after = self._end = inside[-1][0] if inside else self._end
-            if len(inside) < len(found):
-                break
+        answers, self._known = _up_to(self.reader.answers, self._known, lambda one: one.known, moment - 1, more)
+        closed, self._end = _up_to(self.reader.closed, self._end, lambda one: one[0], moment, more)
         return answers, closed
 
     def _outcome(self, asked: list, answers: list, closed: list) -> Outcome:
@@ -122,6 +110,18 @@ class Committed:
         if not closed or dtype.names is None:
             return NOTHING
         return np.frombuffer(b"".join(row for _, row in closed), dtype).reshape(len(closed), *shape)
+
+
+def _up_to(read: Callable, seen: int, time: Callable, last: int, more: bool) -> tuple[list, int]:
+    """Rows from the last time seen on, up to a last one where more is read later; and the time seen then."""
+    rows, after = [], seen - 1
+    while found := read(after, _AT_ONCE):
+        inside = [one for one in found if not more or time(one) <= last]
+        rows += inside
+        after = seen = time(inside[-1]) if inside else seen
+        if len(inside) < len(found):
+            break
+    return rows, seen
 
 
 def slices(outcome: Outcome) -> Iterator[Outcome]:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ SHUT = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline
 
 _CHARTS = Path(__file__).with_name("chart.js").read_text(encoding="utf-8")
 _LIVE = Path(__file__).with_name("page.html").read_text(encoding="utf-8").replace("/* charts */", _CHARTS)
+_DOCS = Path(__file__).with_name("docs.html").read_text(encoding="utf-8")
 _LEDGER = '<a href="ledger">Ledger</a>'  # of the live page, where there is one
 _PANEL = "/* the panel of the use case */"
 
@@ -218,66 +220,19 @@ def docs(openapi: dict[str, Any], base: str) -> str:
     >>> "GET /x" in page, "An &lt;x&gt;" in page, "curl http://127.0.0.1:8000/x" in page
     (True, True, True)
     """
-    routes = [
-        _route(method.upper(), path, operation, base)
-        for path, operations in openapi["paths"].items()
-        for method, operation in operations.items()
-    ]
-    messages = [_message(name, schema) for name, schema in openapi["components"]["schemas"].items()]
-    top = f'<p>{SUMMARY} The same as <a href="openapi.json">OpenAPI</a>.</p>'
-    return _page("rtml: how to ask", f"{top}{''.join(routes)}<h2>Messages</h2>{''.join(messages)}")
+    import jinja2
+
+    environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
+    environment.filters["e"] = escape
+    return environment.from_string(_DOCS).render(openapi=openapi, summary=SUMMARY, command=partial(_command, base))
 
 
-def _route(method: str, path: str, operation: dict[str, Any], base: str) -> str:
-    parts = [f"<h2><code>{method} {escape(path)}</code></h2><p>{escape(operation['summary'])}.</p>"]
+def _command(base: str, path: str, operation: dict[str, Any]) -> str:
+    """What to type to ask a route."""
     command = f"curl {base}{path[1:]}"
     if "requestBody" in operation:
         body = operation["requestBody"]["content"]["application/json"]
         command += f" -d '{json.dumps(body['example'])}'"
-        parts.append(f"<p>Takes {_link(body['schema'])}.</p>")
     if any(one["name"] == "key" for one in operation.get("parameters", ())):
         command = f"curl '{command[5:]}?key=ETH-USD'"
-    if "security" in operation:
-        command += ' -H "Authorization: Bearer $RTML_TOKEN"'
-    parts.append(f"<pre>{escape(command)}</pre>")
-    for status, response in operation["responses"].items():
-        schemas = [
-            _link(one["schema"])
-            for one in response.get("content", {}).values()
-            if one["schema"].keys() & {"$ref", "anyOf"}
-        ]
-        parts.append(f"<p><b>{status}</b> {escape(response['description'])} {' '.join(schemas)}</p>")
-    return "".join(parts)
-
-
-def _link(schema: dict[str, Any]) -> str:
-    if "anyOf" in schema:
-        return " or ".join(_link(one) for one in schema["anyOf"])
-    if "$ref" in schema:
-        name = escape(schema["$ref"].rsplit("/", 1)[1])
-        return f'<a href="#{name}">{name}</a>'
-    return escape(schema.get("type", ""))
-
-
-def _message(name: str, schema: dict[str, Any]) -> str:
-    rows = []
-    for field, about in schema.get("properties", {}).items():
-        optional = "" if field in schema.get("required", ()) else "optional; "
-        meaning = escape(f"{optional}{about.get('description', '')}".removesuffix("; "))
-        rows.append(f"<tr><td><code>{escape(field)}</code></td><td>{_link(about)}</td><td>{meaning}</td></tr>")
-    name, meaning = escape(name), escape(schema.get("description", ""))
-    return f'<h3 id="{name}">{name}</h3><p>{meaning}</p><table>{"".join(rows)}</table>'
-
-
-def _page(title: str, body: str) -> str:
-    style = (
-        ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;"
-        "padding:0 1rem}pre{white-space:pre-wrap;overflow-wrap:anywhere;padding:.6rem;border:1px solid #8885;"
-        "border-radius:4px}"
-        "td{padding:.2rem .8rem .2rem 0;vertical-align:top}h2{margin-top:2rem}p{margin:.4rem 0}"
-    )
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width,initial-scale=1"><style>{style}</style></head>'
-        f"<body><h1>{escape(title)}</h1>{body}</body></html>"
-    )
+    return command + (' -H "Authorization: Bearer $RTML_TOKEN"' if "security" in operation else "")

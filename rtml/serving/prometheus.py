@@ -129,7 +129,9 @@ class Counters(Collector):
 
     def _state(self) -> Iterator[Metric]:
         """What serves, how old its features are, and how good what was served is."""
-        service, snapshot, health = self._service, self._service.snapshot, self._service.health()
+        service = self._service
+        snapshot = self._service.snapshot
+        health = self._service.health()
         yield _family("predictions", "Predictions given.", [(service.log.given,)], kind=CounterMetricFamily)
         yield _family("ready", "1 when predictions can be given.", [(float(health.ready),)])
         yield _family("prediction_log_waiting", "Predictions not yet on disk.", [(health.waiting,)])

@@ -31,7 +31,9 @@ class FeatureQuality:
     """
 
     def __init__(self, names: Sequence[str]) -> None:
-        self._names, self._lock, self._whole = tuple(names), Lock(), 0
+        self._names = tuple(names)
+        self._lock = Lock()
+        self._whole = 0
         self._newest: deque[np.ndarray] = deque(maxlen=WINDOW)
         self._first: list[np.ndarray] = []  # without a missing value, like those of the window
         self._window: deque[np.ndarray] = deque(maxlen=WINDOW)

@@ -91,7 +91,9 @@ class Service:
     def take_over(self, other: Service) -> None:
         """Serve what another service would, from the next request on: of a pipeline with other features."""
         self.define(other._serving.snapshot)
-        self.headline, self._newest, self._serving = other.headline, other._newest, other._serving
+        self.headline = other.headline
+        self._newest = other._newest
+        self._serving = other._serving
 
     def define(self, snapshot: Snapshot) -> None:
         """Let the log know features and targets of a version that answers."""

@@ -70,7 +70,10 @@ class Candidates:
     """
 
     def __init__(self, run: Path, log: EventLog, every: int, say: Callable[[str], object] = print) -> None:
-        self._run, self._log, self._every, self._say = run, log, every, say
+        self._run = run
+        self._log = log
+        self._every = every
+        self._say = say
         self._trainers: dict[str, Trainer] = {}
         self._stack = ExitStack()
 

@@ -62,7 +62,7 @@ class Retention:
 
     def apply(self, log: EventLog, registry: Registry) -> dict[str, int]:
         """Let go of what is older than the rules say; how many rows of each kind."""
-        now = max((_newest(log, part) for part in log.parts()), default=0)
+        now = max((newest(log, part) for part in log.parts()), default=0)
         done = {"predictions": self._predictions(now), "questions": self._questions(now)}
         done["events"] = self._events(log, now)
         done["versions"] = sum(len(registry.collect(model, self.versions)) for model in registry.models())
@@ -117,7 +117,7 @@ class Retention:
 _OF_TRAINING = ("prediction", "question")
 
 
-def _newest(log: EventLog, part: str) -> int:
+def newest(log: EventLog, part: str) -> int:
     """Time (ns) of the newest event of a part, 0 when it has none."""
     rows = log.read(part, max(0, log.last(part) - 1), 1)[1]
     return int(rows["time"][0]) if len(rows) and "time" in (rows.dtype.names or ()) else 0

@@ -153,9 +153,16 @@ class Trainer:
 
     def _begin(self, after: int, parent: str) -> None:
         """Take up what was committed, or commit what to start from: no event, nothing learned yet."""
-        self._names, self._whole, self._held = {"": ""}, True, (0, np.empty(0))
-        self._narrow, self._guilty, self._step = 0, 0, _NEAR
-        self._due, self._version, self._since, self._cause = -1, parent, {}, ""
+        self._names = {"": ""}
+        self._whole = True
+        self._held = (0, np.empty(0))
+        self._narrow = 0
+        self._guilty = 0
+        self._step = _NEAR
+        self._due = -1
+        self._version = parent
+        self._since = {}
+        self._cause = ""
         self.newest: Outcome | None = None  #: the last chunk that asked a question, for whoever serves
         self._store.begin(after, self._checkpoint())
         self._restore()
@@ -236,13 +243,17 @@ class Trainer:
         new_events = self._callbacks.saved(version, cause)
         self._names[version.id] = version.name
         self._due = self._due if self._cause else at + self._every
-        self._version, self._since, self._cause = version.id, {}, ""
+        self._version = version.id
+        self._since = {}
+        self._cause = ""
         self._scoreboard.renew()
         self._commit(self._offset, new_events=new_events)
 
     def _commit(self, offset: int, asked=(), answered=(), questions=(), closed=(), new_events=()) -> None:
         """Make the step durable, then go on from the very bytes that a restart would go on from."""
-        self._offset, self._ahead, self._narrow = offset, False, 0
+        self._offset = offset
+        self._ahead = False
+        self._narrow = 0
         if left := max(self._guilty - offset, 0):
             self._narrow = offset + max(min(self._step, left // 2), 1)
             self._step *= 2
@@ -263,7 +274,9 @@ class Trainer:
 
     def _restore(self) -> None:
         """Take up the last commit, whatever happened in memory since."""
-        self._offset, self._read, self._ahead = self._store.offset, np.empty(0), False
+        self._offset = self._store.offset
+        self._read = np.empty(0)
+        self._ahead = False
         if (last := self._log.last(self._part)) < self._offset:
             raise ValueError(
                 f"{self._log.name} holds {self._part!r} up to offset {last}, but {self._store.path} was trained up "

@@ -72,15 +72,11 @@ class Reference:
         """Take a reference, such as what a model was trained on, instead of the first rows; begin a new window."""
         reference = np.asarray(reference, dtype=np.float64)
         reference = reference.reshape(len(reference), -1)
-        d = reference.shape[1]
-        bins = Bins.of(reference)
-        window = self._how["window"]
+        size = 1 / self._how["window"] + 1 / len(reference)
         rare = self._how["false_alarms"] * self._how["every"] / 1e5
-        limits = self._limits(bins, _doubt(bins.codes(reference)), 1 / window + 1 / len(reference), rare)
-        self._kept = np.empty((0, d))
-        self._s = self._frozen(reference, bins)
-        self._s |= {"head": np.zeros(1, dtype=np.int64), "limits": np.maximum(self.threshold, limits)}
-        self._s |= {"armed": np.ones(d, dtype=np.bool_), "score": np.full(d, np.nan)}
+        self._kept = reference[:0].copy()
+        self._s = self._begun(reference, Bins.of(reference), size, rare) | {"head": np.zeros(1, dtype=np.int64)}
+        self._s["limits"] = np.maximum(self.threshold, self._s["limits"])
 
     @property
     def every(self) -> int:
@@ -117,6 +113,13 @@ class Reference:
             )
         self._kept = np.array(state["kept"])
         self._s = {name: np.array(array) for name, array in state["frozen"].items()}
+
+    def _begun(self, reference: np.ndarray, bins: Bins, size: float, rare: float) -> dict:
+        """What is kept of a reference, with the limits that chance passes as rarely as is asked for."""
+        d = reference.shape[1]
+        limits = self._limits(bins, _doubt(bins.codes(reference)), size, rare)
+        begun = {"limits": limits, "armed": np.ones(d, dtype=np.bool_), "score": np.full(d, np.nan)}
+        return self._frozen(reference, bins) | begun
 
     def _slide(self, X: np.ndarray) -> list[tuple[int, int, float]]:
         s, most = self._s, (len(X) // self._how["every"] + 1) * X.shape[1]

@@ -32,21 +32,14 @@ class Joint(Reference):
 
     threshold = 0.2
 
-    def freeze(self, reference) -> None:
-        """Take a reference, such as what a model was trained on, instead of the first rows; begin a new window."""
-        reference = np.asarray(reference, dtype=np.float64)
-        reference = reference.reshape(len(reference), -1)
-        bins, d = Bins.of(reference), reference.shape[1]
+    def _begun(self, reference: np.ndarray, bins: Bins, size: float, rare: float) -> dict:
+        d = reference.shape[1]
         codes, usual = bins.codes(reference), np.zeros((d, d))
         correlations(codes, bins.scores, usual)
-        rare = self._how["false_alarms"] * self._how["every"] / 1e5 / max(d * (d - 1), 1)
-        size = 1 / self._how["window"] + 1 / len(reference)
-        limits = stats.norm.isf(rare) * np.sqrt(_doubt(codes, bins.scores, usual) * size)
-        self._kept = np.empty((0, d))
-        self._s = {"edges": bins.edges, "shares": bins.shares, "usual": usual, "scores": bins.scores}
-        self._s |= {"limits": np.maximum(limits, self.threshold), "armed": np.ones(1, dtype=np.bool_)}
-        ring = np.zeros((self._how["window"], d), dtype=np.uint8)
-        self._s |= {"ring": ring, "head": np.zeros(1, dtype=np.int64), "score": np.full((d, d), np.nan)}
+        limits = stats.norm.isf(rare / max(d * (d - 1), 1)) * np.sqrt(_doubt(codes, bins.scores, usual) * size)
+        ring, armed = np.zeros((self._how["window"], d), dtype=np.uint8), np.ones(1, dtype=np.bool_)
+        kept = {"edges": bins.edges, "shares": bins.shares, "usual": usual, "scores": bins.scores, "ring": ring}
+        return kept | {"limits": limits, "armed": armed, "score": np.full((d, d), np.nan)}
 
     def _slide(self, X: np.ndarray) -> list[tuple[int, int, float]]:
         s = self._s

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rtml.core.clock import span
+from rtml.core.state import Stateful
 from rtml.kernels import segments
 
 
@@ -70,7 +71,7 @@ class Buffer:
         self._first, self._end = 0, kept
 
 
-class Rehearsal:
+class Rehearsal(Stateful):
     """Old answers to learn again beside the new ones: ``each`` after every new one, drawn from a seeded reservoir.
 
     Every answer so far has the same chance to be in the reservoir (see :func:`rtml.kernels.segments.rehearse`).
@@ -81,6 +82,8 @@ class Rehearsal:
     >>> rehearsal.mixed(np.array([[1.0], [2.0]]), np.array([1.0, 2.0]))[1].tolist()  # nothing is old at first
     [1.0, 2.0, 1.0]
     """
+
+    kept = ("_X", "_y", "_seen", "_kept")
 
     def __init__(self, d: int, each: int, size: int, seed: int) -> None:
         self.each, self.seed = each, seed
@@ -98,13 +101,3 @@ class Rehearsal:
         rows, self._kept = segments.rehearse(*given)
         self._seen += len(y)
         return out_X[:rows], out_y[:rows], np.repeat(np.arange(len(y)), counts)
-
-    @property
-    def state(self) -> dict:
-        """The reservoir and its place in the sequence of draws."""
-        return {"X": self._X.copy(), "y": self._y.copy(), "seen": self._seen, "kept": self._kept}
-
-    def load(self, state: dict) -> None:
-        """Go on from a state."""
-        self._X, self._y = np.array(state["X"]), np.array(state["y"])
-        self._seen, self._kept = state["seen"], state["kept"]

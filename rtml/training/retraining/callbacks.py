@@ -1,15 +1,19 @@
-"""What models do of themselves, as events of the training: trained on a schedule, or taken out of service."""
+"""What models do of themselves, as events of the training: trained on a schedule, or taken out of service.
+
+None of these callbacks has a state: what was not read yet is kept by the model.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from rtml.core.callbacks import TrainingEvent
+from rtml.core.state import Stateful
 from rtml.models.per_key import PerKey
 from rtml.registry.promotion.guard import Guarded
 
 
-class RetrainingCallback:
+class RetrainingCallback(Stateful):
     """A watcher of learners whose models have a schedule (:class:`rtml.training.retraining.strategy.Strategy`).
 
     A model that a timer trained is ``trained``; one that drift, a falling performance or a rule trained is a
@@ -17,7 +21,6 @@ class RetrainingCallback:
     """
 
     name = "schedule"
-    state: dict = {}  # noqa: RUF012, it has none: what was published and not yet told is the model's
 
     def __init__(self, learners: Mapping) -> None:
         self._learners = learners
@@ -31,15 +34,11 @@ class RetrainingCallback:
         ]
         return sorted(told, key=lambda event: event.at)
 
-    def load(self, state: dict) -> None:
-        """Nothing to go on from."""
 
-
-class GuardCallback:
+class GuardCallback(Stateful):
     """Reports what the guards of a flow did: a fallback, a return of the learner, a reset."""
 
     name = "guard"
-    state: dict = {}  # noqa: RUF012, it has none: what a guard did and has not been read yet is the model's
 
     def __init__(self, learners: Mapping) -> None:
         self._learners = learners
@@ -54,15 +53,11 @@ class GuardCallback:
         ]
         return sorted(found, key=lambda event: event.at)
 
-    def load(self, state: dict) -> None:
-        """Nothing to go on from."""
 
-
-class Silenced:
+class Silenced(Stateful):
     """Reads what learners in shadow did of themselves, and says nothing of it: it changed nothing that serves."""
 
     name = "silenced"
-    state: dict = {}  # noqa: RUF012, it has none
 
     def __init__(self, flow) -> None:
         self._lineages = flow.lineages
@@ -75,9 +70,6 @@ class Silenced:
                 for guard in guards(shadow.learner.model):
                     guard.events()
         return []
-
-    def load(self, state: dict) -> None:
-        """Nothing to go on from."""
 
 
 def publications(model) -> list:

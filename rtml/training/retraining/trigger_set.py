@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from rtml.core.clock import span
+from rtml.core.state import Stateful
 from rtml.training.retraining.triggers import Answers, Trigger
 
 _BEFORE = -(2**63)  # no version was trained yet
 
 
-class TriggerSet:
+class TriggerSet(Stateful):
     """Triggers of which the first to fire counts.
 
     Parameters
@@ -23,6 +24,8 @@ class TriggerSet:
         How long a condition (a rule or a drift) may not fire after a training: a span of event time or a number of
         answers; nothing unless given. Timers go on.
     """
+
+    kept = ("number", "trained_number", "trained_at", "triggers")
 
     def __init__(self, triggers: Sequence[Trigger], cooldown: str = "") -> None:
         self.triggers = tuple(triggers)
@@ -59,16 +62,3 @@ class TriggerSet:
         self.trained_at, self.trained_number = at, self.number
         for trigger in self.triggers:
             trigger.trained()
-
-    @property
-    def state(self) -> dict:
-        """Everything the next firing depends on."""
-        counts = {"number": self.number, "trained_number": self.trained_number, "trained_at": self.trained_at}
-        return counts | {"triggers": [trigger.state for trigger in self.triggers]}
-
-    def load(self, state: dict) -> None:
-        """Go on from a state of the same triggers."""
-        for name in ("number", "trained_number", "trained_at"):
-            setattr(self, name, state[name])
-        for trigger, kept in zip(self.triggers, state["triggers"], strict=True):
-            trigger.load(kept)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rtml.core.clock import NEVER, span, span_text
+from rtml.core.state import Stateful
 from rtml.kernels import segments
 from rtml.monitoring.drift.change import Adwin, Fhddm, HddmA, PageHinkley
 from rtml.training.retraining.expressions import Expression
@@ -41,7 +42,7 @@ class Answers(NamedTuple):
     age: np.ndarray
 
 
-class Trigger:
+class Trigger(Stateful):
     """What every trigger can do; this one never fires: somebody tells the model when to train."""
 
     text = ""
@@ -57,14 +58,6 @@ class Trigger:
     def trained(self) -> None:
         """Begin anew: the model that serves is another one."""
 
-    @property
-    def state(self) -> dict:
-        """Everything the next firing depends on."""
-        return {}
-
-    def load(self, state: dict) -> None:
-        """Go on from a state."""
-
 
 class Every(Trigger):
     """Every span of event time, on the clock's face; ticks missed in silence are caught up once.
@@ -79,6 +72,8 @@ class Every(Trigger):
     [None, None, 7200000000000, 28800000000000]
     """
 
+    kept = ("_passed",)
+
     def __init__(self, every: str) -> None:
         self.every = span(every)
         self.text = f"every {span_text(self.every)}"
@@ -92,13 +87,6 @@ class Every(Trigger):
         passed, before = (at - 1) // self.every, self._passed
         self._passed = passed if before is None else max(passed, before)
         return self._passed * self.every if before is not None and passed > before else None
-
-    @property
-    def state(self) -> dict:
-        return {"passed": self._passed}
-
-    def load(self, state: dict) -> None:
-        self._passed = state["passed"]
 
 
 class Count(Trigger):
@@ -138,6 +126,8 @@ class Rule(Trigger):
     'when accuracy < 90 % over 300'
     """
 
+    kept = ("_ring", "_sums", "_seen", "_reference")
+
     def __init__(self, expression: str, over: int = OVER, classifier: bool = True) -> None:
         if over < 2:
             raise ValueError(f"a rule looks over at least 2 answers, got {over}")
@@ -174,14 +164,6 @@ class Rule(Trigger):
         scores |= {"bias": (said - y) / self.over, "rate": y / self.over, "said": said / self.over}
         return scores | {"answers": answers.since[own], "age_s": answers.age[own] / 1e9}
 
-    @property
-    def state(self) -> dict:
-        return {"ring": self._ring.copy(), "sums": self._sums.copy(), "seen": self._seen, "reference": self._reference}
-
-    def load(self, state: dict) -> None:
-        self._ring, self._sums = np.array(state["ring"]), np.array(state["sums"])
-        self._seen, self._reference = state["seen"], state["reference"]
-
 
 class Drift(Trigger):
     """An alarm of a detector over the errors of the serving version, its predictions, or one of its features.
@@ -194,6 +176,8 @@ class Drift(Trigger):
     >>> Drift("hddm", of="predictions").text
     'on drift of predictions by hddm'
     """
+
+    kept = ("detector", "_scaled", "_scale")
 
     def __init__(self, by: str = "adwin", of: str = "errors", column: int = -1, classifier: bool = True) -> None:
         if by not in DETECTORS:
@@ -233,12 +217,3 @@ class Drift(Trigger):
             self._scale += error / SCALED
         errors = errors[len(scaling) :] / (4 * self._scale) if self._scale else np.zeros(len(errors) - len(scaling))
         return own[len(scaling) :], np.minimum(errors, 1.0)
-
-    @property
-    def state(self) -> dict:
-        return {"detector": self.detector.state, "scaled": self._scaled, "scale": self._scale}
-
-    def load(self, state: dict) -> None:
-        self.trained()
-        self.detector.load(state["detector"])
-        self._scaled, self._scale = state["scaled"], state["scale"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rtml.core.clock import NEVER
+from rtml.core.state import Stateful
 from rtml.models.compiled import restore
 from rtml.training.retraining.buffer import Buffer, Rehearsal
 from rtml.training.retraining.schedule import Schedule
@@ -12,12 +13,14 @@ from rtml.training.retraining.schedule import Schedule
 _NOBODY = np.empty(0, np.int64)
 
 
-class Updater:
+class Updater(Stateful):
     """Learns as a schedule says: answer by answer, with old ones beside them, or a whole window from scratch.
 
     ``model`` is what learns; one that starts from scratch each time keeps answers instead and never reads a model
     fitted before. ``samples`` counts what was learned, a refit its whole window again.
     """
+
+    kept = ("samples", "new", "new_samples", "_recent", "_rehearsal")
 
     def __init__(self, model, schedule: Schedule, seed: int) -> None:
         self._fresh = model.state
@@ -67,18 +70,13 @@ class Updater:
     @property
     def state(self) -> dict:
         """What the next version depends on."""
-        parts = {"recent": self._recent, "rehearsal": self._rehearsal, "model": None if self.scratch else self.model}
-        counts = {"samples": self.samples, "new": self.new, "new_samples": self.new_samples}
-        return counts | {name: part and part.state for name, part in parts.items()}
+        return super().state | {"model": None if self.scratch else self.model.state}
 
     def load(self, state: dict) -> None:
         """Go on from a state."""
-        self.samples, self.new, self.new_samples = (state[name] for name in ("samples", "new", "new_samples"))
+        super().load(state)
         if state["model"]:
             self.model = restore(state["model"])
-        for name, part in (("recent", self._recent), ("rehearsal", self._rehearsal)):
-            if part:
-                part.load(state[name])
 
     def _count(self, samples: int) -> None:
         self.samples += samples

@@ -8,6 +8,7 @@ import numpy as np
 
 from rtml.core.clock import utc
 from rtml.core.operator import Asked, Leak
+from rtml.core.state import Stateful
 from rtml.features.feature_set import FeatureSet
 from rtml.usecases.crypto import bar_kernel
 from rtml.usecases.crypto.bars import Bars
@@ -16,7 +17,7 @@ from rtml.usecases.crypto.labels import Labels
 KEY = "key_number"  # the column of a row that says which symbol it is asked for
 
 
-class Market:
+class Market(Stateful):
     """Bars, features and labels as one operator.
 
     A question's id is its moment, the end of its bar; with several symbols asked it is the number of the bar times
@@ -31,6 +32,8 @@ class Market:
     rows
         Turns bars of shape (n, symbols) into the rows that the features are declared on.
     """
+
+    kept = ("bars", "features", "labels")
 
     def __init__(self, bars: Bars, features: FeatureSet, labels: Sequence[Sequence[Labels]], rows: Callable) -> None:
         self.bars = bars
@@ -113,17 +116,3 @@ class Market:
             if not np.isclose(y, want, rtol=1e-9, atol=1e-9, equal_nan=True):
                 raise Leak(f"the answer of {utc(at)} is {y:.4g} bp, but the price moved {want:.4g} bp over its horizon")
         return f"{len(asked.y):,} answers"
-
-    @property
-    def state(self) -> dict:
-        """Everything the next event depends on."""
-        labels = [[one.state for one in of_symbol] for of_symbol in self.labels]
-        return {"bars": self.bars.state, "features": self.features.state, "labels": labels}
-
-    def load(self, state: dict) -> None:
-        """Continue from a state."""
-        self.bars.load(state["bars"])
-        self.features.load(state["features"])
-        for of_symbol, kept in zip(self.labels, state["labels"], strict=True):
-            for one, own in zip(of_symbol, kept, strict=True):
-                one.load(own)

@@ -154,9 +154,6 @@ class PaymentEndpoint:
 
 async def _reply(app: App, request: Request, take: Callable[[bytes], object]) -> Response:
     """Take what a request brings beside the event loop, since the log waits for the disk."""
-    try:
-        app.check(request.scope)
-        told = await asyncio.to_thread(take, await request.body())
-        return Response(encode(told), media_type="application/json")
-    except Refused as ex:
-        return Response(encode(ex.refusal), status_code=ex.status, media_type="application/json")
+    app.check(request.scope)
+    told = await asyncio.to_thread(take, await request.body())
+    return Response(encode(told), media_type="application/json")

@@ -8,13 +8,13 @@ from rtml.core.callbacks import TrainingEvent
 from rtml.core.clock import span
 from rtml.monitoring.alert_trigger import AlertTrigger
 from rtml.monitoring.monitor import Monitor
-from rtml.pipeline.rehearsal import mixed_up, timeline
 from rtml.registry.promotion.rules import Rules
 from rtml.registry.registry import Registry
 from rtml.sources.ingest import ingest
 from rtml.store.event_log import EventLog
 from rtml.training.run_config import PART
 from rtml.training.trainer import Trainer
+from rtml.usecases.crypto.rehearsal import mixed_up, timeline
 from rtml.usecases.crypto.synthetic.market import Synthetic
 
 MODEL = "crypto"
