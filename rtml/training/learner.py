@@ -221,7 +221,10 @@ class Learner:
 
     def _check_turn(self, id: int, moment: int) -> None:
         if id in self._open:
-            raise ValueError(f"question {id} is open already: give every question an id of its own")
+            raise _open_already(id)
+        self._check_moment(id, moment)
+
+    def _check_moment(self, id: int, moment: int) -> None:
         if moment < self.last_moment:
             raise ValueError(
                 f"questions must be asked in the order of their moments: question {id} at {utc(int(moment))} follows "
@@ -238,13 +241,12 @@ class Learner:
             raise ValueError(f"the learner takes the columns {self.names}, got {questions.names}")
         if len(questions) == 0:
             return
-        self._check_turn(int(questions.id[0]), int(questions.moment[0]))
-        ids = questions.id
+        ids, waiting = questions.id, self._open.ids
+        if len(waiting) and ids.min() <= waiting.max() and (taken := np.isin(ids, waiting)).any():
+            raise _open_already(int(ids[taken][0]))
+        self._check_moment(int(ids[0]), int(questions.moment[0]))
         if not (ids[1:] > ids[:-1]).all() and len(np.unique(ids)) < len(ids):
             raise ValueError("two questions of the chunk have the same id: give every question an id of its own")
-        taken = np.isin(ids, self._open.ids)
-        if taken.any():
-            raise ValueError(f"question {ids[taken][0]} is open already: give every question an id of its own")
         wrong = self._no_labels(questions.y)
         if wrong.any():
             check_label(questions.y[wrong][0], classifier=True, classes=max(self.outputs, 2))
@@ -266,6 +268,10 @@ class Learner:
         if len(questions):
             self.last_moment = int(questions.moment[-1])
         self.last_learned = max(self.last_learned, last)
+
+
+def _open_already(id: int) -> ValueError:
+    return ValueError(f"question {id} is open already: give every question an id of its own")
 
 
 def one_by_one(

@@ -197,7 +197,7 @@ class OpenQuestions:
             self.alive[self.start : self.end] = True
             self.start = self.end = self.closed = 0
             return
-        while self.start < self.end and not self.alive[self.start]:
-            self.alive[self.start] = True
-            self.start += 1
-            self.closed -= 1
+        gone = int(np.argmax(self.alive[self.start : self.end]))
+        self.alive[self.start : self.start + gone] = True
+        self.start += gone
+        self.closed -= gone
