@@ -100,21 +100,22 @@ class Learner:
 
     def tell(self, id: int, y: float, known: int) -> Asked:
         """Learn the answer of an open question; a NaN closes it unanswered. Returns the question as it was asked."""
-        id = int(id)
+        id, known = int(id), int(known)
         question = self._open.get(id)
         if question is None:
             raise LookupError(f"question {id} is not open: it was never asked, or was answered before")
         if known <= question.moment:
             raise ValueError(
                 f"the answer of question {id}, asked at {utc(question.moment)}, cannot be known at "
-                f"{utc(int(known))}: a label looks ahead"
+                f"{utc(known)}: a label looks ahead"
             )
         if y == y:
             if self._timed:
-                self._timed.learn_at(question.x, y, question.kept, question.moment, int(known))
+                self._timed.learn_at(question.x, y, question.kept, question.moment, known)
             elif not self._unsupervised:
                 self.model.learn(question.x, y)
-            self.last_learned = max(self.last_learned, int(known))
+            if known > self.last_learned:
+                self.last_learned = known
             self.answered += 1
         else:
             self.unanswered += 1
