@@ -100,21 +100,22 @@ class Learner:
 
     def tell(self, id: int, y: float, known: int) -> Asked:
         """Learn the answer of an open question; a NaN closes it unanswered. Returns the question as it was asked."""
-        id = int(id)
+        id, known = int(id), int(known)
         question = self._open.get(id)
         if question is None:
             raise LookupError(f"question {id} is not open: it was never asked, or was answered before")
         if known <= question.moment:
             raise ValueError(
                 f"the answer of question {id}, asked at {utc(question.moment)}, cannot be known at "
-                f"{utc(int(known))}: a label looks ahead"
+                f"{utc(known)}: a label looks ahead"
             )
         if y == y:
             if self._timed:
-                self._timed.learn_at(question.x, y, question.kept, question.moment, int(known))
+                self._timed.learn_at(question.x, y, question.kept, question.moment, known)
             elif not self._unsupervised:
                 self.model.learn(question.x, y)
-            self.last_learned = max(self.last_learned, int(known))
+            if known > self.last_learned:
+                self.last_learned = known
             self.answered += 1
         else:
             self.unanswered += 1
@@ -221,7 +222,10 @@ class Learner:
 
     def _check_turn(self, id: int, moment: int) -> None:
         if id in self._open:
-            raise ValueError(f"question {id} is open already: give every question an id of its own")
+            raise _open_already(id)
+        self._check_moment(id, moment)
+
+    def _check_moment(self, id: int, moment: int) -> None:
         if moment < self.last_moment:
             raise ValueError(
                 f"questions must be asked in the order of their moments: question {id} at {utc(int(moment))} follows "
@@ -238,13 +242,12 @@ class Learner:
             raise ValueError(f"the learner takes the columns {self.names}, got {questions.names}")
         if len(questions) == 0:
             return
-        self._check_turn(int(questions.id[0]), int(questions.moment[0]))
-        ids = questions.id
+        ids, waiting = questions.id, self._open.ids
+        if len(waiting) and ids.min() <= waiting.max() and (taken := np.isin(ids, waiting)).any():
+            raise _open_already(int(ids[taken][0]))
+        self._check_moment(int(ids[0]), int(questions.moment[0]))
         if not (ids[1:] > ids[:-1]).all() and len(np.unique(ids)) < len(ids):
             raise ValueError("two questions of the chunk have the same id: give every question an id of its own")
-        taken = np.isin(ids, self._open.ids)
-        if taken.any():
-            raise ValueError(f"question {ids[taken][0]} is open already: give every question an id of its own")
         wrong = self._no_labels(questions.y)
         if wrong.any():
             check_label(questions.y[wrong][0], classifier=True, classes=max(self.outputs, 2))
@@ -266,6 +269,10 @@ class Learner:
         if len(questions):
             self.last_moment = int(questions.moment[-1])
         self.last_learned = max(self.last_learned, last)
+
+
+def _open_already(id: int) -> ValueError:
+    return ValueError(f"question {id} is open already: give every question an id of its own")
 
 
 def one_by_one(

@@ -63,7 +63,7 @@ class OpenQuestions:
         return self.end - self.start - self.closed + len(self._late)
 
     def __contains__(self, id: int) -> bool:
-        return id in self._late or id in self._rows()
+        return id in self._late or id in (self._rows() if self._row_of is None else self._row_of)
 
     def add(self, id: int, moment: int, x: np.ndarray, kept: float | np.ndarray) -> None:
         """Keep one question; its answer is not scheduled, and ``x`` is not copied."""
@@ -71,8 +71,8 @@ class OpenQuestions:
 
     def get(self, id: int) -> Asked | None:
         """An open question, None where there is none of that id."""
-        if id in self._late:
-            return self._late[id]
+        if (asked := self._late.get(id)) is not None:
+            return asked
         row = self._rows().get(id)
         if row is None:
             return None
@@ -197,7 +197,7 @@ class OpenQuestions:
             self.alive[self.start : self.end] = True
             self.start = self.end = self.closed = 0
             return
-        while self.start < self.end and not self.alive[self.start]:
-            self.alive[self.start] = True
-            self.start += 1
-            self.closed -= 1
+        gone = int(np.argmax(self.alive[self.start : self.end]))
+        self.alive[self.start : self.start + gone] = True
+        self.start += gone
+        self.closed -= gone

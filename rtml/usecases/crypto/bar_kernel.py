@@ -68,13 +68,14 @@ def _emit(bar, end, k, slot, key, sums, every):
         bar.close = slot.close
         key.close = slot.close
         key.trade_time = slot.last_time
+        bar.volume = exact.total(sums[0])
+        bar.value = exact.total(sums[1])
+        bar.flow = exact.total(sums[2])
     else:
         bar.open = bar.high = bar.low = bar.close = key.close
+        bar.volume = bar.value = bar.flow = 0.0
     bar.end = end
     bar.key = k
-    bar.volume = exact.total(sums[0])
-    bar.value = exact.total(sums[1])
-    bar.flow = exact.total(sums[2])
     bar.n = slot.n
     bar.bid = key.bid
     bar.ask = key.ask
@@ -117,27 +118,38 @@ def _trade(slot, e, key, sums):
 
 
 @numba.njit(inline="always")
+def _among(ids, id):
+    """Whether an id is one of several: all are compared, which takes less time than to stop at the first."""
+    found = 0
+    for j in range(ids.size):
+        found |= ids[j] == id
+    return found != 0
+
+
+@numba.njit(inline="always")
 def _seen(ids, k, key, id):
     """Whether the id was counted in an interval that is still open."""
     if id > key.max_id:
         return False
-    cap = ids.shape[1]
-    for j in range(key.tail - 1, key.head - 1, -1):  # noqa: SIM110, numba has no any()
-        if ids[k, j & (cap - 1), 0] == id:
-            return True
-    return False
+    cap = ids.shape[2]
+    start, stop = key.head & (cap - 1), (key.tail - 1) & (cap - 1)
+    if key.head == key.tail:
+        return False
+    if start <= stop:
+        return _among(ids[k, 0, start : stop + 1], id)
+    return _among(ids[k, 0, start:], id) or _among(ids[k, 0, : stop + 1], id)
 
 
 @numba.njit(inline="always")
 def _remember(ids, k, key, id, end, next_end):
     """Keep an id until its interval closes; False when the ring is full."""
-    cap = ids.shape[1]
-    while key.head < key.tail and ids[k, key.head & (cap - 1), 1] < next_end:
+    cap = ids.shape[2]
+    while key.head < key.tail and ids[k, 1, key.head & (cap - 1)] < next_end:
         key.head += 1
     if key.tail - key.head == cap:
         return False
-    ids[k, key.tail & (cap - 1), 0] = id
-    ids[k, key.tail & (cap - 1), 1] = end
+    ids[k, 0, key.tail & (cap - 1)] = id
+    ids[k, 1, key.tail & (cap - 1)] = end
     key.tail += 1
     key.max_id = max(key.max_id, id)
     return True

@@ -60,7 +60,7 @@ class Bars:
         for name in ("trade_time", "gap_from", "gap_to"):
             self._keys[name] = kernel.NONE
         self._keys["max_id"] = -1
-        self._ids = np.zeros((symbols, 64, 2), np.int64)
+        self._ids = np.zeros((symbols, 2, 64), np.int64)
 
     def __repr__(self) -> str:
         return f"Bars(every={span_text(self.every)!r}, symbols={self._keys.size}, {self.counts()})"
@@ -93,7 +93,8 @@ class Bars:
     def state(self) -> dict:
         """Everything the next event depends on, as arrays."""
         live = [
-            self._ids[k, np.arange(key["head"], key["tail"]) % self._ids.shape[1]] for k, key in enumerate(self._keys)
+            self._ids[k, :, np.arange(key["head"], key["tail"]) % self._ids.shape[2]]
+            for k, key in enumerate(self._keys)
         ]
         whole = {name: getattr(self, f"_{name}").copy() for name in ("head", "slots", "sums", "keys")}
         return whole | {"ids": live, "held": self._held[: self._head["waiting"][0]].copy()}
@@ -104,9 +105,7 @@ class Bars:
             setattr(self, f"_{name}", state[name].copy())
         self._held[: len(state["held"])] = state["held"]
         size = max([64] + [1 << int(np.ceil(np.log2(max(len(rows), 1)))) for rows in state["ids"]])
-        self._ids = np.zeros((self._keys.size, size, 2), np.int64)
-        for k, rows in enumerate(state["ids"]):
-            self._ids[k, np.arange(self._keys["head"][k], self._keys["tail"][k]) % size] = rows
+        self._place(state["ids"], size)
 
     def _rows(self, events: np.ndarray, start: int) -> int:
         """Room for the bars that events can close, bounded: a gap of years costs no memory at once."""
@@ -121,8 +120,9 @@ class Bars:
 
     def _grow(self) -> None:
         """Double the ring of ids, each id at its own place modulo the new size."""
-        state = self.state
-        size = self._ids.shape[1] * 2
-        self._ids = np.zeros((self._keys.size, size, 2), np.int64)
-        for k, rows in enumerate(state["ids"]):
-            self._ids[k, np.arange(self._keys["head"][k], self._keys["tail"][k]) % size] = rows
+        self._place(self.state["ids"], self._ids.shape[2] * 2)
+
+    def _place(self, live: list[np.ndarray], size: int) -> None:
+        self._ids = np.zeros((self._keys.size, 2, size), np.int64)
+        for k, rows in enumerate(live):
+            self._ids[k, :, np.arange(self._keys["head"][k], self._keys["tail"][k]) % size] = rows

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import math
-
 import numba
+import numpy as np
 
 DIGITS = 12  # of 32 bits each
 _LOWEST = -192  # power of two of the lowest digit; less is cut off, of each term alike
 _BITS = 32
 _MASK = (1 << _BITS) - 1
+_SCALE = 2.0 ** (_LOWEST + _BITS * np.arange(DIGITS + 1.0))  # of each digit, and of what is carried beyond them
 _LARGEST = 2.0 ** (_BITS * (DIGITS - 2) + _LOWEST)  # 2**128; the digits above it take up 2**31 carries
 
 
 @numba.njit(inline="always")
 def add(digits, x):
     """Add a number to a sum of shape ``(DIGITS,)``, int64, zeros at first; one beyond 2**128 counts as 2**128."""
-    fraction, power = math.frexp(min(max(x, -_LARGEST), _LARGEST))
-    mantissa, place = int(fraction * 9007199254740992.0), power - 53 - _LOWEST  # 2**53
+    bits = np.float64(min(max(x, -_LARGEST), _LARGEST)).view(np.int64)
+    power = (bits >> 52) & 0x7FF
+    mantissa = (bits & 0xFFFFFFFFFFFFF) | (np.int64(power != 0) << 52)
+    mantissa, place = -mantissa if bits < 0 else mantissa, max(power, 1) - 1075 - _LOWEST
     if place < 0:
         mantissa, place = mantissa >> min(-place, 63), 0
-    j, shift = place // _BITS, place % _BITS
+    j, shift = place >> 5, place & 31
     low, high = (mantissa & _MASK) << shift, (mantissa >> _BITS) << shift
     digits[j] += low & _MASK
     digits[j + 1] += (low >> _BITS) + (high & _MASK)
@@ -44,8 +46,12 @@ def total(digits):
             digits[j] = whole & _MASK
             borrow = whole >> _BITS
         carry += borrow
-    value = float(carry)
-    for j in range(DIGITS - 1, -1, -1):
+    low, high, value = 0, DIGITS - 1, float(carry)
+    while low < DIGITS and digits[low] == 0:
+        low += 1
+    while carry == 0 and high > low and digits[high] == 0:
+        high -= 1
+    for j in range(high, low - 1, -1):
         value = value * 4294967296.0 + digits[j]
     digits[:] = 0
-    return sign * math.ldexp(value, _LOWEST)
+    return sign * (value * _SCALE[low])
