@@ -35,7 +35,8 @@ ZETA = 2.6123753486854883  # sum of n ** -1.5
 #: Places: what answers, answers, learned since the checkpoint, farthest answer, answers far out, sum of all answers,
 #: target (0 number, 1 probability), mean squared errors of checkpoint, baseline and learner, how often the evidence on
 #: each pair began, evidence of the last change and what was needed, what the features suffer from; then the bets, and
-#: for each feature, from the first question on: its value, its run, the longest before, changes, sum and rows.
+#: for each feature, from the first question on: its value and its run, the longest run before of a value that was new,
+#: changes, sum and rows, and the last four values at which it stood.
 SERVES, ANSWERS, SINCE, FARTHEST, OUTSIDE, TOTAL, PROBABILITY = range(7)
 MEAN_ERRORS = 6  # those of errors begin with 1
 NUMBERS = 10
@@ -44,8 +45,8 @@ NEEDED = 14
 BROKEN = 15
 LANES = 16
 SIZE = LANES + 3 * betting.SIZE
-FIELDS = 6
-LAST, RUN, LONGEST, CHANGED, ADDED, ROWS = range(FIELDS)
+LAST, RUN, LONGEST, CHANGED, ADDED, ROWS, KNOWN = range(7)
+FIELDS = KNOWN + 4
 
 
 @njit("float64(float64[::1])", cache=True, nogil=True)
@@ -54,18 +55,27 @@ def baseline(state):
     return (state[TOTAL] + 0.5) / (state[ANSWERS] + 1.0) if state[PROBABILITY] else 0.0
 
 
+@njit("boolean(float64[::1])", cache=True, nogil=True)
+def _rests(feature):
+    """Whether a feature has a value at which it stood before, or zero: it rests there for as long as the world does."""
+    return feature[LAST] == 0.0 or (feature[KNOWN:] == feature[LAST]).any()
+
+
 @njit("boolean(float64[::1], float64)", cache=True, nogil=True)
 def _stands(feature, value):
-    """Count the next value of a feature: whether it has stood still for far longer than ever before."""
+    """Count the next value of a feature: whether it keeps a new value for far longer than any before."""
     limit = max(STILL, TIMES * feature[LONGEST]) if feature[CHANGED] >= CHANGES else math.inf
-    if feature[ROWS] > 0.0 and value == feature[LAST]:
-        feature[RUN] += 1.0
-    else:
-        if not limit < feature[RUN] <= limit + PERSIST:  # a run that stood still says nothing of healthy ones
+    if feature[ROWS] == 0.0 or value != feature[LAST]:
+        healthy = not limit < feature[RUN] <= limit + PERSIST
+        if healthy and not _rests(feature):
             feature[LONGEST] = max(feature[LONGEST], feature[RUN])
+            if feature[RUN] > 1.0:
+                feature[KNOWN + 1 :] = feature[KNOWN:-1].copy()
+                feature[KNOWN] = feature[LAST]
         feature[CHANGED] += feature[ROWS] > 0.0
-        feature[LAST], feature[RUN] = value, 1.0
-    if limit < feature[RUN] <= limit + PERSIST:
+        feature[LAST], feature[RUN] = value, 0.0
+    feature[RUN] += 1.0
+    if limit < feature[RUN] <= limit + PERSIST and not _rests(feature):
         return True
     feature[ADDED] += value
     feature[ROWS] += 1.0

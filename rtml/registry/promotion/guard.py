@@ -61,8 +61,9 @@ class Guarded:
     after every ``every`` answers learned, as long as nothing speaks against the learner. At once, without evidence:
 
     * a prediction that is not finite, or ``WILD`` times as far out as any answer yet, is not served;
-    * a feature that keeps its value ten times as long as ever before, and for 30 questions at least, stands still: the
-      checkpoint answers with the feature's mean in place, and nothing is learned, for 1,000 questions at most;
+    * a feature that keeps a new value ten times as long as any before, and for 30 questions at least, stands still:
+      the checkpoint answers with the feature's mean in place, and nothing is learned, for 1,000 questions at most. At
+      zero, and at the last four values at which it stood before, it may rest;
     * a row with a missing number never reaches the learner: the baseline answers, and nothing is learned from it;
     * an answer ``FAR`` times as far out as any before is not learned, unless 1,000 of them come;
     * a learner that is no longer finite begins again from the checkpoint.

@@ -202,16 +202,18 @@ def test_a_feature_that_stands_still_for_good_is_learned_in_the_end_and_one_sour
     assert (kernels.still(np.zeros_like(state), X, fine) == -1).all()
 
 
-@given(st.lists(st.integers(1, 40), min_size=1, max_size=60), st.integers(0, 2000))
-def test_a_feature_stands_still_where_its_run_is_far_longer_than_any_before(runs, last):
+@given(st.lists(st.integers(1, 9), min_size=15, max_size=40), st.integers(0, 1500), st.integers(0, 4))
+def test_a_feature_stands_still_where_a_new_value_lasts_far_longer_than_any_before(runs, last, rest):
     lengths = runs + [last] * (last > 0)
-    values = np.repeat(np.arange(len(lengths), dtype=float), lengths)
-    expected, longest = [], 0
-    for changes, length in enumerate(lengths):
-        limit = max(kernels.STILL, kernels.TIMES * longest) if changes >= kernels.CHANGES else np.inf
-        over = [limit < i + 1 <= limit + kernels.PERSIST for i in range(length)]
-        expected += over
-        longest = longest if limit < length <= limit + kernels.PERSIST else max(longest, length)
+    which = [[0.0, -1.0, -2.0][i // 4 % 3] if i % 4 == rest else i + 1.0 for i in range(len(lengths))]
+    values = np.repeat(which, lengths)
+    expected, longest, known = [], 0, [0.0]
+    for changes, (value, length) in enumerate(zip(which, lengths, strict=True)):
+        new = value not in known[-4:] and value != 0.0
+        limit = max(kernels.STILL, kernels.TIMES * longest) if new and changes >= kernels.CHANGES else np.inf
+        expected += [limit < i + 1 <= limit + kernels.PERSIST for i in range(length)]
+        if new and not expected[-1]:
+            longest, known = max(longest, length), [*known, value] if length > 1 else known
     X = np.column_stack([values, np.arange(len(values), dtype=float)])
     state = np.zeros(kernels.SIZE + 2 * kernels.FIELDS)
     assert (kernels.still(state, X, np.ones(len(X), bool)) >= 0).tolist() == expected
