@@ -15,6 +15,7 @@ from rtml.metrics import metrics, rare_class
 from rtml.metrics.confidence_sequence import Comparison, ConfidenceSequence, compare, confidence_sequence
 from rtml.metrics.kinds import kind_of, losses, score_of
 from rtml.models.per_key import PerKey
+from rtml.models.rows import predictions
 from rtml.training.learner import Learner
 from rtml.training.retraining.strategy import build
 
@@ -70,7 +71,7 @@ def whose(online: pd.DataFrame, target: Target, questions: Questions, model, fro
     asked, parts = questions[place], {"served": np.array(online["prediction"].tolist())}
     learns = [build(one, questions.names, classes=target.classes) for one in (model, *kind_of(target).baselines[:1])]
     learned = [progressive(one, questions).predictions[place] for one in learns]
-    parts["learner"], parts["frozen"] = learned[0], np.array([frozen.predict(x) for x in asked.X])
+    parts["learner"], parts["frozen"] = learned[0], predictions(frozen, asked.X)
     if learned[1:]:
         parts["baseline"] = learned[1]
     titles = {"baseline": f"the baseline, {kind_of(target).plainest}"}

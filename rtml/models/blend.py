@@ -14,7 +14,7 @@ from rtml.kernels import blend as kernels
 from rtml.models.blend_classes import ClassBlend
 from rtml.models.blend_members import HOW, MIXES, complete, members, plain
 from rtml.models.face import Face
-from rtml.models.rows import RememberingModel, check_names, check_row
+from rtml.models.rows import RememberingModel, check_names, check_row, predictions
 
 
 class CompiledBlend(RememberingModel):
@@ -77,6 +77,17 @@ class CompiledBlend(RememberingModel):
                 f"no outside member {name!r}; there are: {', '.join(m[0] for m in self.outside.values())}"
             )
         del self.outside[place]
+
+    def predict_rows(self, X: np.ndarray) -> np.ndarray:
+        """Predictions of many rows in one call of the kernel, shape (m,): nothing is learned."""
+        X, none, n = np.ascontiguousarray(X, np.float64), np.empty(0, np.int64), len(X)
+        for row in [*X[:1], *X[np.isinf(X).any(axis=1)][:1]]:
+            check_row(row, self.names)
+        kept = np.full((n, 1 + self.memory), np.nan)
+        for k, (_, model, _) in self.outside.items():
+            kept[:, 1 + self._first + k] = predictions(model, X)
+        kernels.replay(X, np.empty(n), np.zeros(n, np.int64), none, none, 0, kept, self._plan.spec, self._learned)
+        return np.ascontiguousarray(kept[:, 0])
 
     def predict_at(self, x: np.ndarray, moment: int) -> np.ndarray:
         """The prediction and what is kept with the question, shape (1 + memory,)."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from rtml.models.rows import RowModel
+from rtml.models.rows import RowModel, predictions
 
 #: The last feature of a stream of several keys: the key's place in the run's keys.
 KEY = "key_number"
@@ -53,6 +53,15 @@ class PerKey:
         """Prediction of the key's model, or of a fresh one for a key that has not come: asking changes nothing."""
         key = int(x[-1]) if np.isfinite(x[-1]) else -1
         return self.models.get(key, self._fresh).predict(x[:-1])
+
+    def predict_rows(self, X: np.ndarray) -> np.ndarray:
+        """Predictions of many rows, shape (m,) or (m, outputs), a call for each key."""
+        said = np.empty((len(X), self.outputs)) if self.outputs > 1 else np.empty(len(X))
+        keys = np.where(np.isfinite(X[:, -1]), X[:, -1], -1.0).astype(np.int64)
+        for key in np.unique(keys).tolist():
+            rows = keys == key
+            said[rows] = predictions(self.models.get(key, self._fresh), np.ascontiguousarray(X[rows, :-1]))
+        return said
 
     def predict_at(self, x: np.ndarray, moment: int) -> float | np.ndarray:
         """Prediction of the key's model for a question of this moment, and what it wants back with the answer."""
@@ -164,6 +173,10 @@ class Columns(RowModel):
     def predict(self, x: np.ndarray) -> float | np.ndarray:
         """Prediction for a row."""
         return self.model.predict(np.ascontiguousarray(x[..., self._sees]))
+
+    def predict_rows(self, X: np.ndarray) -> np.ndarray:
+        """Predictions of many rows."""
+        return predictions(self.model, np.ascontiguousarray(X[:, self._sees]))
 
     def learn(self, x: np.ndarray, y: float) -> None:
         """Learn one answer."""

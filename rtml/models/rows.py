@@ -7,7 +7,7 @@ import struct
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -106,6 +106,13 @@ class RowModel:
         if self.unsupervised:
             return float(y)
         return check_label(y, self.classifier, len(self.classes) or 2)
+
+
+def predictions(model: Any, X: np.ndarray) -> np.ndarray:
+    """What a model predicts for rows, (m,) or (m, outputs), in one call where it has one: it stays as it is."""
+    if hasattr(model, "predict_rows"):
+        return model.predict_rows(X)
+    return np.array([model.predict(row) for row in X])
 
 
 class RememberingModel(RowModel):

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from rtml.models.rows import predictions
+
 ROWS = 16
 
 
@@ -34,6 +36,6 @@ def fingerprint(models: Mapping[str, object], names: Sequence[str]) -> str:
     """
     rows, found = probe(names), hashlib.sha256()
     for target in sorted(models):
-        predictions = np.array([models[target].predict(x) for x in rows], dtype=np.float64)
-        found.update(target.encode() + b"\0" + predictions.tobytes())
+        said = np.asarray(predictions(models[target], rows), np.float64)
+        found.update(target.encode() + b"\0" + said.tobytes())
     return found.hexdigest()[:16]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
 from rtml.core.clock import utc
 from rtml.core.questions import Questions
 from rtml.core.state import loads
@@ -13,6 +11,7 @@ from rtml.metrics.confidence_sequence import Comparison
 from rtml.metrics.confidence_sequence import compare as compare_losses
 from rtml.models import pickles
 from rtml.models.compiled import restore
+from rtml.models.rows import predictions
 from rtml.registry.registry import Registry
 from rtml.registry.versions import Version
 
@@ -48,7 +47,7 @@ def compare(
     for version in versions:
         found = models(registry, version)
         model = found[target or next(iter(found))]
-        losses.append(loss(questions.y, np.array([model.predict(x) for x in questions.X])))
+        losses.append(loss(questions.y, predictions(model, questions.X)))
     return compare_losses(*losses, names=(versions[0].name, versions[1].name))
 
 

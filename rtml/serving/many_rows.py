@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from rtml.core.target import Target
-from rtml.models.rows import RowModel
+from rtml.models.rows import predictions
 from rtml.serving.schemas import Refused, encode, invalid
 from rtml.serving.service import NO_MODEL, Service
 
@@ -126,8 +126,7 @@ def _said(snapshot: Snapshot, X: np.ndarray, start: int) -> np.ndarray:
     """Predictions of rows, shape (numbers of all targets, rows)."""
     columns = []
     for target in snapshot.targets:
-        model = snapshot.learned[1][target.name]
-        said = model.predict_rows(X) if isinstance(model, RowModel) else [model.predict(row) for row in X]
+        said = predictions(snapshot.learned[1][target.name], X)
         columns.append(np.asarray(said, float).reshape(len(X), -1)[:, : target.outputs].T)
     found = np.concatenate(columns)
     if not np.isfinite(found).all():

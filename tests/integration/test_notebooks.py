@@ -9,10 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 from browser import CHROMIUM, Browser
 from lab import lab
 
+from rtml.pipeline.notebooks import tidy
 from rtml.pipeline.parameters import declared, tagged
 
 ROOT = Path(__file__).parents[2]
@@ -122,27 +124,49 @@ def home(tmp_path_factory):
     return tmp_path_factory.mktemp("home")
 
 
-def test_stored_outputs_are_those_of_a_fresh_run(home):
-    command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "--nbval-cell-timeout=120", "-x", "-q"]
-    clean = [
-        "-p",
-        "no:xdist",
-        "-p",
-        "no:cacheprovider",
-        "-o",
-        "addopts=",
-        "-o",
-        "filterwarnings=default",
-        "--no-header",
-    ]
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "JPY_"))}
-    environment |= {"RTML_HOME": str(home), "RTML_QUIET": "1"}
-    done = subprocess.run(
-        [*command, *clean, *map(str, NOTEBOOKS)], cwd=ROOT, env=environment, capture_output=True, text=True
-    )
+@pytest.fixture(scope="module")
+def whole_run(home):
+    """The main job with its defaults, once, cut off from the network: what it took."""
+    figures = home / "figures.json"
+    command = [sys.executable, ROOT / "tests/support/measured.py", figures, sys.executable, "-m", "rtml", "run"]
+    environment = os.environ | {"RTML_HOME": str(home), "RTML_QUIET": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    cells = sum(len(code_cells(path)) for path in NOTEBOOKS)
-    assert f"{cells} passed" in done.stdout, f"{cells} cells, but {done.stdout.splitlines()[-1]}"
+    return json.loads(figures.read_text())
+
+
+def test_the_whole_thing_takes_less_than_five_minutes_without_a_network(whole_run, home, record_property):
+    cpu, wall = whole_run["cpu"], whole_run["wall"]
+    where = "without a network" if whole_run["offline"] else "(the network could not be cut here)"
+    record_property("figure", f"the whole main job, five notebooks, {where}: {cpu:.0f} s CPU, {wall:.0f} s")
+    assert json.loads((home / "runs/dev/status.json").read_text())["state"] == "done"
+    assert 10 < cpu < 300, "the whole thing in five minutes, also where one core does it all"
+
+
+def code_of(path):
+    """Cells of code of an executed notebook, without that of the parameters given."""
+    cells = nbformat.read(path, as_version=4).cells
+    cells = [cell for cell in cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+    return [cell for cell in tidy(nbformat.v4.new_notebook(cells=cells)).cells if cell.cell_type == "code"]
+
+
+def said(cell):
+    """What a cell printed and showed, figures left out: text by kind."""
+    found = {}
+    for output in cell.outputs:
+        for kind, text in output.get("data", {output.get("name", "error"): output.get("text", "")}).items():
+            if not kind.startswith("image/"):
+                found[kind] = found.get(kind, "") + text
+    return found
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_stored_outputs_are_those_of_a_fresh_run(whole_run, home, path):
+    stored, fresh = (code_of(book) for book in (path, home / "runs/dev/notebooks" / path.name))
+    assert [cell.source for cell in stored] == [cell.source for cell in fresh]
+    pairs = [(a, b) for a, b in zip(stored, fresh, strict=True) if not a.source.startswith("# NBVAL_IGNORE_OUTPUT")]
+    wrong = [(a.source, said(a), said(b)) for a, b in pairs if said(a) != said(b)]
+    assert not wrong, wrong[0]
 
 
 CONNECTED = """
@@ -154,9 +178,7 @@ document.querySelector('.jp-Toolbar-kernelName').textContent.includes('Python 3'
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
-def test_notebook_05_runs_in_jupyterlab_and_shows_the_live_page(home, tmp_path):
-    if not (home / "runs/dev/training.db").exists():
-        pytest.skip("the run of the test above is wanted")
+def test_notebook_05_runs_in_jupyterlab_and_shows_the_live_page(whole_run, home, tmp_path):
     shutil.copy(NOTEBOOKS[4], tmp_path)
     with lab(tmp_path, home) as url, Browser(tmp_path / "chromium") as browser:
         browser.open(f"{url}/lab/tree/{NOTEBOOKS[4].name}?reset", height=1000)

@@ -94,3 +94,17 @@ def test_a_pooled_model_does_not_see_the_key():
 def test_rows_without_a_key_are_refused():
     with pytest.raises(ValueError, match="the last feature must be 'key_number', got a, b"):
         PerKey(lambda names: None, ["a", "b"])
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "blend", "blend_probability", "pooled blend"])
+def test_many_rows_in_one_call_are_predicted_with_the_bits_of_one_by_one(kind):
+    q, pooled = stream(classes="logistic" in kind or "probability" in kind), kind.startswith("pooled ")
+    model = Pooled(build("blend", NAMES[:2])) if pooled else build(kind, NAMES)
+    Learner(model, NAMES).replay(q, until=int(q.moment[-1]))
+    X = np.vstack([q.X[:50], [[0.3, np.nan, 1.0], [0.3, 0.1, 7.0], [0.3, 0.1, np.nan]]])
+    X = X[:50] if kind.startswith("rls:") else X
+    before = dumps(model.state)
+    many = model.predict_rows(X)
+    assert many.tobytes() == np.array([model.predict(x) for x in X]).tobytes()
+    assert many[:20].tobytes() == model.predict_rows(X[:20]).tobytes()
+    assert dumps(model.state) == before, "asking changes nothing"

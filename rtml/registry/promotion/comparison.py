@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from rtml.core.segments import BETTER, sentence, settled
 from rtml.kernels import betting
 from rtml.metrics.confidence_sequence import interval
+from rtml.models.rows import predictions
 from rtml.registry.promotion.sequential_test import SequentialTest
 
 
@@ -31,6 +33,7 @@ class LineageComparison:
     sequential_test: SequentialTest
     models: tuple[list, list]
     lineage: str = ""
+    _chunk: Any = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def state(self) -> dict:
@@ -38,11 +41,15 @@ class LineageComparison:
         names = ("number", "version", "against", "cause", "invested", "lineage")
         return {name: getattr(self, name) for name in names} | {"test": self.sequential_test.state}
 
-    def ask(self, id: int, moment: int, x: np.ndarray, within: Sequence[bool] = ()) -> None:
-        """Let the models of both versions predict; what fails stays in shadow, and ends it where it is the second's."""
-        first, _ = _predicted(self.models[0], x)
-        second, failure = _predicted(self.models[1], x)
-        self.sequential_test.ask(id, moment, first, second, failure, within)
+    def ask(self, id: int, moment: int, X: np.ndarray, row: int, within: Sequence[bool] = ()) -> None:
+        """Let the models of both versions predict a row of a chunk; a failure of the second's ends the comparison.
+
+        They do not learn, so they predict the whole chunk when they are asked for the first of its rows.
+        """
+        if self._chunk is None or self._chunk[0] is not X or self._chunk[1] is not self.models:
+            self._chunk = (X, self.models, *(_predicted(models, X) for models in self.models))
+        _, _, (first, _), (second, failures) = self._chunk
+        self.sequential_test.ask(id, moment, first[row], second[row], failures.get(row, ""), within)
 
     @property
     def left(self) -> float:
@@ -77,13 +84,16 @@ class LineageComparison:
         return f"{how} on the same {facts['answers']:,} questions ({proof}){cut and f'; {cut}'}"
 
 
-def _predicted(models: list, x: np.ndarray) -> tuple[list[float], str]:
-    """Predictions, NaN where a model failed, and why."""
-    predictions, failure = [], ""
-    for model in models:
+def _predicted(models: list, X: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
+    """Predictions of a chunk, (m, models), NaN where one failed, and why by row."""
+    said, failures = np.full((len(X), len(models)), np.nan), {}
+    for column, model in enumerate(models):
         try:
-            predictions.append(float(model.predict(x)))
-        except Exception as ex:
-            failure = failure or f"{type(ex).__name__}: {ex}"
-            predictions.append(math.nan)
-    return predictions, failure
+            said[:, column] = predictions(model, X)
+        except Exception:  # of which row, is found one by one
+            for row, x in enumerate(X):
+                try:
+                    said[row, column] = model.predict(x)
+                except Exception as ex:
+                    failures.setdefault(row, f"{type(ex).__name__}: {ex}")
+    return said, failures

@@ -172,7 +172,7 @@ class Gate:
         """Ask both sides of a comparison a question; of a lineage that predicted nothing there is nothing to ask."""
         within = [one.holds(self._names, outcome.X[row]) for one in self._segments]
         if not running.lineage:
-            return running.ask(id, moment, outcome.X[row], within)
+            return running.ask(id, moment, outcome.X, row, within)
         challenger = getattr(outcome, "challengers", {}).get(running.lineage)
         if challenger is not None:
             both = (outcome.predictions, challenger)

@@ -18,7 +18,7 @@ from rtml.core.state import dumps, loads
 from rtml.kernels import guard as kernels
 from rtml.models.compiled import compile, restore
 from rtml.models.constant import Constant
-from rtml.models.rows import check_state
+from rtml.models.rows import check_state, predictions
 
 _NAMES = ("learner", "checkpoint", "baseline")
 _OWN = slice(kernels.HEAD - 1, None)  # columns of a kept row that are the learner's
@@ -379,5 +379,5 @@ def _number(p: float) -> float:
 def _frozen(model, X: np.ndarray) -> np.ndarray:
     """Predictions of a model that stays as it is."""
     if hasattr(model, "learn_at") or not hasattr(model, "replay"):
-        return np.array([model.predict(x) for x in X])
+        return predictions(model, X)
     return model.replay(X, np.zeros(len(X)), np.zeros(len(X), np.int64), np.full(len(X), NEVER), _NOBODY, NEVER)[0]

@@ -270,8 +270,8 @@ def test_what_is_predicted_in_shadow_is_what_the_version_would_serve(market, who
     callback.saved(registry.get("eth@3"), "every 15m")
     comparison, outcome = callback._comparison, outcomes[10]
     models = [restore(loads(registry.load(f"eth@{n}"))["models"]["return"]) for n in (1, 3)]
-    for id, moment, x in zip(outcome.id.tolist(), outcome.moment.tolist(), outcome.X, strict=True):
-        comparison.ask(id, moment, x)
+    for row, (id, moment) in enumerate(zip(outcome.id.tolist(), outcome.moment.tolist(), strict=True)):
+        comparison.ask(id, moment, outcome.X, row)
     for asked, x in zip(comparison.sequential_test._open.values(), outcome.X, strict=True):
         assert asked.p[:, 0].tolist() == [model.predict(x) for model in models]
 
