@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 from river import tree
-from surgery import FRESH, KEPT, operate
 
 from rtml.core.questions import Questions
 from rtml.evaluation.progressive import progressive
 from rtml.models import catalogue as zoo
 from rtml.models.compiled import compile
+from rtml.models.surgery import FRESH, KEPT, operate
 
 NAMES = ("a", "b", "c")
 

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from bandits import RULES, Bandit
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from off_policy import estimate
 from popularity_trap import NICHE, PopularityTrap
 
 from rtml.core.state import dumps, loads
+from rtml.usecases.sessions.bandits import RULES, Bandit
+from rtml.usecases.sessions.off_policy import estimate
 
 CALL = st.tuples(st.integers(0, 8), st.booleans(), st.floats(0, 1))
 HOW = {"thompson": 0.01, "ucb": 0.005, "greedy": 0.005, "boltzmann": 0.005}

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from off_policy import estimate
+
+from rtml.usecases.sessions.off_policy import estimate
 
 CHANCE = np.array([[0.10, 0.20, 0.04, 0.04], [0.10, 0.04, 0.20, 0.04]])
 TRUTH = 0.20  # of showing each kind of visitor the item for it
