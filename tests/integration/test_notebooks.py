@@ -151,7 +151,7 @@ def code_of(path):
 
 
 def said(cell):
-    """What a cell printed and showed, text by kind: figures are left out, and what pandas folds as the window is wide."""
+    """What a cell printed and showed, text by kind, without figures and what pandas folds as a window is wide."""
     found = {}
     for output in cell.outputs:
         shown = output.get("data", {output.get("name", "error"): output.get("text", "")})
