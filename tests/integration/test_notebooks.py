@@ -151,11 +151,12 @@ def code_of(path):
 
 
 def said(cell):
-    """What a cell printed and showed, figures left out: text by kind."""
+    """What a cell printed and showed, text by kind, without figures and what pandas folds as a window is wide."""
     found = {}
     for output in cell.outputs:
-        for kind, text in output.get("data", {output.get("name", "error"): output.get("text", "")}).items():
-            if not kind.startswith("image/"):
+        shown = output.get("data", {output.get("name", "error"): output.get("text", "")})
+        for kind, text in shown.items():
+            if not kind.startswith("image/") and not (kind == "text/plain" and "text/html" in shown):
                 found[kind] = found.get(kind, "") + text
     return found
 
