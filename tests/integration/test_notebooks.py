@@ -170,6 +170,31 @@ def test_stored_outputs_are_those_of_a_fresh_run(whole_run, home, path):
     assert not wrong, wrong[0]
 
 
+NBVAL = [
+    "-m",
+    "pytest",
+    "--nbval",
+    "--nbval-current-env",
+    "--nbval-cell-timeout=120",
+    "-x",
+    "-q",
+    "-p",
+    "no:xdist",
+    "-p",
+    "no:cacheprovider",
+]
+
+
+def test_nbval_finds_the_stored_outputs_too(tmp_path):
+    """Of the first notebook here, of all five by make test-notebooks."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "JPY_"))}
+    environment |= {"RTML_HOME": str(tmp_path), "RTML_QUIET": "1"}
+    command = [sys.executable, *NBVAL, "-o", "addopts=", "-o", "filterwarnings=default", NOTEBOOKS[0]]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert f"{len(code_cells(NOTEBOOKS[0]))} passed" in done.stdout, done.stdout.splitlines()[-1]
+
+
 CONNECTED = """
 document.querySelector('.jp-Dialog .jp-mod-accept')?.click(),
 document.querySelector('.jp-Toolbar-kernelName').textContent.includes('Python 3')
