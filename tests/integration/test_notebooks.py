@@ -170,19 +170,8 @@ def test_stored_outputs_are_those_of_a_fresh_run(whole_run, home, path):
     assert not wrong, wrong[0]
 
 
-NBVAL = [
-    "-m",
-    "pytest",
-    "--nbval",
-    "--nbval-current-env",
-    "--nbval-cell-timeout=120",
-    "-x",
-    "-q",
-    "-p",
-    "no:xdist",
-    "-p",
-    "no:cacheprovider",
-]
+NBVAL = ["-m", "pytest", "--nbval", "--nbval-current-env", "--nbval-cell-timeout=120", "-x", "-q"]
+NBVAL += ["-p", "no:xdist", "-p", "no:cacheprovider"]
 
 
 def test_nbval_finds_the_stored_outputs_too(tmp_path):
