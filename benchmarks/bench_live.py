@@ -73,7 +73,7 @@ def measure(speed: float, seconds: float) -> np.ndarray:
         live.publisher.observe = lambda s: (counted(s), took.append(1e3 * s))
         live.run(threading.Event(), seconds=seconds)
         if not took:
-            raise RuntimeError(f"no prediction in {seconds:g} s: {live.ingestor.trouble or 'widen --seconds'}")
+            raise RuntimeError(f"no prediction in {seconds:g} s: {live.ingestor.problem or 'widen --seconds'}")
     return np.array(took)
 
 

@@ -109,7 +109,13 @@ def _found(frame: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
 
 
 def as_json(frame: pd.DataFrame) -> list[str]:
-    """Every row as one JSON text; a number that JSON lacks (NaN, inf) becomes null or its name."""
+    """Every row as one JSON text; a number that JSON lacks (NaN, inf) becomes null or its name.
+
+    Examples
+    --------
+    >>> as_json(pd.DataFrame({"price": [1.5, np.nan], "side": ["buy", "sell"]}))
+    ['{"price": 1.5, "side": "buy"}', '{"price": null, "side": "sell"}']
+    """
     rows = zip(*(frame.iloc[:, k].astype(object) for k in range(frame.shape[1])), strict=True)
     return [json.dumps({str(c): _plain(v) for c, v in zip(frame.columns, row, strict=True)}) for row in rows]
 
@@ -127,7 +133,13 @@ def _kind(column: pd.Series) -> str:
 
 
 def numbers(column: pd.Series | None, n: int) -> np.ndarray:
-    """Floats; what is no number is NaN."""
+    """Floats; what is no number is NaN.
+
+    Examples
+    --------
+    >>> numbers(pd.Series(["2.5", 3, True, "many"], dtype=object), 4).tolist()
+    [2.5, 3.0, nan, nan]
+    """
     if column is None:
         return np.full(n, np.nan)
     if _kind(column) in "iuf":
@@ -143,7 +155,13 @@ def _number(value) -> float:
 
 
 def codes(column: pd.Series | None, table: dict, n: int, *, missing: int, unknown: int = -1) -> np.ndarray:
-    """Integers of words by a table; a word in another case counts as the same."""
+    """Integers of words by a table; a word in another case counts as the same.
+
+    Examples
+    --------
+    >>> codes(pd.Series(["buy", "SELL", "hold", None]), {"buy": 0, "sell": 1}, 4, missing=-2).tolist()
+    [0, 1, -1, -2]
+    """
     if column is None:
         return np.full(n, missing, np.int32)
     known = {**{word.lower(): code for word, code in table.items()}, **table}
@@ -167,7 +185,14 @@ def _word(value) -> str:
 
 
 def integers(column: pd.Series | None, n: int, read, *, missing: int) -> np.ndarray:
-    """Exact int64; what cannot be read is ``UNREADABLE``, what is absent is ``missing``."""
+    """Exact int64; what cannot be read is ``UNREADABLE``, what is absent is ``missing``.
+
+    Examples
+    --------
+    >>> found = integers(pd.Series(["12", 7.0, 7.5, None], dtype=object), 4, read_integer, missing=-1)
+    >>> found.tolist() == [12, 7, UNREADABLE, -1]
+    True
+    """
     if column is None:
         return np.full(n, missing, np.int64)
     if _kind(column) == "i":
@@ -181,14 +206,26 @@ def integers(column: pd.Series | None, n: int, read, *, missing: int) -> np.ndar
 
 
 def nanoseconds(column: pd.Series) -> np.ndarray:
-    """Nanoseconds UTC of a column of aware datetimes; the smallest int64 where there is none that fits."""
+    """Nanoseconds UTC of a column of aware datetimes; the smallest int64 where there is none that fits.
+
+    Examples
+    --------
+    >>> nanoseconds(pd.Series(pd.to_datetime(["1970-01-01T01:00:02+01:00"]))).tolist()
+    [2000000000]
+    """
     ticks, scale = column.dt.tz_convert(None).to_numpy().view(np.int64), _UNIT_NS[column.dt.unit]
     fits = np.abs(ticks.astype(np.float64)) < NEVER / scale
     return np.where(fits, np.where(fits, ticks, 0) * scale, UNREADABLE)
 
 
 def read_integer(value) -> int:
-    """Whole number of a value that holds one exactly, otherwise ``UNREADABLE``."""
+    """Whole number of a value that holds one exactly, otherwise ``UNREADABLE``.
+
+    Examples
+    --------
+    >>> read_integer("0042"), read_integer(3.0), read_integer(3.5) == UNREADABLE
+    (42, 3, True)
+    """
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         value = int(value)
     if isinstance(value, str) and _DIGITS.fullmatch(value):
@@ -198,7 +235,13 @@ def read_integer(value) -> int:
 
 
 def read_moment(value) -> int:
-    """Nanoseconds UTC of a moment that knows its zone, otherwise ``UNREADABLE``."""
+    """Nanoseconds UTC of a moment that knows its zone, otherwise ``UNREADABLE``.
+
+    Examples
+    --------
+    >>> read_moment("1970-01-01T00:00:02Z"), read_moment(5), read_moment("soon") == UNREADABLE
+    (2000000000, 5, True)
+    """
     if isinstance(value, str | datetime) and value is not pd.NaT:
         try:
             at = value.value if isinstance(value, pd.Timestamp) and value.tzinfo else moment(value)

@@ -25,7 +25,18 @@ _DATA = re.compile(r"[-+]?[$\d.].*|[-+]?(inf|nan)|true|false", re.IGNORECASE)
 
 
 def read_csv(path: Path, opened: Callable[[Path], IO[bytes]], known: Known) -> Table:
-    """A text file as one table; ``opened`` gives its bytes, unpacked."""
+    """A text file as one table; ``opened`` gives its bytes, unpacked.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "trades.csv"
+    ...     _ = path.write_text("# exported\\nprice;side\\n1.50;buy\\n2;sell;?\\n")
+    ...     table = read_csv(path, lambda path: path.open("rb"), lambda name: False)
+    >>> table.frame.to_dict("list"), table.ragged
+    ({'price': ['1.50'], 'side': ['buy']}, [('line 4 has 3 fields, the header names 2', '2;sell;?')])
+    """
     with opened(path) as file:
         head = file.read(_HEAD)
     encoding = _encoding(head)

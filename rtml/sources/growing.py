@@ -49,7 +49,14 @@ class Growing(Protocol):
 
 
 class Follows:
-    """What all sources that grow have in common."""
+    """What all sources that grow have in common.
+
+    Examples
+    --------
+    >>> source = Follows(schema_of(np.dtype([("time", "<i8")])), ["north"])
+    >>> source.symbols, source.position, source.status().state
+    (('north',), {}, 'LIVE')
+    """
 
     rows = 0
 
@@ -72,6 +79,11 @@ def open_growing(source: str, schema: Schema, symbols: Sequence[str]) -> Growing
         ``file:///FOLDER`` or ``s3://BUCKET/PREFIX``; passwords are taken from RTML_PASSWORD.
     schema, symbols
         What judges its rows, and the keys of the run.
+
+    Examples
+    --------
+    >>> open_growing("bikes.csv", schema_of(np.dtype([("time", "<i8")])), ["north"]) is None
+    True
     """
     scheme, there, _ = source.strip().partition("://")
     if not there or scheme not in SYSTEMS:
@@ -89,7 +101,14 @@ def open_growing(source: str, schema: Schema, symbols: Sequence[str]) -> Growing
 
 
 def posted_schema(case: UseCase) -> Schema:
-    """What an event that comes from elsewhere must hold: what one that is posted over HTTP must."""
+    """What an event that comes from elsewhere must hold: what one that is posted over HTTP must.
+
+    Examples
+    --------
+    >>> from rtml.core.use_case import load_use_case
+    >>> list(posted_schema(load_use_case("fraud")).columns)
+    ['kind', 'time', 'id', 'card', 'terminal', 'amount', 'fraud']
+    """
     return (load(case.view, {}, "views").schema if case.view else None) or schema_of(case.event)
 
 

@@ -29,6 +29,19 @@ def ingest(
 
     ``done`` gets the number of rows of each chunk, for a progress bar. A source that sends nothing is an error, other
     than that of a source whose rows all break the schema.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from rtml.sources.records import Records
+    >>> from rtml.store.event_log import EventLog
+    >>> event = np.dtype([("time", "<i8"), ("key", "<i4"), ("bikes", "<f8")])
+    >>> with TemporaryDirectory() as folder, EventLog(Path(folder) / "events.db") as log:
+    ...     file = Path(folder) / "bikes.csv"
+    ...     _ = file.write_text("time,key,bikes\\n2025-01-31T09:30Z,north,3\\n2025-01-31T09:31Z,north,many\\n")
+    ...     report = ingest(Records(file, event), log, "bikes")
+    >>> report.logged, report.by_reason["rows"].to_dict()
+    (1, {'bikes is not a finite number': 1})
     """
     received, counts = 0, _Counts(source)
     after = 0
@@ -118,23 +131,23 @@ def follow(run: Path, log: str = "", **source) -> None:
         config, opens = opened(run, what)
         book = Logbook(run / "live.log", "ingest")
 
-        def say(event: str, **about: Any) -> None:
+        def on_event(event: str, **about: Any) -> None:
             book.say(event, **about)
             if event == "rows rejected":
                 schema = ingestor.source.schema if ingestor.source else None
                 tell(_rejection(**about, keys=config.symbols, columns=schema.columns if schema else {}))
 
         with alone(run, "ingest"), run_log(run, log) as events:
-            ingestor = Ingestor(opens, events, PART, config.symbols, speed=what.speed, say=say)
+            ingestor = Ingestor(opens, events, PART, config.symbols, speed=what.speed, on_event=on_event)
             _follow(ingestor, events, stop)
 
 
 def _follow(ingestor: Ingestor, log: EventLog, stop: Event) -> None:
     ingestor.start()
-    say = news(tell, inf)
+    show = news(tell, inf)
     while not stop.wait(1.0) and ingestor.state != "stopped":
         with suppress(OSError):  # a disk that is full; the ingestor says so
-            say(f"{_progress(log, ingestor)}, {ingestor.state} {ingestor.trouble}".rstrip())
+            show(f"{_progress(log, ingestor)}, {ingestor.state} {ingestor.problem}".rstrip())
     ingestor.stop()
     if ingestor.failure is not None:
         raise ingestor.failure

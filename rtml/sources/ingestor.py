@@ -50,7 +50,7 @@ class Ingestor:
     durable
         Whether every append waits for the disk; otherwise the reader in this process calls ``log.sync`` soon: no
         prediction waits, and what a power cut loses of the last second is requested again.
-    say
+    on_event
         Gets every event of the ingest: a word and its details.
     """
 
@@ -69,7 +69,7 @@ class Ingestor:
         *,
         speed: float = 0.0,
         durable: bool = True,
-        say: Callable[..., object] = lambda event, **about: None,
+        on_event: Callable[..., object] = lambda event, **about: None,
     ) -> None:
         self._open = open
         self.log = log
@@ -77,7 +77,7 @@ class Ingestor:
         self._symbols = symbols
         self._durable = durable
         self._speed = speed
-        self._say = say
+        self._on_event = on_event
         self._clock = Clock()
         self._stop, self._thread = threading.Event(), None
         self.news = threading.Event()  #: set when something was logged, or the state changed
@@ -98,7 +98,7 @@ class Ingestor:
         return status().state.lower() if status else "replay" if self.source else "starting"
 
     @property
-    def trouble(self) -> str:
+    def problem(self) -> str:
         """What is wrong now, as a sentence; empty when nothing is."""
         if self.error or self.state != "reconnecting":
             return self.error
@@ -136,20 +136,20 @@ class Ingestor:
                 self._take_in()
                 if not self._stop.is_set():
                     self.over = True
-                    self._say("source over")
+                    self._on_event("source over")
                 break
             except Exception as error:
                 tries = 1 if self._logged > before else tries + 1
                 if not self._logged and isinstance(error, _FINAL) and not (self._held and _away(error)):
                     self.failure = error
-                    self._say("source refused", error=str(error))
+                    self._on_event("source refused", error=str(error))
                     break
                 self._wait(error, min(2.0 ** min(tries - 1, 16), _LONGEST))
         self.news.set()
 
     def _wait(self, error: Exception, pause: float) -> None:
         self.error, self.restarts = f"{type(error).__name__}: {error}", self.restarts + 1
-        self._say("source failed", error=self.error, again_in_s=pause)
+        self._on_event("source failed", error=self.error, again_in_s=pause)
         self.news.set()
         self._stop.wait(pause)
 
@@ -157,7 +157,7 @@ class Ingestor:
         held = newest(self.log, self._part, self._symbols)
         self._held = bool(held)
         self.source = source = self._open(held)
-        self._say("source opened", source=source.name)
+        self._on_event("source opened", source=source.name)
         recorded = self._growing if isinstance(source, Follows) else self._recorded
         arrivals = self._live(source) if hasattr(source, "arrivals") else recorded(source)
         for accepted, rejected, at in arrivals:
@@ -174,7 +174,7 @@ class Ingestor:
         """Count rejected rows by reason; of each reason the first is said as it came."""
         for reason, row in rejected.drop_duplicates("reason")[["reason", "row"]].itertuples(index=False):
             if reason not in self.rejections:
-                self._say("rows rejected", reason=reason, row=row)
+                self._on_event("rows rejected", reason=reason, row=row)
         self.rejections.update(rejected["reason"])
 
     def _live(self, source) -> Iterator[tuple[np.ndarray, pd.DataFrame | None, int]]:
@@ -228,6 +228,18 @@ def newest(log: EventLog, part: str, symbols: tuple[str, ...]) -> dict[str, tupl
 
 
 def alone(folder: Path, what: str) -> AbstractContextManager[None]:
-    """Keep a second process out of the same work in a folder."""
+    """Keep a second process out of the same work in a folder.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     (run := Path(folder) / "mine").mkdir()
+    ...     with alone(run, "ingest"), alone(run, "ingest"):
+    ...         pass
+    Traceback (most recent call last):
+    ...
+    RuntimeError: another process does the ingest in mine: stop it, or name another RUN
+    """
     taken = f"another process does the {what} in {folder.name}: stop it, or name another RUN"
     return process.alone(folder / f"{what}.lock", taken)

@@ -11,7 +11,14 @@ from rtml.sources.table import Known, Table, Unreadable, few
 
 
 def read_json(path: Path, content: bytes, known: Known) -> Table:
-    """One JSON value, or one a line, whatever the file is called."""
+    """One JSON value, or one a line, whatever the file is called.
+
+    Examples
+    --------
+    >>> content = b'{"status": "ok", "trades": [{"price": 1.5}, {"price": 2}]}'
+    >>> read_json(Path("trades.json"), content, lambda name: name == "price").frame["price"].tolist()
+    [1.5, 2]
+    """
     try:
         return _records(path, msgspec.json.decode(content), known)
     except msgspec.DecodeError:

@@ -121,7 +121,13 @@ def form_of(column: pd.Series, now: int) -> str:
 
 
 def texts(column: pd.Series) -> pd.Series:
-    """Cells as texts without the spaces and quotes around them; a blank one is missing."""
+    """Cells as texts without the spaces and quotes around them; a blank one is missing.
+
+    Examples
+    --------
+    >>> texts(pd.Series([' "1.50" ', "  ", None])).tolist()
+    ['1.50', nan, nan]
+    """
     if column.dtype.kind in "iufb":
         return column.astype(object).where(column.notna()).map(str, na_action="ignore")
     if not isinstance(column.dtype, pd.StringDtype):
@@ -166,7 +172,14 @@ def plain_integers(column: pd.Series) -> np.ndarray | None:
 
 
 def exact_numbers(column: pd.Series, text: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    """Whole part (exact int64) and value of what is a number; the value is NaN for everything else."""
+    """Whole part (exact int64) and value of what is a number; the value is NaN for everything else.
+
+    Examples
+    --------
+    >>> column = pd.Series(["9007199254740993", "1.5", "?"])
+    >>> exact_numbers(column, column)[0].tolist()
+    [9007199254740993, 1, 0]
+    """
     if column.dtype.kind in "iu":
         number = column.to_numpy(np.float64)
         fits = np.abs(number) < 2**62
@@ -201,7 +214,13 @@ def _cast(text: pd.Series, kind: pa.DataType) -> pa.Array | None:
 
 
 def floats(text: pd.Series) -> np.ndarray:
-    """Floats of texts; NaN for what is no number."""
+    """Floats of texts; NaN for what is no number.
+
+    Examples
+    --------
+    >>> floats(pd.Series(["1.5", "2e3", "?"])).tolist()
+    [1.5, 2000.0, nan]
+    """
     if (held := _cast(text, pa.float64())) is not None:
         return held.to_numpy(zero_copy_only=False)
     return pd.to_numeric(text, errors="coerce").to_numpy(np.float64, na_value=np.nan)
@@ -257,7 +276,13 @@ def _of_digits(whole: np.ndarray, number: np.ndarray) -> np.ndarray:
 
 
 def clock_of(hhmmssmmm: np.ndarray) -> np.ndarray:
-    """Nanoseconds since midnight of numbers such as 93000123 (9:30:00.123); negative where there is no such time."""
+    """Nanoseconds since midnight of numbers such as 93000123 (9:30:00.123); negative where there is no such time.
+
+    Examples
+    --------
+    >>> clock_of(np.array([93_000_123, 246_000_000])).tolist()
+    [34200123000000, -1]
+    """
     ms, s = hhmmssmmm % 1000, hhmmssmmm // 1000 % 100
     m, h = hhmmssmmm // 10**5 % 100, hhmmssmmm // 10**7
     right = (s < 60) & (m < 60) & (h < 24) & (hhmmssmmm >= 0)
@@ -304,6 +329,12 @@ def in_zone(exact: np.ndarray, zone: str | None) -> np.ndarray:
     """Moments of clock readings that were taken for UTC but are of a zone; ``UNREADABLE`` where the zone has none.
 
     An hour that a change of clocks repeats or leaves out is not guessed.
+
+    Examples
+    --------
+    >>> noon = 1_735_732_800 * 10**9  # 2025-01-01 12:00 UTC
+    >>> ((in_zone(np.array([noon]), "America/New_York") - noon) // (3600 * 10**9)).tolist()
+    [5]
     """
     if zone is None:
         return exact

@@ -15,7 +15,16 @@ _JUMP = 86400 * 10**9  # nobody waits longer for a row: a hole that the next row
 
 
 class Paced:
-    """Rows of a recording when they are due: as many at once as have become due meanwhile."""
+    """Rows of a recording when they are due: as many at once as have become due meanwhile.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"time": [10**18, 10**18 + 10**6, 10**18 + 2 * 10**6]})
+    >>> [len(piece) for piece in Paced(0, Clock(), threading.Event()).pieces(rows)]
+    [3]
+    >>> sum(len(piece) for piece in Paced(10.0, Clock(), threading.Event()).pieces(rows))
+    3
+    """
 
     def __init__(self, speed: float, clock: Clock, stop: threading.Event) -> None:
         if not 0 <= speed < 1e9:

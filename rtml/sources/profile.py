@@ -96,7 +96,13 @@ def seen(source: Recording) -> tuple[Profile, np.ndarray]:
 
 
 def moment_text(time: object) -> str:
-    """A time in ns as ISO text; anything else as it is written."""
+    """A time in ns as ISO text; anything else as it is written.
+
+    Examples
+    --------
+    >>> moment_text(1_735_689_600 * 10**9), moment_text("soon")
+    ('2025-01-01T00:00:00+00:00', 'soon')
+    """
     return utc(time).isoformat() if isinstance(time, int | np.integer) and time > 0 else str(time)
 
 
@@ -138,8 +144,8 @@ def inspect(file: str, use_case: str, columns: str = "{}", symbols: str = "", ba
     try:
         source = open_source(file, case, columns=named, **asked)
     except (ValueError, LookupError) as wrong:  # sentences speak of the parameter of notebook 01
-        said = re.sub(r"COLUMNS=(\{[^}]*\}|\[[^\]]*\])", r"--columns '\1'", str(wrong.args[0]))
-        raise type(wrong)(said) from wrong
+        text = re.sub(r"COLUMNS=(\{[^}]*\}|\[[^\]]*\])", r"--columns '\1'", str(wrong.args[0]))
+        raise type(wrong)(text) from wrong
     if not isinstance(source, Recording):
         raise ValueError(f"{file} is made or received, not read: name a file")
     look = plugin.load(case.inspect, {}, "use_cases") if case.inspect else profile

@@ -19,12 +19,24 @@ class Refused(RuntimeError):
 
 
 class Unreachable(Refused):
-    """It could not be had from the start: final for who begins, worth another try for who had it before."""
+    """It could not be had from the start: final for who begins, worth another try for who had it before.
+
+    Examples
+    --------
+    >>> issubclass(Unreachable, Refused)
+    True
+    """
 
 
 @dataclass(frozen=True)
 class Status:
-    """What a live source is doing, and what it has seen."""
+    """What a live source is doing, and what it has seen.
+
+    Examples
+    --------
+    >>> Status("RECONNECTING", {"reconnects": 2}, error="connection lost").counts["reconnects"]
+    2
+    """
 
     state: str  #: STARTING, BACKFILLING, LIVE, RECONNECTING or STOPPED
     counts: dict[str, int] = field(default_factory=dict)  #: by name, such as duplicate, gaps, lost, reconnects
@@ -34,7 +46,15 @@ class Status:
 
 @runtime_checkable
 class Source(Protocol):
-    """A stream of raw rows."""
+    """A stream of raw rows.
+
+    Examples
+    --------
+    >>> from rtml.core.use_case import load_use_case
+    >>> from rtml.sources.posted import Posted
+    >>> isinstance(Posted(load_use_case("sessions")), Source), isinstance([], Source)
+    (True, False)
+    """
 
     name: str  #: lineage: what was read, such as ``synthetic:sudden:seed=7`` or ``file:<name>@<sha256, 12 digits>``
     symbols: tuple[str, ...]  #: keys of the events, in the order of their numbers

@@ -116,6 +116,16 @@ class Records:
     ------
     LookupError
         Where the file lacks a field, with the columns that there are.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "bikes.csv"
+    ...     _ = file.write_text("When,bikes\\n2025-01-31 09:31,4\\n2025-01-31 09:30,3\\n")
+    ...     source = Records(file, np.dtype([("time", "<i8"), ("bikes", "<f8")]), columns={"time": "When"})
+    >>> source.rows, next(source.chunks())["bikes"].tolist()
+    (2, [3.0, 4.0])
     """
 
     notes: tuple[str, ...] = ()

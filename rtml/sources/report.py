@@ -10,7 +10,14 @@ from rtml.core.later import pd
 
 @dataclass(frozen=True)
 class IngestReport:
-    """What came in: rows received, events logged by kind, rows in quarantine by reason."""
+    """What came in: rows received, events logged by kind, rows in quarantine by reason.
+
+    Examples
+    --------
+    >>> none = pd.DataFrame()
+    >>> print(IngestReport("file:bikes.csv", 3, 2, 1, 0, 60 * 10**9, none, none))
+    file:bikes.csv: 3 rows received, 2 logged, 1 in quarantine, 1970-01-01 00:00 to 1970-01-01 00:01 UTC
+    """
 
     source: str
     received: int

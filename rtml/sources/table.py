@@ -31,6 +31,14 @@ class Table:
         Reason and text of rows that have another number of fields; they are not in ``frame``.
     ticker
         What a second header row says that all columns are of.
+
+    Examples
+    --------
+    >>> table = Table(pd.DataFrame({"price": ["1.5"]}), ragged=[("line 3 has 1 fields, the header names 2", "2")])
+    >>> table.whole("x.csv")
+    Traceback (most recent call last):
+    ...
+    rtml.sources.table.Unreadable: x.csv: line 3 has 1 fields, the header names 2 ('2'): repair that line
     """
 
     frame: pd.DataFrame
@@ -58,7 +66,13 @@ def squeezed(name: object) -> str:
 
 
 def unique(names: list[str]) -> list[str]:
-    """Names stripped, a repeated one with a number behind it."""
+    """Names stripped, a repeated one with a number behind it.
+
+    Examples
+    --------
+    >>> unique([" price", "size", "price"])
+    ['price', 'size', 'price.1']
+    """
     names, seen = [name.lstrip("\ufeff").strip(" \t\r\n\"'") for name in names], Counter()
     for k, name in enumerate(names):
         seen[name] += 1
@@ -67,7 +81,17 @@ def unique(names: list[str]) -> list[str]:
 
 
 def check_twins(frame: pd.DataFrame, names: dict[str, str]) -> None:
-    """Two columns of one name that differ are two things: which one is meant has to be said."""
+    """Two columns of one name that differ are two things: which one is meant has to be said.
+
+    Examples
+    --------
+    >>> check_twins(pd.DataFrame({"size": ["1"], "size.1": ["1"]}), {"size": "size"})
+    >>> try:
+    ...     check_twins(pd.DataFrame({"size": ["1"], "size.1": ["2"]}), {"size": "size"})
+    ... except Unreadable as error:
+    ...     print(str(error).partition(":")[0])
+    two columns are called 'size' and differ, '1' and '2' in row 1
+    """
     for ours, theirs in names.items():
         twin = f"{theirs}.1"
         if twin in frame and not frame[theirs].astype(str).equals(frame[twin].astype(str)):
@@ -78,7 +102,17 @@ def check_twins(frame: pd.DataFrame, names: dict[str, str]) -> None:
 
 
 def few(path: Path, ragged: list[tuple[str, str]], rows: int) -> list[tuple[str, str]]:
-    """Broken lines, when they are few: they go to the quarantine; many say that the file is misread as a whole."""
+    """Broken lines, when they are few: they go to the quarantine; many say that the file is misread as a whole.
+
+    Examples
+    --------
+    >>> few(Path("trades.csv"), [("line 9 has 1 fields", "?")], rows=100)
+    [('line 9 has 1 fields', '?')]
+    >>> few(Path("trades.csv"), [("line 9 has 1 fields", "?")] * 5, rows=100)
+    Traceback (most recent call last):
+    ...
+    rtml.sources.table.Unreadable: trades.csv: line 9 has 1 fields ('?'), and so 5 of its rows: repair the file
+    """
     if len(ragged) > max(1, min(3, rows // 4), rows // 100):
         reason, text = ragged[0]
         raise Unreadable(f"{path.name}: {reason} ({text[:100]!r}), and so {len(ragged):,} of its rows: repair the file")

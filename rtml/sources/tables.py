@@ -93,7 +93,17 @@ def _member(path: Path) -> str:
 
 
 def opened(path: Path) -> IO[bytes]:
-    """The bytes of a file, unpacked by what it begins with."""
+    """The bytes of a file, unpacked by what it begins with.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "trades.csv"
+    ...     _ = path.write_bytes(gzip.compress(b"price\\n1.5\\n"))
+    ...     opened(path).read()
+    b'price\\n1.5\\n'
+    """
     with path.open("rb") as file:
         head = file.read(8)
     packed = next((how for magic, how in _PACKED.items() if head.startswith(magic)), "")

@@ -221,8 +221,8 @@ def test_a_server_that_dies_is_waited_for_and_nothing_is_lost(tmp_path):
         ingestor.start()
         wait_for(lambda: len(numbers(log)) == 5)
         server.kill()
-        wait_for(lambda: "was not reached for 0.3 s" in ingestor.trouble)
-        assert ingestor.state == "reconnecting" and "start the server" in ingestor.trouble
+        wait_for(lambda: "was not reached for 0.3 s" in ingestor.problem)
+        assert ingestor.state == "reconnecting" and "start the server" in ingestor.problem
         server.start()
         import psycopg
 

@@ -61,7 +61,7 @@ def test_a_row_of_another_key_is_shown_with_the_keys_of_the_run_and_where_to_nam
 
 
 def test_a_line_that_says_the_same_as_the_one_before_is_not_printed_again(capsys):
-    ingestor = Mock(state="live", trouble="", failure=None, rejections=Counter())
+    ingestor = Mock(state="live", problem="", failure=None, rejections=Counter())
     log = Mock(last=lambda part: 5, refused=lambda part: 0)
     ingest._follow(ingestor, log, Mock(wait=Mock(side_effect=[False, False, False, True])))
     assert capsys.readouterr().out.splitlines() == ["5 events, live", "5 events, stopped"]

@@ -125,7 +125,7 @@ class Loop:
         except Exception as error:
             disk = f"what is served goes on, but was not kept or renewed: {type(error).__name__}: {error}"
             self._say("refresh failed", error=str(error))
-        state, trouble = self._ingestor.state, self._ingestor.trouble or disk
+        state, trouble = self._ingestor.state, self._ingestor.problem or disk
         wrong = self._clocks()
         message = self._error or trouble or wrong or ("the recording is over" if self._ingestor.over else "")
         source = self._ingestor.source.name if self._ingestor.source else ""

@@ -109,8 +109,10 @@ class Live:
         return None if self.config.live else StreamClock()
 
     def _ingestor(self, opens: Open, speed: float) -> Ingestor:
-        say, inputs = self._say, tuple(self.config.options.get("inputs", ()))
-        return Ingestor(opens, self.log, PART, (*self.config.keys, *inputs), speed=speed, durable=False, say=say)
+        inputs = tuple(self.config.options.get("inputs", ()))
+        return Ingestor(
+            opens, self.log, PART, (*self.config.keys, *inputs), speed=speed, durable=False, on_event=self._say
+        )
 
     @property
     def _posted(self) -> bool:

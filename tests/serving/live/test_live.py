@@ -175,7 +175,7 @@ def taken_in(folder: Path, opens) -> tuple[np.ndarray, list[int], list[str]]:
     """The events logged of a source, the ids refused, and what was said."""
     said = []
     with EventLog(folder / "events.db") as log:
-        ingestor = Hurried(opens, log, PART, Broken.symbols, say=lambda event, **about: said.append(event))
+        ingestor = Hurried(opens, log, PART, Broken.symbols, on_event=lambda event, **about: said.append(event))
         ingestor.run()
         refused = [json.loads(row)["id"] for row in log.rejected(PART)["row"]]
         return log.read(PART, 0, 10**6)[1], refused, said
@@ -428,7 +428,7 @@ def test_a_restart_while_the_network_is_down_tries_again_and_a_wrong_source_stil
         again, held = ingestor(), log.last(PART)
         wait_for(lambda: again.state == "reconnecting", "the state says it")
         wait_for(lambda: again.restarts >= 2, "another try")
-        assert again.failure is None and again.state == "reconnecting" and "could not be had" in again.trouble
+        assert again.failure is None and again.state == "reconnecting" and "could not be had" in again.problem
         exchange.faults.clear()
         wait_for(lambda: again.state == "live" and log.last(PART) > held, "live again")
         again.stop()
