@@ -8,7 +8,15 @@ import numpy as np
 
 
 class Leak(ValueError):
-    """Something was known before its time."""
+    """Something was known before its time.
+
+    Examples
+    --------
+    >>> raise Leak("the answer of question 3 was learned before it was known")
+    Traceback (most recent call last):
+        ...
+    rtml.core.operator.Leak: the answer of question 3 was learned before it was known
+    """
 
 
 class Asked(NamedTuple):

@@ -84,6 +84,12 @@ def baselines(questions: Questions) -> dict[str, np.ndarray]:
     """What needs no training: the mean of all answers known, and what follows from the last one.
 
     For classes, no change: the share of 1 that followed an answer like the last one known. For numbers that answer.
+
+    Examples
+    --------
+    >>> asked = Questions([1, 2, 3], [1, 2, 3], np.ones((3, 1)), [4.0, 6.0, 9.0], [2, 3, 9], ("one",))
+    >>> baselines(asked)
+    {'mean so far': array([0., 0., 4.]), 'last answer': array([0., 0., 4.])}
     """
     y, order = questions.y, np.argsort(questions.known, kind="stable")
     order = order[~np.isnan(y[order])]

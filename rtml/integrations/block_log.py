@@ -29,7 +29,13 @@ _NO_EVENTS = np.dtype([("time", "<i8")])  # of a part that was never written
 
 
 class Block(NamedTuple):
-    """Rows of one append up to offset ``last``, as :mod:`rtml.store.blocks` packs them; older ones as they were."""
+    """Rows of one append up to offset ``last``, as :mod:`rtml.store.blocks` packs them; older ones as they were.
+
+    Examples
+    --------
+    >>> Block(12, b"token", b"rows").last
+    12
+    """
 
     last: int
     token: bytes

@@ -22,7 +22,17 @@ _SLOTS = 64  # members of a group at most
 
 
 class Membership:
-    """Divides parts by leases: a member takes a slot, and of the parts those whose turn it is among the slots taken."""
+    """Divides parts by leases: a member takes a slot, and of the parts those whose turn it is among the slots taken.
+
+    Examples
+    --------
+    >>> class Two(Membership):  # another member has the first slot
+    ...     take = lambda self, name: not name.endswith("0")
+    ...     taken = lambda self, names: set(names)
+    ...     give_back = lambda self, name: None
+    >>> Two().share(["a", "b"])
+    []
+    """
 
     _slot = ""
 
@@ -169,7 +179,13 @@ class Consumer:
 
 
 def member() -> str:
-    """A name that no other member has."""
+    """A name that no other member has.
+
+    Examples
+    --------
+    >>> member() != member()
+    True
+    """
     return f"{os.getpid()}-{os.urandom(6).hex()}"
 
 

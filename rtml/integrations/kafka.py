@@ -163,6 +163,13 @@ class Source(Follows, Patient):
         Broker and topic.
     schema, symbols
         What judges the rows, and the keys of the run.
+
+    Examples
+    --------
+    >>> Source("kafka://host:9092", None, ["BTC"])
+    Traceback (most recent call last):
+        ...
+    ValueError: a topic is missing: kafka://HOST:9092/TOPIC, got kafka://host:9092
     """
 
     LOST = (KafkaException,)

@@ -62,7 +62,13 @@ def open_source(
 
 
 def captured(source: str) -> Path | None:
-    """The file that SOURCE names when it is a capture of an exchange."""
+    """The file that SOURCE names when it is a capture of an exchange.
+
+    Examples
+    --------
+    >>> captured("synthetic") is None
+    True
+    """
     try:
         path = place(source.strip())[1]
     except (FileNotFoundError, ValueError, OSError):
@@ -71,5 +77,11 @@ def captured(source: str) -> Path | None:
 
 
 def catalogue() -> pd.DataFrame:
-    """One row a source: what to write, and what it is."""
+    """One row a source: what to write, and what it is.
+
+    Examples
+    --------
+    >>> catalogue().columns.tolist()
+    ['source', 'meaning']
+    """
     return pd.DataFrame({"source": list(SOURCES), "meaning": list(SOURCES.values())})

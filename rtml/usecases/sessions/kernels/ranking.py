@@ -62,7 +62,13 @@ def mean_vector(rows, n, m, mean):
 
 @njit(types.float32(types.float32[::1], types.float32[:, ::1], _i8), cache=True, fastmath=True)
 def dot(a, table, row):
-    """Inner product with a row of a table."""
+    """Inner product with a row of a table.
+
+    Examples
+    --------
+    >>> dot(np.array([1, 2], np.float32), np.array([[0, 0], [3, 4]], np.float32), 1)
+    11.0
+    """
     total = np.float32(0.0)
     for i in range(a.size):
         total += a[i] * table[row, i]
@@ -71,7 +77,16 @@ def dot(a, table, row):
 
 @njit(forceinline=True)
 def describe(item, share, part, near, last, fit, seen, x):
-    """Features of a candidate (:data:`FEATURES`) from its parts: shares as a successor, and times in the session."""
+    """Features of a candidate (:data:`FEATURES`) from its parts: shares as a successor, and times in the session.
+
+    Examples
+    --------
+    >>> x = np.zeros(WIDTH)
+    >>> describe(0, 0.5, np.array([[0.0, 0.25, 1.0]]), 0.9, 0, 0.1, 0.01, x)
+    >>> x.round(2)
+    array([-0.69, -6.91, -1.38,  0.9 ,  0.69,  1.  ,  0.1 ,  0.  ,  1.  ,
+           -4.6 ])
+    """
     x[0] = math.log(share + 1e-4)
     x[1] = math.log(part[item, 0] + 1e-3) if part[item, 0] > 0.0 else _NEVER
     x[2] = math.log(part[item, 1] + 1e-3) if part[item, 1] > 0.0 else _NEVER
