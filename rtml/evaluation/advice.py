@@ -35,6 +35,15 @@ class Advice:
     the same questions (with an interval that is valid at any time), ``accuracy`` (of classes), ``samples``,
     ``cpu_seconds``, ``publications``, ``staleness_s`` (mean age in seconds of the version that answered) and
     ``pareto``. Baselines, which are not trained, are rows too. ``sentence`` is the advice with its reason.
+
+    Examples
+    --------
+    >>> at = np.arange(300) * 10**9
+    >>> asked = Questions(at, at, np.ones((300, 1)), np.ones(300), at + 10**9, ("a",))
+    >>> from rtml.evaluation.retraining_sweep import trial
+    >>> advice = Advice.of(asked, [trial("continual", "mean", asked)])
+    >>> advice.frame.index.tolist()
+    ['continual', 'mean so far', 'no change']
     """
 
     frame: pd.DataFrame

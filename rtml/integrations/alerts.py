@@ -163,6 +163,13 @@ def send_new(run: Path, sender: Sender, to: str, least: float = 0.0) -> int:
     """The same with a sender; how many were sent. One that could not be sent now is the first of the next time.
 
     What the address refuses for good goes to ``alerts_refused.jsonl`` of the run, so that later ones are not held up.
+
+    Examples
+    --------
+    >>> send_new(Path("/no/run"), Sender("https://host/hook"), "https://host/hook")
+    Traceback (most recent call last):
+        ...
+    FileNotFoundError: /no/run/training.db is missing: start rtml train RUN --follow
     """
     opened = Run(run, "alerts")
     kept = opened.read_json(_FILE, {"sent": {}})["sent"]

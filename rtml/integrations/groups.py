@@ -22,17 +22,7 @@ _SLOTS = 64  # members of a group at most
 
 
 class Membership:
-    """Divides parts by leases: a member takes a slot, and of the parts those whose turn it is among the slots taken.
-
-    Examples
-    --------
-    >>> class Two(Membership):  # another member has the first slot
-    ...     take = lambda self, name: not name.endswith("0")
-    ...     taken = lambda self, names: set(names)
-    ...     give_back = lambda self, name: None
-    >>> Two().share(["a", "b"])
-    []
-    """
+    """Divides parts by leases: a member takes a slot, and of the parts those whose turn it is among the slots taken."""
 
     _slot = ""
 

@@ -42,6 +42,16 @@ class AlertTrigger:
         Least harm of an alert, in units of the usual error; a rising loss always counts.
     cool_down
         Event time in which it triggers once.
+
+    Examples
+    --------
+    >>> from rtml.core.callbacks import TrainingEvent
+    >>> class Noisy:
+    ...     name = "noisy"
+    ...     push = staticmethod(lambda at: [TrainingEvent(at, "alert", {"what": "loss", "text": "the loss rose"})])
+    >>> trigger = AlertTrigger(Noisy(), cool_down="1s")
+    >>> [[event.kind for event in trigger.push(at)] for at in (0, 10, 10**9)]
+    [['alert', 'trigger'], ['alert'], ['alert', 'trigger']]
     """
 
     def __init__(self, monitor: Callback, harm: float = HARM, cool_down: str = "30m") -> None:

@@ -24,6 +24,13 @@ class Reference:
         Rows that depend on those before, as the reference shows them to, count for less.
     threshold
         A distance below which no alarm is raised, however sure it is.
+
+    Examples
+    --------
+    >>> Psi(reference=10, window=5, every=1)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    ValueError: reference and window must have at least 100 rows and a look come wit...
     """
 
     threshold = 0.0

@@ -77,11 +77,5 @@ def captured(source: str) -> Path | None:
 
 
 def catalogue() -> pd.DataFrame:
-    """One row a source: what to write, and what it is.
-
-    Examples
-    --------
-    >>> catalogue().columns.tolist()
-    ['source', 'meaning']
-    """
+    """One row a source: what to write, and what it is."""
     return pd.DataFrame({"source": list(SOURCES), "meaning": list(SOURCES.values())})

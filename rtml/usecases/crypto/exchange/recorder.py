@@ -85,6 +85,14 @@ class Capture:
         What ``Exchange(record=...)`` wrote; ``.gz`` may be behind its name. A torn last line is left out.
     symbols : sequence of str
         Which of its symbols, the target first; all by default.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     Recorder(f"{folder}/a.log", "kraken", {"BTC/USD": "XBT/USD"}, now=5).close()
+    ...     print(Capture(f"{folder}/a.log").symbols)
+    ('BTC/USD',)
     """
 
     schema = TRADES

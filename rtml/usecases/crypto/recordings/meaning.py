@@ -74,7 +74,16 @@ def _with_clock(frame: pd.DataFrame, names: dict[str, str], columns: dict) -> No
 
 
 def check_one_market(path: Path, frame: pd.DataFrame, names: dict[str, str], columns: dict) -> None:
-    """A column of words by which prices differ as instruments do, row by row, has to be told to be symbols or not."""
+    """A column of words by which prices differ as instruments do, row by row, has to be told to be symbols or not.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"t": range(200), "price": [100.0, 5.0] * 100, "pair": ["BTC", "ETH"] * 100})
+    >>> check_one_market(Path("a.csv"), frame, {"time": "t", "price": "price"}, {})  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    rtml.sources.table.Unreadable: a.csv holds prices of several instruments, it see...
+    """
     priced = names.get("price") or names.get("close") or names.get("bid")
     if "symbol" in names or "symbol" in columns or priced is None or frame[priced].dtype.kind not in "OTf":
         return
@@ -111,7 +120,14 @@ def position(theirs: object, frame: pd.DataFrame) -> str | None:
 
 
 def by_position(path: Path, held: Table, columns: list) -> pd.DataFrame:
-    """The columns of a table that a list names by position; an empty name leaves one out."""
+    """The columns of a table that a list names by position; an empty name leaves one out.
+
+    Examples
+    --------
+    >>> held = Table(pd.DataFrame([[1, 2.0]]))
+    >>> by_position(Path("a.csv"), held, ["time", "price"]).columns.tolist()
+    ['time', 'price']
+    """
     frame = held.frame
     if len(columns) > frame.shape[1]:
         raise Unreadable(

@@ -46,7 +46,16 @@ _NUMBERS = ("price", "size", "close", "bid", "ask")
 
 @dataclass(frozen=True)
 class Recording:
-    """A file's table and what its columns mean."""
+    """A file's table and what its columns mean.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     count = Path(folder, "a.csv").write_text("timestamp,price 1700000000,5 ".replace(" ", chr(10)))
+    ...     print(Recording.open(Path(folder, "a.csv"), {}).names)
+    {'time': 'timestamp', 'price': 'price'}
+    """
 
     path: Path
     table: pd.DataFrame

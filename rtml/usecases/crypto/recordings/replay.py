@@ -101,7 +101,17 @@ class Replay:
 
 
 def place(text: str) -> tuple[str, Path]:
-    """Symbol (empty when not given) and file of ``SYMBOL=path`` or ``path``, from here or from the checkout."""
+    """Symbol (empty when not given) and file of ``SYMBOL=path`` or ``path``, from here or from the checkout.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     Path(folder, "a.csv").touch()
+    ...     symbol, path = place(f"BTC={folder}/a.csv")
+    ...     print(symbol, path.name)
+    BTC a.csv
+    """
     found = places(text)
     if len(found) != 1:
         raise Unreadable(f"{text!r} is {len(found)} files: name one of them")
