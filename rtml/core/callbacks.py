@@ -10,7 +10,14 @@ from rtml.core.later import pd
 
 
 class TrainingEvent(NamedTuple):
-    """Something worth an entry: at an event time (ns), a kind in one word, and details that JSON can hold."""
+    """Something worth an entry: at an event time (ns), a kind in one word, and details that JSON can hold.
+
+    Examples
+    --------
+    >>> event = TrainingEvent(0, "trigger", {"why": "the loss rose"})
+    >>> event.kind, event.detail["why"]
+    ('trigger', 'the loss rose')
+    """
 
     at: int
     kind: str
@@ -23,6 +30,15 @@ class Callback(Protocol):
     Chunk-invariant like everything else: any cutting of the stream gives the same events and the same state. A
     watcher may also have ``saved(version, cause)``, which is told of every version when it is saved and gives
     events too.
+
+    Examples
+    --------
+    >>> class EveryHour:
+    ...     name = "hour"
+    ...     def push(self, outcome):
+    ...         return [TrainingEvent(at, "hour", {}) for at in outcome if at % 3_600_000_000_000 == 0]
+    >>> [event.at for event in EveryHour().push([0, 5, 3_600_000_000_000])]
+    [0, 3600000000000]
     """
 
     name: str

@@ -98,7 +98,15 @@ def moment(when: datetime | str) -> int:
 
 
 class Clock:
-    """The machine's clock."""
+    """The machine's clock.
+
+    Examples
+    --------
+    >>> clock = Clock()
+    >>> before = clock.elapsed()
+    >>> clock.elapsed() >= before
+    True
+    """
 
     def now(self) -> int:
         """Nanoseconds UTC."""

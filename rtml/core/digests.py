@@ -15,7 +15,17 @@ _LIVING = (".db", ".db-wal", ".db-shm", ".lock", ".log", PART)  # written on, an
 
 
 def write(path: Path, content: bytes) -> None:
-    """Replace a file durably: whoever reads it, also after a power cut, finds the old content or the new."""
+    """Replace a file durably: whoever reads it, also after a power cut, finds the old content or the new.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     write(Path(folder, "a.json"), b"old")
+    ...     write(Path(folder, "a.json"), b"new")
+    ...     print([(path.name, path.read_bytes()) for path in Path(folder).iterdir()])
+    [('a.json', b'new')]
+    """
     part = path.with_name(f"{path.name}.{os.getpid()}{PART}")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     try:
@@ -53,7 +63,17 @@ def seal(folder: Path, again: bool = False) -> None:
 
 
 def add(folder: Path, names: Iterable[str]) -> None:
-    """Keep the digests of files that were just written, beside those known."""
+    """Keep the digests of files that were just written, beside those known.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     count = Path(folder, "a").write_bytes(b"1")
+    ...     add(Path(folder), ["a"])
+    ...     print(broken(Path(folder)))
+    []
+    """
     lines = b"".join(_line(name, digest((folder / name).read_bytes())) for name in names)
     with open(folder / NAME, "ab") as file:
         file.write(lines)
@@ -62,7 +82,18 @@ def add(folder: Path, names: Iterable[str]) -> None:
 
 
 def broken(folder: Path, only: Iterable[str] | None = None) -> list[str]:
-    """What of a sealed folder is not what was written, or of ``only`` some files; later files are not known."""
+    """What of a sealed folder is not what was written, or of ``only`` some files; later files are not known.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     count = Path(folder, "a").write_bytes(b"1")
+    ...     add(Path(folder), ["a"])
+    ...     count = Path(folder, "a").write_bytes(b"2")
+    ...     print(broken(Path(folder)))
+    ['a is not what was written']
+    """
     try:
         known = _known(folder)
     except ValueError as ex:

@@ -8,7 +8,16 @@ import numpy as np
 
 
 class Leak(ValueError):
-    """Something was known before its time."""
+    """Something was known before its time.
+
+    Examples
+    --------
+    >>> try:
+    ...     raise Leak("the answer of question 3 was learned before it was known")
+    ... except ValueError as leak:
+    ...     print(leak)
+    the answer of question 3 was learned before it was known
+    """
 
 
 class Asked(NamedTuple):
@@ -19,6 +28,13 @@ class Asked(NamedTuple):
     (NaN where it stays unknown) became known at ``known`` (ns, never going back); ``label`` says which of the
     operator's ``labels`` it is, where there are several. ``closed`` holds records of the use case's own, such as the
     bars of a market: they are stored and shown by its view, and mean nothing to anything else.
+
+    Examples
+    --------
+    >>> n = np.arange(2)
+    >>> asked = Asked(n[:0], id=n, moment=n, X=np.ones((2, 3)), answered=n[:1], y=np.ones(1), known=n[1:])
+    >>> asked.keys()
+    array([0, 0], dtype=int32)
     """
 
     closed: np.ndarray

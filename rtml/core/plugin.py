@@ -93,7 +93,13 @@ def _module(where: str, name: str) -> ModuleType:
 
 
 def located(path: Path) -> Path:
-    """A file named from the current folder, or else from the one that holds ``runs/``."""
+    """A file named from the current folder, or else from the one that holds ``runs/``.
+
+    Examples
+    --------
+    >>> located(Path("/my/bikes.py")).name, located(Path("no/such.py")).is_absolute()
+    ('bikes.py', True)
+    """
     path = path.expanduser()
     if path.is_absolute() or path.exists():
         return path.resolve()

@@ -24,6 +24,16 @@ def alone(mark: Path, taken: str) -> Iterator[None]:
     """Keep a second process out while this one works: a lock on a file, which goes with the process however it ends.
 
     ``taken`` is the sentence of the error where another process holds it.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder, alone(Path(folder, "lock"), "taken"):
+    ...     with alone(Path(folder, "lock"), "another process works here"):
+    ...         print("never reached")
+    Traceback (most recent call last):
+        ...
+    RuntimeError: another process works here
     """
     with open(_appended(mark), "a") as file:
         try:
@@ -73,7 +83,13 @@ def _appended(path: Path) -> int:
 
 
 def tell(text: object) -> None:
-    """Print a line at once; where it goes may be full or gone, which stops nobody."""
+    """Print a line at once; where it goes may be full or gone, which stops nobody.
+
+    Examples
+    --------
+    >>> tell("ready at port 8000")
+    ready at port 8000
+    """
     with suppress(OSError):
         print(text, flush=True)
 
@@ -102,7 +118,15 @@ def insist(work: Callable[[], object], stop: threading.Event, pause_s: float, lo
 
 @contextmanager
 def stopping() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set; a second one ends the process at once."""
+    """An event that Ctrl-C and SIGTERM set; a second one ends the process at once.
+
+    Examples
+    --------
+    >>> with stopping() as stop:
+    ...     signal.raise_signal(signal.SIGTERM)
+    ...     print(stop.is_set())
+    True
+    """
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():  # only the main thread may take signals
         yield stop
@@ -222,7 +246,17 @@ def news(out: Callable[[str], object], again_s: float) -> Callable[[str], None]:
 
 @contextmanager
 def quitting(program: str) -> Iterator[None]:
-    """End the process with code 1 and the sentence of an error that has one, without a trace."""
+    """End the process with code 1 and the sentence of an error that has one, without a trace.
+
+    Examples
+    --------
+    >>> try:
+    ...     with quitting("rtml"):
+    ...         raise LookupError("no run 'dev'")
+    ... except SystemExit as ended:
+    ...     print(ended.code)
+    1
+    """
     try:
         yield
     except (LookupError, ValueError, OSError, RuntimeError) as ex:
@@ -250,7 +284,13 @@ def beside(work: Callable[[], object], name: str, failed: str) -> Iterator[None]
 
 
 def awaited(path: Path, stop: threading.Event, pause_s: float = 0.1) -> Path:
-    """The path, once there is a file; a process that writes it may start later than one that reads it."""
+    """The path, once there is a file; a process that writes it may start later than one that reads it.
+
+    Examples
+    --------
+    >>> awaited(Path(__file__), threading.Event()).name
+    'process.py'
+    """
     if not path.exists():
         print(f"rtml: waiting for {path.name} in {path.parent.name}", file=sys.stderr, flush=True)
     while not path.exists():

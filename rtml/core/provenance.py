@@ -29,7 +29,16 @@ def code() -> str:
 
 
 def source(package: Path) -> str:
-    """Hash of the Python files of a folder, by name and content."""
+    """Hash of the Python files of a folder, by name and content.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     count = Path(folder, "a.py").write_text("x = 1")
+    ...     print(source(Path(folder)))
+    sha256:db6c345bfe9fde14
+    """
     found = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
         found.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")

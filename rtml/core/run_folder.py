@@ -28,7 +28,13 @@ KEPT = {MARK, "status.json", "notebooks"}  # belong to the runner, which writes 
 
 
 def home() -> Path:
-    """Folder that relative run folders stand in: ``RTML_HOME``, or the checkout this package was installed from."""
+    """Folder that relative run folders stand in: ``RTML_HOME``, or the checkout this package was installed from.
+
+    Examples
+    --------
+    >>> home().is_absolute()
+    True
+    """
     if os.environ.get("RTML_HOME"):
         return Path(os.environ["RTML_HOME"]).resolve()
     checkout = Path(__file__).resolve().parents[2]
@@ -40,7 +46,17 @@ def home() -> Path:
 
 
 def run_folder(run: str | Path) -> Path:
-    """Folder of a run given by name (``dev``, ``latest``) or by path (``runs/dev``), whatever the current folder is."""
+    """Folder of a run given by name (``dev``, ``latest``) or by path (``runs/dev``), whatever the current folder is.
+
+    Examples
+    --------
+    >>> run_folder("dev") == home() / "runs" / "dev" == run_folder("runs/dev")
+    True
+    >>> run_folder("../dev")
+    Traceback (most recent call last):
+        ...
+    ValueError: a run is a name such as 'dev' or a folder such as 'runs/dev', got '../dev'
+    """
     path = Path(run)
     if not str(run).strip() or ".." in path.parts:
         raise ValueError(f"a run is a name such as 'dev' or a folder such as 'runs/dev', got {str(run)!r}")
@@ -49,7 +65,15 @@ def run_folder(run: str | Path) -> Path:
 
 
 def check_run(folder: Path) -> None:
-    """Refuse the folder of no run, with the names of those that there are, the most similar first."""
+    """Refuse the folder of no run, with the names of those that there are, the most similar first.
+
+    Examples
+    --------
+    >>> check_run(Path("/no/run"))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    FileNotFoundError: there is no run /no/run; runs: ...; rtml run NAME makes one
+    """
     if folder.exists():
         return
     runs = sorted(path.name for path in (home() / "runs").glob("*") if (path / MARK).exists())
@@ -69,6 +93,14 @@ def open_run(run_dir: str | Path, *, notebook: str, **parameters) -> Run:
     run_dir : name or folder of the run; a relative one stands in the checkout, or in ``RTML_HOME``.
     notebook : name of the notebook that opens it, such as ``"03_backtest_progressive_eval"``.
     parameters : what the notebook was run with; shown in the report.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     run = open_run(f"{folder}/dev", notebook="01_ingest", SEED=7)
+    ...     print(json.loads((run.folder / "parameters.json").read_text()))
+    {'01_ingest': {'SEED': 7}}
     """
     run = Run(folder=run_folder(run_dir), notebook=notebook)
     claim(run.folder)
@@ -81,7 +113,16 @@ def open_run(run_dir: str | Path, *, notebook: str, **parameters) -> Run:
 
 
 def claim(folder: Path) -> None:
-    """Make a folder a run folder; one that holds something else is refused, because a run empties its folder."""
+    """Make a folder a run folder; one that holds something else is refused, because a run empties its folder.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     claim(Path(folder, "dev"))
+    ...     print([path.name == MARK for path in Path(folder, "dev").iterdir()])
+    [True]
+    """
     if folder == home() / "runs" / "latest" and not folder.exists():
         raise ValueError("latest names the newest run, and there is none yet: name this one, such as RUN=dev")
     if folder.exists() and not (folder / MARK).exists() and any(folder.iterdir()):
@@ -94,14 +135,36 @@ def claim(folder: Path) -> None:
 
 
 def empty(folder: Path, kept: Iterable[str] = KEPT) -> None:
-    """Remove what earlier runs wrote into a run folder."""
+    """Remove what earlier runs wrote into a run folder.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     for name in ("kept", "old"):
+    ...         Path(folder, name).touch()
+    ...     empty(Path(folder), kept=["kept"])
+    ...     print([path.name for path in Path(folder).iterdir()])
+    ['kept']
+    """
     for path in folder.iterdir():
         if path.name not in kept:
             remove(path)
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder; nothing happens where there is none."""
+    """Remove a file or a folder; nothing happens where there is none.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     Path(folder, "a").mkdir()
+    ...     remove(Path(folder, "a"))
+    ...     remove(Path(folder, "a"))
+    ...     print(list(Path(folder).iterdir()))
+    []
+    """
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -109,13 +172,28 @@ def remove(path: Path) -> None:
 
 
 def shown(path: Path) -> str:
-    """Path as a reader sees it: below the home folder without the part that differs between machines."""
+    """Path as a reader sees it: below the home folder without the part that differs between machines.
+
+    Examples
+    --------
+    >>> shown(home() / "runs" / "dev"), shown(Path("/elsewhere/dev"))
+    ('runs/dev', '/elsewhere/dev')
+    """
     return str(path.relative_to(home())) if path.is_relative_to(home()) else str(path)
 
 
 @dataclass(frozen=True)
 class Run:
-    """One notebook's view of a run folder."""
+    """One notebook's view of a run folder.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Run(Path(folder)).path("models/a.json")
+    ...     print(path.parent.is_dir(), path.exists())
+    True False
+    """
 
     folder: Path
     notebook: str = ""

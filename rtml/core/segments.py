@@ -44,7 +44,15 @@ class Segment:
 
 
 def checked(segments: Sequence[Segment], names: Sequence[str]) -> tuple[Segment, ...]:
-    """The same segments, or which of them is of no feature or named twice."""
+    """The same segments, or which of them is of no feature or named twice.
+
+    Examples
+    --------
+    >>> checked([Segment("new card", "age", high=7.0)], ["amount"])
+    Traceback (most recent call last):
+        ...
+    LookupError: segment 'new card' is of no feature 'age'; there are: amount
+    """
     for segment in segments:
         if segment.feature not in names:
             raise LookupError(

@@ -33,6 +33,11 @@ def loads(blob: bytes) -> dict:
     ------
     ValueError
         For a state of a newer release.
+
+    Examples
+    --------
+    >>> loads(dumps({"n": 3, "s": np.zeros(2)}))
+    {'n': 3, 's': array([0., 0.])}
     """
     state = msgspec.msgpack.decode(blob, ext_hook=_decode)
     if isinstance(state, dict) and isinstance(found := state.get("format", FORMAT), int) and found > FORMAT:
@@ -44,7 +49,13 @@ def loads(blob: bytes) -> dict:
 
 
 def digest(blob: bytes) -> str:
-    """SHA-256 of bytes, in hex: the name of a blob."""
+    """SHA-256 of bytes, in hex: the name of a blob.
+
+    Examples
+    --------
+    >>> digest(b"state")[:16]
+    '4ba69735ca53765e'
+    """
     return hashlib.sha256(blob).hexdigest()
 
 

@@ -11,7 +11,13 @@ NUMBER, PROBABILITY, CLASSES, RANKING, ANOMALY = KINDS = ("number", "probability
 
 
 def itself(y: np.ndarray) -> np.ndarray:
-    """The answer as it is."""
+    """The answer as it is.
+
+    Examples
+    --------
+    >>> itself(np.array([1.5, np.nan]))
+    array([1.5, nan])
+    """
     return y
 
 
@@ -78,7 +84,17 @@ class Target:
 
 
 def by_name(targets: tuple[Target, ...]) -> dict[str, Target]:
-    """Targets by their names, which must differ."""
+    """Targets by their names, which must differ.
+
+    Examples
+    --------
+    >>> list(by_name((Target("up"), Target("size"))))
+    ['up', 'size']
+    >>> by_name((Target("up"), Target("up")))
+    Traceback (most recent call last):
+        ...
+    ValueError: two targets have the same name: up, up
+    """
     named = {target.name: target for target in targets}
     if len(named) < len(targets):
         raise ValueError(f"two targets have the same name: {', '.join(target.name for target in targets)}")

@@ -126,13 +126,25 @@ def load_use_case(name: str) -> UseCase:
 
 
 def models_of_use_cases() -> dict[str, object]:
-    """Models that the shipped use cases bring, ``MODELS`` of their module ``models``, by name."""
+    """Models that the shipped use cases bring, ``MODELS`` of their module ``models``, by name.
+
+    Examples
+    --------
+    >>> sorted(models_of_use_cases())[:3]
+    ['item_vectors', 'markov', 'popular']
+    """
     found = [name for name in SHIPPED if find_spec(f"rtml.usecases.{name}.models") is not None]
     return {k: v for name in found for k, v in import_module(f"rtml.usecases.{name}.models").MODELS.items()}
 
 
 def whole_name(name: str) -> str:
-    """The same name, with the whole path of its file: another process finds it from any folder."""
+    """The same name, with the whole path of its file: another process finds it from any folder.
+
+    Examples
+    --------
+    >>> whole_name("fraud"), whole_name("/my/bikes.py:hourly")
+    ('fraud', '/my/bikes.py:hourly')
+    """
     place, _, attribute = name.partition(":")
     if not place.endswith(".py"):
         return name

@@ -35,6 +35,15 @@ class Advice:
     the same questions (with an interval that is valid at any time), ``accuracy`` (of classes), ``samples``,
     ``cpu_seconds``, ``publications``, ``staleness_s`` (mean age in seconds of the version that answered) and
     ``pareto``. Baselines, which are not trained, are rows too. ``sentence`` is the advice with its reason.
+
+    Examples
+    --------
+    >>> at = np.arange(300) * 10**9
+    >>> asked = Questions(at, at, np.ones((300, 1)), np.ones(300), at + 10**9, ("a",))
+    >>> from rtml.evaluation.retraining_sweep import trial
+    >>> advice = Advice.of(asked, [trial("continual", "mean", asked)])
+    >>> advice.frame.index.tolist()
+    ['continual', 'mean so far', 'no change']
     """
 
     frame: pd.DataFrame
@@ -84,6 +93,12 @@ def baselines(questions: Questions) -> dict[str, np.ndarray]:
     """What needs no training: the mean of all answers known, and what follows from the last one.
 
     For classes, no change: the share of 1 that followed an answer like the last one known. For numbers that answer.
+
+    Examples
+    --------
+    >>> asked = Questions([1, 2, 3], [1, 2, 3], np.ones((3, 1)), [4.0, 6.0, 9.0], [2, 3, 9], ("one",))
+    >>> baselines(asked)
+    {'mean so far': array([0., 0., 4.]), 'last answer': array([0., 0., 4.])}
     """
     y, order = questions.y, np.argsort(questions.known, kind="stable")
     order = order[~np.isnan(y[order])]

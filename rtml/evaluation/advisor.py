@@ -58,7 +58,15 @@ def advise(
 
 
 def of_run(folder: Path, target: str = "") -> tuple[Questions, str]:
-    """Questions of a run with the answers of a target (the served one unless given), and the run's model for it."""
+    """Questions of a run with the answers of a target (the served one unless given), and the run's model for it.
+
+    Examples
+    --------
+    >>> of_run(Path("/no/run"))
+    Traceback (most recent call last):
+        ...
+    FileNotFoundError: /no/run/questions.parquet is missing: run 02_features first (make run-02)
+    """
     if not (folder / "questions.parquet").exists():
         raise FileNotFoundError(f"{shown(folder)}/questions.parquet is missing: run 02_features first (make run-02)")
     data = Dataset.read(folder)
@@ -77,6 +85,11 @@ def advise_run(run: Path, target: str, model: str, **how) -> int:
         Which answers, and a model of the catalogue; those of the run unless given.
     how
         ``few``, ``jobs`` and ``backend`` of :func:`advise`.
+
+    Examples
+    --------
+    >>> advise_run(Path("/no/run"), "", "")
+    2
     """
     try:
         questions, usual = of_run(run, target)

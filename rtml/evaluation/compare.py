@@ -38,6 +38,12 @@ def evaluate(
         What is predicted; a mere name stands for a number.
     done
         Gets the name of each model that is through.
+
+    Examples
+    --------
+    >>> asked = Questions([1, 2, 3], [1, 2, 3], np.ones((3, 1)), [1.0, 2.0, 3.0], [2, 3, 4], ("one",))
+    >>> evaluate(["zero", "mean"], asked).by_model["zero"]
+    array([0., 0., 0.])
     """
     target = Target(target) if isinstance(target, str) else target
     predictions = {}
@@ -95,6 +101,12 @@ class Evaluation:
         questions that were asked; nothing where predictions come from elsewhere.
     titles
         What a model is called in verdicts, where that is not its name.
+
+    Examples
+    --------
+    >>> asked = Questions([1, 2, 3], [1, 2, 3], np.ones((3, 1)), [1.0, 2.0, 3.0], [2, 3, 4], ("one",))
+    >>> Evaluation(Target("y"), asked, {"half": asked.y / 2}).table()["mae"].to_dict()
+    {'half': 1.0}
     """
 
     target: Target
@@ -242,7 +254,16 @@ def rolling_days(metric: Callable, y, p, moment, days: int = 14) -> tuple[np.nda
 
 
 def weights_over_time(name: str, questions: Questions, every: int = 60) -> pd.DataFrame:
-    """Weights of a linear model of the zoo (per standard deviation of each feature) as they move, by moment (ns)."""
+    """Weights of a linear model of the zoo (per standard deviation of each feature) as they move, by moment (ns).
+
+    Examples
+    --------
+    >>> n = 120
+    >>> x = np.random.default_rng(7).normal(size=(n, 1))
+    >>> asked = Questions(np.arange(n), np.arange(n), x, 2 * x[:, 0], np.arange(1, n + 1), ("a",))
+    >>> weights_over_time("rls", asked, every=60).index.tolist()
+    [59, 119]
+    """
     learner, rows = Learner(build(name, questions.names), questions.names), {}
     for start in range(0, len(questions), every):
         part = questions[start : start + every]

@@ -158,7 +158,14 @@ def _answers(found: dict, place: np.ndarray, label: int) -> tuple[np.ndarray, np
 
 
 def closed_frame(closed: np.ndarray, key: int | None = None) -> pd.DataFrame:
-    """What an operator closed, shape (n, keys), as a frame indexed by its end (UTC): one key's, or all of them."""
+    """What an operator closed, shape (n, keys), as a frame indexed by its end (UTC): one key's, or all of them.
+
+    Examples
+    --------
+    >>> closed = np.array([[(0, 1.5)], [(10**9, 2.5)]], [("end", "i8"), ("price", "f8")])
+    >>> closed_frame(closed, 0)["price"].tolist()
+    [1.5, 2.5]
+    """
     rows = closed.ravel() if key is None else closed[:, key]
     left_out = {"end", "last_time"} | ({"key"} if key is not None else set())
     frame = pd.DataFrame({name: rows[name] for name in rows.dtype.names if name not in left_out})

@@ -19,6 +19,13 @@ def verdicts(first: str | Path, second: str | Path) -> list[str]:
     """Which of two runs lost less on the questions that both were asked: a sentence with an interval for each target.
 
     The same question is one of the same key at the same moment; its answer must have been known to both.
+
+    Examples
+    --------
+    >>> verdicts("/no/first", "/no/second")
+    Traceback (most recent call last):
+        ...
+    FileNotFoundError: [Errno 2] No such file or directory: '/no/first/recipe.json'
     """
     folders = [run_folder(first), run_folder(second)]
     found = [_losses(folder) for folder in folders]

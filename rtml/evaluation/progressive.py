@@ -18,6 +18,14 @@ class Progress:
 
     ``scored`` marks the questions that were answered by the end of the stream; ``learned`` counts the answers learned
     and ``cpu_seconds`` what asking and learning cost.
+
+    Examples
+    --------
+    >>> asked = Questions([1, 2, 3], [1, 2, 3], np.ones((3, 1)), [1.0, 2.0, np.nan], [2, 3, 4], ("one",))
+    >>> from rtml.models.catalogue import build
+    >>> found = progressive(build("zero", asked.names), asked)
+    >>> found.scored, found.learned
+    (array([ True,  True, False]), 2)
     """
 
     id: np.ndarray

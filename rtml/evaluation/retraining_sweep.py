@@ -27,6 +27,13 @@ class Trial(NamedTuple):
     ``published`` are event times (ns); empty for a model that answers from all it has learned, which is only counted.
     ``age`` is how long before each question the version that answered it was published, in seconds; of one that answers
     from all it has learned, how long before it the last answer was known. NaN before the first.
+
+    Examples
+    --------
+    >>> n = 400
+    >>> asked = Questions(np.arange(n), np.arange(n), np.ones((n, 1)), np.ones(n), np.arange(1, n + 1), ("a",))
+    >>> trial("continual", "mean", asked).samples
+    400
     """
 
     setting: str
@@ -56,7 +63,15 @@ def frequencies(questions: Questions) -> list[str]:
 
 
 def settings(questions: Questions, few: bool = False) -> list[str]:
-    """Schedules worth trying on a stream: some 30, of all seven strategies; or the ``few`` that differ most."""
+    """Schedules worth trying on a stream: some 30, of all seven strategies; or the ``few`` that differ most.
+
+    Examples
+    --------
+    >>> at = np.arange(400) * 10**9
+    >>> asked = Questions(at, at, np.ones((400, 1)), np.ones(400), at + 10**9, ("a",))
+    >>> settings(asked, few=True)[:2], len(settings(asked)) > len(settings(asked, few=True))
+    (['continual', 'stateless after 20'], True)
+    """
     every = frequencies(questions)
     some = every[:: max(len(every) // 2, 1)][:3]
     n = len(questions)
@@ -79,7 +94,16 @@ def settings(questions: Questions, few: bool = False) -> list[str]:
 
 
 def trial(setting: str, model: str, questions: Questions) -> Trial:
-    """Replay a stream with one schedule around a model of the zoo."""
+    """Replay a stream with one schedule around a model of the zoo.
+
+    Examples
+    --------
+    >>> n = 400
+    >>> asked = Questions(np.arange(n), np.arange(n), np.ones((n, 1)), np.ones(n), np.arange(1, n + 1), ("a",))
+    >>> found = trial("stateless after 100", "mean", asked)
+    >>> found.publications
+    1
+    """
     columns = (np.asarray(getattr(questions, name)) for name in ("id", "moment", "X", "y", "known"))
     questions = Questions(*columns, questions.names)
     learner = Learner(build(f"{model}: {setting}", questions.names, SEED), questions.names)
@@ -108,6 +132,13 @@ def trials(
     With more than one job each runs in a process of its own (joblib), which maps the questions into its memory instead
     of copying them. With ``jobs`` 0 there is one a core, but only where that pays: a process takes seconds to start,
     and a compiled model a fraction of one for 100,000 questions. ``backend`` is any that joblib knows or was told of.
+
+    Examples
+    --------
+    >>> n = 400
+    >>> asked = Questions(np.arange(n), np.arange(n), np.ones((n, 1)), np.ones(n), np.arange(1, n + 1), ("a",))
+    >>> [one.setting for one in trials(["continual", "stateless after 100"], "mean", asked, jobs=1)]
+    ['continual', 'stateless after 100']
     """
     found, left = {}, list(chosen)
     while left and backend == "loky" and (jobs == 1 or (jobs == 0 and _alone(found, left))):

@@ -31,12 +31,26 @@ select key, moment, x, names, features from prediction join definition using (ve
 
 
 class Inconsistent(ValueError):
-    """What was served is not what the log gives."""
+    """What was served is not what the log gives.
+
+    Examples
+    --------
+    >>> raise Inconsistent("2 of 100 predictions differ")
+    Traceback (most recent call last):
+        ...
+    rtml.evaluation.skew.Inconsistent: 2 of 100 predictions differ
+    """
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One feature of one prediction that was served with another value."""
+    """One feature of one prediction that was served with another value.
+
+    Examples
+    --------
+    >>> print(Difference("BTC", 0, "spread", 1.5, 1.25))
+    spread of BTC at 1970-01-01T00:00:00+00:00 was served as 1.5 and is 1.25, +0.25 away
+    """
 
     key: str
     moment: int
@@ -58,6 +72,11 @@ class Consistency:
 
     ``own`` are predictions of features that no question of the log has: those that a request brought, or a skew.
     ``other`` were served with another definition of the features, so that nothing is said of them.
+
+    Examples
+    --------
+    >>> print(Consistency(100, 0, 0, 0, 0, ()))  # doctest: +ELLIPSIS
+    100 served predictions compared with the log, 0 more found by value; 0 differ; 0...
     """
 
     compared: int
@@ -136,7 +155,15 @@ def check(log: PredictionLog | str | Path, recomputed: Facts, strict: bool = Fal
 
 
 def check_run(folder: Path, strict: bool = False) -> Consistency:
-    """Check the predictions of a run against its log."""
+    """Check the predictions of a run against its log.
+
+    Examples
+    --------
+    >>> check_run(Path("/no/run"))
+    Traceback (most recent call last):
+        ...
+    FileNotFoundError: [Errno 2] No such file or directory: '/no/run/recipe.json'
+    """
     config = RunConfig.read(folder / "recipe.json")
 
     def key(asked: Asked) -> np.ndarray:
@@ -178,5 +205,13 @@ def _differences(served: _Served, x: np.ndarray, recomputed: Facts, rows: list[i
 
 
 def checked(run: Path, strict: bool) -> None:
-    """Check a run and say the result: ``rtml check RUN``; see :func:`check_run`."""
+    """Check a run and say the result: ``rtml check RUN``; see :func:`check_run`.
+
+    Examples
+    --------
+    >>> checked(Path("/no/run"), strict=True)
+    Traceback (most recent call last):
+        ...
+    FileNotFoundError: [Errno 2] No such file or directory: '/no/run/recipe.json'
+    """
     print(check_run(run, strict), flush=True)

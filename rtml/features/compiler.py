@@ -50,6 +50,13 @@ class Program:
         What stands where an output is missing.
     columns
         Names of the columns of a row.
+
+    Examples
+    --------
+    >>> from rtml.features.formulas import column
+    >>> a = column("a")
+    >>> Program([a + 1, a + 1], [0.0, 0.0], ["a"]).outputs.tolist()
+    [2, 2]
     """
 
     def __init__(self, formulas: Sequence[Formula], defaults: Sequence[float], columns: Sequence[str]) -> None:

@@ -23,6 +23,14 @@ class Feature:
     from which on a served value is stale (never unless given), and ``policy`` what then stands there, or where a
     request did not bring it: "last", the newest value, "default", or "refuse". Unless given, a stale value is served
     as it is and one that is absent from a request is refused. Neither is part of the definition.
+
+    Examples
+    --------
+    >>> from rtml.features.formulas import column
+    >>> Feature("amount", column("amount"), "EUR", "What is paid", policy="newest")
+    Traceback (most recent call last):
+        ...
+    ValueError: policy of 'amount' must be last, default or refuse, got 'newest'
     """
 
     name: str
@@ -99,7 +107,14 @@ class Category:
 
 
 def as_rows(columns: Iterable[str | Category], table: Mapping[str, Iterable]) -> np.ndarray:
-    """Float rows of a table or of columns by name; a column that is not there is missing in every row."""
+    """Float rows of a table or of columns by name; a column that is not there is missing in every row.
+
+    Examples
+    --------
+    >>> as_rows(["a", "b"], {"a": [1, 2]})
+    array([[ 1., nan],
+           [ 2., nan]])
+    """
     n = len(next(iter(table.values()))) if isinstance(table, dict) else len(table)
     columns = tuple(columns)
     rows = np.full((n, len(columns)), np.nan)

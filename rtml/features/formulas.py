@@ -144,12 +144,24 @@ class Formula:
 
 
 def column(name: str) -> Formula:
-    """A column of the rows that are pushed."""
+    """A column of the rows that are pushed.
+
+    Examples
+    --------
+    >>> str(column("amount") / 100)
+    '(amount / 100.0)'
+    """
     return Formula("column", (), name)
 
 
 def constant(value: float) -> Formula:
-    """A number."""
+    """A number.
+
+    Examples
+    --------
+    >>> str(constant(2) * column("a"))
+    '(2.0 * a)'
+    """
     return Formula("const", (), float(value))
 
 
@@ -157,24 +169,47 @@ def moment() -> Formula:
     """Event time of the row, or the moment of the request, in seconds since 1970.
 
     ``moment() % 86400`` is the second of the day (UTC); ``moment() - moment().lag(1)`` the time since the row before.
+
+    Examples
+    --------
+    >>> str(moment() % 86400)
+    '(moment % 86400.0)'
     """
     return Formula("moment")
 
 
 def feature(name: str) -> Formula:
-    """Another feature of the same set, as it is served: with its default where it is missing."""
+    """Another feature of the same set, as it is served: with its default where it is missing.
+
+    Examples
+    --------
+    >>> str(feature("spread") + 1)
+    '([spread] + 1.0)'
+    """
     return Formula("feature", (), name)
 
 
 def parts(formula: Formula) -> Iterator[Formula]:
-    """A formula and everything it is made of."""
+    """A formula and everything it is made of.
+
+    Examples
+    --------
+    >>> [part.op for part in parts(column("a") + 1)]
+    ['add', 'column', 'const']
+    """
     yield formula
     for arg in formula.args:
         yield from parts(arg)
 
 
 def kind_of(formula: Formula) -> str:
-    """``request`` (from the row alone), ``batch`` (held since a tick) or ``streaming`` (from the key's past)."""
+    """``request`` (from the row alone), ``batch`` (held since a tick) or ``streaming`` (from the key's past).
+
+    Examples
+    --------
+    >>> kind_of(column("a") + 1), kind_of(column("a").lag(1))
+    ('request', 'streaming')
+    """
     ops = {part.op for part in parts(formula)}
     if "held" in ops:
         return "batch"
@@ -182,7 +217,13 @@ def kind_of(formula: Formula) -> str:
 
 
 def reach(formula: Formula) -> tuple[float, int]:
-    """How far back a formula looks: nanoseconds (infinity for ever, 64 half-lives for ewm) and rows."""
+    """How far back a formula looks: nanoseconds (infinity for ever, 64 half-lives for ewm) and rows.
+
+    Examples
+    --------
+    >>> reach(column("a").lag(2) - column("a"))
+    (0, 2)
+    """
     inner = [reach(arg) for arg in formula.args] or [(0, 0)]
     time, rows = max(t for t, _ in inner), max(r for _, r in inner)
     if formula.op == "lag":

@@ -15,7 +15,18 @@ _SWEEP = 1024  # with fewer keys nothing is swept
 
 
 class Windows:
-    """A program, run over rows of keys: state in a few arrays, one row of them a key, rows of the past in one arena."""
+    """A program, run over rows of keys: state in a few arrays, one row of them a key, rows of the past in one arena.
+
+    Examples
+    --------
+    >>> from rtml.features.formulas import column
+    >>> windows = Windows(Program([column("a").lag(1)], [-1.0], ["a"]))
+    >>> out = np.zeros((3, 1))
+    >>> rows = np.array([[5.0], [7.0], [9.0]])
+    >>> windows.push(np.array([1, 2, 3]), np.array(["k", "k", "other"]), np.zeros(1, np.int64), rows, out)
+    >>> out.ravel()
+    array([-1.,  5., -1.])
+    """
 
     def __init__(self, program: Program, lateness: int = -1, keys: int = 1, partitions: int = 1) -> None:
         self.program = program

@@ -26,7 +26,15 @@ _TIMEOUT_S = 10.0
 
 
 class Undeliverable(ConnectionError):
-    """An address that refuses a message for good: sending it again does not help."""
+    """An address that refuses a message for good: sending it again does not help.
+
+    Examples
+    --------
+    >>> raise Undeliverable("404: no such channel")
+    Traceback (most recent call last):
+        ...
+    rtml.integrations.alerts.Undeliverable: 404: no such channel
+    """
 
 
 class Sender:
@@ -41,6 +49,13 @@ class Sender:
         Most messages in an hour; those beyond are held back and said by number in the next one.
     tries, pause_s
         How often a message is tried, and the first pause between two tries, which doubles.
+
+    Examples
+    --------
+    >>> Sender("ftp://host")
+    Traceback (most recent call last):
+        ...
+    ValueError: alerts go to http://, https://, slack+https:// or smtp://host?to=..., got 'ftp://host'
     """
 
     def __init__(
@@ -132,6 +147,13 @@ def alerts(run: Path, *, to: str, least: float = 0.0, an_hour: int = 20) -> int:
         Least harm of an alert that is sent, in units of the usual error.
     an_hour
         Most messages in an hour.
+
+    Examples
+    --------
+    >>> alerts(Path("/no/run"), to="ftp://host")
+    Traceback (most recent call last):
+        ...
+    ValueError: alerts go to http://, https://, slack+https:// or smtp://host?to=..., got 'ftp://host'
     """
     print(f"{send_new(run, Sender(to, an_hour=an_hour), to, least)} alerts sent")
     return 0
@@ -141,6 +163,13 @@ def send_new(run: Path, sender: Sender, to: str, least: float = 0.0) -> int:
     """The same with a sender; how many were sent. One that could not be sent now is the first of the next time.
 
     What the address refuses for good goes to ``alerts_refused.jsonl`` of the run, so that later ones are not held up.
+
+    Examples
+    --------
+    >>> send_new(Path("/no/run"), Sender("https://host/hook"), "https://host/hook")
+    Traceback (most recent call last):
+        ...
+    FileNotFoundError: /no/run/training.db is missing: start rtml train RUN --follow
     """
     opened = Run(run, "alerts")
     kept = opened.read_json(_FILE, {"sent": {}})["sent"]

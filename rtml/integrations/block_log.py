@@ -67,7 +67,15 @@ def address(url: str) -> tuple[str, str, dict[str, str]]:
 
 
 class Patient:
-    """A client that tries again while its server is away, for so long, and then says it in a sentence."""
+    """A client that tries again while its server is away, for so long, and then says it in a sentence.
+
+    Examples
+    --------
+    >>> Patient("redis://host/0?log=a:b")
+    Traceback (most recent call last):
+        ...
+    ValueError: log='a:b' must be letters, digits, '-' and '_': a log's name is part of names on servers
+    """
 
     LOST: tuple[type[BaseException], ...] = ()  # what the client raises when the server is away
 
@@ -103,7 +111,15 @@ class Patient:
 
 
 class BlockLog(Patient):
-    """The event log of :class:`rtml.store.protocols.EventLog`, over five things that a server has to do."""
+    """The event log of :class:`rtml.store.protocols.EventLog`, over five things that a server has to do.
+
+    Examples
+    --------
+    >>> BlockLog("redis://host/0?log=a:b")
+    Traceback (most recent call last):
+        ...
+    ValueError: log='a:b' must be letters, digits, '-' and '_': a log's name is part of names on servers
+    """
 
     MOST = 1 << 19  # bytes a block
 

@@ -22,7 +22,14 @@ T = TypeVar("T")
 
 
 class Predicted(Struct, frozen=True):
-    """A prediction as the endpoint gave it; :class:`rtml.serving.schemas.Prediction` says what each field is."""
+    """A prediction as the endpoint gave it; :class:`rtml.serving.schemas.Prediction` says what each field is.
+
+    Examples
+    --------
+    >>> two = {"up": {"probability": 0.7}, "size": {"value": 3.0}}
+    >>> Predicted("a", "k", two, "m@1", 9, 1, "", 0.0, 60.0, None).value
+    0.7
+    """
 
     prediction_id: str
     key: str

@@ -44,6 +44,13 @@ def exported(registry: Registry, version: Version | str, language: str = "python
     ------
     ValueError
         For a language or a model that is not exported.
+
+    Examples
+    --------
+    >>> exported(None, "crypto@3", "cobol")
+    Traceback (most recent call last):
+        ...
+    ValueError: --to must be one of python, javascript, micropython, got 'cobol'
     """
     if language not in LANGUAGES:
         raise ValueError(f"--to must be one of {', '.join(LANGUAGES)}, got {language!r}")
@@ -100,7 +107,17 @@ def imported(registry: Registry, version: Version | str, learned: dict, at: int 
 
 
 def export_version(run: Path, version: str, to: str = "python", out: str = "", target: str = "") -> None:
-    """Write the file of a version, to standard output where ``out`` is "-"."""
+    """Write the file of a version, to standard output where ``out`` is "-".
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     export_version(Path(folder), "crypto@3", to="cobol")
+    Traceback (most recent call last):
+        ...
+    ValueError: --to must be one of python, javascript, micropython, got 'cobol'
+    """
     with closing(Registry(run / "registry")) as registry:
         source = exported(registry, version, to, target)
     if out == "-":

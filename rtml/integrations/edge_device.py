@@ -14,7 +14,14 @@ _LAST_TERMS = (-1.65339022054652515390e-06, 4.13813679705723846039e-08)
 
 
 def exp(x: float) -> float:
-    """Exponential function by FreeBSD's formula: the same bits in every language, unlike that of a platform."""
+    """Exponential function by FreeBSD's formula: the same bits in every language, unlike that of a platform.
+
+    Examples
+    --------
+    >>> from math import e
+    >>> exp(0.0), abs(exp(1.0) - e) < 1e-15, exp(-800.0)
+    (1.0, True, 0.0)
+    """
     if x < -745.0 or x > 709.0:
         return 0.0 if x < 0.0 else float("inf")
     k = int(x * 1.44269504088896338700 + (0.5 if x > 0.0 else -0.5))
@@ -30,7 +37,13 @@ def exp(x: float) -> float:
 
 
 def sigmoid(x: float) -> float:
-    """Probability of a log odds, exactly 0 and 1 beyond 30 as river has it."""
+    """Probability of a log odds, exactly 0 and 1 beyond 30 as river has it.
+
+    Examples
+    --------
+    >>> sigmoid(0.0), sigmoid(31.0), sigmoid(-31.0)
+    (0.5, 1.0, 0.0)
+    """
     return 0.0 if x < -30.0 else (1.0 if x > 30.0 else 1.0 / (1.0 + exp(-x)))
 
 

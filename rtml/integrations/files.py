@@ -41,6 +41,13 @@ class Source(Follows):
         the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY).
     schema, symbols
         What judges the rows, and the keys of the run.
+
+    Examples
+    --------
+    >>> Source("ftp://host/folder", None, [])  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    ValueError: ftp://host/folder is no folder or bucket: file:///FOLDER or s3://BUC...
     """
 
     def __init__(self, url: str, schema: Schema, symbols: Sequence[str]) -> None:

@@ -169,7 +169,13 @@ class Consumer:
 
 
 def member() -> str:
-    """A name that no other member has."""
+    """A name that no other member has.
+
+    Examples
+    --------
+    >>> member() != member()
+    True
+    """
     return f"{os.getpid()}-{os.urandom(6).hex()}"
 
 

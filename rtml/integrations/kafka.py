@@ -28,7 +28,15 @@ _SHORTEST_MS = 6000  # of a session that brokers take, as they are set up
 
 
 class EventLog(MessageLog):
-    """The event log on a Kafka cluster; topics are called NAME.PART."""
+    """The event log on a Kafka cluster; topics are called NAME.PART.
+
+    Examples
+    --------
+    >>> EventLog("kafka://host:9092?log=a.b")
+    Traceback (most recent call last):
+        ...
+    ValueError: log='a.b' must be letters, digits, '-' and '_': a log's name is part of names on servers
+    """
 
     LOST = (KafkaException,)
 
@@ -101,6 +109,13 @@ class Leases(Patient, Membership):
     """A member of a Kafka consumer group over the topics of a log; the group's own protocol divides them.
 
     No offset is committed to Kafka, and no message read here: both belong to the consumer of the part.
+
+    Examples
+    --------
+    >>> Leases("kafka://host:9092?log=a.b", "readers")
+    Traceback (most recent call last):
+        ...
+    ValueError: log='a.b' must be letters, digits, '-' and '_': a log's name is part of names on servers
     """
 
     LOST = (KafkaException,)
@@ -163,6 +178,13 @@ class Source(Follows, Patient):
         Broker and topic.
     schema, symbols
         What judges the rows, and the keys of the run.
+
+    Examples
+    --------
+    >>> Source("kafka://host:9092", None, ["BTC"])
+    Traceback (most recent call last):
+        ...
+    ValueError: a topic is missing: kafka://HOST:9092/TOPIC, got kafka://host:9092
     """
 
     LOST = (KafkaException,)

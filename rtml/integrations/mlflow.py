@@ -30,6 +30,13 @@ class Mirror:
     Parameters
     ----------
     url : of the server, such as ``http://127.0.0.1:5000``.
+
+    Examples
+    --------
+    >>> Mirror("127.0.0.1:5000")
+    Traceback (most recent call last):
+        ...
+    ValueError: the address of an MLflow server begins with http:// or https://, got '127.0.0.1:5000'
     """
 
     def __init__(self, url: str) -> None:
@@ -110,6 +117,15 @@ def mirror(run: Path, url: str, model: str = "champion") -> None:
         Address of the server, such as http://127.0.0.1:5000.
     model
         Name of the model in the registry.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     mirror(Path(folder), "127.0.0.1:5000")
+    Traceback (most recent call last):
+        ...
+    ValueError: the address of an MLflow server begins with http:// or https://, got '127.0.0.1:5000'
     """
     with closing(Registry(run / "registry")) as registry:
         new = Mirror(url).show(registry, model)

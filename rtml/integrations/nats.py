@@ -58,7 +58,15 @@ class _Nats(Patient):
 
 
 class EventLog(_Nats, MessageLog):
-    """The event log on a server with JetStream; streams are called NAME-PART."""
+    """The event log on a server with JetStream; streams are called NAME-PART.
+
+    Examples
+    --------
+    >>> EventLog("nats://host:4222?log=a.b")
+    Traceback (most recent call last):
+        ...
+    ValueError: log='a.b' must be letters, digits, '-' and '_': a log's name is part of names on servers
+    """
 
     def _connect(self) -> None:
         self._pulls: dict[str, tuple[int, Any]] = {}  # of a part: number of the message that comes next, and what pulls
@@ -121,6 +129,13 @@ class Leases(_Nats, Membership):
 
     Durable consumers of JetStream keep an offset apart from the state, and hand single messages to whoever asks; so
     whole parts are leased.
+
+    Examples
+    --------
+    >>> Leases("nats://host:4222?log=a.b", "readers")
+    Traceback (most recent call last):
+        ...
+    ValueError: log='a.b' must be letters, digits, '-' and '_': a log's name is part of names on servers
     """
 
     def __init__(self, url: str, group: str, ttl_s: float = TTL_S) -> None:

@@ -42,7 +42,15 @@ _QUARANTINE = "insert into quarantine (part, after, reason, line) values (%s, %s
 
 
 class EventLog(BlockLog):
-    """The event log in a schema of a PostgreSQL database, named as the log."""
+    """The event log in a schema of a PostgreSQL database, named as the log.
+
+    Examples
+    --------
+    >>> EventLog("postgres://host/db?log=a.b")
+    Traceback (most recent call last):
+        ...
+    ValueError: log='a.b' must be letters, digits, '-' and '_': a log's name is part of names on servers
+    """
 
     LOST = (psycopg.OperationalError, psycopg.InterfaceError)
     _db: Any = None
@@ -119,7 +127,15 @@ select objid::bigint from pg_locks where locktype = 'advisory' and granted and c
 
 
 class Leases(Patient, Membership):
-    """Members of a consumer group: advisory locks, which end with the connection of their member."""
+    """Members of a consumer group: advisory locks, which end with the connection of their member.
+
+    Examples
+    --------
+    >>> Leases("postgres://host/db?log=a.b", "readers")
+    Traceback (most recent call last):
+        ...
+    ValueError: log='a.b' must be letters, digits, '-' and '_': a log's name is part of names on servers
+    """
 
     LOST = (psycopg.OperationalError, psycopg.InterfaceError)
     _db: Any = None
@@ -194,6 +210,13 @@ class Source(Follows, Patient):
         Database, table and column (``id`` unless named).
     schema, symbols
         What judges the rows, and the keys of the run.
+
+    Examples
+    --------
+    >>> Source("postgres://127.0.0.1:1/db", None, [])
+    Traceback (most recent call last):
+        ...
+    ValueError: a table is missing: postgres://HOST/DATABASE?table=NAME, got postgres://127.0.0.1:1/db
     """
 
     LOST = (psycopg.OperationalError, psycopg.InterfaceError)

@@ -101,6 +101,13 @@ class Database(Patient):
         ``postgres://USER@HOST:5432/DATABASE?log=NAME``.
     tables
         Statements that make them, in the dialect of SQLite; without any nothing is made.
+
+    Examples
+    --------
+    >>> Database("postgres://host/db?log=a.b")
+    Traceback (most recent call last):
+        ...
+    ValueError: log='a.b' must be letters, digits, '-' and '_': a log's name is part of names on servers
     """
 
     LOST = (psycopg.OperationalError, psycopg.InterfaceError)

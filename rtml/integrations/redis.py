@@ -100,7 +100,15 @@ class _Redis(Patient):
 
 
 class EventLog(_Redis, BlockLog):
-    """The event log on a Redis server that writes an append-only file."""
+    """The event log on a Redis server that writes an append-only file.
+
+    Examples
+    --------
+    >>> EventLog("redis://host/0?log=a:b")
+    Traceback (most recent call last):
+        ...
+    ValueError: log='a:b' must be letters, digits, '-' and '_': a log's name is part of names on servers
+    """
 
     def _key(self, *names: str) -> str:
         return ":".join((f"{{{self.log_name}}}", *names))  # one slot of a cluster
@@ -152,6 +160,13 @@ class Leases(_Redis, Membership):
     """Members of a consumer group: keys that expire.
 
     Groups of Redis streams hand out single entries, which breaks the order within a part; so whole parts are leased.
+
+    Examples
+    --------
+    >>> Leases("redis://host/0?log=a:b", "readers")
+    Traceback (most recent call last):
+        ...
+    ValueError: log='a:b' must be letters, digits, '-' and '_': a log's name is part of names on servers
     """
 
     def __init__(self, url: str, group: str, ttl_s: float = TTL_S) -> None:
@@ -191,6 +206,13 @@ class OnlineStore(_Redis):
     """Latest values of every key on a Redis server; see :class:`rtml.store.online.OnlineStore`.
 
     A group is a hash of its keys. Newer is never overwritten by older: one Lua script compares and writes.
+
+    Examples
+    --------
+    >>> OnlineStore("redis://host/0?log=a:b")
+    Traceback (most recent call last):
+        ...
+    ValueError: log='a:b' must be letters, digits, '-' and '_': a log's name is part of names on servers
     """
 
     def __init__(self, url: str) -> None:

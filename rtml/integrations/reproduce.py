@@ -106,6 +106,16 @@ def unpack(version: Version, code: Path) -> None:
     ------
     LookupError
         Where neither has the hash that was recorded with the version.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> from tempfile import TemporaryDirectory
+    >>> from rtml.core.provenance import PACKAGE, source
+    >>> with TemporaryDirectory() as folder:
+    ...     unpack(SimpleNamespace(code=source(PACKAGE)), Path(folder, "code"))
+    ...     print(source(Path(folder, "code", "rtml")) == source(PACKAGE))
+    True
     """
     wanted, _, commit = version.code.partition(" git:")
     shutil.rmtree(code, ignore_errors=True)
@@ -130,7 +140,15 @@ def unpack(version: Version, code: Path) -> None:
 
 
 def locked(code: Path, folder: Path) -> Path:
-    """A new environment with exactly what the lock of that code names, hashes checked; its interpreter."""
+    """A new environment with exactly what the lock of that code names, hashes checked; its interpreter.
+
+    Examples
+    --------
+    >>> locked(Path("/no/code"), Path("/no/folder"))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    FileNotFoundError: /no/code/requirements.lock is missing: the version was saved ...
+    """
     lock = code / "requirements.lock"
     if not lock.exists():
         raise FileNotFoundError(f"{lock} is missing: the version was saved by an installed package, without a lock")

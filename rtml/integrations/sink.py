@@ -40,6 +40,13 @@ def sink(run: Path, to: str, *, follow: bool = False) -> None:
         ``kafka://HOST:9092/TOPIC``, ``postgres://USER@HOST:5432/DATABASE?table=NAME`` or ``file:///FOLDER``.
     follow
         Whether to go on with what comes later, until Ctrl-C or SIGTERM; a server that is away is tried again.
+
+    Examples
+    --------
+    >>> sink(Path("/no/run"), "ftp://host")
+    Traceback (most recent call last):
+        ...
+    FileNotFoundError: /no/run/training.db is missing: start rtml train RUN --follow
     """
     send = partial(send_new, run, to)
     if not follow:
@@ -49,7 +56,15 @@ def sink(run: Path, to: str, *, follow: bool = False) -> None:
 
 
 def send_new(run: Path, to: str) -> int:
-    """The same once; how many rows were sent."""
+    """The same once; how many rows were sent.
+
+    Examples
+    --------
+    >>> send_new(Path("/no/run"), "ftp://host")
+    Traceback (most recent call last):
+        ...
+    FileNotFoundError: /no/run/training.db is missing: start rtml train RUN --follow
+    """
     opened, place = Run(run, "sink"), without_password(to)
     sent = 0
     with closing(CheckpointReader(run / "training.db")) as reader, closing(_opened(to)) as out:

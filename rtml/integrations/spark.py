@@ -51,6 +51,12 @@ def pack(batches: Iterable[pa.RecordBatch], by: str, partitions: int = 0) -> Ite
         Column of the group; it comes first in what comes out, or :data:`PARTITION` where
     partitions
         are given: then rows are grouped by the declared partition of the key in ``by``.
+
+    Examples
+    --------
+    >>> rows = pa.RecordBatch.from_pydict({"symbol": ["a", "b", "a"], "x": [1, 2, 3]})
+    >>> [batch.column(0).to_pylist() for batch in pack([rows], "symbol")]
+    [['a', 'b']]
     """
     for batch in batches:
         group = batch.column(by)
@@ -66,7 +72,15 @@ def pack(batches: Iterable[pa.RecordBatch], by: str, partitions: int = 0) -> Ite
 
 
 def unpack(packed: Iterable[bytes]) -> Columns:
-    """Columns of packed rows; a moment as Spark has it becomes ns UTC."""
+    """Columns of packed rows; a moment as Spark has it becomes ns UTC.
+
+    Examples
+    --------
+    >>> rows = pa.RecordBatch.from_pydict({"symbol": ["a", "b", "a"], "x": [1, 2, 3]})
+    >>> packed = next(pack([rows], "symbol"))
+    >>> unpack([packed.column(ROWS)[0].as_py()])["x"]
+    array([1, 3])
+    """
     table = pa.concat_tables(pa.ipc.open_stream(piece).read_all() for piece in packed)
     columns = {}
     for name, column in zip(table.column_names, table.columns, strict=True):
@@ -96,6 +110,17 @@ def step(make: Callable[[], Stage], state: bytes | None, packed: Iterable[bytes]
         The rows, in any order.
     order
         Column of integers that grow from row to row of a group, also from one micro-batch to the next.
+
+    Examples
+    --------
+    >>> class Count:
+    ...     state = {}
+    ...     load = lambda self, state: None
+    ...     push = lambda self, columns: {"n": np.array([len(columns["x"])])}
+    >>> rows = pa.RecordBatch.from_pydict({"symbol": ["a", "a"], "at": [2, 1], "x": [1.0, 2.0]})
+    >>> piece = next(pack([rows], "symbol")).column(ROWS)[0].as_py()
+    >>> step(Count, None, [piece], "at")[1]
+    {'n': array([2])}
     """
     stage, last = make(), None
     if state is not None:
@@ -211,7 +236,18 @@ def _length(columns: Columns) -> int:
 
 
 def like(base: type, own: type, *others: type) -> type:
-    """A class of Spark's with our methods: what it hands over is ours, and nothing of ours needs Spark before."""
+    """A class of Spark's with our methods: what it hands over is ours, and nothing of ours needs Spark before.
+
+    Examples
+    --------
+    >>> class Base:
+    ...     kind = "stream"
+    >>> class Own:
+    ...     name = "rtml"
+    >>> made = like(Base, Own)
+    >>> made.__name__, made.kind, made.name
+    ('SparkOwn', 'stream', 'rtml')
+    """
     return type(f"Spark{own.__name__}", (own, base, *others), {})
 
 

@@ -94,6 +94,15 @@ class Records:
         Has ``push(records) -> records`` (of any shape, taken row by row), ``state`` and ``load``.
     taken, returned
         Their dtypes.
+
+    Examples
+    --------
+    >>> class Same:
+    ...     state = {}
+    ...     push = staticmethod(lambda records: records)
+    >>> price = np.dtype([("price", "f8")])
+    >>> Records(Same(), price, price).push({"price": np.array([1.0, 2.0])})
+    {'price': array([1., 2.])}
     """
 
     def __init__(self, inner: Any, taken: np.dtype, returned: np.dtype) -> None:
@@ -146,7 +155,13 @@ class Predictions:
 
 
 def types(dtype: np.dtype) -> dict[str, str]:
-    """Fields of records and Spark's names of their types."""
+    """Fields of records and Spark's names of their types.
+
+    Examples
+    --------
+    >>> types(np.dtype([("time", "i8"), ("price", "f8")]))
+    {'time': 'long', 'price': 'double'}
+    """
     return {name: _TYPES[dtype[name].str[1:]] for name in dtype.names or ()}
 
 

@@ -34,6 +34,11 @@ class LogSource:
     ----------
     options
         ``log`` (a path or URL of :func:`rtml.store.protocols.open_log`), ``part`` and ``rows``.
+
+    Examples
+    --------
+    >>> LogSource({"log": "run/log", "part": "btc", "rows": "100"}).name()
+    'rtml_log'
     """
 
     def __init__(self, options: Mapping[str, str]) -> None:
@@ -59,7 +64,13 @@ class LogSource:
 
 
 class LogReader:
-    """Reads a part of a log from offset to offset."""
+    """Reads a part of a log from offset to offset.
+
+    Examples
+    --------
+    >>> LogReader("log", "btc", 100).initialOffset()
+    {'offset': 0}
+    """
 
     def __init__(self, log: str, part: str, rows: int) -> None:
         self._log, self._part, self._rows = log, part, rows
@@ -114,6 +125,11 @@ class DeltaSink:
     ----------
     options
         ``path`` of the table and ``name`` of the query in it.
+
+    Examples
+    --------
+    >>> DeltaSink({"path": "table", "name": "query"}).name()
+    'rtml_delta'
     """
 
     def __init__(self, options: Mapping[str, str]) -> None:

@@ -20,6 +20,12 @@ class Kind:
     :class:`rtml.metrics.running.Score`, ``headline`` the metric a report begins with, ``metrics`` those kept with a
     version, ``baselines`` models of the catalogue that any other has to beat, the first of them the plainest, which
     ``plainest`` names in a sentence.
+
+    Examples
+    --------
+    >>> from rtml.core.target import Target
+    >>> kind_of(Target("up", kind="probability")).headline
+    'log_loss'
     """
 
     loss: str
@@ -69,7 +75,14 @@ def kind_of(target: Target) -> Kind:
 
 
 def score_of(target: Target) -> Score:
-    """A running score of a target's kind, empty."""
+    """A running score of a target's kind, empty.
+
+    Examples
+    --------
+    >>> from rtml.core.target import Target
+    >>> score_of(Target("y", kind="number")).get().keys()
+    dict_keys(['mse', 'rmse', 'mae', 'r2_zero', 'hit_rate', 'coverage', 'answered', 'asked'])
+    """
     return Score(target.kind, target.outputs)
 
 

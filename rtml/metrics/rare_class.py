@@ -173,12 +173,24 @@ def _middle(drawn: np.ndarray) -> tuple[float, float]:
 
 
 def last_of_equals(falling: np.ndarray) -> np.ndarray:
-    """Last place of each run of equal values."""
+    """Last place of each run of equal values.
+
+    Examples
+    --------
+    >>> last_of_equals(np.array([0.9, 0.5, 0.5, 0.1]))
+    array([0, 2, 3])
+    """
     return np.flatnonzero(np.r_[falling[1:] != falling[:-1], True])
 
 
 def answered(y, p, *more) -> tuple[np.ndarray, ...]:
-    """Labels, predictions and further columns of the questions that were answered."""
+    """Labels, predictions and further columns of the questions that were answered.
+
+    Examples
+    --------
+    >>> answered([1.0, np.nan, 0.0], [0.9, 0.8, 0.1], ["a", "b", "c"])
+    (array([1., 0.]), array([0.9, 0.1]), array(['a', 'c'], dtype='<U1'))
+    """
     y, p = arrays(y, p)
     known = ~np.isnan(y)
     return binary(y[known]), p[known], *(np.asarray(column)[known] for column in more)

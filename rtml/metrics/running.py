@@ -293,7 +293,17 @@ def _rolling_sum(values: np.ndarray, window: int) -> np.ndarray:
 
 
 def arrays(y, p) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and predictions as float arrays of one length; NaN labels pass, anything else not finite is refused."""
+    """Labels and predictions as float arrays of one length; NaN labels pass, anything else not finite is refused.
+
+    Examples
+    --------
+    >>> arrays([1, np.nan], [2, 3])
+    (array([ 1., nan]), array([2., 3.]))
+    >>> arrays([1.0], [np.nan])
+    Traceback (most recent call last):
+        ...
+    ValueError: prediction 0 is nan: a model that gives no number cannot be scored
+    """
     y, p = np.asarray(y, float), np.asarray(p, float)
     if y.shape != p.shape or y.ndim != 1:
         raise ValueError(f"labels and predictions must be two columns of one length, got {y.shape} and {p.shape}")
@@ -307,7 +317,17 @@ def arrays(y, p) -> tuple[np.ndarray, np.ndarray]:
 
 
 def binary(y: np.ndarray) -> np.ndarray:
-    """The labels, refused unless each is 0 or 1."""
+    """The labels, refused unless each is 0 or 1.
+
+    Examples
+    --------
+    >>> binary(np.array([1.0, 0.0]))
+    array([1., 0.])
+    >>> binary(np.array([1.0, -1.0]))
+    Traceback (most recent call last):
+        ...
+    ValueError: labels must be 0 or 1 (NaN: no answer), got -1.0: sign_labels(returns) makes them
+    """
     bad = (y != 0) & (y != 1)
     if bad.any():
         raise ValueError(f"labels must be 0 or 1 (NaN: no answer), got {y[bad][0]}: sign_labels(returns) makes them")
@@ -315,7 +335,15 @@ def binary(y: np.ndarray) -> np.ndarray:
 
 
 def probabilities(p: np.ndarray) -> np.ndarray:
-    """The predictions, refused unless each lies between 0 and 1."""
+    """The predictions, refused unless each lies between 0 and 1.
+
+    Examples
+    --------
+    >>> probabilities(np.array([0.0, 1.2]))
+    Traceback (most recent call last):
+        ...
+    ValueError: probabilities lie between 0 and 1, got 1.2: is it a score? auc takes those
+    """
     bad = (p < 0) | (p > 1)
     if bad.any():
         raise ValueError(f"probabilities lie between 0 and 1, got {p[bad][0]}: is it a score? auc takes those")

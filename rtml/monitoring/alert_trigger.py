@@ -40,6 +40,16 @@ class AlertTrigger(Stateful):
     ----------
     monitor
         The callback whose alerts are triggers.
+
+    Examples
+    --------
+    >>> from rtml.core.callbacks import TrainingEvent
+    >>> class Noisy:
+    ...     name = "noisy"
+    ...     push = staticmethod(lambda at: [TrainingEvent(at, "alert", {"what": "loss", "text": "the loss rose"})])
+    >>> trigger = AlertTrigger(Noisy())
+    >>> [[event.kind for event in trigger.push(at)] for at in (0, 10, 10**15)]
+    [['alert', 'trigger'], ['alert'], ['alert', 'trigger']]
     """
 
     kept = ("_monitor", "_last")

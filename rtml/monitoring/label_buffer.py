@@ -28,6 +28,13 @@ class Join:
     ----------
     columns, predicted
         Columns of a row, and how many of them, the last ones, are predictions.
+
+    Examples
+    --------
+    >>> join = Join(columns=1, predicted=1, settle=0, reference=2)
+    >>> join.ask(np.array([1, 2]), np.array([[0.5], [0.7]]))
+    >>> join.full
+    True
     """
 
     def __init__(self, columns: int, predicted: int, settle: int, reference: int) -> None:

@@ -13,7 +13,13 @@ from rtml.monitoring.drift.joint import Joint
 
 
 class Entry(NamedTuple):
-    """A detector of the catalogue."""
+    """A detector of the catalogue.
+
+    Examples
+    --------
+    >>> DETECTORS["adwin"].feed
+    'loss'
+    """
 
     feed: str  #: ``loss`` (0 to 1), ``error`` (0 or 1), ``prediction`` or ``features``
     build: Callable[[], Detector]

@@ -11,7 +11,14 @@ from rtml.kernels import adwin, change
 
 
 class Detector(Protocol):
-    """Takes values in order, returns where it raises an alarm; any cutting of them gives the same alarms and state."""
+    """Takes values in order, returns where it raises an alarm; any cutting of them gives the same alarms and state.
+
+    Examples
+    --------
+    >>> detector: Detector = Adwin()
+    >>> len(detector.push(np.zeros(500))), len(detector.push(np.ones(500))) > 0
+    (0, True)
+    """
 
     def push(self, values: np.ndarray) -> np.ndarray:
         """Places in ``values`` (rows, where it takes several columns) at which an alarm is raised."""
@@ -25,7 +32,15 @@ class Detector(Protocol):
 
 
 class MeanDetector:
-    """What the detectors of a mean share: a kernel, its numbers ``how`` and its state."""
+    """What the detectors of a mean share: a kernel, its numbers ``how`` and its state.
+
+    Examples
+    --------
+    >>> Adwin().push(np.array([0.0, np.nan]))
+    Traceback (most recent call last):
+        ...
+    ValueError: Adwin takes a row of finite numbers, got [ 0. nan]: leave out what is not
+    """
 
     def __init__(self, kernel, how: list[float], size: int) -> None:
         self._kernel = kernel

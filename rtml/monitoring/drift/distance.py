@@ -24,6 +24,13 @@ class Reference:
         Rows that depend on those before, as the reference shows them to, count for less.
     threshold
         A distance below which no alarm is raised, however sure it is.
+
+    Examples
+    --------
+    >>> Psi(reference=10, window=5, every=1)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    ValueError: reference and window must have at least 100 rows and a look come wit...
     """
 
     threshold = 0.0
@@ -178,6 +185,13 @@ class JensenShannon(Psi):
     """The Jensen-Shannon distance (Lin, IEEE Trans. Information Theory 1991), base 2, over the reference's bins.
 
     Its threshold, 0.19, is about that of a PSI of 0.2.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(7)
+    >>> detector = JensenShannon()
+    >>> len(detector.push(rng.normal(size=(2000, 1)))), len(detector.push(rng.normal(1, size=(500, 1)))) > 0
+    (0, True)
     """
 
     threshold = 0.19
@@ -188,7 +202,15 @@ class JensenShannon(Psi):
 
 
 class KolmogorovSmirnov(Reference):
-    """The two-sample Kolmogorov-Smirnov distance of a window and the reference itself, exact."""
+    """The two-sample Kolmogorov-Smirnov distance of a window and the reference itself, exact.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(7)
+    >>> detector = KolmogorovSmirnov()
+    >>> len(detector.push(rng.normal(size=(2000, 1)))), len(detector.push(rng.normal(1, size=(500, 1)))) > 0
+    (0, True)
+    """
 
     threshold = 0.0
     _measure = ()

@@ -67,6 +67,12 @@ def persistence(rows: np.ndarray) -> np.ndarray:
 
     Features such as windows move slowly, so a thousand of their rows hold less information than a thousand independent
     ones: the design effect (Kish, Survey Sampling, 1965) of blocks in time. Counts only where it is beyond chance.
+
+    Examples
+    --------
+    >>> rows = np.random.default_rng(7).normal(size=1000)
+    >>> persistence(np.c_[rows, rows.cumsum()]) > 1
+    array([False,  True])
     """
     size = len(rows) // BLOCKS
     blocks = rows[: size * BLOCKS].reshape(BLOCKS, size, -1)

@@ -171,7 +171,17 @@ _EVENTS = numba.typeof(np.empty(1, EVENT))
 
 @njit(numba.int64[::1](_EVENTS, numba.int64), **_OPTIONS)
 def survey(events, start):
-    """Smallest and largest key and largest time from ``start`` on."""
+    """Smallest and largest key and largest time from ``start`` on.
+
+    Examples
+    --------
+    >>> from rtml.usecases.crypto.schema import EVENT
+    >>> events = np.zeros(2, EVENT)
+    >>> events["key"] = 2, 0
+    >>> events["time"] = 5, 9
+    >>> survey(events, 0)
+    array([0, 2, 9])
+    """
     low = high = events[start].key
     latest = events[start].time
     for i in range(start, events.size):
@@ -312,7 +322,14 @@ WIDTH = len(COLUMNS)
 
 @njit(**_OPTIONS)
 def columns(bars):
-    """Bars of shape (n, symbols) as rows of numbers, ``COLUMNS`` of one symbol after the other."""
+    """Bars of shape (n, symbols) as rows of numbers, ``COLUMNS`` of one symbol after the other.
+
+    Examples
+    --------
+    >>> from rtml.usecases.crypto.bars import BAR
+    >>> columns(np.zeros((3, 2), BAR)).shape == (3, 2 * WIDTH)
+    True
+    """
     n, symbols = bars.shape
     rows = np.empty((n, symbols * WIDTH))
     for i in range(n):

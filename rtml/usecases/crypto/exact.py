@@ -15,7 +15,17 @@ _LARGEST = 2.0 ** (_BITS * (DIGITS - 2) + _LOWEST)  # 2**128; the digits above i
 
 @numba.njit(inline="always")
 def add(digits, x):
-    """Add a number to a sum of shape ``(DIGITS,)``, int64, zeros at first; one beyond 2**128 counts as 2**128."""
+    """Add a number to a sum of shape ``(DIGITS,)``, int64, zeros at first; one beyond 2**128 counts as 2**128.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> digits = np.zeros(DIGITS, np.int64)
+    >>> for x in (1e16, 1.0, -1e16):
+    ...     add(digits, x)
+    >>> total(digits), 1e16 + 1.0 - 1e16
+    (1.0, 0.0)
+    """
     bits = np.float64(min(max(x, -_LARGEST), _LARGEST)).view(np.int64)
     power = (bits >> 52) & 0x7FF
     mantissa = (bits & 0xFFFFFFFFFFFFF) | (np.int64(power != 0) << 52)
@@ -31,7 +41,17 @@ def add(digits, x):
 
 @numba.njit(inline="always")
 def total(digits):
-    """The sum as a float, to its last place but one, and the same for the same terms in any order."""
+    """The sum as a float, to its last place but one, and the same for the same terms in any order.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> digits = np.zeros(DIGITS, np.int64)
+    >>> for x in (0.3, 0.2, 0.1):
+    ...     add(digits, x)
+    >>> total(digits), 0.1 + 0.2 + 0.3
+    (0.6, 0.6000000000000001)
+    """
     carry = 0
     for j in range(DIGITS):
         whole = digits[j] + carry

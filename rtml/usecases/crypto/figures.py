@@ -34,6 +34,11 @@ def market(bars: pd.DataFrame, symbol: str = ""):
     ----------
     bars
         Indexed by the bars' end (UTC) or with a column ``end``; ``close``, ``volume``, ``empty``, ``complete``.
+
+    Examples
+    --------
+    >>> market(pd.DataFrame(columns=["close", "volume", "empty", "complete"])).axes[0].texts[0].get_text()
+    'no bars'
     """
     need(bars, ("close", "volume", "empty", "complete"), "market")
     title = f"What did {symbol or 'the market'} do?"
@@ -97,6 +102,14 @@ def predicted_realised(y, p, cost_bp: float = 0.0, bins: int = 10):
         Returns and their predictions, bp; NaN where there is no answer.
     cost_bp
         Costs of going in and out again, bp; 0 leaves them out.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(7)
+    >>> y = rng.normal(size=500)
+    >>> figure = predicted_realised(y, y / 2)
+    >>> figure.get_suptitle() or figure.axes[0].get_title()
+    'Is a strong forecast followed by a strong move?'
     """
     y, p = np.asarray(y, float), np.asarray(p, float)
     known = ~np.isnan(y)
@@ -128,6 +141,12 @@ def truth_vs_learned(truth, learned, names: tuple[str, str] = ("true", "learned"
     ----------
     truth, learned
         ``(moments, values)``, or Series indexed by moment.
+
+    Examples
+    --------
+    >>> at = np.arange(0, 5 * 10**9, 10**9)
+    >>> len(truth_vs_learned((at, np.ones(5)), (at, np.zeros(5))).axes[0].lines)
+    3
     """
     figure, [[ax]] = canvas("Does the model find the law, and follow it when it changes?", height=3.6)
     ends = []

@@ -46,7 +46,13 @@ def targets(options: Mapping) -> tuple[Target, ...]:
 
 
 def horizons(text: str) -> list[str]:
-    """The horizons of an option such as ``"10s,60s"``."""
+    """The horizons of an option such as ``"10s,60s"``.
+
+    Examples
+    --------
+    >>> horizons("10s, 60s")
+    ['10s', '60s']
+    """
     return [part.strip() for part in text.split(",")]
 
 

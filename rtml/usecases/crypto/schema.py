@@ -98,7 +98,13 @@ def _positive(values: np.ndarray) -> np.ndarray:
 
 
 def frame(rows: list[tuple]) -> pd.DataFrame:
-    """Raw rows as a frame."""
+    """Raw rows as a frame.
+
+    Examples
+    --------
+    >>> frame([]).dtypes["price"]
+    dtype('float64')
+    """
     return pd.DataFrame(rows, columns=list(RAW)).astype(_TYPES)
 
 

@@ -62,7 +62,13 @@ def open_source(
 
 
 def captured(source: str) -> Path | None:
-    """The file that SOURCE names when it is a capture of an exchange."""
+    """The file that SOURCE names when it is a capture of an exchange.
+
+    Examples
+    --------
+    >>> captured("synthetic") is None
+    True
+    """
     try:
         path = place(source.strip())[1]
     except (FileNotFoundError, ValueError, OSError):

@@ -23,12 +23,25 @@ _FIELDS = kernel.COLUMNS
 
 
 def columns(symbols: int) -> list[str]:
-    """Names of one row of bars: the own symbol's fields, then every peer's with ``@1``, ``@2`` ... behind."""
+    """Names of one row of bars: the own symbol's fields, then every peer's with ``@1``, ``@2`` ... behind.
+
+    Examples
+    --------
+    >>> columns(2)[:2], columns(2)[-1]
+    (['open', 'high'], 'spread_bp@1')
+    """
     return [field if s == 0 else f"{field}@{s}" for s in range(symbols) for field in _FIELDS]
 
 
 def rows(bars: np.ndarray) -> np.ndarray:
-    """Bars of shape (n, symbols) as rows of :func:`columns`; age in seconds since the last trade, spread in bp."""
+    """Bars of shape (n, symbols) as rows of :func:`columns`; age in seconds since the last trade, spread in bp.
+
+    Examples
+    --------
+    >>> from rtml.usecases.crypto.bars import BAR
+    >>> rows(np.zeros((4, 2), BAR)).shape
+    (4, 20)
+    """
     return kernel.columns(bars)
 
 
@@ -43,6 +56,11 @@ def features(symbols: tuple[str, ...], every: str = "10s", asked: int = 1) -> Fe
         Length of a bar.
     asked
         How many of them are asked for; where there are several, ``key`` is the last feature.
+
+    Examples
+    --------
+    >>> len(features(("BTC",)).names) < len(features(("BTC", "ETH")).names)
+    True
     """
     peers = min(len(symbols) - 1, PEERS)
     declared = _price(span(every)) + _flow(span(every))
@@ -64,7 +82,13 @@ def operator(config) -> Market:
 
 
 def models(options: Mapping) -> dict[str, str]:
-    """Which model learns which target, whatever its horizon."""
+    """Which model learns which target, whatever its horizon.
+
+    Examples
+    --------
+    >>> models({"horizon": "10s"})
+    {'return': 'guarded blend', 'sign': 'guarded blend_probability', 'volatility': 'rls'}
+    """
     by_kind = {"return": "guarded blend", "sign": "guarded blend_probability", "volatility": "rls"}
     return {target.name: by_kind[target.name.partition("_")[0]] for target in targets(options)}
 

@@ -34,6 +34,12 @@ def precision_recall(curves: dict, base: float):
         Name -> (recall, precision).
     base
         Share of fraud: the precision of alerts at random.
+
+    Examples
+    --------
+    >>> curves = {"rules": (np.array([0.0, 1.0]), np.array([0.5, 0.1]))}
+    >>> len(precision_recall(curves, base=0.01).axes[0].lines)
+    2
     """
     figure, axes = canvas(
         "Of the alerts, how many are right; of the frauds, how many are found?", height=4.4, width=8.4
@@ -61,6 +67,11 @@ def alerts(daily: pd.DataFrame, k: int):
         ``alerts``, ``hits`` and ``ones`` of :func:`rtml.usecases.fraud.alert_metrics.alerts_by_day`, by day (UTC).
     k
         Alerts a day.
+
+    Examples
+    --------
+    >>> alerts(pd.DataFrame(columns=["alerts", "hits", "ones"]), 100).axes[0].texts[0].get_text()
+    'no day with answers'
     """
     need(daily, ("alerts", "hits", "ones"), "alerts")
     figure, axes = canvas(f"What do {k} alerts a day find?", 2, 1, 4.6, sharex=True, gridspec={"height_ratios": [2, 1]})
@@ -94,6 +105,11 @@ def cost_curve(curves: dict, title: str = "What does a decision cost?"):
     ----------
     curves
         Name -> (share of payments stopped, cost per payment).
+
+    Examples
+    --------
+    >>> cost_curve({}).axes[0].texts[0].get_text()
+    'no model was scored'
     """
     figure, [[ax]] = canvas(title, height=4.0, width=8.4)
     paint = colours(list(curves))

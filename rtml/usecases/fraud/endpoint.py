@@ -37,7 +37,16 @@ _Time = Annotated[int, Meta(gt=0, lt=NEVER)]
 
 
 class PaymentRequest(Struct, forbid_unknown_fields=True):
-    """A payment to be judged; ``time`` is ns UTC, that of the service unless given."""
+    """A payment to be judged; ``time`` is ns UTC, that of the service unless given.
+
+    Examples
+    --------
+    >>> import msgspec
+    >>> msgspec.json.decode(b'{"id": 1, "card": 2, "terminal": 3, "amount": -5}', type=PaymentRequest)
+    Traceback (most recent call last):
+        ...
+    msgspec.ValidationError: Expected `float` >= 0.0 - at `$.amount`
+    """
 
     id: _Key
     card: _Key
@@ -47,7 +56,14 @@ class PaymentRequest(Struct, forbid_unknown_fields=True):
 
 
 class LabelRequest(Struct, forbid_unknown_fields=True):
-    """What a payment turned out to be, told at ``time`` (ns UTC), that of the service unless given."""
+    """What a payment turned out to be, told at ``time`` (ns UTC), that of the service unless given.
+
+    Examples
+    --------
+    >>> import msgspec
+    >>> msgspec.json.decode(b'{"id": "a7", "fraud": true}', type=LabelRequest).fraud
+    True
+    """
 
     id: _Key
     fraud: bool
@@ -55,7 +71,14 @@ class LabelRequest(Struct, forbid_unknown_fields=True):
 
 
 class Judged(Struct, frozen=True):
-    """What the model says of a payment, and whether it is worth an alert."""
+    """What the model says of a payment, and whether it is worth an alert.
+
+    Examples
+    --------
+    >>> import msgspec
+    >>> msgspec.json.encode(Judged(7, 0.75, True, "fraud@3", "p1"))
+    b'{"id":7,"probability":0.75,"alert":true,"version":"fraud@3","prediction_id":"p1"}'
+    """
 
     id: int | str
     probability: float
@@ -65,7 +88,14 @@ class Judged(Struct, frozen=True):
 
 
 class FraudView(View):
-    """The view of card payments."""
+    """The view of card payments.
+
+    Examples
+    --------
+    >>> view = FraudView(None)
+    >>> view.extend({"fraud": {"probability": 0.5}}, 0, None), view.extend({"fraud": {"probability": 0.49}}, 0, None)
+    ({'alert': True}, {'alert': False})
+    """
 
     panel = script(__file__, "panel.js")
     schema = PAYMENTS

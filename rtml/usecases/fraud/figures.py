@@ -34,6 +34,12 @@ def rhythm(time: np.ndarray, known: np.ndarray):
     ----------
     time, known
         Moments of payments, and of labels as they became known (ns).
+
+    Examples
+    --------
+    >>> none = np.zeros(0, np.int64)
+    >>> rhythm(none, none).axes[0].texts[0].get_text()
+    'no payment came'
     """
     figure, axes = canvas(
         "When do people pay, and when is the label known?", 1, 2, 3.4, gridspec={"width_ratios": [3, 2]}
@@ -66,6 +72,12 @@ def ways_of_fraud(truth: pd.DataFrame):
     ----------
     truth
         ``time`` (ns), ``fraud`` and ``pattern`` of every payment.
+
+    Examples
+    --------
+    >>> truth = pd.DataFrame({"time": [0, 10**18], "fraud": [False, False], "pattern": ["", ""]})
+    >>> ways_of_fraud(truth).axes[0].texts[0].get_text()
+    'no fraud in this stream'
     """
     need(truth, ("time", "fraud", "pattern"), "ways_of_fraud")
     figure, [[ax]] = canvas("Which fraud comes when?", height=3.6)
@@ -101,6 +113,11 @@ def label_delay(days: np.ndarray, never: float):
         Days from payment to label, of those that came.
     never
         Share of the payments whose label never came.
+
+    Examples
+    --------
+    >>> label_delay(np.zeros(0), never=1.0).axes[0].texts[0].get_text()
+    'no label came'
     """
     figure, [[ax]] = canvas("How long does the truth take?", height=3.2, width=8.4)
     edge = max(2.0, float(np.quantile(days, 0.995)) + 1) if len(days) else 2.0
@@ -129,6 +146,12 @@ def spend_window(time: np.ndarray, amount: np.ndarray, inside: np.ndarray, width
         True where a payment is inside the window of the last one.
     width
         Length of the window, ns.
+
+    Examples
+    --------
+    >>> none = np.zeros(0, np.int64)
+    >>> spend_window(none, none, none > 0, 10**9, "a card").axes[0].texts[0].get_text()
+    'no payment of this card'
     """
     figure, [[ax]] = canvas(f"What does the window of {key} see?", height=3.6)
     when = times(time)
@@ -162,6 +185,12 @@ def terminal_risk(time, risk, fraud, known, known_fraud, spell=None, name: str =
         Moment (ns) and verdict of each label of them.
     spell
         ``(begins, ends)`` of what was wrong with it (ns), where that is known.
+
+    Examples
+    --------
+    >>> none = np.zeros(0, np.int64)
+    >>> len(terminal_risk(none, none, none, none, none).axes)
+    2
     """
     title = f"What is known of {name}, and when?"
     figure, axes = canvas(title, 2, 1, 4.4, sharex=True, gridspec={"height_ratios": [1, 2]})

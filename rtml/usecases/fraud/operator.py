@@ -29,6 +29,12 @@ class View:
 
     They are declared on the column ``amount`` (cents) of its payments; or, with ``labels``, on the column ``fraud`` (0
     or 1) of its labels as they arrive, and are read at the moment of a payment.
+
+    Examples
+    --------
+    >>> from rtml.usecases.fraud.use_case import features
+    >>> [(view.key, view.labels) for view in features()]
+    [('card', False), ('terminal', False), ('card', True), ('terminal', True)]
     """
 
     key: str
@@ -41,6 +47,11 @@ class Shares:
     """Features that are shares of fraud among known labels: ``of[name]`` is their key and window (ns).
 
     ``share(frauds, told)`` is how they are computed: for :meth:`Checkout.check`, which counts by hand.
+
+    Examples
+    --------
+    >>> Shares({"card_risk": ("card", 10**9)}, lambda frauds, told: frauds / max(told, 1)).share(1, 4)
+    0.25
     """
 
     of: dict[str, tuple[str, int]]
@@ -51,6 +62,12 @@ class Views:
     """The features of several views side by side, as one declaration.
 
     ``names``, ``definition`` and ``catalogue()`` are those of all views together.
+
+    Examples
+    --------
+    >>> from rtml.usecases.fraud.use_case import features
+    >>> len(Views(features(windows=False)).names) < len(Views(features()).names)
+    True
     """
 
     def __init__(self, views: Sequence[View]) -> None:
@@ -82,6 +99,15 @@ class Checkout:
         How long a payment waits for its label, and is remembered.
     shares
         Features that an audit recounts from the answers.
+
+    Examples
+    --------
+    >>> from rtml.usecases.fraud.use_case import features
+    >>> paid = np.zeros(2, EVENT)
+    >>> paid["id"] = 1, 2
+    >>> paid["kind"] = PAYMENT
+    >>> Checkout(features()).push(paid).id
+    array([1, 2])
     """
 
     horizon = 0  # a label comes when it comes

@@ -95,7 +95,13 @@ def _number(text: str) -> float | None:
 
 
 def keys(column: pd.Series | None, n: int) -> np.ndarray:
-    """Numbers of a column of cards, terminals or payments; what is none is ``UNREADABLE``."""
+    """Numbers of a column of cards, terminals or payments; what is none is ``UNREADABLE``.
+
+    Examples
+    --------
+    >>> keys(pd.Series([7, 9]), 2), keys(pd.Series([7, None]), 2)[1] == UNREADABLE
+    (array([7, 9]), np.True_)
+    """
     if column is not None and column.dtype.kind not in "iu":
         try:
             place, found = pd.factorize(column)

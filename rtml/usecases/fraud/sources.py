@@ -246,5 +246,11 @@ def open_payments(source: str = "cards", *, seed: int = 7, days: float = 0.0, de
 
 
 def catalogue() -> pd.DataFrame:
-    """One row a source: what to write, and what it is."""
+    """One row a source: what to write, and what it is.
+
+    Examples
+    --------
+    >>> catalogue()["source"].tolist()
+    ['cards', '<file>', '<file>,<file>']
+    """
     return pd.DataFrame({"source": list(SOURCES), "meaning": list(SOURCES.values())})

@@ -64,7 +64,15 @@ def payments(town: Town, days: float, rng: np.random.Generator) -> pd.DataFrame:
 
 
 def burst(town: Town, card: int, begins: int, ends: int, rng: np.random.Generator) -> pd.DataFrame:
-    """Many small payments of one card between two moments, at terminals that it may never have used."""
+    """Many small payments of one card between two moments, at terminals that it may never have used.
+
+    Examples
+    --------
+    >>> town = Town.draw(20, 30, np.random.default_rng(7))
+    >>> paid = burst(town, 3, 0, 3600 * 10**9, np.random.default_rng(7))
+    >>> paid["card"].unique(), bool(paid["amount"].between(100, 1500).all())
+    (array([3]), True)
+    """
     n = int(rng.integers(5, 12))
     time = np.sort(rng.integers(begins, ends, n)) // 10**9 * 10**9
     terminal = rng.integers(0, len(town.popularity), n)
@@ -72,7 +80,14 @@ def burst(town: Town, card: int, begins: int, ends: int, rng: np.random.Generato
 
 
 def hours(n: int, rng: np.random.Generator) -> np.ndarray:
-    """Times of day (ns, whole seconds): most payments around noon and towards the evening, few at night."""
+    """Times of day (ns, whole seconds): most payments around noon and towards the evening, few at night.
+
+    Examples
+    --------
+    >>> drawn = hours(10_000, np.random.default_rng(7)) / 3600e9
+    >>> bool((drawn < 6).mean() < (abs(drawn - 12) < 3).mean())
+    True
+    """
     peak = rng.choice(np.array([12.5, 18.0, 3.0]), n, p=[0.5, 0.42, 0.08])
     spread = np.where(peak == 3.0, 3.0, 2.6)
     seconds = np.mod(peak + spread * rng.standard_normal(n), 24.0) * 3600

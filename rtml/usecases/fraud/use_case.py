@@ -23,7 +23,13 @@ SHARES = Shares(
 
 
 def features(windows: bool = True) -> list[View]:
-    """What is known of a payment when it is made; without ``windows`` only what the payment itself says."""
+    """What is known of a payment when it is made; without ``windows`` only what the payment itself says.
+
+    Examples
+    --------
+    >>> [len(views) for views in (features(windows=False), features())]
+    [1, 4]
+    """
     if not windows:
         return [_view("card", _payment(), "amount")]
     return [
@@ -35,12 +41,26 @@ def features(windows: bool = True) -> list[View]:
 
 
 def operator(config=None) -> Checkout:
-    """What turns payments and labels into questions and answers, with empty state."""
+    """What turns payments and labels into questions and answers, with empty state.
+
+    Examples
+    --------
+    >>> operator().features.names[:2]
+    ('amount', 'log_amount')
+    """
     return Checkout(features(), shares=SHARES)
 
 
 def source(name: str = "cards", *, hours: float = 0.0, **how):
-    """A source of payments by name; ``hours`` is the length of a seeded town."""
+    """A source of payments by name; ``hours`` is the length of a seeded town.
+
+    Examples
+    --------
+    >>> source("no/such.csv")
+    Traceback (most recent call last):
+        ...
+    FileNotFoundError: no file no/such.csv: SOURCE is 'cards' or a Parquet file of payments, or CSV
+    """
     from rtml.usecases.fraud.sources import open_payments  # pandas and pyarrow, for those that open a source alone
 
     return open_payments(name, **({"days": hours / 24.0} if hours else {}) | how)
@@ -135,7 +155,13 @@ def _busy() -> list[Feature]:
 
 
 def risk(key: str) -> list[Feature]:
-    """Share of fraud among the labels that arrived, pulled towards the usual share where there are few."""
+    """Share of fraud among the labels that arrived, pulled towards the usual share where there are few.
+
+    Examples
+    --------
+    >>> [feature.default for feature in risk("card")][:1], risk("card")[0].unit
+    ([0.01], 'share')
+    """
     declared = []
     for w in WINDOWS:
         frauds, told = column("fraud").over(w, "sum").fill(0.0), column("fraud").over(w, "count").fill(0.0)

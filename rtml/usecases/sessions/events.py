@@ -85,7 +85,13 @@ def number_of(id: object) -> int:
 
 
 def numbers_of(column: pd.Series | None, n: int) -> np.ndarray:
-    """Numbers of a column of ids, -1 where one is missing."""
+    """Numbers of a column of ids, -1 where one is missing.
+
+    Examples
+    --------
+    >>> numbers_of(pd.Series([12, 7]), 2), numbers_of(None, 2)
+    (array([12,  7]), array([-1, -1]))
+    """
     if column is None:
         return np.full(n, -1, np.int64)
     if column.dtype.kind == "i" and len(column) and column.min() >= 0 and column.max() < _WORDS:
@@ -134,7 +140,13 @@ class _Raw:
 
 
 def texts_of(frame: pd.DataFrame) -> dict[int, str]:
-    """Texts of items and categories that are no whole numbers, by the number that stands for each."""
+    """Texts of items and categories that are no whole numbers, by the number that stands for each.
+
+    Examples
+    --------
+    >>> list(texts_of(pd.DataFrame({"item": ["shoe", "12", "shoe"]})).values())
+    ['shoe']
+    """
     found: dict[int, str] = {}
     for column in (frame[name] for name in ("item", "category") if name in frame and frame[name].dtype.kind != "i"):
         texts = {str(id).strip() for id in column.dropna().drop_duplicates()}

@@ -37,7 +37,13 @@ class Newest(NamedTuple):
 
 @dataclass(frozen=True)
 class Saved:
-    """What one computation of stored lists took, and what it saved: lists of visitors who have not come lately."""
+    """What one computation of stored lists took, and what it saved: lists of visitors who have not come lately.
+
+    Examples
+    --------
+    >>> Saved(known=1000, active=100, computed=50, seconds=0.1).saved
+    0.95
+    """
 
     known: int
     active: int

@@ -124,6 +124,13 @@ class Versioned:
         Answers between two versions of the item vectors, which learn with every click behind the one that serves.
     window
         Newest answers that the ranker is retrained on when a new version of the vectors has made it stale.
+
+    Examples
+    --------
+    >>> Versioned(every=0)
+    Traceback (most recent call last):
+        ...
+    ValueError: every and window must be at least 1 answer, got 0 and 2000
     """
 
     ranking: Ranking = field(default_factory=Ranking)

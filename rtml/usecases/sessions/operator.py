@@ -25,7 +25,13 @@ _HEAD = {
 
 
 class LastItems:
-    """The columns of a question: the session so far, its newest ``n`` items first."""
+    """The columns of a question: the session so far, its newest ``n`` items first.
+
+    Examples
+    --------
+    >>> LastItems(2).names[-2:], LastItems(2).definition == LastItems(3).definition
+    (('item_1', 'item_2'), False)
+    """
 
     def __init__(self, n: int) -> None:
         self.n = n

@@ -70,6 +70,15 @@ class Recorded:
         Only the first days of it, 0 for all.
     columns
         Ours to the file's, where its names are not found.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     count = Path(folder, "a.csv").write_text("session,item 1,7 1,8 ".replace(" ", chr(10)))
+    ...     print([frame["item"].tolist() for frame in Recorded(f"{folder}/a.csv").chunks(10)])
+    [[7, 8]]
     """
 
     symbols: tuple[str, ...] = ()
@@ -136,7 +145,13 @@ def open_clicks(source: str = "shop", *, seed: int = 7, days: float = 0.0, colum
 
 
 def catalogue() -> pd.DataFrame:
-    """One row a source: what to write, and what it is."""
+    """One row a source: what to write, and what it is.
+
+    Examples
+    --------
+    >>> catalogue()["source"].tolist()
+    ['shop', '<file>']
+    """
     return pd.DataFrame({"source": list(SOURCES), "meaning": list(SOURCES.values())})
 
 

@@ -41,7 +41,16 @@ _SHOWN = 40  # categories of the page
 
 
 class ListRequest(Struct, forbid_unknown_fields=True):
-    """Ask for what a visitor, or a session, will click next."""
+    """Ask for what a visitor, or a session, will click next.
+
+    Examples
+    --------
+    >>> import msgspec
+    >>> msgspec.json.decode(b'{"session": 5, "k": 0}', type=ListRequest)
+    Traceback (most recent call last):
+        ...
+    msgspec.ValidationError: Expected `int` >= 1 - at `$.k`
+    """
 
     session: _Id | None = None
     visitor: _Id | None = None

@@ -15,7 +15,15 @@ _SLACK = (0, 0, 1, 10, 60)  # seconds that a page asked again reaches further ba
 
 
 class GaveUp(Exception):
-    """REST did not answer usefully for too long."""
+    """REST did not answer usefully for too long.
+
+    Examples
+    --------
+    >>> raise GaveUp("no page for 60 s")
+    Traceback (most recent call last):
+        ...
+    rtml.usecases.crypto.exchange.backfill.GaveUp: no page for 60 s
+    """
 
 
 class Backfill:

@@ -8,7 +8,13 @@ from rtml.usecases.crypto.exchange.trade import NOTHING, Message, Trade, iso, re
 
 
 class Kraken:
-    """Kraken spot: one id space for REST and websocket; REST pages forward from a moment in nanoseconds."""
+    """Kraken spot: one id space for REST and websocket; REST pages forward from a moment in nanoseconds.
+
+    Examples
+    --------
+    >>> Kraken.market({"id": "XXBTZUSD", "symbol": "BTC/USD"})
+    'BTC/USD'
+    """
 
     name = "kraken"
     client = "kraken"
@@ -72,7 +78,13 @@ class Kraken:
 
 
 class Coinbase:
-    """Coinbase Exchange: REST pages go backward from an id, heartbeats carry the newest id."""
+    """Coinbase Exchange: REST pages go backward from an id, heartbeats carry the newest id.
+
+    Examples
+    --------
+    >>> Coinbase.market({"id": "BTC-USD", "symbol": "BTC/USD"})
+    'BTC-USD'
+    """
 
     name = "coinbase"
     client = "coinbaseexchange"
@@ -140,7 +152,13 @@ class Coinbase:
 
 
 class Binance:
-    """Binance spot, aggregated trades, whose ids REST and websocket share; refuses many places, so only when asked."""
+    """Binance spot, aggregated trades, whose ids REST and websocket share; refuses many places, so only when asked.
+
+    Examples
+    --------
+    >>> Binance.market({"id": "BTCUSDT", "symbol": "BTC/USDT"})
+    'BTCUSDT'
+    """
 
     name = "binance"
     client = "binance"

@@ -13,15 +13,35 @@ _MARKET = re.compile(r"pair|symbol|product|market|stream", re.IGNORECASE)
 
 
 class Slow(ConnectionError):
-    """The reader of the rows is slower than the market: the connection is closed, REST fills in what was missed."""
+    """The reader of the rows is slower than the market: the connection is closed, REST fills in what was missed.
+
+    Examples
+    --------
+    >>> raise Slow("10,000 rows wait to be read")
+    Traceback (most recent call last):
+        ...
+    rtml.usecases.crypto.exchange.errors.Slow: 10,000 rows wait to be read
+    """
 
 
 class Rejected(ConnectionError):
-    """A subscription that was not granted, for a reason that may pass."""
+    """A subscription that was not granted, for a reason that may pass.
+
+    Examples
+    --------
+    >>> subscription("kraken", ["BTC/USD"], "rate limit exceeded")
+    Rejected("kraken rejected the subscription of BTC/USD: 'rate limit exceeded'")
+    """
 
 
 class Silent(ConnectionError):
-    """The socket is open and nothing comes."""
+    """The socket is open and nothing comes.
+
+    Examples
+    --------
+    >>> brief(Silent("nothing came for 3 s"))
+    'Silent: nothing came for 3 s'
+    """
 
 
 def raise_if_hopeless(exchange: str, error: BaseException) -> None:
@@ -44,7 +64,15 @@ def raise_if_hopeless(exchange: str, error: BaseException) -> None:
 
 
 def subscription(exchange: str, symbols, reason: str) -> Exception:
-    """The error of a rejected subscription: final when it names no market of the exchange, else worth another try."""
+    """The error of a rejected subscription: final when it names no market of the exchange, else worth another try.
+
+    Examples
+    --------
+    >>> type(subscription("kraken", ["BTC/XYZ"], "unknown market")).__name__
+    'Refused'
+    >>> type(subscription("kraken", ["BTC/USD"], "too many requests")).__name__
+    'Rejected'
+    """
     text = f"{exchange} rejected the subscription of {', '.join(symbols)}: {reason!r}"
     if _UNKNOWN.search(reason) and _MARKET.search(reason):
         return Refused(f"{text}: take a symbol that is traded there, SYMBOLS=[...]")
@@ -66,7 +94,13 @@ def unknown_symbol(exchange: str, symbol: str, markets) -> Refused:
 
 
 def unreachable(exchange: str, seconds: float, error: BaseException) -> Unreachable:
-    """The error of an exchange that could not be had from the start."""
+    """The error of an exchange that could not be had from the start.
+
+    Examples
+    --------
+    >>> str(unreachable("kraken", 30.0, TimeoutError("no route")))[:75]
+    'kraken could not be had within 30 s, the last error was TimeoutError: no ro'
+    """
     return Unreachable(
         f"{exchange} could not be had within {seconds:g} s, the last error was {brief(error)}: check the network and "
         "the exchange's status page, or set SOURCE to another exchange, to a recording, or to synthetic"
@@ -74,7 +108,13 @@ def unreachable(exchange: str, seconds: float, error: BaseException) -> Unreacha
 
 
 def brief(error: BaseException) -> str:
-    """Kind and first words of an error."""
+    """Kind and first words of an error.
+
+    Examples
+    --------
+    >>> brief(ValueError("<html>503  unavailable</html>")), brief(TimeoutError())
+    ('ValueError: 503 unavailable', 'TimeoutError')
+    """
     words = " ".join(re.sub(r"<[^>]*>", " ", str(error)).split())
     return f"{type(error).__name__}: {words[:160]}" if words else type(error).__name__
 

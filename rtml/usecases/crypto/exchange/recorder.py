@@ -23,7 +23,13 @@ from rtml.usecases.crypto.schema import TRADES, frame
 
 
 def understand(dialect, markets: dict[str, str], kind: str, data):
-    """What a note says to ``GapFiller``: a message or page is read, anything else is taken as it is."""
+    """What a note says to ``GapFiller``: a message or page is read, anything else is taken as it is.
+
+    Examples
+    --------
+    >>> understand(None, {}, "state", [1, 2])
+    [1, 2]
+    """
     if kind == "ws":
         return dialect.hear(data)
     if kind == "rest":
@@ -35,6 +41,14 @@ class Recorder:
     """Writes notes to a file, each at once; an existing one is never overwritten.
 
     With ``again`` a file of the same exchange and symbols is written on: a session that goes on after a stop.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     Recorder(f"{folder}/a.log", "kraken", {"BTC/USD": "XBT/USD"}, now=5).close()
+    ...     print(Path(folder, "a.log").read_text().strip())
+    5 ["capture",{"exchange":"kraken","markets":{"BTC/USD":"XBT/USD"}}]
     """
 
     def __init__(self, path: str | Path, exchange: str, markets: dict[str, str], now: int, again: bool = False) -> None:
@@ -71,6 +85,14 @@ class Capture:
         What ``Exchange(record=...)`` wrote; ``.gz`` may be behind its name. A torn last line is left out.
     symbols : sequence of str
         Which of its symbols, the target first; all by default.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     Recorder(f"{folder}/a.log", "kraken", {"BTC/USD": "XBT/USD"}, now=5).close()
+    ...     print(Capture(f"{folder}/a.log").symbols)
+    ('BTC/USD',)
     """
 
     schema = TRADES

@@ -13,6 +13,11 @@ class Timeouts:
     must be reached; ``fill``: a hole must be filled before it is given up; ``tick``: between pings, and so ticks, of a
     quiet market (Binance hangs up at six messages a second); ``longest``: between two tries, unless the exchange asks
     for more; ``beat``: between two looks at all that.
+
+    Examples
+    --------
+    >>> Timeouts(longest=2.0).pause(tries=9)
+    2.0
     """
 
     dead: float = 3.0

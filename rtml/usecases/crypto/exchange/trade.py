@@ -10,7 +10,13 @@ from rtml.sources.columns import LATEST
 
 
 class Trade(NamedTuple):
-    """One trade as every part of the live source knows it; ``market`` is the exchange's own name."""
+    """One trade as every part of the live source knows it; ``market`` is the exchange's own name.
+
+    Examples
+    --------
+    >>> trade("XBT/USD", "7", 10**18, "100.5", "0.2", "buy")
+    Trade(market='XBT/USD', id=7, time=1000000000000000000, price=100.5, size=0.2, side='buy')
+    """
 
     market: str
     id: int
@@ -21,7 +27,14 @@ class Trade(NamedTuple):
 
 
 class Message(NamedTuple):
-    """What one websocket message says: trades, how many were unreadable, the newest id of a market, or an answer."""
+    """What one websocket message says: trades, how many were unreadable, the newest id of a market, or an answer.
+
+    Examples
+    --------
+    >>> heartbeat = Message(newest=("BTC-USD", 12))
+    >>> heartbeat.trades, heartbeat.newest
+    ((), ('BTC-USD', 12))
+    """
 
     trades: tuple[Trade, ...] = ()
     broken: int = 0
@@ -69,7 +82,17 @@ def seconds(number: float) -> int:
 
 
 def trade(market, id, time, price, size, side) -> Trade:
-    """A trade, or ValueError when any of it cannot be."""
+    """A trade, or ValueError when any of it cannot be.
+
+    Examples
+    --------
+    >>> trade("XBT/USD", "7", 10**18, "100.5", "0.2", "buy").price
+    100.5
+    >>> trade("XBT/USD", 7, 10**18, "-1", "0.2", "buy")
+    Traceback (most recent call last):
+        ...
+    ValueError: not a trade: Trade(market='XBT/USD', id=7, time=1000000000000000000, price=-1.0, size=0.2, side='buy')
+    """
     made = Trade(str(market), int(id), time, float(price), float(size), side)
     sized = 0 < made.price < 1e18 and 0 < made.size < 1e18
     if not (sized and 0 <= made.id < 2**62 and 0 < time < LATEST and side in ("buy", "sell")):
@@ -78,7 +101,15 @@ def trade(market, id, time, price, size, side) -> Trade:
 
 
 def read(rows, one) -> tuple[tuple[Trade, ...], int]:
-    """Trades of rows, and how many rows were none."""
+    """Trades of rows, and how many rows were none.
+
+    Examples
+    --------
+    >>> read(["1", "x", "3"], int)
+    ((1, 3), 1)
+    >>> read({"error": "busy"}, int)
+    ((), 1)
+    """
     if not isinstance(rows, list):
         return (), 1
     trades, broken = [], 0
@@ -91,14 +122,28 @@ def read(rows, one) -> tuple[tuple[Trade, ...], int]:
 
 
 def rows_of(rows) -> list:
-    """The rows of a page, or ValueError: an answer of 200 may hold anything."""
+    """The rows of a page, or ValueError: an answer of 200 may hold anything.
+
+    Examples
+    --------
+    >>> rows_of({"error": "busy"})
+    Traceback (most recent call last):
+        ...
+    ValueError: the answer is not a page of trades: "{'error': 'busy'}"
+    """
     if not isinstance(rows, list):
         raise ValueError(f"the answer is not a page of trades: {str(rows)[:80]!r}")
     return rows
 
 
 def whole(value) -> int:
-    """The integer that a value is or spells, else -1; so is one that no id can be."""
+    """The integer that a value is or spells, else -1; so is one that no id can be.
+
+    Examples
+    --------
+    >>> whole("12"), whole(12), whole("1.5"), whole(2**62)
+    (12, 12, -1, -1)
+    """
     spelt = isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20
     number = value if isinstance(value, int) else int(value) if spelt else -1
     return number if number < 2**62 else -1

@@ -103,7 +103,15 @@ MESSAGES = {
 
 
 def laid_out(path: Path, frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Columns of a table without a header under their names, and what it was recognised as."""
+    """Columns of a table without a header under their names, and what it was recognised as.
+
+    Examples
+    --------
+    >>> laid_out(Path("a.csv"), pd.DataFrame([["red", "blue"]]))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    rtml.sources.table.Unreadable: a.csv looks as if it had no header: its first row...
+    """
     sample = frame.head(200)
     rows = [["" if pd.isna(cell) else str(cell).strip() for cell in row] for row in sample.itertuples(index=False)]
     layout = next((layout for layout in LAYOUTS if layout.fits(rows)), None)

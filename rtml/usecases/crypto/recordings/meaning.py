@@ -19,7 +19,13 @@ _DATE = r"\d{8}|\d{1,4}([-./])\d{1,2}\1\d{1,4}"
 
 
 def columns_of(frame: pd.DataFrame, columns: dict) -> dict[str, str]:
-    """Ours to the file's: as told, else by well-known names; a column is found as one thing only."""
+    """Ours to the file's: as told, else by well-known names; a column is found as one thing only.
+
+    Examples
+    --------
+    >>> columns_of(pd.DataFrame({"timestamp": [1], "Price": [2.0], "qty": [3.0]}), {})
+    {'time': 'timestamp', 'price': 'Price', 'size': 'qty'}
+    """
     lower = {str(name).lower(): name for name in reversed(frame.columns)}
     names, candle = {}, {"open", "high", "low"} <= set(map(squeezed, frame.columns))
     for ours, theirs in columns.items():
@@ -68,7 +74,16 @@ def _with_clock(frame: pd.DataFrame, names: dict[str, str], columns: dict) -> No
 
 
 def check_one_market(path: Path, frame: pd.DataFrame, names: dict[str, str], columns: dict) -> None:
-    """A column of words by which prices differ as instruments do, row by row, has to be told to be symbols or not."""
+    """A column of words by which prices differ as instruments do, row by row, has to be told to be symbols or not.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"t": range(200), "price": [100.0, 5.0] * 100, "pair": ["BTC", "ETH"] * 100})
+    >>> check_one_market(Path("a.csv"), frame, {"time": "t", "price": "price"}, {})  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    rtml.sources.table.Unreadable: a.csv holds prices of several instruments, it see...
+    """
     priced = names.get("price") or names.get("close") or names.get("bid")
     if "symbol" in names or "symbol" in columns or priced is None or frame[priced].dtype.kind not in "OTf":
         return
@@ -90,7 +105,14 @@ def check_one_market(path: Path, frame: pd.DataFrame, names: dict[str, str], col
 
 
 def position(theirs: object, frame: pd.DataFrame) -> str | None:
-    """Name of the column at a position, where ``theirs`` is one."""
+    """Name of the column at a position, where ``theirs`` is one.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"when": [1], "paid": [2.0]})
+    >>> position(1, frame), position("7", frame)
+    ('paid', None)
+    """
     number = str(theirs).strip() if isinstance(theirs, int | str) and not isinstance(theirs, bool) else ""
     if number.isascii() and number.isdigit() and number not in frame.columns and int(number) < frame.shape[1]:
         return frame.columns[int(number)]
@@ -98,7 +120,14 @@ def position(theirs: object, frame: pd.DataFrame) -> str | None:
 
 
 def by_position(path: Path, held: Table, columns: list) -> pd.DataFrame:
-    """The columns of a table that a list names by position; an empty name leaves one out."""
+    """The columns of a table that a list names by position; an empty name leaves one out.
+
+    Examples
+    --------
+    >>> held = Table(pd.DataFrame([[1, 2.0]]))
+    >>> by_position(Path("a.csv"), held, ["time", "price"]).columns.tolist()
+    ['time', 'price']
+    """
     frame = held.frame
     if len(columns) > frame.shape[1]:
         raise Unreadable(
@@ -110,7 +139,13 @@ def by_position(path: Path, held: Table, columns: list) -> pd.DataFrame:
 
 
 def of_a_day(column: pd.Series, clock_only: bool = False) -> bool:
-    """Whether most cells are times of day: 09:30, or (unless ``clock_only``) seconds of the day, or hhmmss."""
+    """Whether most cells are times of day: 09:30, or (unless ``clock_only``) seconds of the day, or hhmmss.
+
+    Examples
+    --------
+    >>> of_a_day(pd.Series(["09:30", "16:00:01"])), of_a_day(pd.Series(["2024-01-01"]))
+    (True, False)
+    """
     if column.dtype.kind == "M" or isinstance(column.dtype, pd.DatetimeTZDtype):
         return False
     text = texts(column.head(1000)).dropna()
@@ -122,7 +157,13 @@ def of_a_day(column: pd.Series, clock_only: bool = False) -> bool:
 
 
 def excel_days(column: pd.Series, day: str) -> bool:
-    """Whether numbers that might be seconds of the day are Excel's numbers of days around the day itself."""
+    """Whether numbers that might be seconds of the day are Excel's numbers of days around the day itself.
+
+    Examples
+    --------
+    >>> excel_days(pd.Series([45292.5]), "2024-01-01"), excel_days(pd.Series([34200]), "2024-01-01")
+    (True, False)
+    """
     number = pd.to_numeric(texts(column.head(1000)), errors="coerce").dropna()
     days = pd.Timestamp(day[:10]).toordinal() - 693_594 if date_of(day) else 0
     return len(number) > 0 and bool(number.min() - 1 <= days <= number.max() + 1)

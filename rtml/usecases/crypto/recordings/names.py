@@ -46,7 +46,13 @@ _KNOWN = {ours: tuple(map(squeezed, names)) for ours, names in NAMES.items()}
 
 
 def known(name: object) -> bool:
-    """Whether a name is one that a column is found by."""
+    """Whether a name is one that a column is found by.
+
+    Examples
+    --------
+    >>> known("Price"), known("colour")
+    (True, False)
+    """
     return any(_clockless(name, ours) in names for ours, names in _KNOWN.items())
 
 

@@ -30,7 +30,13 @@ _COLUMNS = ["recv_ts", "price", "size", "side", "trade_id", "bid", "ask"]
 
 
 def read(lines: Iterable[bytes]) -> pd.DataFrame:
-    """Trades and quotes of a log in order of arrival; other messages are left out, a torn last line too."""
+    """Trades and quotes of a log in order of arrival; other messages are left out, a torn last line too.
+
+    Examples
+    --------
+    >>> read([b"torn li"]).empty
+    True
+    """
     decode = msgspec.json.Decoder(_Message).decode
     rows = []
     for line in lines:

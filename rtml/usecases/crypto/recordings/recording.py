@@ -46,7 +46,16 @@ _NUMBERS = ("price", "size", "close", "bid", "ask")
 
 @dataclass(frozen=True)
 class Recording:
-    """A file's table and what its columns mean."""
+    """A file's table and what its columns mean.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     count = Path(folder, "a.csv").write_text("timestamp,price 1700000000,5 ".replace(" ", chr(10)))
+    ...     print(Recording.open(Path(folder, "a.csv"), {}).names)
+    {'time': 'timestamp', 'price': 'price'}
+    """
 
     path: Path
     table: pd.DataFrame
@@ -290,7 +299,13 @@ def _candles(file: Recording, exact: np.ndarray, mids: bool) -> list[pd.DataFram
 
 
 def candle_length(exact: np.ndarray) -> int:
-    """Time between candles that occurs most often, ns; a minute where there is none."""
+    """Time between candles that occurs most often, ns; a minute where there is none.
+
+    Examples
+    --------
+    >>> candle_length(np.array([0, 60, 120, 180, 300]) * 10**9 + 1)
+    60000000000
+    """
     apart = np.diff(np.sort(exact[exact > 0]))
     return int(pd.Series(apart[apart > 0]).mode().iloc[0]) if (apart > 0).any() else _MINUTE
 

@@ -101,7 +101,17 @@ class Replay:
 
 
 def place(text: str) -> tuple[str, Path]:
-    """Symbol (empty when not given) and file of ``SYMBOL=path`` or ``path``, from here or from the checkout."""
+    """Symbol (empty when not given) and file of ``SYMBOL=path`` or ``path``, from here or from the checkout.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     Path(folder, "a.csv").touch()
+    ...     symbol, path = place(f"BTC={folder}/a.csv")
+    ...     print(symbol, path.name)
+    BTC a.csv
+    """
     found = places(text)
     if len(found) != 1:
         raise Unreadable(f"{text!r} is {len(found)} files: name one of them")
@@ -112,6 +122,15 @@ def places(text: str) -> list[tuple[str, Path]]:
     """The same for a pattern, or a folder: all files of it by name; a folder of Parquet files is one recording.
 
     Without a match it is an error that says where was looked.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     Path(folder, "b.csv").touch()
+    ...     Path(folder, "a.csv").touch()
+    ...     print([(symbol, path.name) for symbol, path in places(f"BTC={folder}/*.csv")])
+    [('BTC', 'a.csv'), ('BTC', 'b.csv')]
     """
     named = re.fullmatch(r"([A-Za-z0-9:/_-]{2,24})=(.+)", text)
     roots = [Path.cwd(), Path(os.environ.get("RTML_HOME", _CHECKOUT))]

@@ -13,6 +13,11 @@ def read_clock(column: pd.Series, where: str) -> np.ndarray | None:
     """Nanoseconds since midnight of a column of times of day, -1 where a row holds none; None for anything else.
 
     Read are 9:30, 09:30:00.123, 9:30:00 AM, seconds of the day (34200.5), and 93000 for 9:30:00.
+
+    Examples
+    --------
+    >>> read_clock(pd.Series(["9:30", "09:30:00.5", "4:00 PM"]), "a.csv") / 1e9
+    array([34200. , 34200.5, 57600. ])
     """
     text = texts(column)
     whole, number = exact_numbers(column, text)

@@ -53,7 +53,14 @@ def drift(kind: str, bars: int, rng: np.random.Generator, old: float = 1.3, new:
 
 @dataclass(frozen=True)
 class Weather:
-    """What both symbols live in: volatility and pace of each bar, both around 1."""
+    """What both symbols live in: volatility and pace of each bar, both around 1.
+
+    Examples
+    --------
+    >>> weather = Weather.draw(500, np.random.default_rng(7))
+    >>> weather.volatility.shape, bool((weather.volatility > 0).all())
+    ((500,), True)
+    """
 
     volatility: np.ndarray
     pace: np.ndarray
@@ -75,7 +82,14 @@ class Weather:
 
 @dataclass(frozen=True)
 class Orders:
-    """The orders of one symbol in order of time; an order is filled by one or more trades."""
+    """The orders of one symbol in order of time; an order is filled by one or more trades.
+
+    Examples
+    --------
+    >>> orders = Orders.draw(np.ones(100), 5.0, np.random.default_rng(7))
+    >>> bool((np.diff(orders.bar) >= 0).all()), orders.fills.min() >= 1
+    (True, np.True_)
+    """
 
     bar: np.ndarray
     time_ms: np.ndarray
@@ -140,19 +154,39 @@ class Tape:
 
 
 def sizes(orders: Orders, typical: float, rng: np.random.Generator) -> np.ndarray:
-    """Size of each trade: many small ones, few large ones, on the lot."""
+    """Size of each trade: many small ones, few large ones, on the lot.
+
+    Examples
+    --------
+    >>> orders = Orders.draw(np.ones(100), 5.0, np.random.default_rng(7))
+    >>> drawn = sizes(orders, 0.5, np.random.default_rng(7))
+    >>> len(drawn) == orders.fills.sum(), drawn.min() >= LOT
+    (np.True_, np.True_)
+    """
     scale = np.repeat(np.where(orders.last, 0.25, 1.0), orders.fills)
     drawn = typical * scale * np.exp(1.1 * rng.standard_normal(len(scale)))
     return np.round(np.maximum(np.round(drawn / LOT), 1) * LOT, 4)
 
 
 def shocks(bars: int, rng: np.random.Generator) -> np.ndarray:
-    """Unit noise with tails as fat as a market's."""
+    """Unit noise with tails as fat as a market's.
+
+    Examples
+    --------
+    >>> shocks(100_000, np.random.default_rng(7)).std().round(1)
+    np.float64(1.0)
+    """
     return rng.standard_t(5, bars) / np.sqrt(5 / 3)
 
 
 def autoregression(noise: np.ndarray, phi: float) -> np.ndarray:
-    """Stationary AR(1) with unit variance, driven by unit noise."""
+    """Stationary AR(1) with unit variance, driven by unit noise.
+
+    Examples
+    --------
+    >>> autoregression(np.array([1.0, 0.0, 0.0]), 0.5)
+    array([1.3660254 , 0.6830127 , 0.34150635])
+    """
     out = np.empty(len(noise))
     value = noise[0]
     scale = np.sqrt(1 - phi * phi)
@@ -162,7 +196,14 @@ def autoregression(noise: np.ndarray, phi: float) -> np.ndarray:
 
 
 def bridge(bar, number, move, volatility, rng) -> np.ndarray:
-    """Log price of each order within its bar: a random walk that ends exactly where the bar's move ends."""
+    """Log price of each order within its bar: a random walk that ends exactly where the bar's move ends.
+
+    Examples
+    --------
+    >>> bar = np.array([0, 0, 0])
+    >>> bridge(bar, np.array([3]), np.array([12.0]), np.ones(1), np.random.default_rng(7))[-1].round(6)
+    np.float64(0.0012)
+    """
     per_order = number[bar]
     walk = np.cumsum(rng.standard_normal(len(bar)) * (NOISE_BP * volatility)[bar] / np.sqrt(per_order))
     walk = np.concatenate([[0.0], walk])

@@ -82,7 +82,14 @@ _inline = {"forceinline": True}
 
 @njit(**_inline)
 def find(item, table, ids):
-    """Row of an item, -1 where it was never learned."""
+    """Row of an item, -1 where it was never learned.
+
+    Examples
+    --------
+    >>> table = np.ones(2, np.int64)
+    >>> find(42, table * [1, 0], np.array([7])), find(7, table, np.array([7]))
+    (-1, 0)
+    """
     mask = table.size - 1
     place = slot_of(item, mask)
     while table[place] != 0 and ids[table[place] - 1] != item:
@@ -92,7 +99,13 @@ def find(item, table, ids):
 
 @njit(**_inline)
 def draw(number):
-    """Draw of a counter (SplitMix64 of Steele, Lea and Flood, 2014)."""
+    """Draw of a counter (SplitMix64 of Steele, Lea and Flood, 2014).
+
+    Examples
+    --------
+    >>> hex(draw(1))
+    '0xe220a8397b1dcdaf'
+    """
     z = np.uint64(number) * np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -124,7 +137,15 @@ def enter(item, m):
 
 @njit(_i8(_i8, _i8[::1], _i8[::1]), cache=True)
 def block(places, pool, control):
-    """Begin of a block of the pool, one that was freed where there is one."""
+    """Begin of a block of the pool, one that was freed where there is one.
+
+    Examples
+    --------
+    >>> control = np.zeros(FREE + 8, np.int64)
+    >>> pool = np.zeros(16, np.int64)
+    >>> block(4, pool, control), block(2, pool, control)
+    (0, 4)
+    """
     kind = 0
     while (1 << kind) < places:
         kind += 1

@@ -19,7 +19,18 @@ _f8, _i8 = types.float64, types.int64
 
 @njit(_i8(_f8[::1], _i8[::1], _i8, _i8, _f8, _i8), cache=True)
 def keep(best, which, n, k, value, i):
-    """Put a value into a heap of the ``k`` greatest, of equal ones the greatest ``i``; returns how many it holds."""
+    """Put a value into a heap of the ``k`` greatest, of equal ones the greatest ``i``; returns how many it holds.
+
+    Examples
+    --------
+    >>> best = np.zeros(2)
+    >>> which = np.zeros(2, np.int64)
+    >>> n = 0
+    >>> for i, value in enumerate([1.0, 3.0, 3.0, 0.5]):
+    ...     n = keep(best, which, n, 2, value, i)
+    >>> best, which
+    (array([3., 3.]), array([1, 2]))
+    """
     if n == k and (value < best[0] or (value == best[0] and i <= which[0])):
         return n
     at = n if n < k else 0

@@ -46,7 +46,17 @@ def successors(rows, n, kind, items, how, m):
 
 @njit(types.void(_i8[::1], _i8, s.MEMORY, types.float32[::1]), cache=True)
 def mean_vector(rows, n, m, mean):
-    """Vector of a session: the mean of its items' vectors."""
+    """Vector of a session: the mean of its items' vectors.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> memory = SimpleNamespace(vectors=np.array([[1, 0], [3, 2]], np.float32), control=np.full(s.GIVEN + 1, 2))
+    >>> mean = np.zeros(2, np.float32)
+    >>> mean_vector.py_func(np.array([0, 1, 5]), 3, memory, mean)
+    >>> mean
+    array([2., 1.], dtype=float32)
+    """
     mean[:] = 0.0
     known = 0
     vectors = m.vectors
@@ -62,7 +72,13 @@ def mean_vector(rows, n, m, mean):
 
 @njit(types.float32(types.float32[::1], types.float32[:, ::1], _i8), cache=True, fastmath=True)
 def dot(a, table, row):
-    """Inner product with a row of a table."""
+    """Inner product with a row of a table.
+
+    Examples
+    --------
+    >>> dot(np.array([1, 2], np.float32), np.array([[0, 0], [3, 4]], np.float32), 1)
+    11.0
+    """
     total = np.float32(0.0)
     for i in range(a.size):
         total += a[i] * table[row, i]
@@ -71,7 +87,16 @@ def dot(a, table, row):
 
 @njit(forceinline=True)
 def describe(item, share, part, near, last, fit, seen, x):
-    """Features of a candidate (:data:`FEATURES`) from its parts: shares as a successor, and times in the session."""
+    """Features of a candidate (:data:`FEATURES`) from its parts: shares as a successor, and times in the session.
+
+    Examples
+    --------
+    >>> x = np.zeros(WIDTH)
+    >>> describe(0, 0.5, np.array([[0.0, 0.25, 1.0]]), 0.9, 0, 0.1, 0.01, x)
+    >>> x.round(2)
+    array([-0.69, -6.91, -1.38,  0.9 ,  0.69,  1.  ,  0.1 ,  0.  ,  1.  ,
+           -4.6 ])
+    """
     x[0] = math.log(share + 1e-4)
     x[1] = math.log(part[item, 0] + 1e-3) if part[item, 0] > 0.0 else _NEVER
     x[2] = math.log(part[item, 1] + 1e-3) if part[item, 1] > 0.0 else _NEVER
@@ -86,7 +111,15 @@ def describe(item, share, part, near, last, fit, seen, x):
 
 @njit(_i8(_i8[::1], _i8, _i8, s.MEMORY), cache=True)
 def own(rows, n, items, m):
-    """Add the session's own items to the candidates, and how often each was clicked."""
+    """Add the session's own items to the candidates, and how often each was clicked.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> memory = SimpleNamespace(score=np.zeros(3), touched=np.zeros(3, np.int64), extra=np.zeros((3, 3)))
+    >>> own.py_func(np.array([2, 1, 2]), 3, 0, memory), memory.extra[:, 2]
+    (2, array([0., 1., 2.]))
+    """
     score = m.score
     touched = m.touched
     extra = m.extra
@@ -193,7 +226,18 @@ def similar(rows, n, how, m, best, which):
 
 @njit(types.void(_i8, _i8, s.MEMORY, _f8[::1]), cache=True)
 def fill(listed, k, m, out):
-    """Put what is popular behind a list that is too short."""
+    """Put what is popular behind a list that is too short.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> control = np.zeros(s.POPULAR + 1, np.int64)
+    >>> control[s.POPULAR] = 3
+    >>> out = np.array([8.0, 0.0])
+    >>> fill.py_func(1, 2, SimpleNamespace(ids=np.array([7, 8, 9]), top=np.array([1, 0, 2]), control=control), out)
+    >>> out
+    array([8., 7.])
+    """
     ids, top = m.ids, m.top
     for a in range(m.control[s.POPULAR]):
         if listed == k:
