@@ -72,8 +72,10 @@ class AdaptiveRandomForest(Face, base.Classifier):
         self.n_models = n_models
         self.max_features = max_features
         self.lambda_value = lambda_value
-        self.warning_delta, self.drift_delta, self.seed = warning_delta, drift_delta, seed
-        self.grace_period, self.delta, self.tau = grace_period, delta, tau
+        self.warning_delta, self.drift_delta = warning_delta, drift_delta
+        self.seed = seed
+        self.grace_period = grace_period
+        self.delta, self.tau = delta, tau
         self.max_share_to_split = max_share_to_split
         self._model: CompiledForest | None = None
 
