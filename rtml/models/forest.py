@@ -73,8 +73,7 @@ class AdaptiveRandomForest(Face, base.Classifier):
         self.max_features = max_features
         self.lambda_value = lambda_value
         self.warning_delta, self.drift_delta = warning_delta, drift_delta
-        self.seed = seed
-        self.grace_period = grace_period
+        self.seed, self.grace_period = seed, grace_period
         self.delta, self.tau = delta, tau
         self.max_share_to_split = max_share_to_split
         self._model: CompiledForest | None = None
