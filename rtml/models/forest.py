@@ -69,8 +69,7 @@ class AdaptiveRandomForest(Face, base.Classifier):
                 "a forest needs a tree or more, a share of features in (0, 1] and a mean of samples in (0, 50], "
                 f"got {n_models}, {max_features} and {lambda_value}"
             )
-        self.n_models = n_models
-        self.max_features = max_features
+        self.n_models, self.max_features = n_models, max_features
         self.lambda_value = lambda_value
         self.warning_delta, self.drift_delta = warning_delta, drift_delta
         self.seed, self.grace_period = seed, grace_period
