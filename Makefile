@@ -107,8 +107,9 @@ build/extras-spark/.ready: requirements.lock .ci/extras-spark.lock
 	@build/extras-spark/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-test-notebooks: env  ## the notebooks only: format, then their stored outputs against a fresh run
+test-notebooks: env  ## the notebooks only: format, one run of the main job against what is stored, then nbval cell by cell
 	@$(PY) -m pytest -q tests/integration/test_notebooks.py
+	@RTML_HOME=build/nbval RTML_QUIET=1 $(PY) -m pytest --nbval --nbval-current-env --nbval-cell-timeout=120 -q -p no:xdist -o addopts= -o filterwarnings=default notebooks/0*.ipynb
 
 lint: env  ## ruff: rules and format; pyrefly: types, as strict per room as pyproject.toml says
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/pyrefly check --python-interpreter-path $(PY)

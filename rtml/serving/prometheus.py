@@ -113,16 +113,16 @@ class Counters(Collector):
     def collect(self) -> Iterator[Metric]:
         """Families of metrics, as the library asks for them."""
         requests = [(route, str(status), count) for (route, status), count in list(self._requests.items())]
-        yield _family("requests", "HTTP requests.", requests, "route", "status", kind=CounterMetricFamily)
+        yield _family("rtml_requests", "HTTP requests.", requests, "route", "status", kind=CounterMetricFamily)
         seconds = [(route, counts, self._sums[route]) for route, counts in list(self._seconds.items())]
-        yield _histogram("request_seconds", "From headers read to response written.", seconds, "route")
+        yield _histogram("rtml_request_seconds", "From headers read to response written.", seconds, "route")
         says = "Answers told, by what became of them."
-        yield _family("answers", says, list(self._answers.items()), "status", kind=CounterMetricFamily)
+        yield _family("rtml_answers", says, list(self._answers.items()), "status", kind=CounterMetricFamily)
         events = [(self._events, self._event_sum)]
-        yield _histogram("event_to_prediction_seconds", "Event received to prediction published.", events)
+        yield _histogram("rtml_event_to_prediction_seconds", "Event received to prediction published.", events)
         says = "Share of the events whose prediction was published within a second of their arrival."
         count = sum(self._events)
-        yield _family("events_on_time_ratio", says, [(sum(self._events[:-1]) / count,)] if count else [])
+        yield _family("rtml_events_on_time_ratio", says, [(sum(self._events[:-1]) / count,)] if count else [])
         yield from self._state()
         yield from self._arms()
         yield from self._source()
@@ -132,44 +132,44 @@ class Counters(Collector):
         service = self._service
         snapshot = self._service.snapshot
         health = self._service.health()
-        yield _family("predictions", "Predictions given.", [(service.log.given,)], kind=CounterMetricFamily)
-        yield _family("ready", "1 when predictions can be given.", [(float(health.ready),)])
-        yield _family("prediction_log_waiting", "Predictions not yet on disk.", [(health.waiting,)])
-        yield _family("features_age_seconds", "Age of the newest features.", health.features_age_s.items(), "key")
+        yield _family("rtml_predictions", "Predictions given.", [(service.log.given,)], kind=CounterMetricFamily)
+        yield _family("rtml_ready", "1 when predictions can be given.", [(float(health.ready),)])
+        yield _family("rtml_prediction_log_waiting", "Predictions not yet on disk.", [(health.waiting,)])
+        yield _family("rtml_features_age_seconds", "Age of the newest features.", health.features_age_s.items(), "key")
         says = "Features that were stale, refused, or replaced by a default or their last value."
         counts = snapshot.freshness.counts if snapshot is not None and snapshot.freshness is not None else {}
         served = [(*labels, count) for labels, count in list(counts.items())]
-        yield _family("features_at_serve", says, served, "feature", "what", kind=CounterMetricFamily)
+        yield _family("rtml_features_at_serve", says, served, "feature", "what", kind=CounterMetricFamily)
         models = [] if snapshot is None else [(snapshot.version, t.name, t.kind, 1.0) for t in snapshot.targets]
-        yield _family("model_info", "What serves.", models, "version", "target", "kind")
+        yield _family("rtml_model_info", "What serves.", models, "version", "target", "kind")
         trained = [] if snapshot is None else [(snapshot.trained_up_to / 1e9,)]
-        yield _family("model_trained_up_to_seconds", "Event time the model has learned up to.", trained)
+        yield _family("rtml_model_trained_up_to_seconds", "Event time the model has learned up to.", trained)
         says = "Scores of what was served; without a key of all keys."
-        yield _family("score", says, service.gauges(), "version", "target", "key", "metric")
+        yield _family("rtml_score", says, service.gauges(), "version", "target", "key", "metric")
 
     def _arms(self) -> Iterator[Metric]:
         """What the arms of a test were asked and answered."""
         router = self._service.router
         rows = router.counts() if router is not None else []
         for place, (name, says) in enumerate(_OF_ARMS.items(), 1):
-            yield _family(f"arm_{name}", says, [(row[0], row[place]) for row in rows], "arm")
+            yield _family(f"rtml_arm_{name}", says, [(row[0], row[place]) for row in rows], "arm")
 
     def _source(self) -> Iterator[Metric]:
         """How the stream stands."""
         stream = self._service.stream
-        yield _family("stream_clients", "Open streams.", [(stream.clients,)])
+        yield _family("rtml_stream_clients", "Open streams.", [(stream.clients,)])
         dropped = [(stream.dropped,)]
-        yield _family("stream_dropped", "Clients dropped for being slow.", dropped, kind=CounterMetricFamily)
+        yield _family("rtml_stream_dropped", "Clients dropped for being slow.", dropped, kind=CounterMetricFamily)
         lag = [] if stream.lag_s is None else [(stream.lag_s,)]
-        yield _family("event_lag_seconds", "Wall time minus event time of the newest question, when told.", lag)
+        yield _family("rtml_event_lag_seconds", "Wall time minus event time of the newest question, when told.", lag)
         states = [(name, float(name == stream.state)) for name in STATES if stream.state]
-        yield _family("source_state", "1 for the state that the source is in.", states, "state")
-        yield _family("events_ignored", "Events that changed nothing.", self._service.ignored().items(), "reason")
+        yield _family("rtml_source_state", "1 for the state that the source is in.", states, "state")
+        yield _family("rtml_events_ignored", "Events that changed nothing.", self._service.ignored().items(), "reason")
 
 
 def _family(name: str, says: str, rows: Iterable[tuple], *labels: str, kind: type = GaugeMetricFamily) -> Metric:
     """A family of metrics: each row has the values of its labels, and the number behind them."""
-    family = kind(f"rtml_{name}", says, labels=labels)
+    family = kind(name, says, labels=labels)
     for *of, value in rows:
         family.add_metric(of, value)
     return family
@@ -177,7 +177,7 @@ def _family(name: str, says: str, rows: Iterable[tuple], *labels: str, kind: typ
 
 def _histogram(name: str, says: str, rows: Iterable[tuple], *labels: str) -> Metric:
     """A histogram of seconds: each row has the values of its labels, the counts of the buckets and the sum."""
-    family, bounds = HistogramMetricFamily(f"rtml_{name}", says, labels=labels), [*map(str, _SECONDS), "+Inf"]
+    family, bounds = HistogramMetricFamily(name, says, labels=labels), [*map(str, _SECONDS), "+Inf"]
     for *of, counts, total in rows:
         family.add_metric(of, list(zip(bounds, accumulate(counts), strict=True)), total)
     return family

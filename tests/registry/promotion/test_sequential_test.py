@@ -66,7 +66,7 @@ NULLS = {
     "rare losses": lambda rng: np.exp(1.125) - rng.lognormal(0, 1.5, LENGTH),
     "mostly the same": lambda rng: (rng.random(LENGTH) < 0.05) * rng.choice([-1.0, 1.0], LENGTH),
 }
-NEAR = ("rare losses", "small gains, rare ruin")  # 4.2 % and 4.5 % of 16,000 streams: 1,000 would say little
+NEAR = ("rare losses", "small gains, rare ruin")  # 4.2 % and 4.4 % of 4,000 streams: 1,000 would say little
 BOUNDED = {"two forecasters": brier, "coins": coins, "small gains, rare ruin": ruin, "rare class": rare}
 
 
