@@ -62,7 +62,7 @@ def shadow() -> None:
 
     def one(i):
         sequential_test.ask(i, i, [0.1], [0.2])
-        sequential_test.tell(i, (0.5,))
+        sequential_test.answer(i, (0.5,))
 
     print(f"a question in shadow: {1e3 * cost(one, 3000)[1]:.0f} us, predictions not counted")
 
@@ -124,7 +124,7 @@ def promoted_late(first, second, y, _) -> bool:
     needed = Rules().needed(Rules.share(1))
     for i, happened in enumerate(y.tolist()):
         for id in due.pop(i, ()):
-            moved = sequential_test.tell(id, (float(y[id]),))
+            moved = sequential_test.answer(id, (float(y[id]),))
             if moved and sequential_test.verdict(needed, np.inf, np.inf) == betting.WON:
                 return True
         sequential_test.ask(i, i, [first[i]], [second[i]])

@@ -85,8 +85,8 @@ def _kept(kernel: Any) -> Iterator[None]:
         yield
 
 
-class _Told(event.Listener):
-    """Says which kernel is being compiled, since that takes seconds."""
+class _Announcer(event.Listener):
+    """Prints which kernel is being compiled, since that takes seconds."""
 
     def on_start(self, begun: event.Event) -> None:
         kernel = begun.data["dispatcher"]
@@ -95,7 +95,7 @@ class _Told(event.Listener):
             print(f"rtml: compiling {name.removeprefix('rtml.')}, once", file=sys.__stderr__, flush=True)
 
     def on_end(self, ended: event.Event) -> None:
-        """Nothing is said."""
+        """Nothing is printed."""
 
 
 class _Sources:
@@ -153,4 +153,4 @@ def _read(path: Path, root: Path, *state: int) -> tuple[str, list[Path]]:
 
 if not config.CACHE_LOCATOR_CLASSES:  # unless the environment names others
     config.CACHE_LOCATOR_CLASSES = ",".join(f"{__name__}.{kind.__name__}" for kind in (Provided, InTree, UserWide))
-event.register("numba:compile", _Told())
+event.register("numba:compile", _Announcer())

@@ -21,7 +21,7 @@ class Adapter(RowModel):
 
     It works on a copy of the model it is given. A failed learn leaves it as it was: the last copy is taken up again and
     the answers since are learned again. What is saved is the pickled model. A class for one kind of models gives
-    ``_ask(x)``, ``_tell(x, y)`` and ``_read()``, which sets ``classifier`` and ``unsupervised``.
+    ``_ask(x)``, ``_learn_row(x, y)`` and ``_read()``, which sets ``classifier`` and ``unsupervised``.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class Adapter(RowModel):
     def _ask(self, x: np.ndarray) -> float | np.ndarray:
         raise NotImplementedError
 
-    def _tell(self, x: np.ndarray, y: float) -> None:
+    def _learn_row(self, x: np.ndarray, y: float) -> None:
         raise NotImplementedError
 
     def _read(self) -> None:
@@ -100,7 +100,7 @@ class Adapter(RowModel):
         self._renew(bytes(state["pickle"]))
 
     def _learn(self, x: np.ndarray, y: float) -> None:
-        self._tell(x, y)
+        self._learn_row(x, y)
         self._since.append((x, y))
 
     def _renew(self, blob: bytes) -> None:
@@ -170,7 +170,7 @@ class PlainModel(Adapter):
     def _ask(self, x: np.ndarray) -> float | np.ndarray:
         return self.model.predict(x) if not self.classes else probabilities(self.model.predict(x), self)
 
-    def _tell(self, x: np.ndarray, y: float) -> None:
+    def _learn_row(self, x: np.ndarray, y: float) -> None:
         self.model.learn(x, y)
 
 
@@ -189,6 +189,20 @@ class PartialFit:
         Number of features.
     classes
         Number of classes; 0 where each is not to have a probability.
+
+    Examples
+    --------
+    >>> class Sum:  # of the features of all rows
+    ...     total = 0.0
+    ...     def partial_fit(self, X, y):
+    ...         self.total += X.sum()
+    ...     def predict(self, X):
+    ...         return [self.total]
+    >>> model = PartialFit(Sum(), features=1)
+    >>> for x in (2.0, 4.0, np.nan):  # the missing one counts as their mean
+    ...     model.learn(np.array([x]), 1.0)
+    >>> model.predict(np.zeros(1))
+    9.0
     """
 
     def __init__(self, estimator, features: int, classes: int = 0) -> None:
@@ -234,12 +248,27 @@ class PartialFit:
 
 
 def final_step(model):
-    """The last step of a river pipeline, or the model itself."""
+    """The last step of a river pipeline, or the model itself.
+
+    Examples
+    --------
+    >>> from river import linear_model, preprocessing
+    >>> type(final_step(preprocessing.StandardScaler() | linear_model.LinearRegression())).__name__
+    'LinearRegression'
+    """
     return list(model.steps.values())[-1] if hasattr(model, "steps") else model
 
 
 def probabilities(p, model: RowModel) -> np.ndarray:
-    """Probabilities of the classes of a model as an array that sums to 1; equal ones where all are zero."""
+    """Probabilities of the classes of a model as an array that sums to 1; equal ones where all are zero.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> model = SimpleNamespace(outputs=2, classes=("low", "high"), model=object())
+    >>> probabilities([1.0, 3.0], model), probabilities([0.0, 0.0], model)
+    (array([0.25, 0.75]), array([0.5, 0.5]))
+    """
     p = np.asarray(p, dtype=np.float64)
     if p.shape != (model.outputs,) or not (p >= 0.0).all():
         raise ValueError(

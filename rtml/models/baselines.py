@@ -266,6 +266,12 @@ class Ridge:
         Penalty on squared weights.
     clip
         Limit of a standardised feature.
+
+    Examples
+    --------
+    >>> model = Ridge(ridge=1e-9, clip=8.0).fit(np.array([[0.0], [1.0], [2.0]]), np.array([0.0, 3.0, 6.0]))
+    >>> model.predict(np.array([[1.5], [np.nan]])).round(6).tolist()
+    [4.5, 3.0]
     """
 
     accepts_missing = True

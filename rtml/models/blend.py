@@ -80,7 +80,9 @@ class CompiledBlend(RememberingModel):
 
     def predict_rows(self, X: np.ndarray) -> np.ndarray:
         """Predictions of many rows in one call of the kernel, shape (m,): nothing is learned."""
-        X, none, n = np.ascontiguousarray(X, np.float64), np.empty(0, np.int64), len(X)
+        X = np.ascontiguousarray(X, np.float64)
+        none = np.empty(0, np.int64)
+        n = len(X)
         for row in [*X[:1], *X[np.isinf(X).any(axis=1)][:1]]:
             check_row(row, self.names)
         kept = np.full((n, 1 + self.memory), np.nan)
@@ -114,9 +116,9 @@ class CompiledBlend(RememberingModel):
         rows = np.full((len(X), 1 + self.memory), np.nan)
         rows[:waits] = kept
         for k, (_, model, learning) in self.outside.items():
-            rows[waits:, 1 + self._first + k] = self._said(model, learning, (X, y, asked, known, order, until))
-        told = kernels.replay(X, y, asked, known, order, until, rows, self._plan.spec, self._learned)
-        return rows[waits:], told
+            rows[waits:, 1 + self._first + k] = self._replayed(model, learning, (X, y, asked, known, order, until))
+        taken = kernels.replay(X, y, asked, known, order, until, rows, self._plan.spec, self._learned)
+        return rows[waits:], taken
 
     @property
     def state(self) -> dict:
@@ -159,8 +161,8 @@ class CompiledBlend(RememberingModel):
         return plain(state["how"]) == plain(self.how)
 
     @staticmethod
-    def _said(model, learning: bool, chunk: tuple) -> np.ndarray:
-        """What a member from outside says of a chunk: it learns along, or is asked only."""
+    def _replayed(model, learning: bool, chunk: tuple) -> np.ndarray:
+        """Predictions of a member from outside for a chunk: it learns along, or is asked only."""
         if learning:
             return model.replay(*chunk)[0]
         X = chunk[0]

@@ -151,8 +151,8 @@ class ClassBlend(RememberingModel):
         seen = self._views(X, last)
         for k, (sees, model) in enumerate(self._models.values()):
             rows[waits:, self._place(k)] = model.replay(seen[sees], y, asked, known, order, until)[0]
-        told = kernels.replay(y, asked, known, order, until, rows, *self._arrays)
-        return rows[waits:], told
+        taken = kernels.replay(y, asked, known, order, until, rows, *self._arrays)
+        return rows[waits:], taken
 
     @property
     def state(self) -> dict:

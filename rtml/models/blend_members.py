@@ -45,7 +45,14 @@ class Group(NamedTuple):
 
 
 class Members:
-    """The members of a blend on these columns, as the tables that its kernels take."""
+    """The members of a blend on these columns, as the tables that its kernels take.
+
+    Examples
+    --------
+    >>> made = members(("a", "b"), False, json.dumps(complete(False, {"random": 0})))
+    >>> "no change" in made.names, "last answer" in made.names
+    (False, True)
+    """
 
     def __init__(self, columns: tuple[str, ...], classifier: bool, how: dict) -> None:
         self.columns = columns
@@ -66,9 +73,9 @@ class Members:
 
     def _groups(self) -> list[Group]:
         forgetting, ridge, every = (self.how[name] for name in ("forgetting", "ridge", "every"))
-        groups = [Group("", 0, f, False, ridge, every * _patience(f)) for f in forgetting]
+        groups = [Group("", 0, f, False, ridge, every * _rarer(f)) for f in forgetting]
         if not self.classifier:
-            groups += [Group("weighted ", 0, f, True, ridge[:1], every * _patience(f)) for f in (1.0, 0.9995)]
+            groups += [Group("weighted ", 0, f, True, ridge[:1], every * _rarer(f)) for f in (1.0, 0.9995)]
         if self.how["random"]:
             groups.append(Group("random features ", 1, 1.0, False, [3.0 * r for r in ridge], 8 * every))
         if self.classifier:
@@ -148,13 +155,23 @@ class Members:
         return level, scaler, *(np.zeros(n) for n in self._sums), weights, shares, top
 
 
-def _patience(forgetting: float) -> int:
+def _rarer(forgetting: float) -> int:
     """How many times rarer a slow member is solved than a fast one."""
     return 4 if forgetting == 1.0 else 2 if forgetting >= 0.9995 else 1
 
 
 def complete(classifier: bool, how: dict) -> dict:
-    """Parameters with those not given as they usually are."""
+    """Parameters with those not given as they usually are.
+
+    Examples
+    --------
+    >>> complete(True, {"ridge": [5.0]})["ridge"], complete(True, {})["ridge"]
+    ((5.0,), (1.0, 10.0))
+    >>> complete(True, {"speed": 1})
+    Traceback (most recent call last):
+    ...
+    ValueError: a blend has no speed; it has: forgetting, ridge, random, rates, champion, every, outside, seed
+    """
     if unknown := set(how) - set(HOW):
         raise ValueError(f"a blend has no {', '.join(sorted(unknown))}; it has: {', '.join(HOW)}")
     how = {"every": 4, "outside": 2, "seed": 7} | (PROBABILITY if classifier else NUMBER) | how
@@ -162,11 +179,24 @@ def complete(classifier: bool, how: dict) -> dict:
 
 
 def plain(how: dict) -> dict:
-    """The same as a checkpoint gives it back: lists for tuples."""
+    """The same as a checkpoint gives it back: lists for tuples.
+
+    Examples
+    --------
+    >>> plain({"ridge": (1.0, 10.0), "every": 4})
+    {'ridge': [1.0, 10.0], 'every': 4}
+    """
     return {name: list(value) if isinstance(value, (list, tuple)) else value for name, value in how.items()}
 
 
 @lru_cache(maxsize=64)
 def members(columns: tuple[str, ...], classifier: bool, how: str) -> Members:
-    """The members of a blend, made once for all blends alike: nothing in them changes; ``how`` is JSON."""
+    """The members of a blend, made once for all blends alike: nothing in them changes; ``how`` is JSON.
+
+    Examples
+    --------
+    >>> how = json.dumps(complete(True, {}))
+    >>> members(("a",), True, how) is members(("a",), True, how)
+    True
+    """
     return Members(columns, classifier, json.loads(how))

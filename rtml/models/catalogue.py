@@ -25,7 +25,14 @@ from rtml.models.search import Search
 
 
 class Entry(NamedTuple):
-    """A model of the catalogue."""
+    """A model of the catalogue.
+
+    Examples
+    --------
+    >>> entry = Entry("number", lambda: linear_model.LinearRegression(), "a line by descent")
+    >>> type(entry.build()).__name__, entry.kind
+    ('LinearRegression', 'number')
+    """
 
     kind: str
     build: Callable[[], base.Estimator]

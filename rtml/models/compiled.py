@@ -35,6 +35,15 @@ class Compiled(RowModel):
     """The compiled twin of a linear river model: the same numbers from flat arrays.
 
     One writer: a learner learns; every other reader predicts from a model of its own, restored from a snapshot.
+
+    Examples
+    --------
+    >>> from rtml.models.rls import RecursiveLeastSquares
+    >>> model = compile(RecursiveLeastSquares(ridge=1e-6), ["a"])
+    >>> for a in (1.0, 2.0, 3.0):
+    ...     model.learn(np.array([a]), 2.0 * a)
+    >>> type(model).__name__, round(model.predict(np.array([5.0])), 3)
+    ('Compiled', 10.0)
     """
 
     kind = "compiled"

@@ -12,7 +12,16 @@ from rtml.models.rows import RowModel, check_names, check_row
 
 
 class CompiledBaseline(RowModel):
-    """A baseline that learns and answers from eight numbers."""
+    """A baseline that learns and answers from eight numbers.
+
+    Examples
+    --------
+    >>> model = baseline_twin(RunningMean(), ("a",))
+    >>> for y in (1.0, 3.0):
+    ...     model.learn(np.zeros(1), y)
+    >>> model.predict(np.zeros(1)), model.describe()
+    (2.0, 'RunningMean')
+    """
 
     twin = "baseline"
     _ARRAYS = ("_learned",)
@@ -66,7 +75,13 @@ _KINDS = {
 
 
 def baseline_twin(model, names: tuple[str, ...], classes: tuple = ()) -> CompiledBaseline | None:
-    """Twin of a baseline, with what it has learned; None where the feature of its line is not among the columns."""
+    """Twin of a baseline, with what it has learned; None where the feature of its line is not among the columns.
+
+    Examples
+    --------
+    >>> baseline_twin(LastAnswer(), ("a",)).describe(), baseline_twin(AR1("b"), ("a",))
+    ('LastAnswer', None)
+    """
     if classes or type(model) not in _KINDS or getattr(model, "feature", names[0]) not in names:
         return None
     learned = kernels.fresh(list(_KINDS).index(type(model)), names.index(getattr(model, "feature", names[0])))

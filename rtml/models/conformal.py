@@ -23,7 +23,9 @@ class _Widths:
         self.power = np.repeat(_POWERS, len(_MEMORIES))
         self.memory = np.tile(_MEMORIES, len(_POWERS)) * float(memory)
         self.answered = 0
-        self.quantile, self.error, self.score = np.full(len(self.power), _START), *np.zeros((2, len(self.power)))
+        self.quantile = np.full(len(self.power), _START)
+        self.error = np.zeros(len(self.power))
+        self.score = np.zeros(len(self.power))
 
     def halves(self, scale: float) -> np.ndarray:
         """Half width of every candidate; infinite before the first answer."""
@@ -81,7 +83,7 @@ class Conformal:
     >>> intervals = Conformal(coverage=0.9)
     >>> for i in range(400):
     ...     low, high = intervals.ask(i, prediction=0.0)
-    ...     hit = intervals.tell(i, y=float(i % 20))
+    ...     hit = intervals.answer(i, y=float(i % 20))
     >>> bool(low < -15 and 15 < high), 0.88 < intervals.share < 0.92
     (True, True)
     """
@@ -116,7 +118,7 @@ class Conformal:
         self.asked += 1
         return prediction - half, prediction + half
 
-    def tell(self, id: int, y: float) -> bool:
+    def answer(self, id: int, y: float) -> bool:
         """Learn the answer of a question asked before; whether it lay within. NaN closes it and teaches nothing."""
         if int(id) not in self._open:
             raise LookupError(f"question {id} has no open interval: it was never asked, or was answered before")
@@ -143,7 +145,7 @@ class Conformal:
         rows = zip(*(c.tolist() for c in columns), keys, strict=True)
         for i, (id, moment, known, y, p, s, k) in enumerate(rows):
             while self._due and self._due[0][0] < moment:
-                self.tell(*heapq.heappop(self._due)[2:])
+                self.answer(*heapq.heappop(self._due)[2:])
             low[i], high[i] = self.ask(id, p, s, k)
             if known == NEVER:
                 del self._open[id]
@@ -176,7 +178,14 @@ class Conformal:
 
 
 def static(y, predictions, known, moment, coverage: float = 0.9, fitted: int = 500) -> np.ndarray:
-    """Half width of an interval that is fitted once, on the first errors known, and never again: what most serve."""
+    """Half width of an interval that is fitted once, on the first errors known, and never again: what most serve.
+
+    Examples
+    --------
+    >>> y = np.array([1.0, -2.0, 3.0, 1.0])
+    >>> static(y, np.zeros(4), known=[1, 2, 3, 4], moment=[0, 1, 2, 3], coverage=1.0, fitted=2).tolist()
+    [nan, nan, nan, 2.0]
+    """
     first = np.flatnonzero(np.isfinite(y))[:fitted]
     half = np.quantile(np.abs(np.asarray(y)[first] - np.asarray(predictions)[first]), coverage)
     begin = np.asarray(known)[first].max() if len(first) else NEVER

@@ -44,7 +44,15 @@ class Face:
 
 
 def face_twin(model, names: tuple[str, ...], classes: tuple[str | int, ...] = ()) -> RowModel | None:
-    """Row model of such a river model with all that it has learned; None where it has learned of other columns."""
+    """Row model of such a river model with all that it has learned; None where it has learned of other columns.
+
+    Examples
+    --------
+    >>> from rtml.models.forest import AdaptiveRandomForest
+    >>> from rtml.models.baselines import Zero
+    >>> type(face_twin(AdaptiveRandomForest(), ("a",))).__name__, face_twin(Zero(), ("a",))
+    ('CompiledForest', None)
+    """
     learned = getattr(model, "_model", None)
     own = getattr(type(model), "learn_one", None) is Face.learn_one
     if not own or (classes and (learned is not None or isinstance(model, base.Regressor))):

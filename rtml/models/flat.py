@@ -18,6 +18,12 @@ class Flat(NamedTuple):
     ``table`` has the rows weights, means, variances, deviations (roots of variances, infinite where nothing varied) and
     how often each feature was missing, and a column a feature; a last column holds the intercept and the count of
     answers. ``covariance`` is empty but for the recursive models.
+
+    Examples
+    --------
+    >>> learned = fresh(recursive_how(linear.RECURSIVE, ridge=4.0, forgetting=1.0, d=2), d=2)
+    >>> learned.table.shape, learned.covariance.diagonal().tolist()
+    ((5, 3), [0.25, 0.25, 10000.0])
     """
 
     table: np.ndarray
@@ -25,7 +31,13 @@ class Flat(NamedTuple):
 
 
 def fresh(how: np.ndarray, d: int) -> Flat:
-    """What a model of ``d`` features knows before the first answer."""
+    """What a model of ``d`` features knows before the first answer.
+
+    Examples
+    --------
+    >>> fresh(np.zeros(linear.SIZE), d=2).covariance.size
+    0
+    """
     table, covariance = np.zeros((5, d + 1)), np.empty((0, 0))
     table[linear.DEVIATIONS] = np.inf if how[linear.SCALE] else 1.0
     if how[linear.KIND] >= linear.RECURSIVE:
@@ -34,7 +46,14 @@ def fresh(how: np.ndarray, d: int) -> Flat:
 
 
 def recursive_how(kind: int, ridge: float, forgetting: float, d: int) -> np.ndarray:
-    """Parameters of a recursive model on ``d`` features as the kernels take them."""
+    """Parameters of a recursive model on ``d`` features as the kernels take them.
+
+    Examples
+    --------
+    >>> how = recursive_how(linear.RECURSIVE, ridge=4.0, forgetting=0.5, d=1)
+    >>> how[[linear.RIDGE, linear.RENEWAL]].tolist()
+    [4.0, 0.75]
+    """
     how = np.zeros(linear.SIZE)
     how[linear.KIND], how[linear.CLIP] = kind, math.inf
     how[linear.FORGETTING], how[linear.RIDGE] = forgetting, ridge
@@ -51,7 +70,14 @@ def replay(X, y, moment, known, order, until, predictions, how: np.ndarray, flat
 
 
 def to_named(how: np.ndarray, flat: Flat) -> dict:
-    """Copy of everything learned, by name; what can be computed from it again is left out."""
+    """Copy of everything learned, by name; what can be computed from it again is left out.
+
+    Examples
+    --------
+    >>> how = recursive_how(linear.RECURSIVE, ridge=4.0, forgetting=1.0, d=2)
+    >>> sorted(to_named(how, fresh(how, 2)))
+    ['count', 'covariance', 'intercept', 'weights']
+    """
     weights, means, variances, _, missed = flat.table
     named = {"count": float(means[-1]), "intercept": float(weights[-1]), "weights": weights[:-1].copy()}
     if how[linear.SCALE]:
@@ -63,7 +89,15 @@ def to_named(how: np.ndarray, flat: Flat) -> dict:
 
 
 def from_named(how: np.ndarray, named: dict) -> Flat:
-    """What :func:`to_named` took apart."""
+    """What :func:`to_named` took apart.
+
+    Examples
+    --------
+    >>> how = recursive_how(linear.RECURSIVE, ridge=4.0, forgetting=1.0, d=2)
+    >>> named = to_named(how, fresh(how, 2)) | {"weights": np.array([1.0, -1.0])}
+    >>> from_named(how, named).table[0].tolist()
+    [1.0, -1.0, 0.0]
+    """
     flat = fresh(how, len(named["weights"]))
     weights, means, variances, deviations, missed = flat.table
     weights[:] = np.append(named["weights"], named["intercept"])
@@ -80,7 +114,13 @@ def from_named(how: np.ndarray, named: dict) -> Flat:
 
 
 def describe(how: np.ndarray) -> str:
-    """The river pipeline of a ``how``, in short."""
+    """The river pipeline of a ``how``, in short.
+
+    Examples
+    --------
+    >>> describe(recursive_how(linear.RECURSIVE, ridge=4.0, forgetting=0.99, d=2))
+    'RecursiveLeastSquares(ridge=4, forgetting=0.99)'
+    """
     steps = ["StandardScaler"] if how[linear.SCALE] else []
     if how[linear.CLIP] < math.inf:
         steps.append(f"Clip({how[linear.CLIP]:g})")

@@ -69,11 +69,11 @@ class AdaptiveRandomForest(Face, base.Classifier):
                 "a forest needs a tree or more, a share of features in (0, 1] and a mean of samples in (0, 50], "
                 f"got {n_models}, {max_features} and {lambda_value}"
             )
-        self.n_models = n_models
-        self.max_features = max_features
+        self.n_models, self.max_features = n_models, max_features
         self.lambda_value = lambda_value
-        self.warning_delta, self.drift_delta, self.seed = warning_delta, drift_delta, seed
-        self.grace_period, self.delta, self.tau = grace_period, delta, tau
+        self.warning_delta, self.drift_delta = warning_delta, drift_delta
+        self.seed, self.grace_period = seed, grace_period
+        self.delta, self.tau = delta, tau
         self.max_share_to_split = max_share_to_split
         self._model: CompiledForest | None = None
 

@@ -72,7 +72,14 @@ class HalfSpace(RowModel):
 
 
 def half_space_twin(model, names: tuple[str, ...], classes: tuple = ()) -> HalfSpace | None:
-    """Twin of river's half-space trees, with what they have learned, or None for other models."""
+    """Twin of river's half-space trees, with what they have learned, or None for other models.
+
+    Examples
+    --------
+    >>> from river import linear_model
+    >>> half_space_twin(linear_model.LinearRegression(), ("a",)) is None
+    True
+    """
     steps = list(model.steps.values()) if isinstance(model, compose.Pipeline) else [model]
     scaler = steps.pop(0) if len(steps) == 2 and type(steps[0]) is preprocessing.MinMaxScaler else None
     final = steps[0]

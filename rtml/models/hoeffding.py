@@ -115,13 +115,27 @@ class CompiledTree(RowModel):
 
 
 def tree_twin(model, names: tuple[str, ...], classes: tuple = ()) -> CompiledTree | None:
-    """Twin of a river tree that has learned nothing yet, or None where the kernels do something else than river."""
+    """Twin of a river tree that has learned nothing yet, or None where the kernels do something else than river.
+
+    Examples
+    --------
+    >>> tree_twin(tree.HoeffdingTreeClassifier(), ("a", "b")).names
+    ('a', 'b')
+    >>> tree_twin(tree.HoeffdingTreeClassifier(split_criterion="gini"), ("a", "b")) is None
+    True
+    """
     plain = type(model) is tree.HoeffdingTreeClassifier and model._root is None and splits_alike(model)
     return CompiledTree(names, tree_how(model), classes) if plain else None
 
 
 def splits_alike(model) -> bool:
-    """Whether a river tree splits by Gaussians and information gain, and keeps to the rest of its defaults."""
+    """Whether a river tree splits by Gaussians and information gain, and keeps to the rest of its defaults.
+
+    Examples
+    --------
+    >>> splits_alike(tree.HoeffdingTreeClassifier()), splits_alike(tree.HoeffdingTreeClassifier(merit_preprune=False))
+    (True, False)
+    """
     return (
         type(model.splitter) is tree.splitter.GaussianSplitter
         and model.split_criterion == "info_gain"
@@ -133,7 +147,14 @@ def splits_alike(model) -> bool:
 
 
 def tree_how(model) -> np.ndarray:
-    """Parameters of a tree as the kernels take them."""
+    """Parameters of a tree as the kernels take them.
+
+    Examples
+    --------
+    >>> how = tree_how(tree.HoeffdingTreeClassifier(grace_period=50))
+    >>> float(how[parts.HOW.index(parts.GRACE)])
+    50.0
+    """
     head = np.zeros(parts.HOW[-1] + 1)
     for name, place in _HOW.items():
         head[place] = getattr(model, name)
@@ -143,7 +164,15 @@ def tree_how(model) -> np.ndarray:
 
 
 def planted(how: np.ndarray, nodes: int, rows: int, features: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Room for nodes and leaves, with one empty leaf as the root of a lone tree."""
+    """Room for nodes and leaves, with one empty leaf as the root of a lone tree.
+
+    Examples
+    --------
+    >>> how = tree_how(tree.HoeffdingTreeClassifier())
+    >>> table, split = planted(how, nodes=64, rows=32, features=2, classes=3)
+    >>> len(table), split.shape, table[1, [parts.FEATURE, parts.ACTIVE]].tolist()
+    (64, (32, 19, 2), [-1.0, 1.0])
+    """
     table = np.zeros((nodes, parts.CLASS + parts.SHARE * classes))
     split = np.zeros((rows, 1 + splitting.STEP * classes, features))
     table[0, [parts.USED, parts.ROWS]] = 2.0, 1.0
@@ -154,5 +183,12 @@ def planted(how: np.ndarray, nodes: int, rows: int, features: int, classes: int)
 
 
 def roomier(table: np.ndarray, split: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same with twice the room."""
+    """The same with twice the room.
+
+    Examples
+    --------
+    >>> table, split = roomier(np.ones((2, 3)), np.ones((4, 5, 6)))
+    >>> table[:, 0].tolist(), split.shape
+    ([1.0, 1.0, 0.0, 0.0], (8, 5, 6))
+    """
     return np.concatenate([table, np.zeros_like(table)]), np.concatenate([split, np.zeros_like(split)])

@@ -56,12 +56,12 @@ class PerKey:
 
     def predict_rows(self, X: np.ndarray) -> np.ndarray:
         """Predictions of many rows, shape (m,) or (m, outputs), a call for each key."""
-        said = np.empty((len(X), self.outputs)) if self.outputs > 1 else np.empty(len(X))
+        predicted = np.empty((len(X), self.outputs)) if self.outputs > 1 else np.empty(len(X))
         keys = np.where(np.isfinite(X[:, -1]), X[:, -1], -1.0).astype(np.int64)
         for key in np.unique(keys).tolist():
             rows = keys == key
-            said[rows] = predictions(self.models.get(key, self._fresh), np.ascontiguousarray(X[rows, :-1]))
-        return said
+            predicted[rows] = predictions(self.models.get(key, self._fresh), np.ascontiguousarray(X[rows, :-1]))
+        return predicted
 
     def predict_at(self, x: np.ndarray, moment: int) -> float | np.ndarray:
         """Prediction of the key's model for a question of this moment, and what it wants back with the answer."""
@@ -77,20 +77,20 @@ class PerKey:
 
     def replay_at(self, X, y, kept, moment, known, order, until) -> tuple[np.ndarray, int]:
         """Ask and learn a chunk, key by key: they do not touch each other, so each goes through it by itself."""
-        waits, told = len(kept), _told(moment, len(kept), known, order, until)
+        waits, taken = len(kept), _count_known(moment, len(kept), known, order, until)
         columns = self.outputs + self.memory
-        said = np.empty((len(moment) - waits, columns)) if columns > 1 else np.empty(len(moment) - waits)
+        predicted = np.empty((len(moment) - waits, columns)) if columns > 1 else np.empty(len(moment) - waits)
         place = np.full(len(known), -1)
         for key in np.unique(X[:, -1]).tolist():
             rows = np.flatnonzero(X[:, -1] == key)
             place[rows] = np.arange(len(rows))
-            own = order[:told][X[order[:told], -1] == key]
+            own = order[:taken][X[order[:taken], -1] == key]
             asked = rows[rows >= waits]
             last = int(known[own[-1]]) if len(own) else -(2**63)
             about = (np.ascontiguousarray(X[rows, :-1]), y[rows], np.ascontiguousarray(kept[rows[rows < waits]]))
             times = (moment[rows], known[rows], place[own], last)
-            said[asked - waits] = _replay(self._model(int(key)), *about, *times)[0]
-        return said, told
+            predicted[asked - waits] = _replay(self._model(int(key)), *about, *times)[0]
+        return predicted, taken
 
     def replay(self, X, y, moment, known, order, until) -> tuple[np.ndarray, int]:
         """A chunk of questions of which none was asked before (see :meth:`replay_at`)."""
@@ -129,7 +129,7 @@ class PerKey:
         return model
 
     def describe(self) -> str:
-        """The model within, said to be one per key."""
+        """The model within, predicted to be one per key."""
         return f"per key: {self._fresh.describe()}"
 
     def _of(self, x: np.ndarray):
@@ -153,6 +153,15 @@ class Columns(RowModel):
         Model for rows of those that it sees.
     sees
         Their places.
+
+    Examples
+    --------
+    >>> from rtml.models.baselines import RunningMean
+    >>> from rtml.models.compiled_baselines import baseline_twin
+    >>> model = Columns(["a", "b"], baseline_twin(RunningMean(), ("b",)), [1])
+    >>> model.learn(np.array([1.0, 2.0]), 3.0)
+    >>> model.predict(np.array([5.0, 6.0])), model.names
+    (3.0, ('a', 'b'))
     """
 
     def __init__(self, names: Sequence[str], model, sees: slice | list[int]) -> None:
@@ -195,7 +204,17 @@ class Columns(RowModel):
 
 
 class Pooled(Columns):
-    """A model for all keys together that does not see the key: rows lose their last column."""
+    """A model for all keys together that does not see the key: rows lose their last column.
+
+    Examples
+    --------
+    >>> from rtml.models.baselines import RunningMean
+    >>> from rtml.models.compiled_baselines import baseline_twin
+    >>> model = Pooled(baseline_twin(RunningMean(), ("a",)))
+    >>> model.learn(np.array([1.0, 0.0]), 3.0)  # of the first key
+    >>> model.predict(np.array([1.0, 1.0])), model.names[-1] == KEY  # of the second
+    (3.0, True)
+    """
 
     twin = "pooled"
 
@@ -249,7 +268,7 @@ def _replay(model, X, y, kept, moment, known, order, until) -> tuple[np.ndarray,
     return model.replay(X, y, np.ascontiguousarray(moment[len(kept) :]), known, order, until)
 
 
-def _told(moment: np.ndarray, waits: int, known: np.ndarray, order: np.ndarray, until: int) -> int:
+def _count_known(moment: np.ndarray, waits: int, known: np.ndarray, order: np.ndarray, until: int) -> int:
     """How many answers a chunk learns: those known before its last question, and those known up to ``until``."""
     last = max(int(moment[-1]) - 1, until) if len(moment) > waits else until
     return int(np.searchsorted(known[order], last, side="right"))

@@ -25,7 +25,20 @@ def ask() -> None:
 
 @contextmanager
 def flat(only: bool = True) -> Iterator[None]:
-    """Load no pickle at all inside the block: what it reads is declared to hold none."""
+    """Load no pickle at all inside the block: what it reads is declared to hold none.
+
+    Examples
+    --------
+    >>> blob = made(pickle.dumps("trusted"))
+    >>> loads(blob)
+    'trusted'
+    >>> with flat():
+    ...     try:
+    ...         loads(blob)
+    ...     except ValueError as error:
+    ...         print(str(error)[:34])
+    the version holds a pickled model,
+    """
     before = _flat.set(only)
     try:
         yield
@@ -47,7 +60,14 @@ def holds(state: object) -> bool:
 
 
 def made(blob: bytes) -> bytes:
-    """The bytes, which this process may load again."""
+    """The bytes, which this process may load again.
+
+    Examples
+    --------
+    >>> blob = made(pickle.dumps([1, 2]))
+    >>> checked(blob) == blob
+    True
+    """
     _made[digest(blob)] = None
     if len(_made) > _MOST:
         del _made[next(iter(_made))]
@@ -66,5 +86,11 @@ def checked(blob: bytes) -> bytes:
 
 
 def loads(blob: bytes):
-    """What was pickled, where it may be loaded."""
+    """What was pickled, where it may be loaded.
+
+    Examples
+    --------
+    >>> loads(made(pickle.dumps({"weights": [0.5]})))
+    {'weights': [0.5]}
+    """
     return pickle.load(io.BytesIO(checked(blob)))

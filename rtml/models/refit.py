@@ -219,7 +219,9 @@ class Refit(RowModel):
             room = np.zeros((max(2 * len(self._y), end) - self._kept, len(self.names)))
             self._X = np.concatenate([self._X[: self._kept], room])
             self._y = np.concatenate([self._y[: self._kept], room[:, 0]])
-        self._X[self._kept : end], self._y[self._kept : end], self._kept = rows, y, end
+        self._X[self._kept : end] = rows
+        self._y[self._kept : end] = y
+        self._kept = end
         self.answered += len(y)
         if self.classifier:
             self._seen += np.bincount(y.astype(int), minlength=len(self._seen))
@@ -242,7 +244,17 @@ class Refit(RowModel):
 
 
 def check_schedule(every: int, first: int, window: int, fits: int = 0) -> None:
-    """Refuse a schedule that cannot be kept."""
+    """Refuse a schedule that cannot be kept.
+
+    Examples
+    --------
+    >>> check_schedule(every=1000, first=100, window=0)
+    >>> try:
+    ...     check_schedule(every=0, first=100, window=0)
+    ... except ValueError as error:
+    ...     print(str(error).partition(":")[0])
+    every must be at least 1, first, window and fits at least 0, got 0, 100, 0 and 0
+    """
     if every < 1 or first < 0 or window < 0 or fits < 0:
         raise ValueError(
             f"every must be at least 1, first, window and fits at least 0, got {every}, {first}, {window} and {fits}: "
@@ -251,7 +263,14 @@ def check_schedule(every: int, first: int, window: int, fits: int = 0) -> None:
 
 
 def takes_missing(estimator) -> bool:
-    """Whether an estimator takes rows with NaN, by its own word or by scikit-learn's tag."""
+    """Whether an estimator takes rows with NaN, by its own word or by scikit-learn's tag.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> takes_missing(Refit), takes_missing(SimpleNamespace(accepts_missing=True))
+    (False, True)
+    """
     if hasattr(estimator, "accepts_missing"):
         return bool(estimator.accepts_missing)
     tags = estimator.__sklearn_tags__() if hasattr(estimator, "__sklearn_tags__") else None
@@ -259,6 +278,12 @@ def takes_missing(estimator) -> bool:
 
 
 def column_means(X: np.ndarray) -> np.ndarray:
-    """Mean of what is there in each column; zero where nothing is."""
+    """Mean of what is there in each column; zero where nothing is.
+
+    Examples
+    --------
+    >>> column_means(np.array([[1.0, np.nan], [3.0, np.nan]])).tolist()
+    [2.0, 0.0]
+    """
     there = ~np.isnan(X)
     return np.where(there, X, 0.0).sum(axis=0) / np.maximum(there.sum(axis=0), 1)

@@ -66,7 +66,7 @@ class RiverModel(Adapter):
             label = self.model.predict_one(row)
             return {} if label is None else {label: 1.0}
 
-    def _tell(self, x: np.ndarray, y: float) -> None:
+    def _learn_row(self, x: np.ndarray, y: float) -> None:
         row = self._dict(x)
         if self.unsupervised:
             self.model.learn_one(row)

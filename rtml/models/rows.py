@@ -109,7 +109,14 @@ class RowModel:
 
 
 def predictions(model: Any, X: np.ndarray) -> np.ndarray:
-    """What a model predicts for rows, (m,) or (m, outputs), in one call where it has one: it stays as it is."""
+    """What a model predicts for rows, (m,) or (m, outputs), in one call where it has one: it stays as it is.
+
+    Examples
+    --------
+    >>> from rtml.models.constant import Constant
+    >>> predictions(Constant(["a"], 0.2, classifier=True), np.zeros((3, 1))).tolist()
+    [0.2, 0.2, 0.2]
+    """
     if hasattr(model, "predict_rows"):
         return model.predict_rows(X)
     return np.array([model.predict(row) for row in X])
@@ -142,8 +149,8 @@ class RememberingModel(RowModel):
         """Ask and learn a chunk in which no question waits from before."""
         if len(X) != len(moment):
             raise ValueError(f"{len(X) - len(moment)} questions wait: a blend must know what was kept, use replay_at")
-        kept, told = self.replay_at(X, y, np.empty((0, self.outputs + self.memory)), moment, known, order, until)
-        return np.ascontiguousarray(kept[:, : self.outputs] if self.classes else kept[:, 0]), told
+        kept, taken = self.replay_at(X, y, np.empty((0, self.outputs + self.memory)), moment, known, order, until)
+        return np.ascontiguousarray(kept[:, : self.outputs] if self.classes else kept[:, 0]), taken
 
 
 def answers_before(moment, known, order, until) -> Iterator[tuple[int, np.ndarray]]:
@@ -155,10 +162,10 @@ def answers_before(moment, known, order, until) -> Iterator[tuple[int, np.ndarra
     >>> [(t, rows.tolist()) for t, rows in answers_before(asked, known, order, 25)]
     [(0, []), (1, [0]), (2, []), (3, [1])]
     """
-    told = 0
+    taken = 0
     for t in range(len(moment) + 1):
-        before, told = told, due(t, moment, until, known, order, told)
-        yield t, order[before:told]
+        before, taken = taken, due(t, moment, until, known, order, taken)
+        yield t, order[before:taken]
 
 
 def check_names(names: Sequence[str]) -> tuple[str, ...]:
@@ -257,7 +264,16 @@ def check_classes(classes: Sequence[str | int]) -> tuple[str | int, ...]:
 
 
 def check_state(state: dict, kind: str, names: tuple[str, ...], classes: tuple[str | int, ...] = ()) -> None:
-    """Refuse a state of another kind of model, of other columns or of other classes."""
+    """Refuse a state of another kind of model, of other columns or of other classes.
+
+    Examples
+    --------
+    >>> check_state({"kind": "compiled", "names": ["a"]}, "compiled", ("a",))
+    >>> check_state({"kind": "compiled", "names": ["a", "b"]}, "compiled", ("a",))
+    Traceback (most recent call last):
+    ...
+    ValueError: the state has other columns than this model: ['b']; restore(state) builds its own model
+    """
     if state.get("kind") != kind:
         raise ValueError(
             f"the state is of a {state.get('kind')!r} model, this one is {kind!r}: restore(state) builds it"

@@ -40,6 +40,14 @@ class Part(Columns):
         Names of all columns.
     model
         Model of some of them.
+
+    Examples
+    --------
+    >>> from rtml.models.baselines import RunningMean
+    >>> from rtml.models.compiled_baselines import baseline_twin
+    >>> part = Part(["a", "b"], baseline_twin(RunningMean(), ("b",)))
+    >>> part.describe(), Part.of(part.state).predict(np.array([1.0, 2.0]))
+    ('RunningMean of b', 0.0)
     """
 
     twin = "rtml.models.search:Part"
@@ -100,11 +108,11 @@ class CompiledSearch(CompiledBlend):
 
     def replay_at(self, X, y, kept, moment, known, order, until) -> tuple[np.ndarray, int]:
         """Ask the last rows at their moments and take answers once known, in parts that end where a race is due."""
-        waits, told = len(kept), 0
+        waits, taken = len(kept), 0
         last = max(until, moment[-1] - 1) if len(moment) > waits else until
         order = order[: np.searchsorted(known[order], last, "right")]
         while True:
-            answered = told + np.flatnonzero(~np.isnan(y[order[told:]]))
+            answered = taken + np.flatnonzero(~np.isnan(y[order[taken:]]))
             due = EVERY - self.answers % EVERY
             stop, at = len(order), until
             end = len(moment)
@@ -112,13 +120,13 @@ class CompiledSearch(CompiledBlend):
                 stop = int(answered[due - 1]) + 1
                 at = int(known[order[stop - 1]])
                 end = max(waits + int(np.searchsorted(moment[waits:], at, "right")), len(kept))
-            kept, part = self._awake(kept, moment[: len(kept)]), order[told:stop]
+            kept, part = self._awake(kept, moment[: len(kept)]), order[taken:stop]
             new, _ = super().replay_at(X[:end], y[:end], kept, moment[:end], known, part, at)
-            kept, told = np.concatenate([kept, new]), stop
+            kept, taken = np.concatenate([kept, new]), stop
             learned = part[~np.isnan(y[part])]
             self._note(X[learned], y[learned], kept[learned], at)
             if len(answered) < due:
-                return kept[waits:], told
+                return kept[waits:], taken
 
     @property
     def state(self) -> dict:
@@ -142,15 +150,15 @@ class CompiledSearch(CompiledBlend):
     def _awake(self, kept: np.ndarray, moment: np.ndarray) -> np.ndarray:
         """What was kept, without what a member said whose place another has by now."""
         kept = kept.copy()
-        said = kept[:, 1 + self._first : 1 + self._first + len(self._born)]
-        said[moment[:, None] <= self._born] = np.nan
+        predicted = kept[:, 1 + self._first : 1 + self._first + len(self._born)]
+        predicted[moment[:, None] <= self._born] = np.nan
         return kept
 
     def _note(self, X: np.ndarray, y: np.ndarray, kept: np.ndarray, known: int) -> None:
         """Put learned answers and what each place lost on them into the ring; race when it is time."""
         at = (self.answers + np.arange(len(y))) % RING
-        said = kept[:, 1 + self._first : 1 + self._first + len(self._born)]
-        self._ring[at] = np.column_stack([X, y, (y[:, None] - np.column_stack([kept[:, 0], said])) ** 2])
+        predicted = kept[:, 1 + self._first : 1 + self._first + len(self._born)]
+        self._ring[at] = np.column_stack([X, y, (y[:, None] - np.column_stack([kept[:, 0], predicted])) ** 2])
         self.answers += len(y)
         if len(y) and self.answers % EVERY == 0:
             self._race(known)

@@ -75,6 +75,15 @@ class Softmax(RowModel):
 
 
 def softmax_twin(how: np.ndarray, named: dict, names: tuple[str, ...], classes: tuple) -> Softmax | None:
-    """Softmax regression for a recursive logistic regression that has learned nothing, or None for other models."""
+    """Softmax regression for a recursive logistic regression that has learned nothing, or None for other models.
+
+    Examples
+    --------
+    >>> how = flat.recursive_how(linear.RECURSIVE_LOG, ridge=1.0, forgetting=1.0, d=1)
+    >>> softmax_twin(how, {"count": 0.0}, ("a",), ("low", "high")).describe()
+    'RecursiveLogistic(ridge=1, forgetting=1) of 2 classes'
+    >>> softmax_twin(how, {"count": 7.0}, ("a",), ("low", "high")) is None
+    True
+    """
     fresh = how[linear.KIND] == linear.RECURSIVE_LOG and not named["count"]
     return Softmax(names, how, classes) if fresh else None

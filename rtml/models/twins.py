@@ -17,7 +17,17 @@ _RECURSIVE = (RecursiveLeastSquares, RecursiveLogistic)
 
 
 def translate(model, names: tuple[str, ...]) -> tuple[np.ndarray, dict] | None:
-    """Parameters of a river model for the kernels and what it has learned, or None where no kernel does the same."""
+    """Parameters of a river model for the kernels and what it has learned, or None where no kernel does the same.
+
+    Examples
+    --------
+    >>> from river import tree
+    >>> how, learned = translate(preprocessing.StandardScaler() | RecursiveLeastSquares(ridge=4.0), ("a",))
+    >>> how[[linear.RIDGE, linear.SCALE]].tolist(), learned["weights"].tolist()
+    ([4.0, 1.0], [0.0])
+    >>> translate(tree.HoeffdingTreeRegressor(), ("a",)) is None
+    True
+    """
     steps = list(model.steps.values()) if isinstance(model, compose.Pipeline) else [model]
     scaler = steps.pop(0) if len(steps) > 1 and _is_plain_scaler(steps[0]) else None
     clip = steps.pop(0) if len(steps) > 1 and type(steps[0]) is Clip else None

@@ -23,6 +23,14 @@ def advice_front(frame: pd.DataFrame, recommended: str = ""):
         ``Advice.frame``: ``strategy``, ``loss``, ``low``, ``high``, ``samples``, ``publications``, ``pareto``.
     recommended
         The setting to be named.
+
+    Examples
+    --------
+    >>> rows = [("baseline", 1.0, 0.9, 1.1, 0, 0, True), ("continual", 0.8, 0.7, 0.9, 1000, 5, True)]
+    >>> columns = ["strategy", "loss", "low", "high", "samples", "publications", "pareto"]
+    >>> frame = pd.DataFrame(rows, index=["mean", "every answer"], columns=columns)
+    >>> advice_front(frame, "every answer").axes[1].get_title(loc="left")
+    'ringed: every answer'
     """
     need(frame, ("strategy", "loss", "low", "high", "samples", "publications", "pareto"), "advice_front")
     figure, axes = canvas("What does training more, or more often, buy?", 1, 2, 4.4, sharey=True)

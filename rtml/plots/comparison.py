@@ -23,6 +23,14 @@ def forest(frames: pd.DataFrame | Mapping[str, pd.DataFrame], what: str = "loss 
         What is compared, for the axis.
     lower
         Whether less is better.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"mean": [-0.2], "low": [-0.3], "high": [-0.1], "better": ["rls"]}, index=["zero"])
+    >>> frame.index.name = "rls against"
+    >>> ax = forest(frame).axes[0]
+    >>> [label.get_text() for label in ax.get_yticklabels()], ax.texts[0].get_text()
+    (['zero'], '-0.2 (-0.3 to -0.1)')
     """
     frames = {"": frames} if isinstance(frames, pd.DataFrame) else dict(frames)
     rows = [(f"{other}  {word}".strip(), row) for word, frame in frames.items() for other, row in frame.iterrows()]

@@ -36,6 +36,12 @@ def arrivals(moments: dict[str, np.ndarray], parts: dict[str, np.ndarray] | None
         Name -> event times (int ns UTC, in any order), one panel a stream.
     parts
         The same for parts of all events, with their share in the title.
+
+    Examples
+    --------
+    >>> figure = arrivals({"events": np.arange(8) * span("30s")}, {"late": np.array([0, 1]) * span("30s")})
+    >>> [ax.get_title(loc="left") for ax in figure.axes]
+    ['events: 8 events', 'late: 2 events (25 % of all)']
     """
     shown = {name: np.asarray(when, "i8") for name, when in (moments | (parts or {})).items()}
     everything = np.concatenate([shown[name] for name in moments])
@@ -67,6 +73,14 @@ def feature_panel(frame: pd.DataFrame, catalogue: pd.DataFrame, bins: int = 60):
         Indexed by moment (UTC), one column per feature; other columns are left out.
     catalogue
         Indexed by feature, with ``unit``: what is drawn, in this order.
+
+    Examples
+    --------
+    >>> moments = pd.date_range("2025-01-31", periods=200, freq="s", tz="UTC")
+    >>> frame = pd.DataFrame({"spread": np.sin(np.arange(200.0))}, index=moments)
+    >>> figure = feature_panel(frame, pd.DataFrame({"unit": ["EUR"]}, index=["spread"]))
+    >>> len(figure.axes), figure.axes[0].get_title(loc="left")
+    (3, 'spread, EUR')
     """
     names = [name for name in catalogue.index if name in frame.columns]
     if not names or not len(frame):
@@ -101,6 +115,14 @@ def feature_label_correlation(frame: pd.DataFrame, label: str = "y", top: int = 
     ----------
     frame
         In order of time; ``label`` and the features are its float columns. Rows without an answer are left out.
+
+    Examples
+    --------
+    >>> x = np.arange(40.0)
+    >>> frame = pd.DataFrame({"y": x, "up": x, "down": -x})
+    >>> ax = feature_label_correlation(frame).axes[0]
+    >>> sorted(label.get_text() for label in ax.get_yticklabels()), ax.get_title(loc="left")
+    (['down', 'up'], '40 answered questions')
     """
     frame = need(frame, (label,), "feature_label_correlation").select_dtypes("float").dropna(subset=[label])
     whole = _rank_correlation(frame, label)
@@ -134,6 +156,14 @@ def delay_timeline(questions, first: int = 0):
     ----------
     questions
         ``Questions``, or anything with arrays ``moment``, ``known`` (ns UTC) and ``y``.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> seconds = np.arange(3) * span("1s")
+    >>> asked = SimpleNamespace(moment=seconds, known=seconds + span("1s"), y=np.ones(3))
+    >>> delay_timeline(asked).axes[0].get_title(loc="left").partition(";")[0]
+    'the last question is predicted with 1 of 2 earlier answers learned'
     """
     some = slice(first, first + 12)
     moment, known, y = (np.asarray(getattr(questions, name))[some] for name in ("moment", "known", "y"))

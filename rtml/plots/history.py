@@ -44,6 +44,15 @@ def lineage(graph: dict, title: str = "Which version came from which, and which 
     ----------
     graph
         ``lineage.graph(registry, model)``.
+
+    Examples
+    --------
+    >>> node = {"name": "eth@1", "at": 0, "kept": True, "served": [{"from": 0, "until": None}]}
+    >>> child = {"name": "eth@2", "at": 60 * 10**9, "kept": True, "served": []}
+    >>> edges = [{"from": "eth@1", "to": "eth@2", "kind": "data"}]
+    >>> ax = lineage({"nodes": [node, child], "edges": edges, "served": [{"at": 0, "version": "eth@1"}]}).axes[0]
+    >>> [text.get_text() for text in ax.texts], len(ax.lines)  # the line of the parent, the bar of the one that served
+    (['eth@1'], 2)
     """
     nodes = graph["nodes"]
     figure, [[ax]] = canvas(title, height=4.2)
@@ -77,6 +86,14 @@ def loop(timeline: pd.DataFrame):
     ----------
     timeline
         ``rtml.usecases.crypto.rehearsal.timeline(...)``: ``at``, ``kind``, ``version``, ``serving``.
+
+    Examples
+    --------
+    >>> at = pd.date_range("2025-01-31", periods=3, freq="h", tz="UTC")
+    >>> rows = {"at": at, "kind": ["version", "shadow", "promoted"], "version": "eth@2"}
+    >>> ax = loop(pd.DataFrame(rows | {"serving": ["nothing", "nothing", "eth@2"]})).axes[0]
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['serving', 'promoted', 'comparison begins', 'version saved']
     """
     need(timeline, ("at", "kind", "version", "serving"), "loop")
     figure, [[ax]] = canvas("From drift to a better version, and back from a mistake: when?", height=4.6)

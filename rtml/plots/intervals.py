@@ -18,6 +18,14 @@ def coverage_over_time(time, y, intervals: dict, coverage: float = 0.9, window: 
         Moments and truths, NaN where unknown.
     intervals
         Name -> (low, high), arrays like ``y``; not finite where there is no interval.
+
+    Examples
+    --------
+    >>> moments, y = np.arange(100) * 10**9, np.linspace(-1.0, 1.0, 100)
+    >>> bounds = {"wide": (np.full(100, -2.0), np.full(100, 2.0)), "none": (np.full(100, np.nan), np.full(100, np.nan))}
+    >>> ax = coverage_over_time(moments, y, bounds, window=10).axes[0]
+    >>> [text.get_text() for text in ax.texts]
+    ['wide']
     """
     figure, [[ax]] = canvas(f"Do {coverage:.0%} of the truths lie within, all the time?", height=3.4)
     paint = colours(list(intervals))

@@ -37,6 +37,14 @@ def versions(frame: pd.DataFrame, ledger: pd.DataFrame | None = None, score=None
         ``registry.ledger(model)``: ``at``, ``action`` (promote or rollback) and ``number``.
     score
         ``(moments, values)`` of a windowed metric, drawn above; None leaves it out.
+
+    Examples
+    --------
+    >>> at = pd.date_range("2025-01-31", periods=2, freq="h", tz="UTC")
+    >>> frame = pd.DataFrame({"number": [1, 2], "at": at})
+    >>> figure = versions(frame, frame.assign(action="promote"))
+    >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    ['version made', 'served']
     """
     need(frame, ("number", "at"), "versions")
     rows = 1 if score is None else 2
@@ -70,6 +78,14 @@ def weights_over_time(frame: pd.DataFrame, top: int = 8, unit: str = "bp per sta
     ----------
     frame
         Indexed by moment (UTC), one column per feature, one row per version or hour.
+
+    Examples
+    --------
+    >>> at = pd.date_range("2025-01-31", periods=3, freq="h", tz="UTC")
+    >>> frame = pd.DataFrame({"weak": [0.0, 0.1, 0.1], "strong": [0.0, 1.0, 2.0]}, index=at)
+    >>> ax = weights_over_time(frame, top=1).axes[0]
+    >>> [text.get_text() for text in ax.texts], ax.get_title(loc="left")
+    (['strong'], 'the 1 strongest of 2 are named')
     """
     figure, [[ax]] = canvas("What has the model learned, and does it change its mind?", height=4.2)
     moments = times(frame.index)
@@ -101,6 +117,12 @@ def latency(milliseconds, budget_ms: float = 0.0):
         One duration a request.
     budget_ms
         Drawn as a line where it is above zero.
+
+    Examples
+    --------
+    >>> figure = latency([1.0, 2.0, 3.0, 200.0], budget_ms=100)
+    >>> [ax.get_title(loc="left") for ax in figure.axes]
+    ['4 requests; lines: p50, p99, p99.9', '25.00% over the budget of 100 ms (dashed)']
     """
     taken = np.sort(np.asarray(milliseconds, float))
     figure, [[often, longer]] = canvas("How long does an answer take?", 1, 2, 3.6, sharex=True)
@@ -136,6 +158,12 @@ def swaps(seconds, milliseconds, numbers):
     ----------
     seconds, milliseconds, numbers
         One value per request: seconds since the first, duration, number of the version that answered.
+
+    Examples
+    --------
+    >>> ax = swaps(seconds=[0.0, 1.0, 2.0], milliseconds=[1.0, 2.0, 1.0], numbers=[1, 1, 2]).axes[0]
+    >>> [text.get_text() for text in ax.texts]
+    ['v1', 'v2']
     """
     seconds, milliseconds, numbers = (np.asarray(values, float) for values in (seconds, milliseconds, numbers))
     figure, [[ax]] = canvas("Does a request notice that the model is swapped?", height=3.4)

@@ -34,6 +34,13 @@ def score_over_time(
         Name -> (moments, values), or name -> Series indexed by moment; NaN where there is no value yet.
     baseline
         A number drawn as a level, or the name of the curve to be drawn dashed.
+
+    Examples
+    --------
+    >>> moments = np.arange(20) * 10**9
+    >>> ax = score_over_time({"rls": (moments, np.full(20, 0.1)), "unknown": (moments, np.full(20, np.nan))}).axes[0]
+    >>> [text.get_text() for text in ax.texts], len(ax.lines)
+    (['rls'], 1)
     """
     figure, [[ax]] = canvas(title, height=3.8)
     curves = {name: _curve(curve) for name, curve in curves.items()}
@@ -68,6 +75,14 @@ def windowed_r2(curves: dict, window: str = "1h", best=None):
         Length of the window, for the title.
     best
         ``(moments, values)`` of the R2 of a model that knows the law of a synthetic market.
+
+    Examples
+    --------
+    >>> moments = np.arange(20) * 10**9
+    >>> best = (moments, np.full(20, 0.2))
+    >>> ax = windowed_r2({"rls": (moments, np.full(20, 0.1))}, "5m", best=best).axes[0]
+    >>> sorted(text.get_text() for text in ax.texts), ax.get_ylabel()
+    (['best possible', 'rls'], 'R² against zero, last 5m')
     """
     title = f"How much of the next return is explained, in windows of {window}?"
     if best is not None:
@@ -88,6 +103,13 @@ def paired_difference(time, mean, low, high, names: tuple[str, str] = ("a", "b")
         yet.
     names
         Names of the two models, in the order of the difference.
+
+    Examples
+    --------
+    >>> mean = np.full(20, -0.2)
+    >>> ax = paired_difference(np.arange(20) * 10**9, mean, mean - 0.1, mean + 0.1, ("rls", "zero")).axes[0]
+    >>> [text.get_text() for text in ax.texts]
+    ['-0.3', '-0.2', '-0.1']
     """
     figure, [[ax]] = canvas(f"Is {names[0]} better than {names[1]}, whenever one looks?", height=3.8)
     known = np.isfinite(low) & np.isfinite(high)
@@ -118,6 +140,12 @@ def calibration(table: pd.DataFrame, title: str = "Do predicted probabilities co
     ----------
     table
         ``metrics.calibration(y, p)``: ``predicted``, ``observed``, ``low``, ``high``, ``n``.
+
+    Examples
+    --------
+    >>> bins = {"predicted": [0.2, 0.8], "observed": [0.25, 0.75], "low": [0.1, 0.6], "high": [0.4, 0.9], "n": [50, 60]}
+    >>> calibration(pd.DataFrame(bins)).axes[0].get_title(loc="left")
+    '50 to 60 answers a point, bars: 95 % interval; dashed: comes true exactly'
     """
     need(table, ("predicted", "observed", "low", "high", "n"), "calibration")
     figure, [[ax]] = canvas(title, height=5.0, width=6.4)
@@ -145,6 +173,12 @@ def cost_quality(frame: pd.DataFrame):
     ----------
     frame
         Indexed by model, with ``cpu_seconds`` and ``r2_zero``; ``samples``, answers learned, is shown where it differs.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"cpu_seconds": [0.1, 2.0], "r2_zero": [0.01, 0.02]}, index=["sgd", "rls"])
+    >>> sorted(text.get_text() for text in cost_quality(frame).axes[0].texts)
+    ['rls', 'sgd']
     """
     need(frame, ("cpu_seconds", "r2_zero"), "cost_quality")
     figure, [[ax]] = canvas("What does quality cost?", height=4.0, width=8.4)

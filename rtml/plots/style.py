@@ -111,7 +111,14 @@ def _few_colours(png: BytesIO, target) -> None:
 
 
 def canvas(title: str, rows: int = 1, columns: int = 1, height: float = 3.6, width: float = WIDTH, **grid):
-    """A new figure with a title that asks a question, and its axes as an array of rows and columns."""
+    """A new figure with a title that asks a question, and its axes as an array of rows and columns.
+
+    Examples
+    --------
+    >>> figure, axes = canvas("How did the events arrive?", rows=2, columns=3)
+    >>> axes.shape, figure.get_suptitle()
+    ((2, 3), 'How did the events arrive?')
+    """
     figure = _plot_class()(figsize=(width, height), layout=grid.pop("layout", "constrained"))
     axes = figure.subplots(rows, columns, squeeze=False, gridspec_kw=grid.pop("gridspec", None), **grid)
     figure.suptitle(title, x=0.008, ha="left", fontsize=12.5, fontweight="bold", color=INK)
@@ -119,7 +126,13 @@ def canvas(title: str, rows: int = 1, columns: int = 1, height: float = 3.6, wid
 
 
 def times(moments) -> np.ndarray:
-    """Moments (int ns UTC, aware or naive datetimes) as what a time axis takes."""
+    """Moments (int ns UTC, aware or naive datetimes) as what a time axis takes.
+
+    Examples
+    --------
+    >>> times([1_735_689_600 * 10**9]).astype(str).tolist(), times(["2025-01-01T01:00+01:00"]).astype(str).tolist()
+    (['2025-01-01T00:00:00.000000000'], ['2025-01-01T00:00:00.000000000'])
+    """
     if not isinstance(moments, pd.DatetimeIndex) and np.asarray(moments).dtype.kind in "iu":
         return np.asarray(moments, "i8").astype("datetime64[ns]")
     index = pd.DatetimeIndex(moments)
@@ -127,7 +140,14 @@ def times(moments) -> np.ndarray:
 
 
 def time_axis(ax, span: np.ndarray | None = None, ticks: int = 10) -> str:
-    """Ticks at round UTC times over ``span`` (or what is drawn), with the date once; returns the axis' label."""
+    """Ticks at round UTC times over ``span`` (or what is drawn), with the date once; returns the axis' label.
+
+    Examples
+    --------
+    >>> figure, [[ax]] = canvas("When?")
+    >>> time_axis(ax, times(["2025-01-30", "2025-01-31T12:00"]))
+    'time (UTC), 2025-01-30 to 2025-01-31'
+    """
     from matplotlib import dates
 
     if span is not None and len(span) > 1 and span[0] < span[-1]:
@@ -146,7 +166,16 @@ def time_axis(ax, span: np.ndarray | None = None, ticks: int = 10) -> str:
 
 
 def thin(time, values, points: int = 900) -> tuple[np.ndarray, np.ndarray]:
-    """A long line with no more points than can be seen: of each stretch the lowest and the highest value stay."""
+    """A long line with no more points than can be seen: of each stretch the lowest and the highest value stay.
+
+    Examples
+    --------
+    >>> values = np.zeros(10_000)
+    >>> values[5000] = 7.0
+    >>> time, shown = thin(np.arange(10_000), values)
+    >>> len(shown) <= 902, shown.max()
+    (True, np.float64(7.0))
+    """
     time, values = times(time), np.asarray(values, float)
     size = -(-len(values) // (points // 2))
     if size <= 2:
@@ -160,7 +189,14 @@ def thin(time, values, points: int = 900) -> tuple[np.ndarray, np.ndarray]:
 
 
 def robust_limits(curves: Sequence[np.ndarray], include: Sequence[float] = ()) -> tuple[float, float]:
-    """Limits that show where the curves run, and not the first wild values or a model that diverged."""
+    """Limits that show where the curves run, and not the first wild values or a model that diverged.
+
+    Examples
+    --------
+    >>> low, high = robust_limits([np.r_[1e9, np.linspace(0.0, 1.0, 99)]])
+    >>> bool(-0.1 < low < 0.1 and 1.0 < high < 1.1)
+    True
+    """
     late = [curve[len(curve) // 10 :] for curve in (np.asarray(c, float) for c in curves)]
     pooled = np.concatenate([c[np.isfinite(c)] for c in late] or [np.empty(0)])
     if not len(pooled):
@@ -174,7 +210,15 @@ def robust_limits(curves: Sequence[np.ndarray], include: Sequence[float] = ()) -
 
 
 def label_ends(ax, ends: Sequence[tuple[float, str, str]]) -> None:
-    """Write each line's name (value, text, colour) beside its end, pushed apart where they would touch."""
+    """Write each line's name (value, text, colour) beside its end, pushed apart where they would touch.
+
+    Examples
+    --------
+    >>> figure, [[ax]] = canvas("Which?")
+    >>> label_ends(ax, [(0.5, "rls", BLUE), (0.5, "zero", GREY), (7.0, "wild", RED)])
+    >>> [text.get_text() for text in ax.texts]
+    ['rls', 'zero', 'wild ▲ 7']
+    """
     if not ends:
         return
     low, high = ax.get_ylim()
@@ -200,7 +244,13 @@ def spread(wanted: np.ndarray, gap: float) -> np.ndarray:
 
 
 def colours(names: Sequence[str]) -> dict[str, str]:
-    """One colour a name: models keep theirs in every figure, simple baselines are grey."""
+    """One colour a name: models keep theirs in every figure, simple baselines are grey.
+
+    Examples
+    --------
+    >>> colours(["rls", "mine"])["rls"] == BLUE, len(set(colours(["rls", "mine", "yours"]).values()))
+    (True, 3)
+    """
     fixed = {"rls": BLUE, "sgd": ORANGE, "tree": GREEN, "ridge_hourly": PURPLE, "ar1": RED, "logistic": SKY}
     fixed |= {"zero": GREY, "mean": "#8f8f8f", "majority": GREY, "no change": GREY, "best possible": INK}
     free = iter(c for c in PALETTE * (1 + len(names)) if c not in {fixed.get(n) for n in names})
@@ -208,7 +258,15 @@ def colours(names: Sequence[str]) -> dict[str, str]:
 
 
 def need(frame: pd.DataFrame, columns: Sequence[str], what: str) -> pd.DataFrame:
-    """The frame, refused with the names it has when a column is missing."""
+    """The frame, refused with the names it has when a column is missing.
+
+    Examples
+    --------
+    >>> need(pd.DataFrame({"time": [1]}), ("time", "y"), "calibration")
+    Traceback (most recent call last):
+    ...
+    LookupError: calibration needs the columns y; there are: time
+    """
     missing = [c for c in columns if c not in frame.columns]
     if missing:
         raise LookupError(f"{what} needs the columns {', '.join(missing)}; there are: {', '.join(map(str, frame))}")
@@ -216,5 +274,13 @@ def need(frame: pd.DataFrame, columns: Sequence[str], what: str) -> pd.DataFrame
 
 
 def nothing(ax, text: str = "nothing to show") -> None:
-    """Say on empty axes that there is nothing, instead of leaving the reader to wonder."""
+    """Say on empty axes that there is nothing, instead of leaving the reader to wonder.
+
+    Examples
+    --------
+    >>> figure, [[ax]] = canvas("How good?")
+    >>> nothing(ax, "no question was answered yet")
+    >>> ax.texts[0].get_text()
+    'no question was answered yet'
+    """
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=GREY)

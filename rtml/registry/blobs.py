@@ -67,7 +67,17 @@ class Blobs:
 
 
 class TableBlobs:
-    """The same in the table ``blob`` of a server, where several hosts find them."""
+    """The same in the table ``blob`` of a server, where several hosts find them.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     blobs = TableBlobs(Tables(Path(folder) / "registry.db"))
+    ...     name = blobs.write(b"weights")
+    ...     blobs.read(name), name in blobs, "another" in blobs
+    (b'weights', True, False)
+    """
 
     def __init__(self, tables: Tables):
         self._tables = tables

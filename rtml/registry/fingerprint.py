@@ -36,6 +36,6 @@ def fingerprint(models: Mapping[str, object], names: Sequence[str]) -> str:
     """
     rows, found = probe(names), hashlib.sha256()
     for target in sorted(models):
-        said = np.asarray(predictions(models[target], rows), np.float64)
-        found.update(target.encode() + b"\0" + said.tobytes())
+        predicted = np.asarray(predictions(models[target], rows), np.float64)
+        found.update(target.encode() + b"\0" + predicted.tobytes())
     return found.hexdigest()[:16]

@@ -23,7 +23,22 @@ RESERVED = AUTOMATIC | {"learner", "trainer", "monitor", "champion", "aperson", 
 
 
 class Ledger:
-    """Entries of the ``promotion`` table; versions are ids here."""
+    """Entries of the ``promotion`` table; versions are ids here.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> ledger = Ledger(Tables(Path(tempfile.mkdtemp()) / "registry.db"))
+    >>> ledger.promote("eth", "v1", at=10, why="first", evidence={"by": GATE})
+    True
+    >>> ledger.promote("eth", "v1", at=15, why="again", evidence={"by": GATE})
+    False
+    >>> ledger.promote("eth", "v2", at=20, why="better", evidence={"by": GATE})
+    True
+    >>> ledger.serving("eth"), ledger.serving("eth", time=19), ledger.rollback("eth", at=30, why="worse", evidence={})
+    ('v2', 'v1', 'v1')
+    """
 
     def __init__(self, tables: Tables):
         self._tables = tables
@@ -96,7 +111,18 @@ class Ledger:
 
 
 def decided_by(entry: sa.Row) -> str:
-    """Who decided an entry: one of :data:`AUTOMATIC`, a person by name, or "a person"."""
+    """Who decided an entry: one of :data:`AUTOMATIC`, a person by name, or "a person".
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> ledger = Ledger(Tables(Path(tempfile.mkdtemp()) / "registry.db"))
+    >>> for version, evidence in (("v1", {"by": GATE}), ("v2", {"who": "Ada"}), ("v3", {})):
+    ...     _ = ledger.promote("eth", version, at=10, why="better", evidence=evidence)
+    >>> [decided_by(entry) for entry in ledger.entries("eth")]
+    ['gate', 'Ada', 'a person']
+    """
     return entry.evidence.get("by") or entry.evidence.get("who") or "a person"
 
 

@@ -14,7 +14,15 @@ _Number = int | UnsetType
 
 
 class Data(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """What was learned since the parent: events of a part of the log, or a version of a table."""
+    """What was learned since the parent: events of a part of the log, or a version of a table.
+
+    Examples
+    --------
+    >>> msgspec.convert({"part": "events", "first_offset": 1, "last_offset": 9}, Data).last_offset
+    9
+    >>> msgspec.to_builtins(Data(table="cards", version=3))
+    {'table': 'cards', 'version': 3}
+    """
 
     part: _Text = UNSET
     first_offset: _Number = UNSET
@@ -27,7 +35,13 @@ class Data(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class Description(msgspec.Struct):
-    """What is described, besides what a user adds."""
+    """What is described, besides what a user adds.
+
+    Examples
+    --------
+    >>> msgspec.convert({"cause": "every 10m", "note": "mine"}, Description).cause
+    'every 10m'
+    """
 
     models: dict[str, str] = {}
     fingerprint: str = ""

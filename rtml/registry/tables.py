@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
-from rtml.store.database import opened, prepared, told
+from rtml.store.database import explained, opened, prepared
 from rtml.store.protocols import with_password
 
 _TABLES = sa.MetaData()
@@ -115,19 +115,19 @@ class Tables:
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """A transaction that holds the database's only write lock from its start, kept whole or not at all."""
-        with self._told(), self._writing.begin() as connection:
+        with self._explained(), self._writing.begin() as connection:
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """A consistent view that waits for no writer."""
-        with self._told(), self._engine.begin() as connection:
+        with self._explained(), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _explained(self) -> Iterator[None]:
         """Say of which file an error is, and what it means."""
-        with told(self._where):
+        with explained(self._where):
             try:
                 yield
             except sa.exc.DatabaseError as ex:

@@ -21,6 +21,13 @@ class Version:
 
     ``id`` is the hash of model, time, format, features, data, state and parent. The fields behind ``data`` are
     recorded beside it, as they were when it was first saved.
+
+    Examples
+    --------
+    >>> data = {"table": "cards", "version": 3}
+    >>> version = Version("1f0a", "eth", 2, 20, None, "ab", "flat", "f1", data, {}, {}, "", {})
+    >>> version.name, version.learned
+    ('eth@2', 'delta:cards@3')
     """
 
     id: str
@@ -54,7 +61,21 @@ class Version:
 
 
 class Versions:
-    """The ``version`` and ``edge`` tables and the folder of states."""
+    """The ``version`` and ``edge`` tables and the folder of states.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> versions = Versions(Tables(folder / "registry.db"), Blobs(folder / "blobs"))
+    >>> beside = {"metrics": {}, "describe": {}}
+    >>> made = {"model": "eth", "format": "flat", "features": "f1", "data": {}}
+    >>> first = versions.add(b"weights", beside, at=10, parent=None, **made)
+    >>> second = versions.add(b"better weights", beside, at=20, parent=first, **made)
+    >>> [version.name for version in versions.lineage(second)], versions.newest()
+    (['eth@2', 'eth@1'], {'eth': 2})
+    """
 
     def __init__(self, tables: Tables, blobs: Blobs | TableBlobs):
         self._tables, self._blobs = tables, blobs

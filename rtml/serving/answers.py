@@ -59,7 +59,7 @@ class Band:
         """Learn the answer of a question; one that was never asked here teaches nothing."""
         if id in self._open:
             self._open.remove(id)
-            self._conformal.tell(id, y)
+            self._conformal.answer(id, y)
 
 
 def answer_of(target: Target, prediction, bounds: tuple[float, ...] = ()) -> dict:

@@ -106,8 +106,8 @@ def posted_schema(case: UseCase) -> Schema:
     Examples
     --------
     >>> from rtml.core.use_case import load_use_case
-    >>> list(posted_schema(load_use_case("fraud")).columns)
-    ['kind', 'time', 'id', 'card', 'terminal', 'amount', 'fraud']
+    >>> posted_schema(load_use_case("sessions")).columns["time"]
+    'ns UTC as an integer, or a date and time with its zone'
     """
     return (load(case.view, {}, "views").schema if case.view else None) or schema_of(case.event)
 

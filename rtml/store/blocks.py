@@ -14,7 +14,9 @@ FEW = 64  #: records that are as small as they are, and quicker
 _MARK = b"rtmlcol1"
 _HEAD = struct.Struct("<8sI")  # the mark, number of rows
 _FORM = struct.Struct("<BBqq")  # of a column: how, bytes a row, what is added to each, the first
-_RAW, _OFFSETS, _STEPS = 0, 1, 2
+_RAW = 0
+_OFFSETS = 1
+_STEPS = 2
 _WHOLE = {1: np.int8, 2: np.int16, 4: np.int32, 8: np.int64}
 _NARROW = {1: np.uint8, 2: np.uint16, 4: np.uint32}
 
@@ -37,12 +39,26 @@ def pack(rows: np.ndarray) -> bytes:
 
 
 def size(data: bytes, dtype: np.dtype) -> int:
-    """Number of records in a block, or in records as they are."""
+    """Number of records in a block, or in records as they are.
+
+    Examples
+    --------
+    >>> rows = np.zeros(1000, [("time", "<i8")])
+    >>> size(pack(rows), rows.dtype), size(rows.tobytes(), rows.dtype)
+    (1000, 1000)
+    """
     return _HEAD.unpack_from(data)[1] if data.startswith(_MARK) else len(data) // dtype.itemsize
 
 
 def unpack(data: bytes, dtype: np.dtype, into: np.ndarray | None = None) -> np.ndarray:
-    """The records of a block, or of records as they are; written to ``into`` where that is given."""
+    """The records of a block, or of records as they are; written to ``into`` where that is given.
+
+    Examples
+    --------
+    >>> rows = np.array([(7, 0.5), (9, 0.5)], [("time", "<i8"), ("price", "<f8")])
+    >>> unpack(pack(rows), rows.dtype).tolist(), unpack(rows.tobytes(), rows.dtype).tolist()
+    ([(7, 0.5), (9, 0.5)], [(7, 0.5), (9, 0.5)])
+    """
     rows = np.empty(size(data, dtype), dtype) if into is None else into
     if not data.startswith(_MARK):
         rows[:] = np.frombuffer(data, dtype)
@@ -60,12 +76,18 @@ def _packed(column: np.ndarray) -> tuple[bytes, bytes]:
         return _FORM.pack(_RAW, 0, 0, 0), column.tobytes()
     values = np.ascontiguousarray(column).view(_WHOLE[kind.itemsize])
     least, width = _span(values)
-    form, first, narrow = _OFFSETS, 0, values
+    form = _OFFSETS
+    first = 0
+    narrow = values
     if width and kind.itemsize == 8 and kind.kind in "iu":
         steps = np.diff(values)
         other, fewer = _span(steps)
         if fewer < width:
-            form, first, narrow, least, width = _STEPS, int(values[0]), steps, other, fewer
+            form = _STEPS
+            first = int(values[0])
+            narrow = steps
+            least = other
+            width = fewer
     if width >= kind.itemsize or (width and kind.kind in "fb"):
         return _FORM.pack(_RAW, 0, 0, 0), values.tobytes()
     held = (narrow - narrow.dtype.type(least)).astype(_NARROW[width]).tobytes() if width else b""

@@ -17,7 +17,7 @@ import numpy as np
 from rtml.core.later import pd
 from rtml.core.state import digest
 from rtml.store import database
-from rtml.store.database import told
+from rtml.store.database import explained
 from rtml.store.protocols import without_password
 
 _TABLES = (
@@ -73,7 +73,14 @@ class Asked(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """An answer as a consumer committed it: when it was known, of which question and target, what had been said."""
+    """An answer as a consumer committed it: when it was known, of which question and target, what had been said.
+
+    Examples
+    --------
+    >>> answer = Answered(known=70, target="demand", id=1, key=0, moment=10, prediction=0.5, y=0.7)
+    >>> answer.known - answer.moment, round(answer.y - answer.prediction, 3)
+    (60, 0.2)
+    """
 
     known: int
     target: str
@@ -107,14 +114,14 @@ class CheckpointStore:
         self._lock = threading.RLock()
         self._db = database.opened(path, _TABLES)  # a power cut can take back commits, it never corrupts one
         self._step = -1
-        with self._lock, told(self.path):
+        with self._lock, explained(self.path):
             mine = (json.dumps(identity, sort_keys=True),)
             self._db.execute("insert into consumer values (1, ?) on conflict do nothing", mine)
         self._check(identity)
 
     def begin(self, offset: int, state: bytes) -> None:
         """Commit the state to start from, unless there is progress already; then take up the last commit."""
-        with self._lock, told(self.path):
+        with self._lock, explained(self.path):
             self._db.execute(
                 "insert into progress values (1, 0, ?, ?, ?) on conflict do nothing",
                 (int(offset), state, digest(state)),
@@ -130,7 +137,7 @@ class CheckpointStore:
     @property
     def state(self) -> bytes:
         """State at that offset."""
-        with self._lock, told(self.path):
+        with self._lock, explained(self.path):
             state, name = self._db.execute("select state, digest from progress").fetchone()
         if digest(state) != name:
             raise ValueError(
@@ -161,7 +168,7 @@ class CheckpointStore:
         """
         row = (int(offset), state, digest(state), self._step)
         outputs = [*map(list, (questions, asked, answered, closed, new_events))]
-        with self._lock, told(self.path):
+        with self._lock, explained(self.path):
             database.insist(self._db, lambda: self._write(row, outputs))
         self._step += 1
 
@@ -170,7 +177,7 @@ class CheckpointStore:
 
         A prediction of several numbers is an array in its cell.
         """
-        with self._lock, told(self.path):
+        with self._lock, explained(self.path):
             rows = [row[:-1] for row in self._db.execute(_PREDICTIONS, (target,))]
         frame = pd.DataFrame(rows, columns=["id", "key", "moment", "prediction", "y", "known"])
         several = len(rows) and isinstance(rows[0][3], bytes)
@@ -181,7 +188,7 @@ class CheckpointStore:
 
     def history(self) -> list[tuple]:
         """Everything that callbacks said: at, place, who, kind, detail."""
-        with self._lock, told(self.path):
+        with self._lock, explained(self.path):
             return [row[1:-1] for row in self._db.execute(_EVENTS, (0,))]
 
     def close(self) -> None:
@@ -204,10 +211,10 @@ class CheckpointStore:
             stored = json.loads(self._db.execute("select identity from consumer").fetchone()[0])
         other = [name for name in identity if stored.get(name) != identity[name]]
         if other:
-            told = "; ".join(f"{name} was {stored.get(name)!r}, now {identity[name]!r}" for name in other)
+            changes = "; ".join(f"{name} was {stored.get(name)!r}, now {identity[name]!r}" for name in other)
             self.close()
             raise ValueError(
-                f"{self.path} belongs to another training ({told}): start a new run, or go back to what was"
+                f"{self.path} belongs to another training ({changes}): start a new run, or go back to what was"
             )
 
 
@@ -299,7 +306,7 @@ class CheckpointReader:
 
     def _all(self, query: str, parameters: tuple = ()) -> list[tuple]:
         """Rows of a query whose last column says that they are sound."""
-        with told(self.path):
+        with explained(self.path):
             return [row[:-1] for row in self._db.execute(query, parameters)]
 
     def close(self) -> None:

@@ -47,20 +47,32 @@ def crc(*cells) -> int:
     return zlib.crc32(_encode(cells))
 
 
-def _sound(told: int | None, *cells) -> bool:
-    if told is not None and told != crc(*cells):
+def _sound(kept: int | None, *cells) -> bool:
+    if kept is not None and kept != crc(*cells):
         raise Damaged(cells)
     return True
 
 
 def server(path: str | Path) -> str:
-    """URL of the server that is used instead of a file: its own, or that in ``<file>.url`` beside it; else empty."""
+    """URL of the server that is used instead of a file: its own, or that in ``<file>.url`` beside it; else empty.
+
+    Examples
+    --------
+    >>> server("postgres://host/runs"), server("runs/mine/training.db")
+    ('postgres://host/runs', '')
+    """
     kept = Path(f"{path}.url")
     return str(path) if "://" in str(path) else kept.read_text().strip() if kept.exists() else ""
 
 
 def exists(path: str | Path) -> bool:
-    """Whether there is the file, or a server is used instead of it."""
+    """Whether there is the file, or a server is used instead of it.
+
+    Examples
+    --------
+    >>> exists("no/such/training.db"), exists("postgres://host/runs")
+    (False, True)
+    """
     return Path(path).exists() or bool(server(path))
 
 
@@ -71,6 +83,13 @@ def opened(path: str | Path, tables: Iterable[str] = (), *, durable: bool = Fals
 
     ``durable``: every commit waits for the disk; otherwise a power cut can take back commits, it never corrupts one.
     Only the user of the process may read the file.
+
+    Examples
+    --------
+    >>> db = opened(":memory:", ["create table if not exists trade (id integer, price real)"])
+    >>> _ = db.execute("insert into trade values (7, 1.5)")
+    >>> db.execute("select price, sound(crc, id, price) from trade").fetchall()
+    [(1.5, 1)]
     """
     if url := server(path):
         return open_database(url, tables=tuple(tables))
@@ -78,7 +97,7 @@ def opened(path: str | Path, tables: Iterable[str] = (), *, durable: bool = Fals
     if name != ":memory:" and not Path(name).exists():
         with suppress(FileExistsError):
             os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    with told(path):
+    with explained(path):
         database = prepared(sqlite3.connect(name, timeout=timeout, isolation_level=None, check_same_thread=False))
         database.execute("pragma journal_mode = wal")
         database.execute("pragma synchronous = full")
@@ -91,10 +110,23 @@ def opened(path: str | Path, tables: Iterable[str] = (), *, durable: bool = Fals
 
 
 def reading(path: str | Path) -> Any:
-    """A connection that only reads."""
+    """A connection that only reads.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "trades.db"
+    ...     opened(path, ["create table if not exists trade (id integer)"]).close()
+    ...     with closing(reading(path)) as db:
+    ...         db.execute("insert into trade values (7)")
+    Traceback (most recent call last):
+    ...
+    sqlite3.OperationalError: attempt to write a readonly database
+    """
     if url := server(path):
         return open_database(url)
-    with told(path):
+    with explained(path):
         database = prepared(
             sqlite3.connect(
                 f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=30.0, check_same_thread=False
@@ -105,15 +137,31 @@ def reading(path: str | Path) -> Any:
 
 
 def prepared(database: sqlite3.Connection) -> sqlite3.Connection:
-    """The connection with the functions that checksums need."""
+    """The connection with the functions that checksums need.
+
+    Examples
+    --------
+    >>> prepared(sqlite3.connect(":memory:")).execute("select crc(7, 'ada')").fetchone() == (crc(7, "ada"),)
+    True
+    """
     database.create_function("crc", -1, crc, deterministic=True)
     database.create_function("sound", -1, _sound)
     return database
 
 
 @contextmanager
-def told(path: str | Path) -> Iterator[None]:
-    """Say of which file an error of SQLite is, and what it means."""
+def explained(path: str | Path) -> Iterator[None]:
+    """Say of which file an error of SQLite is, and what it means.
+
+    Examples
+    --------
+    >>> try:
+    ...     with explained("training.db"):
+    ...         raise sqlite3.DatabaseError("file is not a database")
+    ... except Damaged as error:
+    ...     print(str(error).partition(":")[0])
+    training.db is not a file of rtml, or was changed (file is not a database)
+    """
     try:
         yield
     except sqlite3.DatabaseError as ex:
@@ -129,7 +177,17 @@ def told(path: str | Path) -> Iterator[None]:
 
 @contextmanager
 def transaction(database: Any) -> Iterator[None]:
-    """One transaction: all of it or nothing, also where the disk is full; SQLite may have rolled back by itself."""
+    """One transaction: all of it or nothing, also where the disk is full; SQLite may have rolled back by itself.
+
+    Examples
+    --------
+    >>> db = opened(":memory:", ["create table if not exists trade (id integer)"])
+    >>> with suppress(ZeroDivisionError), transaction(db):
+    ...     _ = db.execute("insert into trade values (7)")
+    ...     1 / 0
+    >>> db.execute("select count(*) from trade").fetchone()
+    (0,)
+    """
     database.execute("begin immediate")
     try:
         yield
@@ -142,14 +200,38 @@ def transaction(database: Any) -> Iterator[None]:
 
 
 def insist(database: Any, work: Callable[[], None]) -> None:
-    """Do what is one transaction; on a server again, where the connection was lost before it was kept."""
+    """Do what is one transaction; on a server again, where the connection was lost before it was kept.
+
+    Examples
+    --------
+    >>> db = opened(":memory:", ["create table if not exists trade (id integer)"])
+    >>> insist(db, lambda: db.execute("insert into trade values (7)"))
+    >>> db.execute("select id from trade").fetchall()
+    [(7,)]
+    """
     getattr(database, "insist", lambda work: work())(work)
 
 
 def damages(path: str | Path) -> list[str]:
-    """What is wrong with a file: its structure, and rows that are not what was written; empty where all is sound."""
+    """What is wrong with a file: its structure, and rows that are not what was written; empty where all is sound.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "trades.db"
+    ...     with closing(opened(path, ["create table if not exists trade (id integer)"])) as db:
+    ...         _ = db.execute("insert into trade values (7)")
+    ...     sound = damages(path)
+    ...     with closing(sqlite3.connect(path)) as db:  # changed by a program that knows no checksums
+    ...         db.create_function("crc", -1, lambda *cells: 0, deterministic=True)
+    ...         _ = db.execute("update trade set id = 8")
+    ...         db.commit()
+    ...     sound, damages(path)
+    ([], ['1 rows of trade are not what was written'])
+    """
     try:
-        with told(path), closing(reading(path)) as database:
+        with explained(path), closing(reading(path)) as database:
             wrong = [row[0] for row in database.execute("pragma integrity_check") if row[0] != "ok"]
             for table, columns in _checked(database):
                 row = f"select count(*) from {table} where crc is not crc({columns})"

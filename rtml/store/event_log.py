@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rtml.store import blocks, database
-from rtml.store.database import told
+from rtml.store.database import explained
 from rtml.store.names import ENDING, Names
 
 if TYPE_CHECKING:
@@ -90,7 +90,10 @@ class EventLog:
         if rows.dtype.names is None or rows.dtype.hasobject or rows.ndim != 1:
             raise ValueError(f"the log holds a line of fixed-size records, got {rows.ndim}-d {rows.dtype}")
         if len(rows) == 1 and rejected is None and part in self._known:
-            with self._lock, told(self.path):  # a statement is a transaction, and one that arrives alone is waited for
+            with (
+                self._lock,
+                explained(self.path),
+            ):  # a statement is a transaction, and one that arrives alone is waited for
                 last = self._db.execute(_NEXT, (self._open_part(part, rows.dtype), rows.tobytes())).fetchone()[0]
                 self._put_together(part, last - 1, last)
         else:
@@ -166,7 +169,7 @@ class EventLog:
         first, newest = self._newest.get(part, (-1, None))
         if first == after and len(newest):
             return np.arange(after + 1, after + 1 + len(newest[:n])), newest[:n].copy()
-        with self._lock, told(self.path):
+        with self._lock, explained(self.path):
             (key, dtype), found = self._part(part), []
             for offset, record, _ in self._db.execute(_READ, (key, int(after))):
                 found.append((offset - _count(record, dtype), offset, record))
@@ -237,7 +240,7 @@ class EventLog:
 
     def first(self, part: str) -> int:
         """Offset of the oldest event of a part that is kept, 0 when it has none."""
-        with self._lock, told(self.path):
+        with self._lock, explained(self.path):
             key, dtype = self._part(part)
             oldest = "select offset, record from event where part = ? order by offset limit 1"
             found = self._db.execute(oldest, (key,)).fetchone()
@@ -291,7 +294,7 @@ class EventLog:
     @contextmanager
     def _transaction(self):
         """One transaction, which a transaction inside it joins."""
-        with self._lock, told(self.path):
+        with self._lock, explained(self.path):
             if self._db.in_transaction:
                 yield
                 return
@@ -304,7 +307,7 @@ class EventLog:
             return self._part(part)[1]
 
     def _number(self, query: str, part: str) -> int:
-        with self._lock, told(self.path):
+        with self._lock, explained(self.path):
             return self._db.execute(query, (self._part(part)[0],)).fetchone()[0]
 
     def _part(self, part: str) -> tuple[int, np.dtype]:

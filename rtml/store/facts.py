@@ -39,8 +39,8 @@ class Facts:
 
     Examples
     --------
-    >>> told = Facts([7, 7, 7], [10, 20, 10], [11, 20, 30], [[1.0], [2.0], [1.5]], ("spend",), "v1")
-    >>> told.newest().values.ravel(), told.newest(as_of=29).values.ravel()
+    >>> spend = Facts([7, 7, 7], [10, 20, 10], [11, 20, 30], [[1.0], [2.0], [1.5]], ("spend",), "v1")
+    >>> spend.newest().values.ravel(), spend.newest(as_of=29).values.ravel()
     (array([1.5, 2. ]), array([1., 2.]))
     """
 

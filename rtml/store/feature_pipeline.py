@@ -58,11 +58,25 @@ class FeatureStream:
         What is stored.
     rows
         Gives the time (ns), key and columns of the rows that an array of events holds, in order of arrival.
+
+    Examples
+    --------
+    >>> from rtml.features.declarations import Feature
+    >>> from rtml.features.formulas import column
+    >>> features = FeatureSet([Feature("twice", column("x") * 2.0, "1", "of x")], ["x"])
+    >>> events = np.array([(10, 1.0), (30, 2.0), (20, 4.0)], [("time", "<i8"), ("x", "<f8")])
+    >>> stream = FeatureStream(features, lambda e: (e["time"], np.zeros(len(e), np.int64), e["x"][:, None]))
+    >>> facts = stream.push(events)
+    >>> facts.values.ravel().tolist(), facts.happened.tolist(), facts.known.tolist()
+    ([2.0, 4.0, 8.0], [10, 30, 20], [10, 30, 30])
     """
 
     def __init__(self, features: FeatureSet, rows: Callable[[np.ndarray], tuple]) -> None:
-        self.features, self._rows, self.now = features, rows, -1
-        self.names, self.definition = tuple(features.names), versioned(features.definition)
+        self.features = features
+        self._rows = rows
+        self.now = -1
+        self.names = tuple(features.names)
+        self.definition = versioned(features.definition)
 
     def push(self, events: np.ndarray) -> Facts:
         """Facts of the rows of these events, one a row, in their order."""
@@ -94,7 +108,9 @@ class QuestionStream:
     """What a use case's questions are asked with; the key is the question's id unless ``key(asked)`` gives another."""
 
     def __init__(self, operator: Operator, key: Callable[[Asked], np.ndarray] = lambda asked: asked.id) -> None:
-        self.operator, self._key, self.now = operator, key, -1
+        self.operator = operator
+        self._key = key
+        self.now = -1
         self.names = tuple(operator.features.names)
         self.definition = versioned(operator.features.definition, type(operator))
 

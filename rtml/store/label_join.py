@@ -33,6 +33,18 @@ def questions(log: PredictionLog | str | Path, names: Sequence[str] | None = Non
 
     ``names`` picks features; by default all must have been asked with the same. An answer is known when it was told;
     one told at the moment of its question, by a clock that stood still, counts as known right behind it.
+
+    Examples
+    --------
+    >>> log = PredictionLog(":memory:")
+    >>> log.define("v1", ("a", "b"))
+    >>> id = log.append(10, 10, "north", "v1", 0, None, np.array([1.0, 2.0]).tobytes(), 0.5, None, 900)
+    >>> log.answer(tables.id_number(id), 0.7, at=60).result()
+    'joined'
+    >>> asked = questions(log, names=["b"])
+    >>> asked.X.tolist(), asked.y.tolist(), asked.known.tolist()
+    ([[2.0]], [0.7], [60])
+    >>> log.close()
     """
     with reading(log) as database:
         rows = database.execute(_SERVED).fetchall()
@@ -40,8 +52,8 @@ def questions(log: PredictionLog | str | Path, names: Sequence[str] | None = Non
     id, moment = (np.array([row[k] for row in rows], np.int64) for k in (0, 1))
     X = picked([np.frombuffer(row[2]) for row in rows], [row[3] for row in rows], names)
     y = np.array([np.nan if row[4] is None else row[4] for row in rows], np.float64)
-    told = np.array([NEVER if row[5] is None else row[5] for row in rows], np.int64)
-    return Questions(id, moment, X, y, np.maximum(told, moment + 1), names)
+    known = np.array([NEVER if row[5] is None else row[5] for row in rows], np.int64)
+    return Questions(id, moment, X, y, np.maximum(known, moment + 1), names)
 
 
 @dataclass(frozen=True)
@@ -64,7 +76,19 @@ class LabelJoin:
 
 
 def waiting(log: PredictionLog | str | Path, now: int, timeouts: str) -> LabelJoin:
-    """How the labels of a log come in; one that is not here ``timeouts`` after its question is taken never to come."""
+    """How the labels of a log come in; one that is not here ``timeouts`` after its question is taken never to come.
+
+    Examples
+    --------
+    >>> log = PredictionLog(":memory:")
+    >>> log.define("v1", ("a",))
+    >>> for moment in (0, 10**9):
+    ...     _ = log.append(moment, moment, "north", "v1", 0, None, np.zeros(1).tobytes(), 0.5, None, 900)
+    >>> labels = waiting(log, now=2 * 10**9, timeouts="2s")
+    >>> labels.asked, labels.answered, labels.waiting, labels.never
+    (2, 0, 1, 1)
+    >>> log.close()
+    """
     with reading(log) as database:
         (asked, answered), (open_, old) = (
             database.execute("select count(*), count(y) from prediction left join answer using (id)").fetchone(),
@@ -77,7 +101,7 @@ def waiting(log: PredictionLog | str | Path, now: int, timeouts: str) -> LabelJo
         forgotten = database.execute("select count(*) from forgotten").fetchone()[0]
         verdicts = dict(database.execute("select name, n from verdict"))
         delays = database.execute("select below, n from delay order by below").fetchall()
-    told = [("more" if below == NEVER else f"< {span_text(below)}", n) for below, n in delays]
+    rows = [("more" if below == NEVER else f"< {span_text(below)}", n) for below, n in delays]
     gone = forgotten + verdicts.get("given up", 0)
     return LabelJoin(
         asked=asked + gone,
@@ -86,13 +110,22 @@ def waiting(log: PredictionLog | str | Path, now: int, timeouts: str) -> LabelJo
         never=old + verdicts.get("given up", 0),
         forgotten=forgotten,
         **{name: verdicts.get(name, 0) for name in ("unknown", "repeated", "contradicting")},
-        delays=pd.DataFrame(told, columns=["delay", "answers"]).set_index("delay"),
+        delays=pd.DataFrame(rows, columns=["delay", "answers"]).set_index("delay"),
     )
 
 
 @contextmanager
 def reading(log: PredictionLog | str | Path) -> Iterator[sqlite3.Connection]:
-    """The database of a log, to read."""
+    """The database of a log, to read.
+
+    Examples
+    --------
+    >>> with reading("no/such/predictions.db") as database:
+    ...     pass
+    Traceback (most recent call last):
+    ...
+    FileNotFoundError: no/such/predictions.db is missing: predictions are logged by the endpoint, run 05_serve first
+    """
     if isinstance(log, PredictionLog):
         with log.reading() as database:
             yield database
@@ -114,7 +147,14 @@ def _columns(definitions: set[str], names: Sequence[str] | None) -> tuple[str, .
 
 
 def picked(rows: list[np.ndarray], definitions: list[str], names: tuple[str, ...]) -> np.ndarray:
-    """The features of each row by name."""
+    """The features of each row by name.
+
+    Examples
+    --------
+    >>> rows = [np.array([1.0, 2.0]), np.array([3.0, 4.0])]
+    >>> picked(rows, ['["a", "b"]', '["b", "a"]'], ("a",)).tolist()
+    [[1.0], [4.0]]
+    """
     picked = np.empty((len(rows), len(names)))
     places: dict[str, list[int]] = {}
     for k, (x, text) in enumerate(zip(rows, definitions, strict=True)):

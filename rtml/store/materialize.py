@@ -29,7 +29,13 @@ _KEPT_EVERY = 20  # chunks between two states on disk: what a killed job compute
 
 @dataclass(frozen=True)
 class Materialised:
-    """What a run of the job did: rows stored now and in all, the offset of the log, and the watermark (ns)."""
+    """What a run of the job did: rows stored now and in all, the offset of the log, and the watermark (ns).
+
+    Examples
+    --------
+    >>> print(Materialised(rows=20, total=1200, offset=5000, watermark=0))
+    20 rows stored, 1,200 in all, up to offset 5,000, watermark 1970-01-01 00:00:00 UTC
+    """
 
     rows: int
     total: int
@@ -73,11 +79,11 @@ class Job:
         end: int | None = None,
         chunk: int = 50_000,
     ) -> None:
-        self._stream, self._log, self._part, self._table, self._chunk = stream, log, part, table, int(chunk)
-        self._online = online
-        self._group = group
-        self._start = start
-        self._end = end
+        self._stream, self._table = stream, table
+        self._log, self._part = log, part
+        self._chunk = int(chunk)
+        self._online, self._group = online, group
+        self._start, self._end = start, end
         self._source, self._state = f"{part}@{stream.definition}", Path(f"{table.path}.state")
         self._fresh, self._at = checkpoint.dumps(stream.state), -1
         if table.rows and not table.offset(self._source):

@@ -66,5 +66,11 @@ class Names:
 
 
 def names_beside(folders: Iterable[Path]) -> list[Names]:
-    """The names of the logs of runs' folders."""
+    """The names of the logs of runs' folders.
+
+    Examples
+    --------
+    >>> [names.path.name for names in names_beside([Path("runs/mine")])]
+    ['events.db.names']
+    """
     return [Names(folder / f"events.db{ENDING}") for folder in folders]

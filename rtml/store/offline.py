@@ -31,7 +31,17 @@ _TRIES = 20  # other writers may come first so often
 
 @dataclass(frozen=True)
 class Reading:
-    """What a table held at a version, as far as it was known at a moment."""
+    """What a table held at a version, as far as it was known at a moment.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     table = FeatureTable(Path(folder) / "cards", ("spend",))
+    ...     _ = table.append(Facts([7, 7], [10, 10], [10, 30], [[5.0], [6.0]], table.names, "v1"), sealed=30)
+    ...     [table.as_of(moment).features()["spend"].tolist() for moment in (20, 30)]
+    [[5.0], [6.0]]
+    """
 
     delta: DeltaTable
     names: tuple[str, ...]
@@ -240,6 +250,14 @@ def begin(folder: str | Path, schema: pa.Schema, source: str) -> int | None:
     ------
     ValueError
         Where there is a table of other columns.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     new = begin(folder, pa.schema([("price", pa.float64())]), "log")
+    ...     new, [field.name for field in DeltaTable(folder).schema().fields]
+    (None, ['price'])
     """
     table = DeltaTable.create(folder, schema, mode="ignore")
     if (held := pa.schema(table.schema().to_arrow())).names != schema.names:
@@ -251,6 +269,18 @@ def add_files(folder: str | Path, names: Sequence[str], source: str, number: int
     """Make Parquet files that lie in a plain table's folder part of it, all or none; whether this was news.
 
     ``number`` grows with every call of a ``source``: what comes again is there already.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from pyarrow.parquet import write_table
+    >>> with TemporaryDirectory() as folder:
+    ...     trades = pa.table({"price": [1.5, 2.5]})
+    ...     _ = begin(folder, trades.schema, "log")
+    ...     write_table(trades, Path(folder) / "one.parquet")
+    ...     first, again = (add_files(folder, ["one.parquet"], "log", number=2) for _ in range(2))
+    ...     first, again, DeltaTable(folder).to_pyarrow_table()["price"].to_pylist()
+    (True, False, [1.5, 2.5])
     """
     table = DeltaTable(folder)
     done = table.transaction_version(source)
@@ -265,7 +295,13 @@ def add_files(folder: str | Path, names: Sequence[str], source: str, number: int
 
 @dataclass(frozen=True)
 class Vacuumed:
-    """How many files went, and the oldest version that can still be read."""
+    """How many files went, and the oldest version that can still be read.
+
+    Examples
+    --------
+    >>> print(Vacuumed(files=3, oldest=12))
+    3 files removed, versions before 12 can no longer be read; reading as of a moment is as before
+    """
 
     files: int
     oldest: int

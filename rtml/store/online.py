@@ -18,7 +18,7 @@ import numpy as np
 from rtml.core.clock import NEVER, span
 from rtml.core.later import pd
 from rtml.store import database
-from rtml.store.database import told
+from rtml.store.database import explained
 from rtml.store.facts import keys_of
 
 _TABLES = (
@@ -43,6 +43,17 @@ class Group:
     """Features that are stored together: their names, when each is stale, and what stands where there is none.
 
     ``ttl`` and ``defaults`` are one a feature, ttl in ns; ``missing`` is "default" or "refuse".
+
+    Examples
+    --------
+    >>> card = group_of("card", ["spend"], "1h", [0.0], "v1", "default")
+    >>> Group.read(json.dumps(asdict(card))) == card
+    True
+    >>> try:
+    ...     card.check(group_of("card", ["spend"], "1h", [0.0], "v2", "default"))
+    ... except ValueError as error:
+    ...     print(str(error).partition(":")[0])
+    group 'card' holds spend of definition 'v1', got spend of 'v2'
     """
 
     name: str
@@ -93,7 +104,14 @@ def group_of(
     definition: str,
     missing: str,
 ) -> Group:
-    """A group from what a user declares: spans as text, NaN where no default is given."""
+    """A group from what a user declares: spans as text, NaN where no default is given.
+
+    Examples
+    --------
+    >>> card = group_of("card", ["spend", "count"], {"spend": "1h", "count": "1m"}, None, "v1", "default")
+    >>> card.ttl, card.defaults
+    ((3600000000000, 60000000000), (nan, nan))
+    """
     spans = [span(ttl if isinstance(ttl, str) else ttl[feature]) for feature in names]
     defaults = [float("nan")] * len(spans) if defaults is None else [float(value) for value in defaults]
     made = Group(name, tuple(names), tuple(spans), tuple(defaults), definition, missing)
@@ -106,6 +124,14 @@ class Latest:
     """The values of a key as they are served, with the age of each in ns (``NEVER`` where there is none).
 
     ``stale`` and ``missing`` name the features that are older than their TTL, and those that are defaults.
+
+    Examples
+    --------
+    >>> card = Latest(("spend",), np.array([12.5]), (10**9,), (), (), "v1")
+    >>> terminal = Latest(("risk",), np.array([0.0]), (NEVER,), (), ("risk",), "v2")
+    >>> both = (card + terminal).response()
+    >>> both["values"], both["age_s"], both["missing"]
+    ({'spend': 12.5, 'risk': 0.0}, {'spend': 1.0, 'risk': None}, ['risk'])
     """
 
     __slots__ = ("ages", "definition", "missing", "names", "stale", "values")
@@ -118,8 +144,8 @@ class Latest:
         self.missing = missing
         self.definition = definition
 
-    def told(self) -> dict:
-        """As a response tells it: values, ages in seconds, what is stale, what is missing, the definition."""
+    def response(self) -> dict:
+        """What a response holds: values, ages in seconds, what is stale, what is missing, the definition."""
         ages = [None if age == NEVER else age / 1e9 for age in self.ages]
         return {
             "values": dict(zip(self.names, self.values.tolist(), strict=True)),
@@ -145,7 +171,7 @@ class OnlineStore:
     >>> store.declare("card", ["spend_24h"], ttl="1d", defaults=[0.0])
     >>> store.put("card", 7, moment=span("2h"), values=[12.5]), store.put("card", 7, moment=span("1h"), values=[3.0])
     (True, False)
-    >>> store.get("card", 7, now=span("3h")).told()["values"], store.get("card", 7, now=span("3d")).stale
+    >>> store.get("card", 7, now=span("3h")).response()["values"], store.get("card", 7, now=span("3d")).stale
     ({'spend_24h': 12.5}, ('spend_24h',))
     >>> store.get("card", 8, now=span("3h")).missing
     ('spend_24h',)
@@ -175,7 +201,7 @@ class OnlineStore:
     ) -> None:
         """Say what a group holds; what was declared before is refused with other names or another definition."""
         made = group_of(group, names, ttl, defaults, definition, missing)
-        with self._lock, told(self.path), database.transaction(self._db):
+        with self._lock, explained(self.path), database.transaction(self._db):
             if known := self._stored(group):
                 known.check(made)
             self._db.execute("insert or replace into grp values (?, ?)", (group, json.dumps(asdict(made))))
@@ -201,7 +227,7 @@ class OnlineStore:
         columns = (keys_of(keys).tolist(), np.asarray(moments, np.int64).tolist(), np.asarray(known).tolist())
         blobs = [None] * n if values is None else [row.tobytes() for row in values]
         rows = [(group, key, moment, at, definition, x) for key, moment, at, x in zip(*columns, blobs, strict=True)]
-        with self._lock, told(self.path), database.transaction(self._db):
+        with self._lock, explained(self.path), database.transaction(self._db):
             written = max(self._db.executemany(_PUT, rows).rowcount, 0) if rows else 0
             if progress is not None:
                 self._db.execute(_PROGRESS, progress)
@@ -214,7 +240,7 @@ class OnlineStore:
     def get(self, group: str, key: int | str, now: int) -> Latest:
         """The values of a key with their ages; a missing key gives the defaults, or is refused if so declared."""
         held = self._groups.get(group) or self._group(group)
-        with self._lock, told(self.path):
+        with self._lock, explained(self.path):
             return held.latest(*self._row(group, key), key, now, self.counters)
 
     def join(self, keys: Mapping[str, int | str], now: int) -> Latest:
@@ -225,7 +251,7 @@ class OnlineStore:
     def table(self, group: str, now: int) -> pd.DataFrame:
         """Every key of a group: moment, age in seconds, whether a value is stale, definition and values."""
         held = self._group(group)
-        with self._lock, told(self.path):
+        with self._lock, explained(self.path):
             rows = self._db.execute(
                 f"select key, moment, definition, x, {_SOUND} from latest where grp = ? and x is not null order by key",
                 (group,),

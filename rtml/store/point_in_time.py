@@ -54,16 +54,19 @@ def _placed(facts: Facts, code: np.ndarray, wanted: np.ndarray, moment: np.ndarr
     """Row of the fact that stood for each question, keys being whole numbers on both sides."""
     least, codes = int(code.min()), int(code.max()) - int(code.min()) + 1
     if codes <= 4 * (len(code) + len(wanted)) and not facts.deleted.any():  # a table of all keys is not too wide
-        told, asking = _order(facts.known), _order(moment)
-        columns = (code[told] - least, facts.happened[told], facts.known[told])
+        by_known, asking = _order(facts.known), _order(moment)
+        columns = (code[by_known] - least, facts.happened[by_known], facts.known[by_known])
         questions = (wanted[asking] - least, moment[asking])
         found = asof.latest(*map(np.ascontiguousarray, (*columns, *questions)), codes)
     else:
-        told, asking = np.lexsort((facts.known, code)), np.lexsort((moment, wanted))  # both keep the order of equals
-        columns = (column[told] for column in (code, facts.happened, facts.known, facts.deleted))
+        by_known, asking = (
+            np.lexsort((facts.known, code)),
+            np.lexsort((moment, wanted)),
+        )  # both keep the order of equals
+        columns = (column[by_known] for column in (code, facts.happened, facts.known, facts.deleted))
         found = asof.newest(*columns, wanted[asking], moment[asking])
     rows = np.empty(len(wanted), np.int64)
-    rows[asking] = found if isinstance(told, slice) else np.where(found >= 0, told[found], -1)
+    rows[asking] = found if isinstance(by_known, slice) else np.where(found >= 0, by_known[found], -1)
     return rows
 
 

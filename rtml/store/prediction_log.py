@@ -18,7 +18,17 @@ BACKLOG = 100_000  # predictions that may wait to be written
 
 
 class LogUnavailable(RuntimeError):
-    """The log cannot be written at the moment; the text says why."""
+    """The log cannot be written at the moment; the text says why.
+
+    Examples
+    --------
+    >>> log = PredictionLog(":memory:")
+    >>> log.close()
+    >>> log.answer(7, 1.0, at=10)
+    Traceback (most recent call last):
+    ...
+    rtml.store.prediction_log.LogUnavailable: the prediction log is closed: the endpoint is stopping
+    """
 
 
 class PredictionLog:
@@ -38,7 +48,7 @@ class PredictionLog:
     >>> id = tables.id_number("1-1")
     >>> log.answer(id, -1.5, at=10).result(), log.answer(id, -1.5, at=11).result()
     ('joined', 'repeated')
-    >>> [(told.x.tolist(), told.y) for told in log.answers()]
+    >>> [(answer.x.tolist(), answer.y) for answer in log.answers()]
     [([1.0, 2.0], -1.5)]
     >>> log.close()
     """
@@ -48,8 +58,10 @@ class PredictionLog:
         self._gather_s = gather_s
         self._rows: deque[Row] = deque()
         self._batch: list[Row] = []  # taken from rows, not yet committed
-        self._told: deque[tuple[Future, int, float, int]] = deque()
-        self._work, self._urgent, self._closing = threading.Event(), threading.Event(), False
+        self._answers: deque[tuple[Future, int, float, int]] = deque()
+        self._work = threading.Event()
+        self._urgent = threading.Event()
+        self._closing = False
         self._database = tables.opened(path)
         self._lock = threading.Lock()  # one user of the connection at a time
         begun = self._database.execute("insert into session (started) values (?) returning id", (started,))
@@ -117,7 +129,7 @@ class PredictionLog:
             raise LogUnavailable(self._full())
         future: Future = Future()
         future.set_running_or_notify_cancel()  # an answer told is joined, whoever stops waiting for it
-        self._told.append((future, id, y, at))
+        self._answers.append((future, id, y, at))
         self._urgent.set()
         self._work.set()
         return future
@@ -164,38 +176,38 @@ class PredictionLog:
             yield self._database
 
     def _run(self) -> None:
-        while not self._closing or self._told or (self.waiting and not self.error):
+        while not self._closing or self._answers or (self.waiting and not self.error):
             self._work.wait()
             self._urgent.wait(self._gather_s)
             self._work.clear()
             self._urgent.clear()
-            told = [self._told.popleft() for _ in range(min(len(self._told), 1000))]
+            answers = [self._answers.popleft() for _ in range(min(len(self._answers), 1000))]
             try:
-                verdicts = self._write(told)
+                verdicts = self._write(answers)
             except Exception as ex:  # whatever it is, those who wait must hear of it
-                self._failed(ex, told)
+                self._failed(ex, answers)
                 continue
             self.error = ""
-            for (future, *_), verdict in zip(told, verdicts, strict=True):
+            for (future, *_), verdict in zip(answers, verdicts, strict=True):
                 future.set_result(verdict)
-            if self._told or self._closing:
+            if self._answers or self._closing:
                 self._work.set()
 
-    def _failed(self, ex: Exception, told: list) -> None:
+    def _failed(self, ex: Exception, answers: list) -> None:
         """Keep the predictions for the next try; refuse the answers, so that they are told again."""
         self.error = f"the prediction log cannot be written: {ex}"
-        for future, *_ in told:
+        for future, *_ in answers:
             future.set_exception(LogUnavailable(self.error))
         self._urgent.wait(1.0)
         self._work.set()
 
-    def _write(self, told: list) -> list:
+    def _write(self, answers: list) -> list:
         """One transaction: all predictions that wait, then the answers."""
         self._batch += [self._rows.popleft() for _ in range(len(self._rows))]
-        if not self._batch and not told:
+        if not self._batch and not answers:
             return []
         with self._lock, database.transaction(self._database):
             tables.insert(self._database, self._batch)
-            verdicts = tables.join(self._database, told) if told else []
+            verdicts = tables.join(self._database, answers) if answers else []
         self._batch = []
         return verdicts

@@ -59,6 +59,12 @@ class Row(NamedTuple):
     predictions of all targets but the first, one behind the other. ``prediction`` is that of the first target: a
     number, or several as their bytes. ``propensity`` is the probability with which this version was chosen to answer;
     ``arm`` the version that ``route`` chose for a ``unit``, which is another where that one failed.
+
+    Examples
+    --------
+    >>> row = Row(SESSION + 1, 10, 10, "north", "v1", 12, None, np.zeros(2).tobytes(), 0.5, None, 900)
+    >>> id_text(row.id), row.propensity
+    ('1-1', 1.0)
     """
 
     id: int
@@ -112,7 +118,13 @@ def id_text(id: int) -> str:
 
 
 def id_number(text: str) -> int | None:
-    """Number of an id, None when no prediction can have it."""
+    """Number of an id, None when no prediction can have it.
+
+    Examples
+    --------
+    >>> id_number("3-7") == 3 * 2**32 + 7, id_number("3-007"), id_number("7")
+    (True, None, None)
+    """
     session, dash, number = text.partition("-")
     if not (dash and session.isascii() and session.isdigit() and number.isascii() and number.isdigit()):
         return None
@@ -121,9 +133,15 @@ def id_number(text: str) -> int | None:
 
 
 def opened(path: str | Path) -> sqlite3.Connection:
-    """A connection in autocommit, with the tables made when missing; a commit waits for the disk."""
+    """A connection in autocommit, with the tables made when missing; a commit waits for the disk.
+
+    Examples
+    --------
+    >>> opened(":memory:").execute("select count(*) from prediction").fetchone()
+    (0,)
+    """
     if str(path) != ":memory:" and Path(path).exists():  # an older version's file
-        with database.told(path), closing(sqlite3.connect(path)) as before:
+        with database.explained(path), closing(sqlite3.connect(path)) as before:
             if "symbol" in {row[1] for row in before.execute("pragma table_info(prediction)")}:
                 before.execute("alter table prediction rename column symbol to key")
     return database.opened(path, filter(None, map(str.strip, _TABLES.split(";"))), durable=True, timeout=5.0)
@@ -132,7 +150,15 @@ def opened(path: str | Path) -> sqlite3.Connection:
 def define(
     db: sqlite3.Connection, version: str, names: tuple[str, ...], features: str = "", targets: Sequence = ()
 ) -> None:
-    """Keep the names of a version's features, the hash of their definition, and name and columns of its targets."""
+    """Keep the names of a version's features, the hash of their definition, and name and columns of its targets.
+
+    Examples
+    --------
+    >>> db = opened(":memory:")
+    >>> define(db, "v1", ("a", "b"), features="27a71e")
+    >>> db.execute("select version, names, features from definition").fetchall()
+    [('v1', '["a", "b"]', '27a71e')]
+    """
     row = (version, json.dumps(names), features, json.dumps(targets))
     again = "names = excluded.names, features = excluded.features, targets = excluded.targets"
     new = "insert into definition (version, names, features, targets) values (?, ?, ?, ?) on conflict (version)"
@@ -140,7 +166,17 @@ def define(
 
 
 def found(db: sqlite3.Connection, id: int) -> dict | None:
-    """One prediction by its number, with its version's definition and its answer, None where there is none."""
+    """One prediction by its number, with its version's definition and its answer, None where there is none.
+
+    Examples
+    --------
+    >>> db = opened(":memory:")
+    >>> define(db, "v1", ("a",))
+    >>> insert(db, [Row(7, 10, 10, "north", "v1", 12, None, np.zeros(1).tobytes(), 0.5, None, 900)])
+    >>> prediction = found(db, 7)
+    >>> prediction["key"], prediction["names"], prediction["y"], found(db, 8)
+    ('north', '["a"]', None, None)
+    """
     columns = [*Row._fields, "names", "features", "targets", "y", "answered_at"]
     sound = f"sound(prediction.crc, {_COLUMNS})".replace("(prediction.crc, id", "(prediction.crc, prediction.id")
     asked = f"select {', '.join(columns)}, {sound} from prediction join definition using (version) "
@@ -149,12 +185,27 @@ def found(db: sqlite3.Connection, id: int) -> dict | None:
 
 
 def numbers(cell: float | bytes) -> float | np.ndarray:
-    """A prediction of a cell: one number, or several that were kept as their bytes."""
+    """A prediction of a cell: one number, or several that were kept as their bytes.
+
+    Examples
+    --------
+    >>> numbers(0.5), numbers(np.array([0.25, 0.75]).tobytes()).tolist()
+    (0.5, [0.25, 0.75])
+    """
     return np.frombuffer(cell) if isinstance(cell, bytes) else cell
 
 
 def insert(db: sqlite3.Connection, rows: list[Row]) -> None:
-    """Write predictions in few calls."""
+    """Write predictions in few calls.
+
+    Examples
+    --------
+    >>> db = opened(":memory:")
+    >>> row = Row(1, 10, 10, "north", "v1", 12, None, np.zeros(1).tobytes(), 0.5, None, 900)
+    >>> insert(db, [row._replace(id=id) for id in range(1, 12)])
+    >>> db.execute("select count(*), max(id) from prediction").fetchone()
+    (11, 11)
+    """
     start = 0
     for chunk, statement in _INSERT.items():
         while len(rows) - start >= chunk:
@@ -162,18 +213,25 @@ def insert(db: sqlite3.Connection, rows: list[Row]) -> None:
             start += chunk
 
 
-def join(db: sqlite3.Connection, told: list) -> list:
+def join(db: sqlite3.Connection, given: list) -> list:
     """Join answers ``(future, id, y, at)`` with their predictions; the verdict of each.
 
     "joined", "repeated", "unknown", or the ``y`` that was told before. Verdicts and delays are counted. Of a prediction
     that was forgotten once learned, a further answer is "repeated": what was told before is not known any more.
+
+    Examples
+    --------
+    >>> db = opened(":memory:")
+    >>> insert(db, [Row(7, 10, 10, "north", "v1", 12, None, np.zeros(1).tobytes(), 0.5, None, 900)])
+    >>> join(db, [(None, 7, 0.7, 60), (None, 7, 0.7, 61), (None, 7, 0.9, 62), (None, 8, 0.7, 63)])
+    ['joined', 'repeated', 0.7, 'unknown']
     """
-    known = _known(db, [id for _, id, _, _ in told])
+    known = _known(db, [id for _, id, _, _ in given])
     verdicts = []
     fresh = []
     counts = Counter()
     delays = Counter()
-    for _, id, y, at in told:
+    for _, id, y, at in given:
         first, asked_at = known.get(id, ("unknown", 0))
         if first is None:
             known[id] = (y, asked_at)
@@ -208,7 +266,17 @@ def _add(db: sqlite3.Connection, table: str, counts: Counter) -> None:
 
 
 def answers(db: sqlite3.Connection, after: int, n: int) -> list[Answered]:
-    """Answers behind a place, with what was asked."""
+    """Answers behind a place, with what was asked.
+
+    Examples
+    --------
+    >>> db = opened(":memory:")
+    >>> define(db, "v1", ("a",))
+    >>> insert(db, [Row(7, 10, 10, "north", "v1", 12, None, np.ones(1).tobytes(), 0.5, None, 900)])
+    >>> _ = join(db, [(None, 7, 0.7, 60)])
+    >>> [(one.id, one.x.tolist(), one.prediction, one.y) for one in answers(db, 0, 10)], answers(db, 1, 10)
+    ([('0-7', [1.0], 0.5, 0.7)], [])
+    """
     found = db.execute(
         "select a.place, a.id, key, version, moment, names, x, prediction, y, answered_at, asked_at, propensity, "
         "features, route, arm, unit, sound(a.crc, a.place, a.id, a.y, a.answered_at) from answer a "
@@ -230,13 +298,31 @@ def failures(db: sqlite3.Connection, after: int, n: int) -> list[tuple]:
 
 
 def requests(db: sqlite3.Connection, test: str, after: int, n: int) -> list[tuple]:
-    """Requests that a test assigned, behind an id: id, route, arm, unit."""
+    """Requests that a test assigned, behind an id: id, route, arm, unit.
+
+    Examples
+    --------
+    >>> db = opened(":memory:")
+    >>> row = Row(7, 10, 10, "north", "v1", 12, None, b"", 0.5, None, 900, 0.5, "price:1", "ridge", "user 3")
+    >>> insert(db, [row, row._replace(id=8, route="other:1")])
+    >>> requests(db, "price", 0, 10)
+    [(7, 'price:1', 'ridge', 'user 3')]
+    """
     asked = "select id, route, arm, unit from prediction where route glob ? and id > ? order by id limit ?"
     return db.execute(asked, (f"{test}:*", after, n)).fetchall()
 
 
 def of_arms(db: sqlite3.Connection, test: str, n: int = 20_000) -> list[tuple]:
-    """The newest requests of a test: arm, version that answered, prediction, its ``y``, ns until that was told."""
+    """The newest requests of a test: arm, version that answered, prediction, its ``y``, ns until that was told.
+
+    Examples
+    --------
+    >>> db = opened(":memory:")
+    >>> insert(db, [Row(7, 10, 10, "north", "v1", 12, None, b"", 0.5, None, 900, 0.5, "price:1", "ridge", "user 3")])
+    >>> _ = join(db, [(None, 7, 0.7, 60)])
+    >>> of_arms(db, "price")
+    [('ridge', 'v1', 0.5, 0.7, 50)]
+    """
     asked = (
         "select arm, version, prediction, y, answered_at - asked_at from prediction left join answer using (id) "
         "where route glob ? order by prediction.id desc limit ?"

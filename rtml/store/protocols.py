@@ -204,17 +204,44 @@ module:attribute, path/to/file.py:attribute
 
 
 def open_online(url: str | Path) -> OnlineStore:
-    """The online store at a URL, see :func:`open_log`; ``file`` and ``redis`` ship."""
+    """The online store at a URL, see :func:`open_log`; ``file`` and ``redis`` ship.
+
+    Examples
+    --------
+    >>> store = open_online(":memory:")
+    >>> store.declare("card", ["spend"], ttl="1h")
+    >>> store.put("card", 7, 10, [5.0]), store.put("card", 7, 9, [4.0])
+    (True, False)
+    """
     return _opened("OnlineStore", url, "rtml.store.online")
 
 
 def open_predictions(url: str | Path, **how: Any) -> PredictionLog:
-    """The prediction log at a URL, see :func:`open_log`; ``file`` and ``postgres`` ship."""
+    """The prediction log at a URL, see :func:`open_log`; ``file`` and ``postgres`` ship.
+
+    Examples
+    --------
+    >>> log = open_predictions(":memory:")
+    >>> log.define("v1", ("a",))
+    >>> log.append(0, 0, "north", "v1", 12, None, b"", 0.5, None, 900)
+    '1-1'
+    >>> log.close()
+    """
     return _opened("PredictionLog", url, "rtml.store.prediction_log", **how)
 
 
 def open_checkpoints(url: str | Path, identity: dict) -> CheckpointStore:
-    """The checkpoint store of a consumer at a URL, see :func:`open_log`; ``file`` and ``postgres`` ship."""
+    """The checkpoint store of a consumer at a URL, see :func:`open_log`; ``file`` and ``postgres`` ship.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     store = open_checkpoints(Path(folder) / "training.db", {"part": "events"})
+    ...     store.begin(offset=5, state=b"fresh")
+    ...     store.offset, store.state
+    (5, b'fresh')
+    """
     return _opened("CheckpointStore", url, "rtml.store.checkpoint_store", identity=identity)
 
 
@@ -232,6 +259,14 @@ def run_log(run: Path, url: str = "") -> EventLog:
     """The event log of a run: at a URL, which its folder remembers, or else ``events.db`` in the folder.
 
     The password of a URL is not remembered: see RTML_PASSWORD. Without ``log=NAME`` the run's own name is used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder, run_log(Path(folder)) as log:
+    ...     log.append("events", np.zeros(3, [("time", "<i8")])), Path(log.path).name
+    (3, 'events.db')
     """
     kept, files = run / "log.url", run / "events.db"
     before = kept.read_text().strip() if kept.exists() else ""
@@ -261,6 +296,14 @@ def run_stores(run: Path, url: str) -> None:
 
     ``training.db.url``, ``predictions.db.url`` and ``registry.url`` stand for the files of these names. Hosts whose
     runs bear one name, or one ``log=NAME`` in the URL, share all three; a password is not remembered.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     run_stores(Path(folder), "postgres://me:secret@host/ml?log=bikes")
+    ...     (Path(folder) / "training.db.url").read_text()
+    'postgres://me@host/ml?log=bikes-training'
     """
     if not url:
         return
@@ -289,7 +332,13 @@ def without_password(url: str) -> str:
 
 
 def with_password(url: str) -> str:
-    """A URL with the password of RTML_PASSWORD, where it has none of its own."""
+    """A URL with the password of RTML_PASSWORD, where it has none of its own.
+
+    Examples
+    --------
+    >>> with_password("redis://me:secret@host:6379/0")
+    'redis://me:secret@host:6379/0'
+    """
     secret, parts = os.environ.get("RTML_PASSWORD", ""), urlsplit(url)
     if not secret or parts.password:
         return url

@@ -82,7 +82,7 @@ class Retention:
         gone = self._delete("training.db", ("select id from question where moment < ? limit ?", cut), _OF_TRAINING)
         path = self.folder / "training.db"
         if database.exists(path):
-            with database.told(path), closing(database.opened(path)) as db:
+            with database.explained(path), closing(database.opened(path)) as db:
                 db.execute("delete from closed where end < ?", (cut,))
         return gone
 
@@ -91,7 +91,7 @@ class Retention:
         path, gone = self.folder / name, 0
         if not database.exists(path):
             return 0
-        with database.told(path), closing(database.opened(path)) as db:
+        with database.explained(path), closing(database.opened(path)) as db:
             while ids := db.execute(old[0], (old[1], _BATCH)).fetchall():
                 with database.transaction(db):
                     for table in tables:
@@ -104,7 +104,7 @@ class Retention:
         path = self.folder / "training.db"
         if not database.exists(path) or not isinstance(log, event_log.EventLog):
             return 0
-        with database.told(path), closing(database.reading(path)) as db:
+        with database.explained(path), closing(database.reading(path)) as db:
             found = db.execute("select offset from progress").fetchone()
         done = found[0] if found else 0
         return sum(log.trim(part, self._cut(self.events, now), done) for part in log.parts())

@@ -101,7 +101,7 @@ def test_asking_and_telling_one_by_one_is_the_same():
     expected = np.stack(Conformal().replay(questions, np.zeros(1000)), axis=1)
     for i in range(1000):
         while questions.known[told] < i:
-            by_hand.tell(told, questions.y[told])
+            by_hand.answer(told, questions.y[told])
             told += 1
         assert by_hand.ask(i, 0.0) == tuple(expected[i])
 
@@ -111,6 +111,6 @@ def test_nothing_known_is_the_whole_line_and_an_unknown_question_is_refused():
     assert intervals.ask(1, 5.0) == (-np.inf, np.inf)
     assert np.isnan(intervals.share)
     with pytest.raises(LookupError, match="question 2 has no open interval: it was never asked"):
-        intervals.tell(2, 1.0)
+        intervals.answer(2, 1.0)
     with pytest.raises(ValueError, match="coverage must lie between 0 and 1, got 90"):
         Conformal(90)

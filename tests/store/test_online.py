@@ -51,9 +51,9 @@ def test_every_answer_says_the_age_of_each_feature_and_names_the_stale_ones(stor
     assert store.get("card", 7, now=2 * HOUR).ages == (HOUR, HOUR)
     assert store.get("card", 7, now=DAY + HOUR).stale == ()
     assert store.get("card", 7, now=DAY + HOUR + 1).stale == ("spend",)
-    told = store.get("card", 7, now=2 * DAY + HOUR + 1).told()
-    assert told["stale"] == ["spend", "count"] and told["values"] == {"spend": 5.0, "count": 2.0}
-    assert told["age_s"]["spend"] == pytest.approx(2 * 86400) and told["definition"] == "v1"
+    response = store.get("card", 7, now=2 * DAY + HOUR + 1).response()
+    assert response["stale"] == ["spend", "count"] and response["values"] == {"spend": 5.0, "count": 2.0}
+    assert response["age_s"]["spend"] == pytest.approx(2 * 86400) and response["definition"] == "v1"
     assert (store.counters["card", "stale"], store.counters["spend", "stale"], store.counters["count", "stale"]) == (
         (2, 2, 1)
     )
@@ -62,7 +62,7 @@ def test_every_answer_says_the_age_of_each_feature_and_names_the_stale_ones(stor
 def test_a_missing_key_gives_the_defaults_says_so_and_is_counted(store):
     found = store.get("card", 8, now=HOUR)
     assert found.values.tolist() == [0.0, -1.0] and found.missing == ("spend", "count")
-    assert found.told()["age_s"] == {"spend": None, "count": None} and store.counters["card", "missing"] == 1
+    assert found.response()["age_s"] == {"spend": None, "count": None} and store.counters["card", "missing"] == 1
     store.declare("limit", ["most"], ttl="1d", missing="refuse")
     with pytest.raises(LookupError, match="no limit 8: nothing was stored for it"):
         store.get("limit", 8, now=HOUR)
@@ -108,7 +108,7 @@ def test_keys_that_are_numbers_and_texts_are_told_apart(store):
 
 def test_it_survives_a_restart_with_what_was_declared(store):
     store.put_many("card", [1, 2], [10, 20], [[1.0, 2.0], [3.0, 4.0]], progress=("log", 5))
-    store.put_many("card", [1], [5], [[9.0, 9.0]], progress=("log", 4))  # told again: nothing goes back
+    store.put_many("card", [1], [5], [[9.0, 9.0]], progress=("log", 4))  # once more: nothing goes back
     again = OnlineStore(store.path)
     assert again.get("card", 2, now=30).values.tolist() == [3.0, 4.0] and again.progress("log") == 5
     assert again.get("card", 3, now=30).values.tolist() == [0.0, -1.0]

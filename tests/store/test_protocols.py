@@ -324,7 +324,7 @@ def test_what_is_served_has_its_age_and_says_what_is_stale_or_missing(online):
     store, other = online(), online()
     store.declare("card", ["spend"], ttl="1d", defaults=[7.0])
     assert store.put("card", "7", span("2h"), [12.5]) and not store.put("card", "7", span("1h"), [3.0])
-    assert other.get("card", "7", span("3h")).told() == {
+    assert other.get("card", "7", span("3h")).response() == {
         "values": {"spend": 12.5},
         "age_s": {"spend": 3600.0},
         "stale": [],

@@ -23,6 +23,19 @@ class LineageComparison:
     ``number`` counts from 1; ``cause`` says why the version was saved; ``invested`` is the capital to begin with.
     ``models`` are those of both versions, a list of one a target each. Of a ``lineage``, that is of a learner that goes
     on learning, they are empty: its predictions come as numbers, and ``version`` is its newest.
+
+    Examples
+    --------
+    >>> from rtml.models.constant import Constant
+    >>> from rtml.registry.promotion.sequential_test import Terms
+    >>> test = SequentialTest(Terms(("up",), (True,), 0))
+    >>> sides = tuple([Constant(["a"], p, classifier=True)] for p in (0.5, 0.9))
+    >>> comparison = LineageComparison(1, "v2", "v1", "every 10m", 0.8, test, sides)
+    >>> for i in range(100):
+    ...     comparison.ask(i, i, np.zeros((1, 1)), row=0)
+    ...     _ = test.answer(i, [1.0])
+    >>> round(comparison.share(), 2), comparison.facts(needed=math.log(20))["answers"]
+    (0.96, 100)
     """
 
     number: int
@@ -74,7 +87,7 @@ class LineageComparison:
         first, second = self.sequential_test.lost
         return (first - second) / first if first > 0 else 0.0
 
-    def says(self, name: str, against: str, needed: float) -> str:
+    def sentence(self, name: str, against: str, needed: float) -> str:
         """How the challenger does, in words."""
         facts, share = self.facts(needed), self.share()
         how = f"mean squared error of {name} is {abs(share):.1%} {'lower' if share > 0 else 'higher'} than of {against}"
@@ -86,14 +99,14 @@ class LineageComparison:
 
 def _predicted(models: list, X: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
     """Predictions of a chunk, (m, models), NaN where one failed, and why by row."""
-    said, failures = np.full((len(X), len(models)), np.nan), {}
+    predicted, failures = np.full((len(X), len(models)), np.nan), {}
     for column, model in enumerate(models):
         try:
-            said[:, column] = predictions(model, X)
+            predicted[:, column] = predictions(model, X)
         except Exception:  # of which row, is found one by one
             for row, x in enumerate(X):
                 try:
-                    said[row, column] = model.predict(x)
+                    predicted[row, column] = model.predict(x)
                 except Exception as ex:
                     failures.setdefault(row, f"{type(ex).__name__}: {ex}")
-    return said, failures
+    return predicted, failures

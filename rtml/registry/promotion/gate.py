@@ -86,46 +86,46 @@ class Gate:
 
     def push(self, outcome) -> list[TrainingEvent]:
         """Ask in shadow what was asked, score what was answered, and decide what is settled."""
-        said: list[TrainingEvent] = []
+        events: list[TrainingEvent] = []
         if not len(outcome.id) + len(outcome.answered):
-            return said
-        self._heed(min(outcome.moment.tolist()[:1] + outcome.known.tolist()[:1]), said)
+            return events
+        self._follow_ledger(min(outcome.moment.tolist()[:1] + outcome.known.tolist()[:1]), events)
         if self._comparison is None and self._mirror is None:
-            return said
+            return events
         learned = zip(*(target(outcome.y).tolist() for target in self._targets.values()), strict=True)
         answers = list(zip(outcome.known.tolist(), outcome.answered.tolist(), learned, strict=True))
-        told = 0
+        done = 0
         for row, (id, moment) in enumerate(zip(outcome.id.tolist(), outcome.moment.tolist(), strict=True)):
-            while told < len(answers) and answers[told][0] < moment:
-                self._tell(*answers[told], said)
-                told += 1
+            while done < len(answers) and answers[done][0] < moment:
+                self._answer(*answers[done], events)
+                done += 1
             for running in (self._comparison, self._mirror):
                 if running is not None:
                     self._ask(running, id, moment, row, outcome)
-        for answer in answers[told:]:
-            self._tell(*answer, said)
-        return said
+        for answer in answers[done:]:
+            self._answer(*answer, events)
+        return events
 
     def enter(self, lineage: str, version: Version, cause: str) -> list[TrainingEvent]:
         """Let another lineage be the candidate; entered again it only has a newer version, which would serve."""
-        said: list[TrainingEvent] = []
-        self._heed(version.at, said)
+        events: list[TrainingEvent] = []
+        self._follow_ledger(version.at, events)
         if self._comparison is not None and self._comparison.lineage == lineage:
             self._shadow.join(self._comparison, version.id)
-            return said
+            return events
         self._waiting = [version.id, cause, lineage]
-        self._next(version.at, said)
-        return said
+        self._next(version.at, events)
+        return events
 
     def saved(self, version: Version, cause: str) -> list[TrainingEvent]:
         """Take a version as a candidate: at once where nothing runs, or where it was saved for a reason of its own."""
-        said: list[TrainingEvent] = []
-        self._heed(version.at, said)
+        events: list[TrainingEvent] = []
+        self._follow_ledger(version.at, events)
         if not self._champion:
-            self._decide(version.at, version.id, "first version: nothing served before", {}, said)
+            self._decide(version.at, version.id, "first version: nothing served before", {}, events)
         elif version.id != self._champion:
-            self._take(version, cause, said)
-        return said
+            self._take(version, cause, events)
+        return events
 
     @property
     def state(self) -> dict:
@@ -156,7 +156,7 @@ class Gate:
         """Targets that are compared, the decisive one first."""
         return tuple(flow.learners)
 
-    def _take(self, version: Version, cause: str, said: list[TrainingEvent]) -> None:
+    def _take(self, version: Version, cause: str, events: list[TrainingEvent]) -> None:
         """Let a version of the champion's lineage be the candidate: where one of them is compared already, or next."""
         comparison = self._comparison
         if (comparison and comparison.lineage) or self._waiting[2]:
@@ -165,8 +165,8 @@ class Gate:
             return self._shadow.join(comparison, version.id)
         self._waiting = [version.id, cause, ""]
         if comparison:
-            self._close(version.at, "superseded", f"{version.name} takes its turn, saved on: {cause}", said)
-        return self._next(version.at, said)
+            self._close(version.at, "superseded", f"{version.name} takes its turn, saved on: {cause}", events)
+        return self._next(version.at, events)
 
     def _ask(self, running: LineageComparison, id: int, moment: int, row: int, outcome) -> None:
         """Ask both sides of a comparison a question; of a lineage that predicted nothing there is nothing to ask."""
@@ -180,97 +180,97 @@ class Gate:
             running.sequential_test.ask(id, moment, *sides, within=within)
         return None
 
-    def _tell(self, known: int, id: int, answer: tuple, said: list[TrainingEvent]) -> None:
+    def _answer(self, known: int, id: int, answer: tuple, events: list[TrainingEvent]) -> None:
         """Score an answer; what it settles is decided at once."""
         comparison, mirror = self._comparison, self._mirror
         settled = comparison is not None and (
-            comparison.sequential_test.tell(id, answer) or comparison.sequential_test.failure
+            comparison.sequential_test.answer(id, answer) or comparison.sequential_test.failure
         )
-        looked = mirror is not None and mirror.sequential_test.tell(id, answer)
+        looked = mirror is not None and mirror.sequential_test.answer(id, answer)
         if settled:
-            self._settle(known, said)
+            self._settle(known, events)
         if looked and self._mirror is mirror:
-            self._look(known, said)
+            self._look(known, events)
 
-    def _settle(self, at: int, said: list[TrainingEvent]) -> None:
+    def _settle(self, at: int, events: list[TrainingEvent]) -> None:
         """Promote, refuse or give up the candidate, or go on."""
         comparison, rules = self._comparison, self._rules
         if comparison.sequential_test.failure:
             name = self._shadow.name(comparison.version)
-            return self._close(at, "refused", f"{name} fails in shadow: {comparison.sequential_test.failure}", said)
+            return self._close(at, "refused", f"{name} fails in shadow: {comparison.sequential_test.failure}", events)
         verdict = comparison.sequential_test.verdict(rules.needed(comparison.invested), rules.lost, rules.timeouts)
         if verdict == betting.WON and comparison.sequential_test.proven and not rules.early(comparison.sequential_test):
-            self._won(at, self._says(comparison), said)
+            self._won(at, self._sentence(comparison), events)
         elif verdict == betting.LOST:
-            self._close(at, "refused", self._says(comparison), said)
+            self._close(at, "refused", self._sentence(comparison), events)
         elif verdict == betting.GIVEN_UP:
             self._waiting = [comparison.version, comparison.cause, comparison.lineage]
-            self._close(at, "given up", f"not settled: {self._says(comparison)}", said)
+            self._close(at, "given up", f"not settled: {self._sentence(comparison)}", events)
 
-    def _won(self, at: int, how: str, said: list[TrainingEvent]) -> None:
+    def _won(self, at: int, how: str, events: list[TrainingEvent]) -> None:
         """Promote the candidate, unless a guard is broken or a person has the last word."""
         comparison = self._comparison
         held = self._registry.held(self._model) if self._rules.automatic else "promotion is left to a person"
         took = 0.0 if comparison.lineage else self._shadow.latency_ms(comparison.version)
         if broken := self._rules.broken(comparison.sequential_test, took):
-            self._close(at, "refused", f"{how}, but {', and '.join(broken)}", said)
+            self._close(at, "refused", f"{how}, but {', and '.join(broken)}", events)
         elif held:
-            self._close(at, "recommended", f"{how}; {held}", said)
+            self._close(at, "recommended", f"{how}; {held}", events)
         else:
             self._comparison, self._left[0] = None, comparison.invested
             facts = comparison.facts(self._rules.needed(comparison.invested))
             self._of = comparison.lineage
-            self._decide(at, comparison.version, f"{how}; all guards hold", facts, said)
+            self._decide(at, comparison.version, f"{how}; all guards hold", facts, events)
 
-    def _look(self, at: int, said: list[TrainingEvent]) -> None:
+    def _look(self, at: int, events: list[TrainingEvent]) -> None:
         """Whether the version before is better than the champion: it serves again then, otherwise the watch goes on."""
         mirror, rules = self._mirror, self._rules
         verdict = mirror.sequential_test.verdict(rules.needed(mirror.invested), float("inf"), rules.watch)
         if verdict == betting.WON:
-            self._back(at, f"the version before is better: {self._says(mirror)}", said)
+            self._back(at, f"the version before is better: {self._sentence(mirror)}", events)
             return
         if verdict != betting.GO_ON:
             self._watch()
         if self._probation and mirror.sequential_test.lanes[0, betting.N] >= rules.watch:
             self._probation = False
-            self._next(at, said)
+            self._next(at, events)
 
-    def _back(self, at: int, why: str, said: list[TrainingEvent]) -> None:
+    def _back(self, at: int, why: str, events: list[TrainingEvent]) -> None:
         """Let the champion before serve again."""
         mirror, facts = self._mirror, self._mirror.facts(self._rules.needed(self._mirror.invested))
         about = plain({"version": self._shadow.name(mirror.version), "why": why, **facts})
         if not self._rules.automatic:
-            said.append(TrainingEvent(at, "recommended", about | {"why": f"roll back: {why}"}))
+            events.append(TrainingEvent(at, "recommended", about | {"why": f"roll back: {why}"}))
             return self._watch()
         if not self._registry.acts.entered(self._model, action="rollback", at=at, why=why):
             self._registry.rollback(self._model, why, at, {"by": GATE, **facts})
-        said.append(TrainingEvent(at, "rolled back", about))
+        events.append(TrainingEvent(at, "rolled back", about))
         self._of = ""
-        self._turn(at, mirror.version, "", said)
+        self._turn(at, mirror.version, "", events)
 
-    def _decide(self, at: int, version: str, why: str, facts: dict, said: list[TrainingEvent]) -> None:
+    def _decide(self, at: int, version: str, why: str, facts: dict, events: list[TrainingEvent]) -> None:
         """Let a version serve; entered once, whatever is done again after a crash."""
         about = plain({"version": self._shadow.name(version), "why": why, **facts})
         if not self._rules.automatic:
-            return said.append(TrainingEvent(at, "recommended", about))
+            return events.append(TrainingEvent(at, "recommended", about))
         if not self._registry.acts.entered(self._model, action="promote", version=version, at=at):
             self._registry.promote(self._model, version, why, at, {"by": GATE, **facts})
-        said.append(TrainingEvent(at, "promoted", about))
-        self._turn(at, version, self._champion, said)
+        events.append(TrainingEvent(at, "promoted", about))
+        self._turn(at, version, self._champion, events)
 
-    def _heed(self, at: int, said: list[TrainingEvent]) -> None:
+    def _follow_ledger(self, at: int, events: list[TrainingEvent]) -> None:
         """Take note of what persons entered since: it counts, and is watched like any promotion."""
         for act in self._registry.acts.behind(self._model, self._seen):
             if (by := decided_by(act)) == GATE:
                 continue  # entered before a crash, and about to be decided again
             self._seen = act.seq
             about = {"version": self._shadow.name(act.version), "why": act.why, "by": by}
-            said.append(TrainingEvent(at, f"{act.action} by {by if by in AUTOMATIC else 'a person'}", about))
+            events.append(TrainingEvent(at, f"{act.action} by {by if by in AUTOMATIC else 'a person'}", about))
             if act.version != self._champion:
                 before, self._of = self._champion if act.action == "promote" else "", ""
-                self._turn(at, act.version, before, said, probation=bool(before))
+                self._turn(at, act.version, before, events, probation=bool(before))
 
-    def _turn(self, at: int, champion: str, before: str, said: list[TrainingEvent], probation: bool = False) -> None:
+    def _turn(self, at: int, champion: str, before: str, events: list[TrainingEvent], probation: bool = False) -> None:
         """Another version serves: a comparison with the one before is over, and the look back begins."""
         self._champion = champion
         self._before = before
@@ -278,9 +278,9 @@ class Gate:
         if comparison := self._comparison:
             if not self._waiting[0]:
                 self._waiting = [comparison.version, comparison.cause, comparison.lineage]
-            self._close(at, "superseded", f"{self._shadow.name(champion)} serves now", said)
+            self._close(at, "superseded", f"{self._shadow.name(champion)} serves now", events)
         self._watch()
-        self._next(at, said)
+        self._next(at, events)
 
     def _watch(self) -> None:
         """Let the look back begin again, where there is a champion before."""
@@ -295,16 +295,16 @@ class Gate:
         left, self._left[which] = self._left[which], 0.0
         return self._numbers[which], self._rules.share(self._numbers[which]) + left
 
-    def _close(self, at: int, kind: str, why: str, said: list[TrainingEvent]) -> None:
+    def _close(self, at: int, kind: str, why: str, events: list[TrainingEvent]) -> None:
         """End the comparison without a promotion."""
         comparison, self._comparison = self._comparison, None
         self._left[0] = comparison.left
         about = plain({"version": self._shadow.name(comparison.version), "why": why})
         facts = comparison.facts(self._rules.needed(comparison.invested))
-        said.append(TrainingEvent(at, kind, plain(about | facts)))
-        self._next(at, said)
+        events.append(TrainingEvent(at, kind, plain(about | facts)))
+        self._next(at, events)
 
-    def _next(self, at: int, said: list[TrainingEvent]) -> None:
+    def _next(self, at: int, events: list[TrainingEvent]) -> None:
         """Begin the next comparison, where a candidate waits and none runs."""
         version, cause, lineage = self._waiting
         if self._comparison is not None or self._probation or not version:
@@ -313,8 +313,8 @@ class Gate:
         if version != self._champion:
             self._comparison = self._shadow.begin(*self._invest(0), version, self._champion, cause, lineage)
             about = {"version": self._shadow.name(version), "against": self._shadow.name(self._champion)}
-            said.append(TrainingEvent(at, "shadow", about | {"contest": self._numbers[0], "cause": cause}))
+            events.append(TrainingEvent(at, "shadow", about | {"contest": self._numbers[0], "cause": cause}))
 
-    def _says(self, comparison: LineageComparison) -> str:
+    def _sentence(self, comparison: LineageComparison) -> str:
         names = (self._shadow.name(comparison.version), self._shadow.name(comparison.against))
-        return comparison.says(*names, self._rules.needed(comparison.invested))
+        return comparison.sentence(*names, self._rules.needed(comparison.invested))

@@ -42,6 +42,12 @@ class GuardEvent(NamedTuple):
     """What the guard did at an event time (ns): ``kind`` is "fallback", "reinstated" or "reset", ``why`` a sentence.
 
     ``evidence`` is the capital of the bets, from 1, and ``answer`` the number of the answer at which it came to that.
+
+    Examples
+    --------
+    >>> event = GuardEvent(10, "fallback", "the checkpoint is better", "checkpoint", 25.0, 1200)
+    >>> event.kind, event.serves
+    ('fallback', 'checkpoint')
     """
 
     at: int
@@ -109,7 +115,9 @@ class Guarded:
         if every < 1:
             raise ValueError(f"every must be at least 1 answer between two checkpoints, got {every}")
         self.model = model if hasattr(model, "replay") else compile(model, names)
-        self.names, self.classifier, self.every = self.model.names, self.model.classifier, int(every)
+        self.names = self.model.names
+        self.classifier = self.model.classifier
+        self.every = int(every)
         self._inner = 1 + getattr(self.model, "memory", 0)  # columns that the learner keeps
         self.memory = kernels.HEAD - 2 + self._inner
         self._timed, self._blank = hasattr(self.model, "learn_at"), np.full(1 + self.memory, np.nan)
@@ -143,8 +151,8 @@ class Guarded:
                 own = self._own(x, moment)
             kept[_OWN] = own
             kept[kernels.HEAD - 1] = _number(_first(own))
-        if said := kernels.ask(self._state, kept):
-            self._say(moment, said, kept)
+        if code := kernels.ask(self._state, kept):
+            self._record(moment, code, kept)
         return kept
 
     def learn_at(self, x: np.ndarray, y: float, kept: np.ndarray, moment: int, known: int) -> None:
@@ -152,8 +160,8 @@ class Guarded:
         if kept[kernels.CHECKPOINT] != kept[kernels.CHECKPOINT] or kept[kernels.HEAD - 1] <= kernels.MARK:
             return  # the row could not be predicted, or a feature stood still
         before = self._state[kernels.ANSWERS]
-        if said := kernels.answer(self._state, kept, float(y)):
-            self._say(known, said)
+        if code := kernels.answer(self._state, kept, float(y)):
+            self._record(known, code)
         if self._state[kernels.ANSWERS] == before:
             return
         if self._timed:
@@ -165,8 +173,8 @@ class Guarded:
 
     def replay(self, X, y, moment, known, order, until) -> tuple[np.ndarray, int]:
         """A chunk of questions of which none was asked before (see :meth:`replay_at`); what was served."""
-        kept, told = self.replay_at(X, y, np.empty((0, 1 + self.memory)), moment, known, order, until)
-        return np.ascontiguousarray(kept[:, 0]), told
+        kept, done = self.replay_at(X, y, np.empty((0, 1 + self.memory)), moment, known, order, until)
+        return np.ascontiguousarray(kept[:, 0]), done
 
     def replay_at(self, X, y, earlier, moment, known, order, until) -> tuple[np.ndarray, int]:
         """Ask the last rows at their moments and take answers once known; ``earlier`` was kept with the rows before.
@@ -175,7 +183,7 @@ class Guarded:
         """
         waits, n = len(earlier), len(moment) - len(earlier)
         asked = moment[waits:]
-        told = int(np.searchsorted(known[order], max(int(asked[-1]) - 1, until) if n else until, side="right"))
+        done = int(np.searchsorted(known[order], max(int(asked[-1]) - 1, until) if n else until, side="right"))
         kept = np.concatenate([earlier.reshape(waits, 1 + self.memory), np.full((n, 1 + self.memory), np.nan)])
         fine = np.isfinite(X).all(axis=1)
         fine[:waits] &= ~(earlier[:, kernels.HEAD - 1] <= kernels.MARK)
@@ -184,13 +192,13 @@ class Guarded:
         still = kernels.still(self._state, X[waits:], fine[waits:])
         stands = np.flatnonzero(still >= 0) + waits
         kept[stands, kernels.HEAD - 1], fine[stands] = kernels.MARK * (1.0 + still[still >= 0]), False
-        rows = order[:told]
+        rows = order[:done]
         rows = rows[np.isfinite(y[rows]) & fine[rows]]
         stream = _Stream(X, y, moment, known, rows, kernels.admitted(self._state.copy(), y, rows), fine, kept, waits)
         q = a = 0
         while q < n or a < len(rows):
             q, a = self._stretch(stream, q, a)
-        return kept[waits:], told
+        return kept[waits:], done
 
     def events(self) -> list[GuardEvent]:
         """What the guard did since this was asked before."""
@@ -242,7 +250,7 @@ class Guarded:
     def _reset(self, moment: int) -> None:
         """Let the learner begin again from the checkpoint."""
         self.model.load(loads(dumps(self._saved)))
-        self._say(moment, _RESET)
+        self._record(moment, _RESET)
 
     def _grown(self) -> np.ndarray:
         """The state with what is known of each feature: it is there from the first question on."""
@@ -300,10 +308,10 @@ class Guarded:
         asked = np.ascontiguousarray(stream.moment[stream.waits :][:q_end])
         columns = (stream.kept, stream.y, asked, stream.known, stream.rows[:a_end])
         while q < q_end or a < a_end:
-            q, a, said = kernels.replay(*columns, q, a, stream.waits, self._state)
-            if said:
-                at = asked[q - 1] if said >= kernels.BROKE else stream.known[stream.rows[a - 1]]
-                self._say(int(at), said, stream.kept[stream.waits + q - 1])
+            q, a, code = kernels.replay(*columns, q, a, stream.waits, self._state)
+            if code:
+                at = asked[q - 1] if code >= kernels.BROKE else stream.known[stream.rows[a - 1]]
+                self._record(int(at), code, stream.kept[stream.waits + q - 1])
 
     def _predict(self, stream: _Stream, q: int, q_end: int, a: int, a_end: int) -> int | None:
         """Predictions of learner and checkpoint for a part of the stream; the first that failed, if any."""
@@ -328,27 +336,27 @@ class Guarded:
         """What the learner predicts, and keeps, for the last rows, (m, columns); it learns."""
         asked = np.ascontiguousarray(moment[len(earlier) :])
         if not hasattr(self.model, "replay_at"):
-            said, _ = self.model.replay(X, y, asked, known, learned, NEVER)
+            predicted, _ = self.model.replay(X, y, asked, known, learned, NEVER)
         else:
             kept = np.ascontiguousarray(earlier if hasattr(self.model, "memory") else earlier[:, 0])
-            said, _ = self.model.replay_at(X, y, kept, moment, known, learned, NEVER)
-        return said.reshape(len(asked), self._inner)
+            predicted, _ = self.model.replay_at(X, y, kept, moment, known, learned, NEVER)
+        return predicted.reshape(len(asked), self._inner)
 
-    def _say(self, at: int, said: int, kept: np.ndarray | None = None) -> None:
+    def _record(self, at: int, code: int, kept: np.ndarray | None = None) -> None:
         """Keep what happened, in a sentence, until somebody takes it."""
         evidence, needed = np.exp(np.minimum(self._state[[kernels.EVIDENCE, kernels.NEEDED]], 700.0)).tolist()
         loss = "Brier score" if self.classifier else "squared error"
         serves, feature = self.serves, ""
-        if said == kernels.BROKE:
+        if code == kernels.BROKE:
             serves = "baseline"
-        elif said == kernels.STANDS and kept is not None:
+        elif code == kernels.STANDS and kept is not None:
             serves = "checkpoint" if serves == "learner" else serves
             feature = self.names[round(kept[kernels.HEAD - 1] / kernels.MARK) - 1]
-        why = _SENTENCES[said].format(loss=loss, serves=serves, feature=feature)
-        shown = said not in (kernels.BROKE, kernels.STANDS, _RESET)
+        why = _SENTENCES[code].format(loss=loss, serves=serves, feature=feature)
+        shown = code not in (kernels.BROKE, kernels.STANDS, _RESET)
         if shown:
             why += f" (evidence {evidence:,.3g} : 1, {needed:,.0f} : 1 needed)"
-        event = GuardEvent(int(at), _KINDS.get(said, "fallback"), why, serves, evidence * shown, self.samples)
+        event = GuardEvent(int(at), _KINDS.get(code, "fallback"), why, serves, evidence * shown, self.samples)
         self._events = [*self._events[1 - _MOST :], event]
 
 

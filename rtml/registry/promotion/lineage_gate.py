@@ -44,16 +44,16 @@ class LineageGate(Gate):
 
     def push(self, outcome) -> list[TrainingEvent]:
         """Compare on what was asked and answered; the first question lets the first lineage serve."""
-        said: list[TrainingEvent] = []
+        events: list[TrainingEvent] = []
         if not len(outcome.id) + len(outcome.answered):
-            return said
+            return events
         at = min(outcome.moment.tolist()[:1] + outcome.known.tolist()[:1])
-        self._heed(at, said)
+        self._follow_ledger(at, events)
         if not self._champion:
-            self._decide(at, learner_version(self._model), FROM_THE_START, {}, said)
+            self._decide(at, learner_version(self._model), FROM_THE_START, {}, events)
         elif self._comparison is None:
-            self._next(at, said)
-        return said + super().push(outcome)
+            self._next(at, events)
+        return events + super().push(outcome)
 
     def saved(self, version: Version, cause: str) -> list[TrainingEvent]:
         """Nothing: a snapshot of what serves is no candidate."""
@@ -86,32 +86,32 @@ class LineageGate(Gate):
         if not self._over:
             super()._ask(running, id, moment, row, outcome)
 
-    def _tell(self, known: int, id: int, answer: tuple, said: list[TrainingEvent]) -> None:
+    def _answer(self, known: int, id: int, answer: tuple, events: list[TrainingEvent]) -> None:
         if self._over:
             return
         if self._mirror is not None and self._mirror.sequential_test.failure:  # nothing to look back at any more
             self._failed.append(lineage_of(self._before))
             self._before = ""
             self._watch()
-            self._next(known, said)
-        super()._tell(known, id, answer, said)
+            self._next(known, events)
+        super()._answer(known, id, answer, events)
 
-    def _close(self, at: int, kind: str, why: str, said: list[TrainingEvent]) -> None:
+    def _close(self, at: int, kind: str, why: str, events: list[TrainingEvent]) -> None:
         """End the comparison; a challenger that failed is not asked again."""
         if self._comparison.sequential_test.failure:
             self._failed.append(self._comparison.lineage)
-        super()._close(at, kind, why, said)
+        super()._close(at, kind, why, events)
 
-    def _turn(self, at: int, champion: str, before: str, said: list[TrainingEvent], probation: bool = False) -> None:
+    def _turn(self, at: int, champion: str, before: str, events: list[TrainingEvent], probation: bool = False) -> None:
         """Another lineage serves; one that cannot is taken back at once."""
         failure = self._flow.lineages.failure(lineage_of(champion)) if is_learner(champion) else ""
         if failure and len(self._registry.acts.entries(self._model)) > 1:
             why = f"{champion} cannot serve: {failure}"
             if not self._registry.acts.entered(self._model, action="rollback", at=at, why=why):
                 self._registry.rollback(self._model, why, at, {"by": GATE})
-            said.append(TrainingEvent(at, "rolled back", {"version": champion, "why": why}))
+            events.append(TrainingEvent(at, "rolled back", {"version": champion, "why": why}))
             return
-        super()._turn(at, champion, before, said, probation)
+        super()._turn(at, champion, before, events, probation)
 
     def _watch(self) -> None:
         """Look back at the lineage before, in shadow now; at a frozen version there is no looking back."""
@@ -120,7 +120,7 @@ class LineageGate(Gate):
         self._of = FORMER
         super()._watch()
 
-    def _next(self, at: int, said: list[TrainingEvent]) -> None:
+    def _next(self, at: int, events: list[TrainingEvent]) -> None:
         """Let the next challenger of the rotation be the candidate; the lineage before is looked back at anyway."""
         self._waiting = ["", "", ""]
         left = [name for name in (LEARNER, *self._challenged) if name not in self._failed]
@@ -128,4 +128,4 @@ class LineageGate(Gate):
         if self._comparison is None and not self._probation and left and is_learner(self._champion):
             lineage, self._place = left[self._place % len(left)], self._place + 1
             self._waiting = [learner_version(self._model, lineage), f"{lineage} learns in shadow", lineage]
-        super()._next(at, said)
+        super()._next(at, events)

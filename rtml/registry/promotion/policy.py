@@ -19,6 +19,17 @@ class PublishPolicy:
 
     It does so once: what somebody took back since is not promoted again after a crash. And a rollback by a person is
     not overridden: nothing is promoted until a person promotes something.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> registry = Registry(tempfile.mkdtemp())
+    >>> policy = PublishPolicy(lambda version: "few errors" if version.metrics["mse"] < 1 else "", registry, "eth")
+    >>> for mse in (2.0, 0.5):
+    ...     version = registry.save("eth", str(mse).encode(), at=10, features="f1", metrics={"mse": mse})
+    ...     [event.detail for event in policy.saved(version, "every 10m")]
+    []
+    [{'version': 'eth@2', 'why': 'few errors'}]
     """
 
     name = GATE

@@ -85,7 +85,9 @@ class Rules:
 
     def broken(self, sequential_test: SequentialTest, latency_ms: float) -> list[str]:
         """What else speaks against the second side of a comparison, in words; nothing where all guards hold."""
-        found, counts, (first, second) = [], sequential_test.counts, sequential_test.calibration_error()
+        found = []
+        counts = sequential_test.counts
+        first, second = sequential_test.calibration_error()
         waiting = sequential_test.overdue
         share = counts["answered"] / max(counts["answered"] + counts["unanswered"] + waiting, 1)
         if share < self.coverage:

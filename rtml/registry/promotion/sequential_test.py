@@ -35,7 +35,14 @@ _COUNT = 2  # row of the sums of a block, behind the differences and what bets n
 
 
 class Terms(NamedTuple):
-    """What is compared: targets, the decisive one first; whether each is a probability; the horizon, ns; segments."""
+    """What is compared: targets, the decisive one first; whether each is a probability; the horizon, ns; segments.
+
+    Examples
+    --------
+    >>> terms = Terms(("demand", "up"), (False, True), horizon=60 * 10**9, segments=("weekend",))
+    >>> SequentialTest(terms).lanes.shape[0] == len(terms.targets) + PARTS + len(terms.segments)
+    True
+    """
 
     targets: tuple[str, ...]
     probability: tuple[bool, ...]
@@ -52,8 +59,12 @@ class _Asked:
         self, block: int, segment: int, turn: int, moment: int, p: np.ndarray, answer=None, within: int = 0
     ) -> None:
         self.within = within  # a bit for each declared segment that it lies in
-        self.block, self.segment, self.turn, self.moment = block, segment, turn, moment
-        self.p, self.answer = p, answer
+        self.block = block
+        self.segment = segment
+        self.turn = turn
+        self.moment = moment
+        self.p = p
+        self.answer = answer
 
 
 class SequentialTest:
@@ -68,7 +79,7 @@ class SequentialTest:
     >>> sequential_test = SequentialTest(Terms(("up",), (True,), 0))
     >>> for i in range(100):
     ...     sequential_test.ask(i, i, [0.5], [0.9])
-    ...     _ = sequential_test.tell(i, [1.0])
+    ...     _ = sequential_test.answer(i, [1.0])
     >>> sequential_test.verdict(to_win=math.log(20), to_lose=math.log(20), timeouts=1000) == betting.WON
     True
     """
@@ -77,12 +88,17 @@ class SequentialTest:
         self.terms = terms
         self.lanes = np.zeros((len(terms.targets) + PARTS + len(terms.segments), betting.SIZE))
         self.counts = {"asked": 0, "answered": 0, "unanswered": 0}
-        self.lost, self.bins, self.failure = [0.0, 0.0], np.zeros((2, BINS, 3)), ""
+        self.lost = [0.0, 0.0]
+        self.bins = np.zeros((2, BINS, 3))
+        self.failure = ""
         self.own = [0, 0, 0.0]  # which of those that took the second side it is; its answers, and what it gained
         self._head, self._edges = [], []
         self._open: dict[int, _Asked] = {}  # in the order asked
         self._sums, self._at = np.zeros((3, len(self.lanes))), -1  # of the block that is being scored
-        self._block, self._start, self._last, self._newest = -1, 0, 0, -(2**63)
+        self._block = -1
+        self._start = 0
+        self._last = 0
+        self._newest = -(2**63)
         self._bounded = [*terms.probability, *[terms.probability[0]] * (PARTS + len(terms.segments))]
         self._judged = next((i for i, p in enumerate(terms.probability) if p), -1)
 
@@ -115,9 +131,9 @@ class SequentialTest:
         self._open[id] = _Asked(*where, p, within=bits)
         self.counts["asked"] += 1
         if len(self._open) > WAITING:
-            self.tell(next(iter(self._open)), [math.nan] * len(self.terms.targets))
+            self.answer(next(iter(self._open)), [math.nan] * len(self.terms.targets))
 
-    def tell(self, id: int, answer: Sequence[float]) -> bool:
+    def answer(self, id: int, answer: Sequence[float]) -> bool:
         """Take an answer, a number a target, NaN where there is none; whether the decisive target was bet on."""
         asked = self._open.get(id)
         if asked is None or asked.answer is not None:
@@ -181,9 +197,15 @@ class SequentialTest:
 
     def load(self, state: dict) -> None:
         """Go on from a state."""
-        self.lanes, self.bins, self._sums = state["lanes"].copy(), state["bins"].copy(), state["sums"].copy()
-        self.counts, self.lost, self.failure = dict(state["counts"]), list(state["lost"]), state["failure"]
-        self._head, self._edges, self.own = list(state["head"]), list(state["edges"]), list(state["own"])
+        self.lanes = state["lanes"].copy()
+        self.bins = state["bins"].copy()
+        self._sums = state["sums"].copy()
+        self.counts = dict(state["counts"])
+        self.lost = list(state["lost"])
+        self.failure = state["failure"]
+        self._head = list(state["head"])
+        self._edges = list(state["edges"])
+        self.own = list(state["own"])
         self._block, self._start, self._last, self._newest, self._at = state["cursor"]
         waiting = state["open"]
         within = waiting.get("within", np.zeros(len(waiting["id"]), np.int64)).tolist()

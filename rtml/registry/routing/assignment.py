@@ -56,7 +56,13 @@ def recut(cut: Cut, weights: Mapping[str, float]) -> Cut:
 
 
 def shares(cut: Cut) -> dict[str, float]:
-    """Share of each arm of a cut."""
+    """Share of each arm of a cut.
+
+    Examples
+    --------
+    >>> shares((("a", 400_000), ("c", 100_000), ("b", 300_000), ("c", 200_000)))
+    {'a': 0.4, 'c': 0.3, 'b': 0.3}
+    """
     found: dict[str, int] = {}
     for arm, length in cut:
         found[arm] = found.get(arm, 0) + length
@@ -90,7 +96,9 @@ def _lengths(weights: Mapping[str, float]) -> dict[str, int]:
         raise ValueError(f"weights are shares between 0 and 1, got {shown or 'none'}")
     if not math.isclose(total := math.fsum(weights.values()), 1.0, abs_tol=1e-9):
         raise ValueError(f"weights must add up to 1, got {shown}, which are {total:.6g}")
-    lengths, done, so_far = {}, 0, 0.0
+    lengths: dict[str, int] = {}
+    done = 0
+    so_far = 0.0
     for arm, weight in weights.items():
         so_far += weight
         lengths[arm] = round(so_far * PARTS) - done

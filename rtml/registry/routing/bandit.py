@@ -17,7 +17,13 @@ FLOOR = 0.05  # share of the requests that is spread evenly
 
 
 class State(NamedTuple):
-    """Discounted answers, rewards and importance-weighted losses of each arm, (..., arms)."""
+    """Discounted answers, rewards and importance-weighted losses of each arm, (..., arms).
+
+    Examples
+    --------
+    >>> State(np.array([8.0, 4.0]), np.array([6.0, 1.0]), np.zeros(2)).rewards.tolist()
+    [6.0, 1.0]
+    """
 
     answers: np.ndarray
     rewards: np.ndarray
@@ -25,7 +31,15 @@ class State(NamedTuple):
 
 
 def fresh(*shape: int) -> State:
-    """Nothing is known; the last number is that of the arms."""
+    """Nothing is known; the last number is that of the arms.
+
+    Examples
+    --------
+    >>> fresh(500, 2).answers.shape
+    (500, 2)
+    >>> chances("thompson", fresh(2), np.random.default_rng(7)).sum().round(9).tolist()
+    1.0
+    """
     return State(*(np.zeros(shape) for _ in State._fields))
 
 

@@ -18,7 +18,13 @@ _PRIOR = 100.0  # units that the expected shares are worth, of the sample-ratio 
 
 
 def capital(bets: np.ndarray) -> np.ndarray:
-    """Log of the mean capital of bets whose logs are in the last axis."""
+    """Log of the mean capital of bets whose logs are in the last axis.
+
+    Examples
+    --------
+    >>> np.exp(capital(np.log([[1.0, 3.0], [4.0, 6.0]]))).round(6)
+    array([2., 5.])
+    """
     highest = bets.max(axis=-1)
     return highest + np.log(np.exp(bets - highest[..., None]).mean(axis=-1))
 

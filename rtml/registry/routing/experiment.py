@@ -59,10 +59,23 @@ class Experiment:
         The first one that is predicted; its kind says how answers are scored.
     segments
         Declared parts of the questions by which each arm is compared too, all statements valid at once.
+
+    Examples
+    --------
+    >>> from rtml.registry.routing.route import begin
+    >>> route = begin(AB, "price", {"eth@1": 0.5, "eth@2": 0.5})
+    >>> test = Experiment(route, Target("up", "probability"))
+    >>> for i in range(400):
+    ...     arm, p = (("eth@1", 0.5), ("eth@2", 0.9))[i % 2]
+    ...     test.answer(arm, f"user {i}", 0.5, p, 1.0)
+    >>> test.decision().what, test.decision().arm
+    ('better', 'eth@2')
     """
 
     def __init__(self, route: Route, target: Target, segments: Sequence[Segment] = ()) -> None:
-        self._target, self._shares, self._segments = target, {}, tuple(segments)
+        self._target = target
+        self._shares = {}
+        self._segments = tuple(segments)
         self.follow(route)
         self._books = {arm: _Book() for arm in route.arms[1:]}
         self._parts = {arm: {one.name: _Book() for one in segments} for arm in route.arms[1:]}
@@ -158,7 +171,7 @@ class Experiment:
         for side, what in enumerate(("worse", "better")[:sides]):  # what must stop comes first
             for arm in asked:
                 if (log_e := self.evidence(arm)[side]) >= needed:
-                    yield Decision(what, arm, self.says(arm, what, log_e, needed), self.facts(arm))
+                    yield Decision(what, arm, self.sentence(arm, what, log_e, needed), self.facts(arm))
         arm = self.route.arms[-1]
         units = len(self._step)
         if kind == CANARY and units >= self.route.after:
@@ -190,7 +203,7 @@ class Experiment:
         }
         return figures | {"failures": self.failures[arm], "failures_before": self.failures[self.route.arms[0]]}
 
-    def says(self, arm: str, what: str, log_e: float, needed: float) -> str:
+    def sentence(self, arm: str, what: str, log_e: float, needed: float) -> str:
         """A decision in words."""
         first, figures = self.route.arms[0], self.facts(arm)
         proof = f"(evidence {math.exp(min(log_e, 700)):,.0f} : 1, {math.exp(needed):,.0f} : 1 needed)"

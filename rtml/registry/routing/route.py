@@ -11,7 +11,11 @@ from rtml.registry.ledger import ROUTE, ROUTER
 from rtml.registry.registry import Registry
 from rtml.registry.routing.assignment import Cut, cut_of, recut, shares
 
-CHAMPION, AB, CANARY, BANDIT = KINDS = ("champion", "ab", "canary", "bandit")
+CHAMPION = "champion"
+AB = "ab"
+CANARY = "canary"
+BANDIT = "bandit"
+KINDS = (CHAMPION, AB, CANARY, BANDIT)
 STOP, NEXT = "stop", "next"  # what a running route may be told besides another route
 UNIT, KEY = "unit", "key"
 POLICIES = ("thompson", "ucb", "exp3-ix")
@@ -47,6 +51,14 @@ class Route:
         Counts the changes of shares within a test.
     floor
         Smallest chance that any arm ever had in this test.
+
+    Examples
+    --------
+    >>> route = begin("canary", "new model", {"eth@1": 0.99, "eth@2": 0.01}, steps=(0.1, 0.5))
+    >>> route.grown().weights, route.grown().label
+    ({'eth@1': 0.9, 'eth@2': 0.1}, 'new model:1')
+    >>> route.stopped() == Route()
+    True
     """
 
     kind: str = CHAMPION
@@ -123,13 +135,26 @@ class Route:
 
 
 def restored(state: dict) -> Route:
-    """A route of the ledger."""
+    """A route of the ledger.
+
+    Examples
+    --------
+    >>> route = begin("ab", "test", {"eth@1": 0.5, "eth@2": 0.5}, coverage=0.2)
+    >>> restored(route.state) == route
+    True
+    """
     lists = {name: tuple(state[name]) for name in ("steps", "arms")}
     return Route(**{**state, **lists, "cut": tuple((arm, length) for arm, length in state["cut"])})
 
 
 def begin(kind: str, test: str, weights: dict[str, float], **about) -> Route:
-    """A new test; the first of its arms is what serves."""
+    """A new test; the first of its arms is what serves.
+
+    Examples
+    --------
+    >>> begin("ab", "test", {"eth@1": 0.8, "eth@2": 0.2}).floor
+    0.2
+    """
     if kind not in KINDS[1:]:
         raise ValueError(f"kind must be one of {', '.join((*KINDS[1:], NEXT, STOP))}, got {kind!r}")
     cut = cut_of(weights)
@@ -137,7 +162,22 @@ def begin(kind: str, test: str, weights: dict[str, float], **about) -> Route:
 
 
 class Routes:
-    """Routes of one model in the ledger of a registry, with who entered them, when and why."""
+    """Routes of one model in the ledger of a registry, with who entered them, when and why.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> registry = Registry(tempfile.mkdtemp())
+    >>> for state in (b"weights", b"better weights"):
+    ...     version = registry.save("eth", state, at=10, features="f1")
+    >>> _ = registry.promote("eth", "eth@1", "first", at=10)
+    >>> routes = Routes(registry, "eth")
+    >>> _ = routes.change("ab", {"champion": 0.9, "eth@2": 0.1}, "Ada", "looks better", at=20)
+    >>> routes.now().weights, routes.serving()
+    ({'eth@1': 0.9, 'eth@2': 0.1}, 'eth@1')
+    >>> routes.change("stop", {}, "Ada", "no difference", at=30).sentence()
+    'what serves answers everything'
+    """
 
     def __init__(self, registry: Registry, model: str) -> None:
         self._registry, self._model = registry, model

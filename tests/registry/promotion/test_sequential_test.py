@@ -150,7 +150,7 @@ def test_questions_of_overlapping_answers_make_blocks_with_gaps_and_those_of_a_g
     starts = taken[np.flatnonzero(np.diff(taken, prepend=-99) > 2)]
     assert starts.tolist() == [0, 38, 76, 114, 152, 190] and taken[:15].tolist() == list(range(0, 30, 2))
     for moment in moments:
-        moved = sequential_test.tell(moment, (3.0,))
+        moved = sequential_test.answer(moment, (3.0,))
         assert moved == (moment in taken and moment + 2 not in taken)
     assert sequential_test.lanes[0, betting.N] == 6 and sequential_test.lanes[0, betting.SUM] == 6 * (9.0 - 4.0)
     assert sequential_test.counts == {"asked": 100, "answered": 100, "unanswered": 0}
@@ -162,7 +162,7 @@ def test_answers_without_overlap_are_a_unit_each():
         sequential_test = SequentialTest(Terms(("return",), (False,), horizon))
         for moment in range(0, 100, 10):
             sequential_test.ask(moment, moment, [0.0], [1.0])
-            assert moment == 0 or sequential_test.tell(moment - 10, (1.0,))
+            assert moment == 0 or sequential_test.answer(moment - 10, (1.0,))
         assert sequential_test.lanes[0, betting.N] == 9
 
 
@@ -178,7 +178,7 @@ def test_the_order_in_which_answers_come_changes_nothing(rows, horizon):
         for i, moment in enumerate(moments.tolist()):
             sequential_test.ask(i, moment, p[i, :1], p[i, 1:])
         for i in order:
-            sequential_test.tell(i, y[i : i + 1])
+            sequential_test.answer(i, y[i : i + 1])
     assert np.array_equal(tests[0].lanes, tests[1].lanes) and tests[0].lost == tests[1].lost
 
 
@@ -192,7 +192,7 @@ def test_a_delay_that_depends_on_the_label_promotes_nobody(late):
         happened = rng.random(len(truth)) < truth
         for i, p in enumerate(truth.tolist()):
             for id in due.pop(i, ()):
-                if sequential_test.tell(id, (float(happened[id]),)):
+                if sequential_test.answer(id, (float(happened[id]),)):
                     assert sequential_test.verdict(Rules().needed(0.9), math.inf, math.inf) != betting.WON
             sequential_test.ask(i, i, [p], [2 * p])
             due.setdefault(i + (300 if happened[i] else late), []).append(i)
@@ -205,11 +205,11 @@ def test_coverage_counts_what_waits_behind_answers_that_came_early():
         sequential_test.ask(id, id, [0.2], [0.9])
     assert not sequential_test.overdue
     for id in range(9, 100, 10):
-        sequential_test.tell(id, (1.0,))
+        sequential_test.answer(id, (1.0,))
     assert sequential_test.overdue == 90 and Rules().early(sequential_test)
     assert Rules().broken(sequential_test, 0.0) == ["only 10% of the questions were answered, 50% are needed"]
     for id in range(100):
-        sequential_test.tell(id, (0.0,))
+        sequential_test.answer(id, (0.0,))
     assert not Rules().early(sequential_test) and sequential_test.counts["answered"] == 100
 
 
@@ -218,7 +218,7 @@ def test_a_question_that_waits_for_ever_is_closed_when_too_many_wait(monkeypatch
     sequential_test = SequentialTest(Terms(("up",), (True,), 0))
     for id in range(20):
         sequential_test.ask(id, id, [0.2], [0.9])
-        assert id == 0 or sequential_test.tell(id, (1.0,)) == (id >= 5)
+        assert id == 0 or sequential_test.answer(id, (1.0,)) == (id >= 5)
     assert sequential_test.counts == {"asked": 20, "answered": 19, "unanswered": 1}
 
 
@@ -226,10 +226,10 @@ def test_an_answer_that_stays_unknown_counts_against_the_coverage_and_moves_noth
     sequential_test = SequentialTest(Terms(("up",), (True,), 0))
     for id in range(10):
         sequential_test.ask(id, id, [0.2], [0.9])
-        assert sequential_test.tell(id, (math.nan,)) is False
+        assert sequential_test.answer(id, (math.nan,)) is False
     assert sequential_test.counts == {"asked": 10, "answered": 0, "unanswered": 10} and not sequential_test.lanes.any()
     assert Rules().broken(sequential_test, 0.0) == ["only 0% of the questions were answered, 50% are needed"]
-    assert sequential_test.tell(99, (1.0,)) is False  # never asked here
+    assert sequential_test.answer(99, (1.0,)) is False  # never asked here
 
 
 def driven(second, n=400, first=0.5, y=lambda x: float(x[0] > 0)):
@@ -237,7 +237,7 @@ def driven(second, n=400, first=0.5, y=lambda x: float(x[0] > 0)):
     for id in range(n):
         x = rng.normal(size=2)
         sequential_test.ask(id, id, [first, 1.0], second)
-        sequential_test.tell(id, (y(x), 1.0 + 0.1 * x[1]))
+        sequential_test.answer(id, (y(x), 1.0 + 0.1 * x[1]))
     return sequential_test
 
 
@@ -257,7 +257,7 @@ def test_a_segment_that_is_lost_breaks_a_guard():
     for id in range(900):
         x = rng.uniform(-1, 1, 1)
         sequential_test.ask(id, id, x, [0.0])
-        sequential_test.tell(id, (x[0] + rng.normal(0, 0.05) if x[0] > 0.4 else rng.normal(0, 0.05),))
+        sequential_test.answer(id, (x[0] + rng.normal(0, 0.05) if x[0] > 0.4 else rng.normal(0, 0.05),))
     assert Rules().broken(sequential_test, 0.0) == ["it loses more where the champion's prediction is high"]
 
 
@@ -268,7 +268,7 @@ def test_a_newcomer_goes_on_with_the_evidence_but_must_show_something_of_its_own
     assert not sequential_test.proven and sequential_test.lanes[0, betting.N] == 400
     for id in range(1000, 1030):
         sequential_test.ask(id, id, [0.5, 1.0], [0.9, 1.0])
-        sequential_test.tell(id, (0.0, 1.0))
+        sequential_test.answer(id, (0.0, 1.0))
     assert sequential_test.own[:2] == [1, 30] and not sequential_test.proven
 
 
@@ -287,5 +287,5 @@ def test_a_state_round_trip_in_the_middle_changes_nothing(cut, horizon):
         for sequential_test in (whole, halves):
             sequential_test.ask(i, i * 2, [X[i] @ [0.5, 0.1], 1.0], [X[i] @ [0.4, 0.3], 2.0])
             for late in {i - 5, i - 9 + i % 3} & set(range(i)):
-                sequential_test.tell(late, tuple(y[late]))
+                sequential_test.answer(late, tuple(y[late]))
     assert dumps(whole.state) == dumps(halves.state) and whole.lanes[0, betting.N] > 2

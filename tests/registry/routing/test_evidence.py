@@ -121,7 +121,7 @@ def test_what_is_better_overall_and_worse_in_a_segment_is_said_so():
         p = 0.5 if arm == first else 0.9 if payments < 5 else 0.1
         test.answer(arm, f"u{n}", 0.5, p, float(rng.random() < 0.2), ("amount", "payments"), (1.0, payments))
     assert test.segments(second) == {"new cards": "worse", "old cards": "better"}
-    assert "; better overall, worse for new cards, better for old cards" in test.says(second, "better", 9.0, 3.0)
+    assert "; better overall, worse for new cards, better for old cards" in test.sentence(second, "better", 9.0, 3.0)
 
 
 def test_of_many_segments_of_arms_that_are_alike_seldom_one_is_ever_said_to_differ():
