@@ -32,7 +32,7 @@ RUN: dict[str, Any] = {
     "libraries": {},
     "notebooks": {},
 }
-SAID = ("verdict", "worth")  # notes that stand at the top: above the headline numbers, and below them
+NOTES = ("verdict", "worth")  # notes that stand at the top: above the headline numbers, and below them
 STEP = {"state": "", "seconds": None, "cell": None, "error": ""}
 TITLE = re.compile(r"^#\s+(.+?)\s*$", re.MULTILINE)
 
@@ -61,14 +61,14 @@ def contents(folder: Path) -> dict:
         each["status"] = steps.get(each["name"], STEP)
     every = [item for each in sections for item in each["items"]]
     numbers = [pair for i in every if i["kind"] == "numbers" and i["name"] == "headline" for pair in i["pairs"]]
-    said = {name: [i["text"] for i in every if i["kind"] == "note" and i["name"] == name] for name in SAID}
+    notes = {name: [i["text"] for i in every if i["kind"] == "note" and i["name"] == name] for name in NOTES}
     return {
         "run": folder.name,
         "status": status,
         "steps": steps,
         "sections": sections,
         "headline": sorted(numbers, key=lambda pair: not pair["label"].startswith("served")),  # then the backtest's
-        "said": {name: sorted(texts, key=lambda text: not text.startswith("Served")) for name, texts in said.items()},
+        "said": {name: sorted(texts, key=lambda text: not text.startswith("Served")) for name, texts in notes.items()},
     }
 
 

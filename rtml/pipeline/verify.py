@@ -18,8 +18,8 @@ def verify(run: Path) -> int:
     wrong, looked = damages(run)
     for path, what in wrong:
         print(f"{path}: {what}")
-    told = f"{len(wrong)} are not what was written" if wrong else "all are what was written"
-    print(f"{shown(run)}: {looked} files looked at, {told}")
+    result = f"{len(wrong)} are not what was written" if wrong else "all are what was written"
+    print(f"{shown(run)}: {looked} files looked at, {result}")
     return int(bool(wrong))
 
 

@@ -55,7 +55,7 @@ class Band:
         self._threshold += _STEP * self._size * (1 - FLAGGED if above else -FLAGGED)
         return (bound,)
 
-    def tell(self, id: int, y: float) -> None:
+    def learn(self, id: int, y: float) -> None:
         """Learn the answer of a question; one that was never asked here teaches nothing."""
         if id in self._open:
             self._open.remove(id)
@@ -92,8 +92,8 @@ def answer_of(target: Target, prediction, bounds: tuple[float, ...] = ()) -> dic
     """
     bounded = bool(bounds) and isfinite(bounds[0])
     if target.kind == NUMBER:
-        said = {"value": prediction if prediction.__class__ is float else float(prediction), "unit": target.unit}
-        return said | dict(zip(("low", "high"), map(float, bounds), strict=True)) if bounded else said
+        answer = {"value": prediction if prediction.__class__ is float else float(prediction), "unit": target.unit}
+        return answer | dict(zip(("low", "high"), map(float, bounds), strict=True)) if bounded else answer
     if target.kind == PROBABILITY:
         return {"probability": float(prediction)}
     if target.kind == CLASSES:

@@ -58,7 +58,7 @@ class Access:
 
     def check(self, scope: dict) -> None:
         """Refuse a request that may not change anything."""
-        if self._expected and not self._told(dict(scope["headers"])):
+        if self._expected and not self._authorized(dict(scope["headers"])):
             raise Refused(401, NEEDED)
 
     def admit(self, scope: dict) -> None:
@@ -74,10 +74,10 @@ class Access:
             raise Refused(403, STRANGE)
         page = headers.get(b"sec-fetch-mode") == b"navigate" and scope["method"] == "GET" and scope["path"] in _PAGES
         foreign = site in (b"cross-site", b"same-site") and not page
-        if (foreign or (origin and not _same(origin, host))) and not self._told(headers):
+        if (foreign or (origin and not _same(origin, host))) and not self._authorized(headers):
             raise Refused(403, FOREIGN)
 
-    def _told(self, headers: Mapping[bytes, bytes]) -> bool:
+    def _authorized(self, headers: Mapping[bytes, bytes]) -> bool:
         """Whether a request brings the token."""
         sent = _scheme_lowered(headers.get(b"authorization", b""))
         return bool(self._expected) and hmac.compare_digest(sent, self._expected)

@@ -18,8 +18,8 @@ _ARROW = (b"content-type", b"application/vnd.apache.arrow.stream")
 _HINTS = {401: [(b"www-authenticate", b"Bearer")], 429: [(b"retry-after", b"1")]}
 
 # Query and body in, body out, at once, or awaited with its status where that is not 200; refuses by raising Refused.
-Said = bytes | tuple[int, bytes]
-Reply = Callable[[bytes, bytes], bytes | Awaitable[Said]]
+Content = bytes | tuple[int, bytes]
+Reply = Callable[[bytes, bytes], bytes | Awaitable[Content]]
 Check = Callable[[dict], None]  # looks at the scope of a request before its body is read
 
 
@@ -46,8 +46,8 @@ async def through(reply: Reply, check: Check | None, scope: dict, receive: Calla
             body = await _rest(message, receive, _limit(body, scope["path"]))
         body = reply(scope["query_string"], body)
         if body.__class__ is not bytes:
-            said = await body
-            status, body = (200, said) if said.__class__ is bytes else said
+            content = await body
+            status, body = (200, content) if content.__class__ is bytes else content
     except Exception as ex:
         status, body = failed(ex, scope["method"], scope["path"])
     await _answer(status, body, send)

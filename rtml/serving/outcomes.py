@@ -69,8 +69,8 @@ class Committed:
         """An outcome cut where another lineage began to serve."""
         ends = [at for at, _ in self._swaps[1:]]
         places = np.searchsorted(outcome.moment, ends, side="right").tolist()
-        told = np.searchsorted(outcome.known, ends, side="right").tolist()
-        starts, stops = ((0, *places), (0, *told)), ((*places, len(outcome.id)), (*told, len(outcome.answered)))
+        learned = np.searchsorted(outcome.known, ends, side="right").tolist()
+        starts, stops = ((0, *places), (0, *learned)), ((*places, len(outcome.id)), (*learned, len(outcome.answered)))
         for (_, lineage), a, b, c, d in zip(self._swaps, starts[0], stops[0], starts[1], stops[1], strict=True):
             if a < b or c < d:
                 yield replace(outcome.part(slice(a, b), slice(c, d)), lineage=lineage)
@@ -95,14 +95,14 @@ class Committed:
     def _outcome(self, asked: list, answers: list, closed: list) -> Outcome:
         """Rows of the store as an outcome with an answer for each target."""
         X = np.frombuffer(b"".join(one.x for one in asked)).reshape(-1, self._width)
-        said = {target.name: _predictions(asked, target) for target in self._targets}
+        predictions = {target.name: _predictions(asked, target) for target in self._targets}
         place = {target.name: number for number, target in enumerate(self._targets)}
         columns = [[getattr(one, name) for one in asked] for name in ("id", "key", "moment")]
         id, key, moment = (np.array(column, np.int64) for column in columns)
         y = np.array([np.nan if one.y is None else one.y for one in answers])
-        told, known = (np.array([getattr(one, name) for one in answers], np.int64) for name in ("id", "known"))
+        ids, known = (np.array([getattr(one, name) for one in answers], np.int64) for name in ("id", "known"))
         label = np.array([place[one.target] for one in answers], np.int8)
-        return Outcome(self._records(closed), id, key, moment, X, said, told, y, known, label)
+        return Outcome(self._records(closed), id, key, moment, X, predictions, ids, y, known, label)
 
     def _records(self, closed: list[tuple[int, bytes]]) -> np.ndarray:
         """Records as the operator closed them."""

@@ -134,16 +134,18 @@ class Question:
         self.extra: Raw | UnsetType = UNSET
 
     def answered(
-        self, targets: tuple[Target, ...], said: Mapping[str, float | np.ndarray], bounds: Mapping = {}
+        self, targets: tuple[Target, ...], predictions: Mapping[str, float | np.ndarray], bounds: Mapping = {}
     ) -> dict[str, dict]:
         """Keep the predictions as they are logged and as they are told; the latter."""
-        first = said[targets[0].name]
+        first = predictions[targets[0].name]
         self.cell = first if first.__class__ is float else np.asarray(first, float).tobytes()
-        others = [np.asarray(said[target.name], float).tobytes() for target in targets[1:]]
+        others = [np.asarray(predictions[target.name], float).tobytes() for target in targets[1:]]
         self.others = b"".join(others) if others else None
-        told = {target.name: answer_of(target, said[target.name], bounds.get(target.name, ())) for target in targets}
-        self.predictions = Raw(encode(told))
-        return told
+        answers = {
+            target.name: answer_of(target, predictions[target.name], bounds.get(target.name, ())) for target in targets
+        }
+        self.predictions = Raw(encode(answers))
+        return answers
 
 
 class Serving:
@@ -208,18 +210,18 @@ class StreamClock(Clock):
     Examples
     --------
     >>> clock = StreamClock()
-    >>> clock.tell(1_700_000_000_000_000_000)
+    >>> clock.advance(1_700_000_000_000_000_000)
     >>> 0 <= clock.now() - 1_700_000_000_000_000_000 < 10**9
     True
     """
 
     def __init__(self) -> None:
-        self._told = (0, self.elapsed())
+        self._last = (0, self.elapsed())
 
-    def tell(self, moment: int) -> None:
+    def advance(self, moment: int) -> None:
         """The stream has come to this moment."""
-        self._told = (moment, self.elapsed())
+        self._last = (moment, self.elapsed())
 
     def now(self) -> int:
-        moment, at = self._told
+        moment, at = self._last
         return moment + self.elapsed() - at

@@ -69,11 +69,11 @@ class Candidates:
         Is told what failed.
     """
 
-    def __init__(self, run: Path, log: EventLog, every: int, say: Callable[[str], object] = print) -> None:
+    def __init__(self, run: Path, log: EventLog, every: int, report: Callable[[str], object] = print) -> None:
         self._run = run
         self._log = log
         self._every = every
-        self._say = say
+        self._report = report
         self._trainers: dict[str, Trainer] = {}
         self._stack = ExitStack()
 
@@ -88,7 +88,7 @@ class Candidates:
                 self._trainers[name].run()
             except Exception as ex:
                 (path / FAILURE).write_text(f"{type(ex).__name__}: {ex}\n", encoding="utf-8")
-                self._say(f"candidate {name} failed: {ex}")
+                self._report(f"candidate {name} failed: {ex}")
 
     def close(self) -> None:
         """Close what was opened."""

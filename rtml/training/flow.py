@@ -124,8 +124,8 @@ class Flow:
         left = {}
         for name, learner in self.learners.items():
             answers = self._learned(name, outcome)
-            said, left[name] = learner.ask_all(outcome.id, outcome.moment, outcome.X, answers)
-            outcome.predictions[name] = said
+            predictions, left[name] = learner.ask_all(outcome.id, outcome.moment, outcome.X, answers)
+            outcome.predictions[name] = predictions
         if on_outcome is not None:
             on_outcome(outcome)
         for name, answers in left.items():

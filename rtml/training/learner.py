@@ -170,8 +170,8 @@ class Learner:
         new = self._open.extend(questions.id, questions.moment, questions.X, questions.y, questions.known)
         start = self._open.start
         order = _by_time(self._open.known[start : new.stop])
-        predictions, told = self._pass(new, questions.moment, order, until)
-        self._book(questions, order[:told], new.start - start)
+        predictions, learned = self._pass(new, questions.moment, order, until)
+        self._book(questions, order[:learned], new.start - start)
         return predictions
 
     @property
@@ -194,13 +194,13 @@ class Learner:
         X, y, known = store.X[part], store.y[part], store.known[part]
         if hasattr(self.model, "replay_at"):
             before = np.ascontiguousarray(before[:, 0]) if self._kept == 1 else before
-            kept, told = self.model.replay_at(X, y, before, store.moment[part], known, order, until)
+            kept, learned = self.model.replay_at(X, y, before, store.moment[part], known, order, until)
         else:
-            kept, told = self.model.replay(X, y, np.ascontiguousarray(moment), known, order, until)
+            kept, learned = self.model.replay(X, y, np.ascontiguousarray(moment), known, order, until)
         store.kept[new] = kept[:, None] if kept.ndim == 1 else kept
         if kept.ndim == 1:
-            return kept, told
-        return (kept[:, 0].copy() if self.outputs == 1 else kept[:, : self.outputs].copy()), told
+            return kept, learned
+        return (kept[:, 0].copy() if self.outputs == 1 else kept[:, : self.outputs].copy()), learned
 
     def _due(self, id: np.ndarray, moment: np.ndarray, answers: Sequence[Answer]) -> list[Answer] | None:
         """Answers that come before the last question of a chunk; None where something in it is out of order."""

@@ -17,8 +17,8 @@ class Status:
     scores: dict[str, dict[str, float]]
 
     def __str__(self) -> str:
-        told = ", ".join(f"{target} {first(score)}" for target, score in self.scores.items())
-        return f"{self.offset:,} of {self.last:,} events, newest version {self.version or 'none'}, {told}"
+        scores = ", ".join(f"{target} {first(score)}" for target, score in self.scores.items())
+        return f"{self.offset:,} of {self.last:,} events, newest version {self.version or 'none'}, {scores}"
 
 
 def first(score: dict[str, float]) -> str:

@@ -51,14 +51,14 @@ class Retention:
             path.write_text(json.dumps({name: getattr(rules, name) for name in own}, indent=1) + "\n", encoding="utf-8")
         return rules
 
-    def due(self, log: EventLog, registry: Registry, say: Callable[[str], object]) -> None:
+    def due(self, log: EventLog, registry: Registry, report: Callable[[str], object]) -> None:
         """Let go of what is older, once in ``every`` of the machine's time; what went is said."""
         now = self._clock.elapsed()
         if now - self._looked >= span(self.every):
             self._looked = now
             gone = {name: number for name, number in self.apply(log, registry).items() if number}
             if gone:
-                say("retention let go of " + ", ".join(f"{number:,} {name}" for name, number in gone.items()))
+                report("retention let go of " + ", ".join(f"{number:,} {name}" for name, number in gone.items()))
 
     def apply(self, log: EventLog, registry: Registry) -> dict[str, int]:
         """Let go of what is older than the rules say; how many rows of each kind."""

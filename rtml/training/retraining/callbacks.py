@@ -27,12 +27,12 @@ class RetrainingCallback(Stateful):
 
     def push(self, outcome) -> list[TrainingEvent]:
         """Every training since the last outcome, with its cause, in order of time."""
-        told = [
+        events = [
             TrainingEvent(made.at, "trained" if _timed(made.cause) else "trigger", _detail(target, made))
             for target, learner in self._learners.items()
             for made in publications(learner.model)
         ]
-        return sorted(told, key=lambda event: event.at)
+        return sorted(events, key=lambda event: event.at)
 
 
 class GuardCallback(Stateful):

@@ -83,7 +83,7 @@ class Updater(Stateful):
         self.new_samples += samples
 
 
-def said(model, X: np.ndarray, asked: np.ndarray) -> np.ndarray:
+def predicted(model, X: np.ndarray, asked: np.ndarray) -> np.ndarray:
     """Predictions of a model that stays as it is."""
     return model.replay(X, np.zeros(len(asked)), asked, np.full(len(asked), NEVER), _NOBODY, NEVER)[0]
 
