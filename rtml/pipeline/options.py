@@ -78,7 +78,16 @@ class SourceOptions:
 def source_options(
     client_options: str = "{}", symbols: str = "", inputs: str = "", challengers: str = "", behind: str = "", **values
 ) -> SourceOptions:
-    """The options as a command line gives them: names comma separated, the client's options as JSON."""
+    """The options as a command line gives them: names comma separated, the client's options as JSON.
+
+    Examples
+    --------
+    >>> source_options('{"retries": 3}', symbols="ETH-USD, BTC-USD", source="fixture").keys
+    ('ETH-USD', 'BTC-USD')
+    >>> source_options("retries=3")
+    Traceback (most recent call last):
+    ValueError: --client-options must be a JSON object, got 'retries=3': Expecting value: line 1 column 1 (char 0)
+    """
     values["behind"] = run_folder(behind) if behind else None
     try:
         options = json.loads(client_options)

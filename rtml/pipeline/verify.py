@@ -24,7 +24,18 @@ def verify(run: Path) -> int:
 
 
 def damages(run: Path) -> tuple[list[tuple[str, str]], int]:
-    """File and what is wrong with it, of everything below a folder that is not what was written; files looked at."""
+    """File and what is wrong with it, of everything below a folder that is not what was written; files looked at.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     (Path(folder) / "blobs").mkdir()
+    ...     _ = (Path(folder) / "blobs" / digest(b"model")).write_bytes(b"another")
+    ...     [(path, what)], looked = damages(Path(folder))
+    >>> what, looked
+    ('its content does not hash to its name', 1)
+    """
     wrong, looked = [], 0
     for path in sorted([run, *run.rglob("*")]):
         if path.is_symlink() or path.suffix in (".db-wal", ".db-shm"):

@@ -108,7 +108,15 @@ def is_local(host: str) -> bool:
 
 
 def check_host(host: str, guarded: bool) -> None:
-    """Refuse to listen for other machines without a token."""
+    """Refuse to listen for other machines without a token.
+
+    Examples
+    --------
+    >>> check_host("127.0.0.1", guarded=False)
+    >>> check_host("0.0.0.0", guarded=False)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: host '0.0.0.0' can be reached from other machines...
+    """
     if not is_local(host) and not guarded:
         raise ValueError(
             f"host {host!r} can be reached from other machines, and anyone there could change what serves: "

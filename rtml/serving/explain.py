@@ -35,6 +35,12 @@ class Explanation:
     ``given`` is the row of the prediction log with names; ``recomputed`` the predictions by target, empty where the log
     does not hold the question; ``windows`` the events inside the features' windows; ``learned`` what the state that
     answered had learned; ``answers`` what came true by target, and when that was known.
+
+    Examples
+    --------
+    >>> given = {"prediction_id": "ab-1", "predictions": {"rise": 0.6}}
+    >>> Explanation(given, {"rise": 0.6}, True, "", None).same, Explanation(given, {"rise": 0.7}, True, "", None).same
+    (True, False)
     """
 
     given: dict

@@ -116,7 +116,13 @@ def _places(serving: Serving, table: pa.Table) -> np.ndarray:
 
 
 def columns_of(target: Target) -> list[str]:
-    """Columns of a target: its name, or that with the class or place behind it."""
+    """Columns of a target: its name, or that with the class or place behind it.
+
+    Examples
+    --------
+    >>> columns_of(Target("sky", "classes", classes=("sun", "rain"))), columns_of(Target("price", "number"))
+    (['sky.sun', 'sky.rain'], ['price'])
+    """
     if target.outputs == 1:
         return [target.name]
     return [f"{target.name}.{each}" for each in target.classes or range(target.outputs)]

@@ -125,7 +125,17 @@ def _up_to(read: Callable, seen: int, time: Callable, last: int, more: bool) -> 
 
 
 def slices(outcome: Outcome) -> Iterator[Outcome]:
-    """An outcome moment by moment: the questions of each, and the answers known up to it; then the answers left."""
+    """An outcome moment by moment: the questions of each, and the answers known up to it; then the answers left.
+
+    Examples
+    --------
+    >>> from rtml.training.flow import Outcome
+    >>> none, asked = np.empty(0, np.int64), np.array([1, 2])
+    >>> about = ({"price": np.array([0.5, 0.6])}, np.array([1]), np.array([3.0]), np.array([15]), np.array([0]))
+    >>> outcome = Outcome(none, asked, 0 * asked, np.array([10, 20]), np.ones((2, 1)), *about)
+    >>> [(part.id.tolist(), part.y.tolist()) for part in slices(outcome)]
+    [([1], []), ([2], [3.0])]
+    """
     moments, first = np.unique(outcome.moment, return_index=True)
     starts, done = [*first.tolist(), len(outcome.moment)], 0
     ends = _ends(outcome.closed)
@@ -139,7 +149,16 @@ def slices(outcome: Outcome) -> Iterator[Outcome]:
 
 
 def newest(outcomes: list[Outcome], n: int) -> Iterator[tuple[Outcome, bool]]:
-    """Outcomes with the newest ``n`` questions moment by moment, and what came before in few parts; which it is."""
+    """Outcomes with the newest ``n`` questions moment by moment, and what came before in few parts; which it is.
+
+    Examples
+    --------
+    >>> from rtml.training.flow import Outcome
+    >>> none, asked = np.empty(0, np.int64), np.array([1, 2, 3])
+    >>> outcome = Outcome(none, asked, 0 * asked, 10 * asked, np.ones((3, 1)), {}, none, none, none, none)
+    >>> [(part.id.tolist(), new) for part, new in newest([outcome], 1)]
+    [([1, 2], False), ([3], True)]
+    """
     left = sum(len(outcome.id) for outcome in outcomes)
     for outcome in outcomes:
         m, left = len(outcome.id), left - len(outcome.id)
@@ -150,7 +169,13 @@ def newest(outcomes: list[Outcome], n: int) -> Iterator[tuple[Outcome, bool]]:
 
 
 def ends_of(closed: np.ndarray) -> dict[int, int]:
-    """Place of each record by its end."""
+    """Place of each record by its end.
+
+    Examples
+    --------
+    >>> ends_of(np.array([(10,), (20,)], dtype=[("end", "i8")]))
+    {10: 0, 20: 1}
+    """
     return {end: i for i, end in enumerate(_ends(closed).tolist())}
 
 

@@ -37,6 +37,15 @@ class Counters(Collector):
 
     Counted by the app's event loop alone, in plain numbers: 0.5 us a request, where the library's own counters
     take 2.6 us with their locks.
+
+    Examples
+    --------
+    >>> from rtml.serving.service import Service
+    >>> counters = Counters(Service(":memory:"))
+    >>> for seconds in (0.001, 0.001, 0.004):
+    ...     counters.request("/predict", 200, seconds)
+    >>> b'rtml_requests_total{route="/predict",status="200"} 3.0' in counters.text()
+    True
     """
 
     def __init__(self, service: Service) -> None:

@@ -34,7 +34,14 @@ def enter_first(registry: Registry, publisher) -> None:
 
 @dataclass(slots=True)
 class Choice:
-    """An arm that answers one request; without a ``snapshot`` it is what serves."""
+    """An arm that answers one request; without a ``snapshot`` it is what serves.
+
+    Examples
+    --------
+    >>> route = Route()
+    >>> Choice(None, route, "champion", "user 7", 1.0, None).answer(17, "ETH-USD", 10, b"") is None
+    True
+    """
 
     router: Router
     route: Route

@@ -26,6 +26,14 @@ class PredictRequest(Struct, forbid_unknown_fields=True):
     """Ask by key for what was predicted at its newest question, or with features of your own.
 
     Where a run has one key it may be left out.
+
+    Examples
+    --------
+    >>> read(PredictRequest, b'{"features": {"spread": 1.5}, "unit": "user 7"}').features
+    {'spread': 1.5}
+    >>> read(PredictRequest, b'{"kee": "ETH-USD"}')
+    Traceback (most recent call last):
+    rtml.serving.schemas.Refused: kee: is not a field of this request
     """
 
     key: Key | None = None
@@ -35,7 +43,14 @@ class PredictRequest(Struct, forbid_unknown_fields=True):
 
 
 class Prediction(Struct, frozen=True, gc=False):
-    """What is expected, from which features, said by whom, and when the truth will be known."""
+    """What is expected, from which features, said by whom, and when the truth will be known.
+
+    Examples
+    --------
+    >>> rest = ("run@3", 1200, 17, "2026-01-05T00:00:00+00:00", 12.5, 10.0, None)
+    >>> Prediction("ab-1", "ETH-USD", Raw(b'{"rise":{"probability":0.6}}'), *rest).answers()
+    {'rise': {'probability': 0.6}}
+    """
 
     prediction_id: Annotated[str, _meta("to tell the answer with")]
     key: str
@@ -76,21 +91,42 @@ class GivenPrediction(Struct, frozen=True):
 
 
 class AnswerRequest(Struct, forbid_unknown_fields=True):
-    """The true value of a prediction, once it is known."""
+    """The true value of a prediction, once it is known.
+
+    Examples
+    --------
+    >>> read(AnswerRequest, b'{"prediction_id": "ab-1", "y": 0.5}').y
+    0.5
+    >>> read(AnswerRequest, b'{"prediction_id": "ab-1"}')
+    Traceback (most recent call last):
+    rtml.serving.schemas.Refused: y: is required
+    """
 
     prediction_id: Annotated[str, Meta(min_length=1, max_length=64, description="as /predict gave it")]
     y: Annotated[float, _meta("what came true, in the unit of the prediction")]
 
 
 class AnswerReply(Struct, frozen=True):
-    """What became of an answer: joined the first time, repeated when it was told before."""
+    """What became of an answer: joined the first time, repeated when it was told before.
+
+    Examples
+    --------
+    >>> encode(AnswerReply("ab-1", "joined"))
+    b'{"prediction_id":"ab-1","status":"joined"}'
+    """
 
     prediction_id: str
     status: str
 
 
 class EventsReply(Struct, frozen=True):
-    """What became of posted events: on the disk, unless that was not asked for."""
+    """What became of posted events: on the disk, unless that was not asked for.
+
+    Examples
+    --------
+    >>> encode(EventsReply(accepted=2, repeated=1, time=None, durable=True))
+    b'{"accepted":2,"repeated":1,"time":null,"durable":true}'
+    """
 
     accepted: Annotated[int, _meta("events written")]
     repeated: Annotated[int, _meta("events whose event_id was there already, with the same content")]
@@ -124,7 +160,13 @@ class Health(Struct, frozen=True):
 
 
 class TargetAbout(Struct, frozen=True):
-    """What is predicted."""
+    """What is predicted.
+
+    Examples
+    --------
+    >>> encode(TargetAbout("sky", "classes", "", ("sun", "rain")))
+    b'{"name":"sky","kind":"classes","unit":"","classes":["sun","rain"]}'
+    """
 
     name: str
     kind: Annotated[str, _meta("number, probability, classes, ranking or anomaly")]
@@ -133,7 +175,15 @@ class TargetAbout(Struct, frozen=True):
 
 
 class Version(Struct, frozen=True):
-    """What serves: the learner, or a version of it."""
+    """What serves: the learner, or a version of it.
+
+    Examples
+    --------
+    >>> target = TargetAbout("price", "number", "USD", ())
+    >>> about = (("ETH-USD",), ("spread",), 10.0, "2026-01-05T00:00:00+00:00")
+    >>> encode(Models(Version("run@3", 9, [target], *about), [])).endswith(b'"lineage":[]}')
+    True
+    """
 
     version: str
     offset: Annotated[int, _meta("events of the log that it has learned from")]
@@ -152,7 +202,15 @@ class Models(Struct, frozen=True):
 
 
 class Refusal(Struct, frozen=True):
-    """Why a request was not served: a sentence; for bad input also the field, its rule and what was got."""
+    """Why a request was not served: a sentence; for bad input also the field, its rule and what was got.
+
+    Examples
+    --------
+    >>> encode(Refusal("key: is required", field="key"))
+    b'{"error":"key: is required","field":"key"}'
+    >>> encode(Refusal("/srv/runs/live/events.db is missing"))
+    b'{"error":"events.db is missing"}'
+    """
 
     error: str
     field: str | UnsetType = UNSET
@@ -175,7 +233,13 @@ def without_paths(text: str) -> str:
 
 
 class Refused(Exception):
-    """A request that is answered with a status and a :class:`Refusal`."""
+    """A request that is answered with a status and a :class:`Refusal`.
+
+    Examples
+    --------
+    >>> Refused(422, "key: is required", field="key").refusal.field
+    'key'
+    """
 
     def __init__(self, status: int, error: str, **about: Any) -> None:
         super().__init__(error)
@@ -184,7 +248,16 @@ class Refused(Exception):
 
 
 def invalid(field: str, rule: str, got: Any) -> Refused:
-    """Refusal of a field that breaks a rule."""
+    """Refusal of a field that breaks a rule.
+
+    Examples
+    --------
+    >>> raise invalid("y", "must be finite", "x" * 500)
+    Traceback (most recent call last):
+    rtml.serving.schemas.Refused: y: must be finite
+    >>> len(invalid("y", "must be finite", "x" * 500).refusal.got) <= SHOWN + 1
+    True
+    """
     return Refused(422, f"{field}: {rule}", field=field, rule=rule, got=shown(got))
 
 
@@ -259,7 +332,13 @@ def read_query(query: bytes) -> PredictRequest:
 
 
 def query_fields(query: bytes, name: str) -> list[tuple[str, str]]:
-    """Names and values of a query that should hold a field of this name."""
+    """Names and values of a query that should hold a field of this name.
+
+    Examples
+    --------
+    >>> query_fields(b"key=ETH-USD&unit=", "key")
+    [('key', 'ETH-USD'), ('unit', '')]
+    """
     try:
         return parse_qsl(query.decode(), keep_blank_values=True, errors="strict", max_num_fields=8)
     except ValueError as ex:
@@ -267,7 +346,13 @@ def query_fields(query: bytes, name: str) -> list[tuple[str, str]]:
 
 
 def shown(value: Any) -> Any:
-    """A value short enough to send back."""
+    """A value short enough to send back.
+
+    Examples
+    --------
+    >>> shown(7), shown([1, 2]), len(shown("x" * 10_000)) == SHOWN + 1
+    (7, '[1, 2]', True)
+    """
     if value is None or isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**53):
         return value
     text = value if isinstance(value, str) else repr(value)

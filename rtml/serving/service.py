@@ -52,6 +52,15 @@ class Service:
     clock
         Read for the age of features and for when something was asked; a replay passes a
         :class:`rtml.serving.snapshot.StreamClock`, so that ages are those of event time.
+
+    Examples
+    --------
+    >>> service = Service(":memory:")
+    >>> service.predict("ETH-USD")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    rtml.serving.schemas.Refused: nothing serves yet: run 04_online_train first...
+    >>> service.health().ready
+    False
     """
 
     def __init__(self, path: str | Path = ":memory:", clock: Clock | None = None) -> None:
@@ -312,7 +321,16 @@ def logged(prediction_id: str, row: dict) -> dict:
 
 
 def verdict(prediction_id: str, y: float, result: str | float) -> str:
-    """The verdict of the log, or the refusal that it stands for."""
+    """The verdict of the log, or the refusal that it stands for.
+
+    Examples
+    --------
+    >>> verdict("ab-1", 0.5, "joined")
+    'joined'
+    >>> verdict("ab-1", 0.5, 0.25)
+    Traceback (most recent call last):
+    rtml.serving.schemas.Refused: ab-1 was answered with 0.25 before, got 0.5: the first answer stands
+    """
     if result == "unknown":
         raise Refused(404, f"no prediction {shown(prediction_id)!r}: tell the prediction_id that /predict gave")
     if isinstance(result, float):

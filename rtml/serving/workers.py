@@ -150,6 +150,14 @@ def _all_up(slots: list[Slot], stop: threading.Event) -> None:
 
 
 def inherited(listen: int) -> socket.socket:
-    """The listening socket that :func:`serve_by` handed to this process."""
+    """The listening socket that :func:`serve_by` handed to this process.
+
+    Examples
+    --------
+    >>> with socket.create_server(("127.0.0.1", 0)) as given:
+    ...     with inherited(os.dup(given.fileno())) as taken:
+    ...         print(taken.getsockname() == given.getsockname())
+    True
+    """
     os.set_inheritable(listen, False)
     return socket.socket(fileno=listen)

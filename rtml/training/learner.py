@@ -278,7 +278,17 @@ def _open_already(id: int) -> ValueError:
 def one_by_one(
     learner, id: np.ndarray, moment: np.ndarray, X: np.ndarray, answers: Sequence[Answer]
 ) -> tuple[np.ndarray, Sequence[Answer]]:
-    """Ask questions and tell answers singly, see :meth:`Learner.ask_all`; at equal times the question comes first."""
+    """Ask questions and tell answers singly, see :meth:`Learner.ask_all`; at equal times the question comes first.
+
+    Examples
+    --------
+    >>> from rtml.models.rls import RecursiveLeastSquares
+    >>> learner = Learner(RecursiveLeastSquares(ridge=1.0), ["x"])
+    >>> questions = (np.array([1, 2, 3]), np.array([10, 20, 30]), np.full((3, 1), 2.0))
+    >>> predictions, left = one_by_one(learner, *questions, [(1, 3.0, 20), (2, 3.0, 90)])
+    >>> predictions.round(2), left
+    (array([0., 0., 3.]), [(2, 3.0, 90)])
+    """
     columns = () if learner.outputs == 1 else (learner.outputs,)
     predictions, done = np.empty((len(id), *columns)), 0
     for i, (question, at) in enumerate(zip(id.tolist(), moment.tolist(), strict=True)):

@@ -15,6 +15,13 @@ class Shadowed:
 
     From then on its predictions are NaN. An answer to a question that it was never asked, before it began, is passed
     over.
+
+    Examples
+    --------
+    >>> from rtml.models.rls import RecursiveLeastSquares
+    >>> shadow = Shadowed(Learner(RecursiveLeastSquares(ridge=1.0), ["x"]))
+    >>> shadow.ask(1, moment=10, x=[2.0]), shadow.ask(1, moment=5, x=[2.0]), shadow.failure[:10]
+    (0.0, nan, 'ValueError')
     """
 
     def __init__(self, learner: Learner) -> None:

@@ -125,7 +125,13 @@ class LogTrainer:
 
 @dataclass(frozen=True)
 class Kept:
-    """What a log still holds of what was served: predictions with a label, without one yet, and traces in its files."""
+    """What a log still holds of what was served: predictions with a label, without one yet, and traces in its files.
+
+    Examples
+    --------
+    >>> Kept(answered=0, waiting=3, traces=()).nothing, Kept(0, 3, (("log.db", 41.5),)).nothing
+    (True, False)
+    """
 
     answered: int
     waiting: int

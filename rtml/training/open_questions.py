@@ -18,6 +18,11 @@ class Asked(NamedTuple):
 
     ``kept`` is what the model said and wants back with the answer: a number, or ``outputs`` numbers of the prediction
     and behind them ``memory`` numbers of the model's own.
+
+    Examples
+    --------
+    >>> Asked(np.array([0.6, 7.0]), np.ones(2), moment=10).prediction
+    0.6
     """
 
     kept: float | np.ndarray

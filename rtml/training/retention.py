@@ -24,6 +24,14 @@ class Retention:
     What is in ``retention.json`` of a run takes the place of the defaults; ``forever`` keeps all of a kind, which is so
     for events and questions unless a rule is written: everything else is built again from them. Events that no training
     has committed yet are kept however old. Versions beyond the newest so many go, unless they ever served.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as run:
+    ...     _ = (Path(run) / NAME).write_text('{"predictions": "7d"}')
+    ...     print(Retention.of(Path(run)))
+    predictions 7d, questions forever, events forever, versions 200, every 10m
     """
 
     folder: Path

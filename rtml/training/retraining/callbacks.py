@@ -73,7 +73,18 @@ class Silenced(Stateful):
 
 
 def publications(model) -> list:
-    """What a model with a schedule published since the last look; nothing of any other."""
+    """What a model with a schedule published since the last look; nothing of any other.
+
+    Examples
+    --------
+    >>> from rtml.training.learner import Learner
+    >>> from rtml.training.retraining.strategy import build
+    >>> learner = Learner(build("rls: stateful every 10s", ["x"]), ["x"])
+    >>> for at in range(3):
+    ...     _ = learner.ask(at, 6 * at * 10**9, [1.0]), learner.tell(at, 3.0, (6 * at + 1) * 10**9)
+    >>> [(made.cause, made.samples) for made in publications(learner.model)], publications(learner.model)
+    ([('every 10s', 2)], [])
+    """
     return model.publications() if hasattr(model, "publications") else []
 
 

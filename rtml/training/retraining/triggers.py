@@ -43,7 +43,15 @@ class Answers(NamedTuple):
 
 
 class Trigger(Stateful):
-    """What every trigger can do; this one never fires: somebody tells the model when to train."""
+    """What every trigger can do; this one never fires: somebody tells the model when to train.
+
+    Examples
+    --------
+    >>> from rtml.training.retraining.trigger_set import TriggerSet
+    >>> never = TriggerSet([Trigger()])
+    >>> never.tick(10**18), never.due == NEVER
+    (None, True)
+    """
 
     text = ""
     due = NEVER  #: the event time up to which time alone does not fire, ns
