@@ -21,13 +21,7 @@ _BEGINS = ("run", "live", "ingest")  # verbs that make a run where there is none
 
 
 class Text(click.ParamType):
-    """Text of which an empty one stands for the default, so that make can pass on a variable as it is.
-
-    Examples
-    --------
-    >>> Text("10m").convert("", None, None), Text("10m").convert("1d", None, None)
-    ('10m', '1d')
-    """
+    """Text of which an empty one stands for the default, so that make can pass on a variable as it is."""
 
     name = "text"
 
@@ -40,13 +34,7 @@ class Text(click.ParamType):
 
 
 class RunName(Text):
-    """Name or folder of a run.
-
-    Examples
-    --------
-    >>> RunName("latest").convert("", None, None)
-    'latest'
-    """
+    """Name or folder of a run."""
 
     name = "run"
 
@@ -75,12 +63,6 @@ class Verb(click.Command):
         A line that a user may type, shown below it.
     parameters
         Arguments and options; an argument ``run`` is handed on as the folder of the run.
-
-    Examples
-    --------
-    >>> verb = Verb("check", "rtml.pipeline.verify:verify", "Look at all files.", "rtml check dev", _run())
-    >>> verb.name, verb.module
-    ('check', 'rtml.pipeline.verify')
     """
 
     def __init__(self, name: str, function: str, does: str, example: str, *parameters: click.Parameter) -> None:
@@ -395,13 +377,7 @@ VERBS = (
 
 
 class Verbs(click.Group):
-    """The verbs, listed in the order of a run's life.
-
-    Examples
-    --------
-    >>> list(rtml.commands)[:3] == rtml.list_commands(None)[:3], "train" in rtml.commands
-    (True, True)
-    """
+    """The verbs, listed in the order of a run's life."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names in the order of the table."""

@@ -83,6 +83,16 @@ def begin(folder: Path, names: list[str], whole: bool, values: Mapping) -> Statu
         Whether it starts from the first notebook.
     values
         Further values of the status.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from unittest.mock import patch
+    >>> with TemporaryDirectory() as top, patch.dict("os.environ", RTML_HOME=top):
+    ...     (folder := Path(top) / "runs" / "dev").mkdir(parents=True)
+    ...     status = begin(folder, ["01_ingest"], whole=True, values={"profile": "demo"})
+    >>> status.values["state"], status.values["notebooks"], status.values["profile"]
+    ('running', {'01_ingest': {'state': 'waiting'}}, 'demo')
     """
     run = Run(folder, notebook="pipeline")
     last = result(folder) if whole else run.read_json("status.json", {}).get("before")
@@ -125,7 +135,15 @@ def data_range(folder: Path) -> dict[str, int | str]:
 
 
 def latest() -> Path:
-    """The link to the newest run that finished."""
+    """The link to the newest run that finished.
+
+    Examples
+    --------
+    >>> from unittest.mock import patch
+    >>> with patch.dict("os.environ", RTML_HOME="/srv/models"):
+    ...     print(latest())
+    /srv/models/runs/latest
+    """
     return home() / "runs" / "latest"
 
 

@@ -107,26 +107,14 @@ class AnswerRequest(Struct, forbid_unknown_fields=True):
 
 
 class AnswerReply(Struct, frozen=True):
-    """What became of an answer: joined the first time, repeated when it was told before.
-
-    Examples
-    --------
-    >>> encode(AnswerReply("ab-1", "joined"))
-    b'{"prediction_id":"ab-1","status":"joined"}'
-    """
+    """What became of an answer: joined the first time, repeated when it was told before."""
 
     prediction_id: str
     status: str
 
 
 class EventsReply(Struct, frozen=True):
-    """What became of posted events: on the disk, unless that was not asked for.
-
-    Examples
-    --------
-    >>> encode(EventsReply(accepted=2, repeated=1, time=None, durable=True))
-    b'{"accepted":2,"repeated":1,"time":null,"durable":true}'
-    """
+    """What became of posted events: on the disk, unless that was not asked for."""
 
     accepted: Annotated[int, _meta("events written")]
     repeated: Annotated[int, _meta("events whose event_id was there already, with the same content")]
@@ -160,13 +148,7 @@ class Health(Struct, frozen=True):
 
 
 class TargetAbout(Struct, frozen=True):
-    """What is predicted.
-
-    Examples
-    --------
-    >>> encode(TargetAbout("sky", "classes", "", ("sun", "rain")))
-    b'{"name":"sky","kind":"classes","unit":"","classes":["sun","rain"]}'
-    """
+    """What is predicted."""
 
     name: str
     kind: Annotated[str, _meta("number, probability, classes, ranking or anomaly")]

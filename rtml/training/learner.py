@@ -56,7 +56,9 @@ class Learner:
         self._unsupervised = bool(getattr(self.model, "unsupervised", False))  # learns a row when it was asked about
         self.outputs = int(getattr(self.model, "outputs", 1))
         self._kept = self.outputs + int(getattr(self.model, "memory", 0))
-        self.asked = self.answered = self.unanswered = 0
+        self.asked = 0
+        self.answered = 0
+        self.unanswered = 0
         self.last_moment = self.last_learned = _NEVER_YET
         self._open = OpenQuestions(len(self.names), self._kept)
         self._row = packer(self.names)
@@ -191,7 +193,9 @@ class Learner:
         """Ask the questions in new rows and learn answers, by their places in time; predictions, and answers taken."""
         store = self._open
         part, before = slice(store.start, new.stop), store.kept[store.start : new.start]
-        X, y, known = store.X[part], store.y[part], store.known[part]
+        X = store.X[part]
+        y = store.y[part]
+        known = store.known[part]
         if hasattr(self.model, "replay_at"):
             before = np.ascontiguousarray(before[:, 0]) if self._kept == 1 else before
             kept, learned = self.model.replay_at(X, y, before, store.moment[part], known, order, until)
