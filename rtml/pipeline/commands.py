@@ -96,39 +96,39 @@ def _run(default: str | None = "latest") -> click.Argument:
     return click.Argument(["run"], type=RunName(default or ""), default=default, required=default is None)
 
 
-def _option(*names: str, says: str, **how: Any) -> click.Option:
-    shown = {"show_default": True} if how.get("default") else {}
-    return click.Option(list(names), help=says, **shown, **how)
+def _option(*names: str, **how: Any) -> click.Option:
+    how |= {"show_default": True} if how.get("default") else {}
+    return click.Option(list(names), **how)
 
 
-_FOLLOW = _option("--follow", is_flag=True, says="Go on with what arrives, until Ctrl-C or SIGTERM.")
-_EVERY = _option("--every", default="10m", says="Event time between versions: 30s, 1d.")
-_MODEL = _option("--model", default="", says="Name of the model in the registry; that of the use case if empty.")
-_HOST = _option("--host", default="127.0.0.1", says="Address to listen on; any but this machine needs RTML_TOKEN.")
+_FOLLOW = _option("--follow", is_flag=True, help="Go on with what arrives, until Ctrl-C or SIGTERM.")
+_EVERY = _option("--every", default="10m", help="Event time between versions: 30s, 1d.")
+_MODEL = _option("--model", default="", help="Name of the model in the registry; that of the use case if empty.")
+_HOST = _option("--host", default="127.0.0.1", help="Address to listen on; any but this machine needs RTML_TOKEN.")
 _LOG = _option(
-    "--log", default="", says="URL of the event log: redis://, postgres://, nats://, kafka://; else events.db."
+    "--log", default="", help="URL of the event log: redis://, postgres://, nats://, kafka://; else events.db."
 )
-_STORES = _option("--stores", default="", says="postgres://: database instead of the files.")
-_PORT = _option("--port", default=8000, says="Port; 0: a free one.")
-_BOOKS = _option("--notebooks", type=click.Path(path_type=Path), says="Folder of the notebooks, if not the usual.")
-_CHALLENGERS = _option("--challengers", default="", says="Models that learn in shadow: rls,forest.")
+_STORES = _option("--stores", default="", help="postgres://: database instead of the files.")
+_PORT = _option("--port", default=8000, help="Port; 0: a free one.")
+_BOOKS = _option("--notebooks", type=click.Path(path_type=Path), help="Folder of the notebooks, if not the usual.")
+_CHALLENGERS = _option("--challengers", default="", help="Models that learn in shadow: rls,forest.")
 _PUBLISH = _option(
     "--publish",
     type=click.Choice(["learner", "gate", "recommend", "always", "never"]),
     default="learner",
-    says="What serves: the learner; or frozen versions: those better in shadow, the same once approved, all, none.",
+    help="What serves: the learner; or frozen versions: those better in shadow, the same once approved, all, none.",
 )
-_USE_CASE = _option("--use-case", default="crypto", type=Text("crypto"), says="crypto, fraud ... or path/to/file.py.")
+_USE_CASE = _option("--use-case", default="crypto", type=Text("crypto"), help="crypto, fraud ... or path/to/file.py.")
 _SOURCE = (
-    _option("--source", default="", says="kraken, a file, synthetic, http, kafka://...; the use case's own if empty."),
+    _option("--source", default="", help="kraken, a file, synthetic, http, kafka://...; the use case's own if empty."),
     _USE_CASE,
-    _option("--symbols", default="", says="Keys that are asked for, comma separated; all of the source if empty."),
-    _option("--inputs", default="", says="Symbols that are only read beside them, comma separated."),
-    _option("--backfill", default="1h", says="How much of an exchange's past comes first: 30m, 1d."),
-    _option("--speed", default=1.0, says="60 plays an hour of a recording in a minute; 0: at once."),
-    _option("--hours", default=24.0, says="Length of a synthetic stream, in hours."),
-    _option("--record", default="", says="File for everything an exchange sends; a source itself later."),
-    _option("--client-options", default="{}", says="Options of an exchange's client, as JSON."),
+    _option("--symbols", default="", help="Keys that are asked for, comma separated; all of the source if empty."),
+    _option("--inputs", default="", help="Symbols that are only read beside them, comma separated."),
+    _option("--backfill", default="1h", help="How much of an exchange's past comes first: 30m, 1d."),
+    _option("--speed", default=1.0, help="60 plays an hour of a recording in a minute; 0: at once."),
+    _option("--hours", default=24.0, help="Length of a synthetic stream, in hours."),
+    _option("--record", default="", help="File for everything an exchange sends; a source itself later."),
+    _option("--client-options", default="{}", help="Options of an exchange's client, as JSON."),
 )
 
 VERBS = (
@@ -138,13 +138,13 @@ VERBS = (
         "Run the notebooks and write the report. RUN is named after the use case unless given; dev for the demo.",
         "rtml run mine --source ETH-USD=eth.csv -p SEED=3",
         _run(""),
-        _option("-p", "given", multiple=True, metavar="KEY=VALUE", says="A parameter of a notebook; repeatable."),
-        _option("--params", default="", says="Several parameters in one text: KEY=VALUE KEY='a b'."),
-        _option("--use-case", default="", says="A built-in use case, module:attribute or file.py:attribute."),
-        _option("--source", default="", says="The parameter SOURCE: a file, SYMBOL=FILE, synthetic ..."),
-        _option("--symbols", default="", says="The parameter SYMBOLS: keys, comma separated."),
-        _option("--profile", default="demo", type=Text("demo"), says="A profile of profiles.yml."),
-        _option("--only", default="", says="One notebook, by its number such as 03."),
+        _option("-p", "given", multiple=True, metavar="KEY=VALUE", help="A parameter of a notebook; repeatable."),
+        _option("--params", default="", help="Several parameters in one text: KEY=VALUE KEY='a b'."),
+        _option("--use-case", default="", help="A built-in use case, module:attribute or file.py:attribute."),
+        _option("--source", default="", help="The parameter SOURCE: a file, SYMBOL=FILE, synthetic ..."),
+        _option("--symbols", default="", help="The parameter SYMBOLS: keys, comma separated."),
+        _option("--profile", default="demo", type=Text("demo"), help="A profile of profiles.yml."),
+        _option("--only", default="", help="One notebook, by its number such as 03."),
         _BOOKS,
     ),
     Verb(
@@ -161,11 +161,11 @@ VERBS = (
         "Serve the champion of a run over HTTP.",
         "rtml serve dev --port 8001 --grpc 9000",
         _run(),
-        _option("--follow", is_flag=True, says="Follow what ingest and training processes write there."),
-        _option("--workers", default=1, says="Processes on the port, each follows; SIGHUP replaces them one by one."),
-        _option("--grpc", default=-1, says="Port of the same over gRPC; 0: a free one, -1: none."),
-        _option("--listen", default=-1, hidden=True, says="Of one of several processes."),
-        _option("--counts", default="", hidden=True, says="Of one of several processes."),
+        _option("--follow", is_flag=True, help="Follow what ingest and training processes write there."),
+        _option("--workers", default=1, help="Processes on the port, each follows; SIGHUP replaces them one by one."),
+        _option("--grpc", default=-1, help="Port of the same over gRPC; 0: a free one, -1: none."),
+        _option("--listen", default=-1, hidden=True, help="Of one of several processes."),
+        _option("--counts", default="", hidden=True, help="Of one of several processes."),
         *(_PORT, _HOST, _STORES),
     ),
     Verb(
@@ -175,15 +175,15 @@ VERBS = (
         'rtml route dev canary --arm crypto@3=0.05 --steps 0.2,0.5 --who ada --why "better in shadow"',
         _run(None),
         click.Argument(["kind"], type=click.Choice(["ab", "canary", "bandit", "next", "stop"]), required=False),
-        _option("--arm", "arms", multiple=True, metavar="VERSION=SHARE", says="Such as crypto@3=0.05; repeatable."),
-        _option("--coverage", type=float, says="Share of the units that take part, above 0 and at most 1."),
-        _option("--by", type=click.Choice(["unit", "key"]), says="What of a request says which arm answers."),
-        _option("--steps", default="", says="Further shares of a canary, such as 0.2,0.5."),
-        _option("--after", type=int, says="Units that a canary answers before its next step."),
-        _option("--policy", type=click.Choice(["thompson", "ucb", "exp3-ix"]), says="How a bandit chooses the arm."),
-        _option("--promote/--advise", default=None, says="Promote what is better, or leave it to a person."),
-        _option("--who", default="", says="Who decided it, for the ledger."),
-        _option("--why", default="", says="The reason, for the ledger."),
+        _option("--arm", "arms", multiple=True, metavar="VERSION=SHARE", help="Such as crypto@3=0.05; repeatable."),
+        _option("--coverage", type=float, help="Share of the units that take part, above 0 and at most 1."),
+        _option("--by", type=click.Choice(["unit", "key"]), help="What of a request says which arm answers."),
+        _option("--steps", default="", help="Further shares of a canary, such as 0.2,0.5."),
+        _option("--after", type=int, help="Units that a canary answers before its next step."),
+        _option("--policy", type=click.Choice(["thompson", "ucb", "exp3-ix"]), help="How a bandit chooses the arm."),
+        _option("--promote/--advise", default=None, help="Promote what is better, or leave it to a person."),
+        _option("--who", default="", help="Who decided it, for the ledger."),
+        _option("--why", default="", help="The reason, for the ledger."),
     ),
     Verb(
         "batch",
@@ -191,7 +191,7 @@ VERBS = (
         "Store one prediction for each key. What serves predicts, for whoever looks it up later; see online.db.",
         "rtml batch fraud --ttl 12h",
         _run(),
-        _option("--ttl", default="1d", says="Age from which on a prediction is stale, such as 12h or 1d."),
+        _option("--ttl", default="1d", help="Age from which on a prediction is stale, such as 12h or 1d."),
     ),
     Verb(
         "live",
@@ -201,10 +201,10 @@ VERBS = (
         "rtml live try --source synthetic --speed 60 --hours 3",
         _run("live"),
         *(*_SOURCE, _EVERY, _PUBLISH, _CHALLENGERS, _HOST, _LOG, _STORES),
-        _option("--from", "behind", default="", type=RunName(), says="A finished run to go on from, copied."),
-        _option("--port", default=8000, says="Port; 0: a free one, -1: none."),
-        _option("--seconds", default=0.0, says="Seconds to follow the stream; 0: no end."),
-        _option("--once", is_flag=True, says="End with the recording, serve no longer."),
+        _option("--from", "behind", default="", type=RunName(), help="A finished run to go on from, copied."),
+        _option("--port", default=8000, help="Port; 0: a free one, -1: none."),
+        _option("--seconds", default=0.0, help="Seconds to follow the stream; 0: no end."),
+        _option("--once", is_flag=True, help="End with the recording, serve no longer."),
     ),
     Verb(
         "ingest",
@@ -219,9 +219,9 @@ VERBS = (
         "Show how the columns of a file are read.",
         """rtml inspect eth.csv --columns '{"time": "T", "price": "p"}'""",
         click.Argument(["file"]),
-        _option("--columns", default="{}", says='Names of the file\'s columns, as JSON: {"time": "T", "price": "p"}.'),
-        _option("--symbols", default="", says="Keys to read, comma separated; all if empty."),
-        _option("--bar", default="", says="Length of the bars that are to be made of it, such as 10s or 1m."),
+        _option("--columns", default="{}", help='Names of the file\'s columns, as JSON: {"time": "T", "price": "p"}.'),
+        _option("--symbols", default="", help="Keys to read, comma separated; all if empty."),
+        _option("--bar", default="", help="Length of the bars that are to be made of it, such as 10s or 1m."),
         _USE_CASE,
     ),
     Verb(
@@ -238,7 +238,7 @@ VERBS = (
         "log gives; exit code 1 where they differ.",
         "rtml check dev --strict",
         _run(),
-        _option("--strict", is_flag=True, says="Features that no question of the log has count as differing."),
+        _option("--strict", is_flag=True, help="Features that no question of the log has count as differing."),
     ),
     Verb(
         "verify",
@@ -253,11 +253,11 @@ VERBS = (
         "Compare ways to train on a run. For each: loss, samples, CPU, staleness.",
         "rtml advise dev --target sign --few",
         _run(),
-        _option("--target", default="", says="Target to learn; the served one unless given."),
-        _option("--model", default="", says="Model of the catalogue; the run's own unless given."),
-        _option("--jobs", default=0, says="Processes; 0: one per core where that pays."),
-        _option("--backend", default="loky", says="Backend of joblib: loky, threading or ray."),
-        _option("--few", is_flag=True, says="The few settings that differ most, instead of some thirty."),
+        _option("--target", default="", help="Target to learn; the served one unless given."),
+        _option("--model", default="", help="Model of the catalogue; the run's own unless given."),
+        _option("--jobs", default=0, help="Processes; 0: one per core where that pays."),
+        _option("--backend", default="loky", help="Backend of joblib: loky, threading or ray."),
+        _option("--few", is_flag=True, help="The few settings that differ most, instead of some thirty."),
     ),
     Verb(
         "schedule",
@@ -265,9 +265,9 @@ VERBS = (
         "Carry out jobs of a run at set times. Missed ones are caught up once; schedule.json says what was done.",
         'rtml schedule dev --job "1h materialize" --job "1d check"',
         _run(),
-        _option("--job", multiple=True, says="Interval and command such as '1d check'; repeatable. The usual if none."),
-        _option("--clock", default="wall", type=click.Choice(["wall", "event"]), says="Whose time decides."),
-        _option("--once", is_flag=True, says="Carry out what is due, and end."),
+        _option("--job", multiple=True, help="Interval and command such as '1d check'; repeatable. The usual if none."),
+        _option("--clock", default="wall", type=click.Choice(["wall", "event"]), help="Whose time decides."),
+        _option("--once", is_flag=True, help="Carry out what is due, and end."),
     ),
     Verb(
         "retention",
@@ -275,7 +275,7 @@ VERBS = (
         "Drop what can be made again. States of old versions that never served, replaced files of feature tables.",
         "rtml retention dev --keep 5",
         _run(),
-        _option("--keep", default=20, says="How many of the newest versions keep their states in any case."),
+        _option("--keep", default=20, help="How many of the newest versions keep their states in any case."),
     ),
     Verb(
         "rebuild",
@@ -290,7 +290,7 @@ VERBS = (
         "Load a version in a fresh environment. Of its own code and lock; the predictions are compared.",
         "rtml reproduce dev crypto@3",
         *(_run(None), click.Argument(["version"])),
-        _option("--folder", default="", says="Where to build it; build/reproduce/<id> unless given."),
+        _option("--folder", default="", help="Where to build it; build/reproduce/<id> unless given."),
     ),
     Verb(
         "explain",
@@ -305,9 +305,9 @@ VERBS = (
         "Write a version as one file for a device. It goes on learning there. VERSION is such as crypto@3.",
         "rtml export dev crypto@3 --to javascript --out model.js",
         *(_run(None), click.Argument(["version"])),
-        _option("--to", default="python", type=click.Choice(["python", "javascript", "micropython"]), says="Language."),
-        _option("--out", default="", says="File; - is standard output. Named after the version unless given."),
-        _option("--target", default="", says="Which of its models; the first unless given."),
+        _option("--to", default="python", type=click.Choice(["python", "javascript", "micropython"]), help="Language."),
+        _option("--out", default="", help="File; - is standard output. Named after the version unless given."),
+        _option("--target", default="", help="Which of its models; the first unless given."),
     ),
     Verb(
         "import",
@@ -315,7 +315,7 @@ VERBS = (
         "Make what a device has learned a version. FILE is its state in JSON, VERSION the one it was exported from.",
         "rtml import dev crypto@3 state.json --at 2026-05-01T12:00Z",
         *(_run(None), click.Argument(["version"]), click.Argument(["file"])),
-        _option("--at", default="", says="Event time of the state: 2026-05-01T12:00Z; the parent's if empty."),
+        _option("--at", default="", help="Event time of the state: 2026-05-01T12:00Z; the parent's if empty."),
     ),
     Verb(
         "mirror",
@@ -330,16 +330,16 @@ VERBS = (
         "Send a run's new alerts out. To a webhook, to Slack (slack+https://...) or by mail (smtp://host?to=a@b).",
         "rtml alerts dev --to https://example.org/hook --least 0.5",
         _run(),
-        _option("--to", required=True, says="Where to: https://..., slack+https://... or smtp://host?to=a@b."),
-        _option("--least", default=0.0, says="Least harm of an alert that is sent, in units of the usual error."),
-        _option("--an-hour", default=20, says="Largest number of messages an hour."),
+        _option("--to", required=True, help="Where to: https://..., slack+https://... or smtp://host?to=a@b."),
+        _option("--least", default=0.0, help="Least harm of an alert that is sent, in units of the usual error."),
+        _option("--an-hour", default=20, help="Largest number of messages an hour."),
     ),
     Verb(
         "sink",
         "rtml.integrations.sink:sink",
         "Send a run's predictions and alerts out. To kafka://HOST:9092/TOPIC, postgres://...?table=NAME or file:///...",
         "rtml sink dev --to file:///srv/out --follow",
-        *(_run(), _FOLLOW, _option("--to", required=True, says="Address; done again it goes on behind what was sent.")),
+        *(_run(), _FOLLOW, _option("--to", required=True, help="Address; done again it goes on behind what was sent.")),
     ),
     Verb("report", "rtml.pipeline.report:rewrite", "Write the report of a run again.", "rtml report dev", _run()),
     Verb(
@@ -348,8 +348,8 @@ VERBS = (
         "List runs, or compare those named. The list has the headline metrics; NAMES are shown side by side.",
         'rtml runs --where "auc > 0.6" --sort auc',
         click.Argument(["names"], nargs=-1, type=RunName()),
-        _option("--where", default="", says="Condition on the columns, such as 'auc > 0.6'."),
-        _option("--sort", default="", says="Column to sort by, largest first; -NAME: smallest first."),
+        _option("--where", default="", help="Condition on the columns, such as 'auc > 0.6'."),
+        _option("--sort", default="", help="Column to sort by, largest first; -NAME: smallest first."),
     ),
     Verb(
         "compare",

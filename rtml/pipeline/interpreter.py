@@ -78,7 +78,9 @@ def be_kernel(options: list[str], environment: dict[str, str], cwd: str) -> None
 class _Process:
     """A forked process with the methods of ``subprocess.Popen`` that a provisioner calls."""
 
-    stdin = stdout = stderr = None
+    stdin = None
+    stdout = None
+    stderr = None
 
     def __init__(self, *arguments: Any) -> None:
         self._process = FORKS.Process(target=be_kernel, args=arguments)

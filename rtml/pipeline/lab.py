@@ -32,6 +32,16 @@ def copies(notebooks: Path, folder: Path) -> None:
         Folder of the tracked notebooks and of what they import.
     folder
         Folder of the copies.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as top:
+    ...     (source := Path(top) / "notebooks").mkdir()
+    ...     _ = (source / "01_ingest.ipynb").write_text("{}")
+    ...     copies(source, Path(top) / "copies")
+    ...     print(sorted(path.name for path in (Path(top) / "copies").iterdir()))
+    ['01_ingest.ipynb']
     """
     for source in sorted(path for path in notebooks.rglob("[!.]*") if path.suffix in (".ipynb", ".py")):
         copy = folder / source.relative_to(notebooks)

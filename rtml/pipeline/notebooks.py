@@ -50,7 +50,13 @@ def execute(notebook: Path, copy: Path, parameters: Mapping, manager: ThisInterp
 
 
 def sentence(error: BaseException) -> dict:
-    """Where a notebook stopped and why: the cell as JupyterLab numbers it, and the error's own sentence."""
+    """Where a notebook stopped and why: the cell as JupyterLab numbers it, and the error's own sentence.
+
+    Examples
+    --------
+    >>> sentence(ValueError("no events: run 01_ingest first"))
+    {'cell': None, 'error': 'ValueError: no events: run 01_ingest first'}
+    """
     if isinstance(error, papermill.PapermillExecutionError):
         return {"cell": error.exec_count, "error": f"{error.ename}: {error.evalue}"}
     if isinstance(error, DeadKernelError):
@@ -77,7 +83,14 @@ def store(notebooks: Iterable[Path]) -> bool:
 
 
 def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Notebook without what differs from run to run and from machine to machine."""
+    """Notebook without what differs from run to run and from machine to machine.
+
+    Examples
+    --------
+    >>> cell = nbformat.v4.new_code_cell("1 + 1", metadata={"tags": ["parameters"], "execution": {"iopub": "12:00"}})
+    >>> tidy(nbformat.v4.new_notebook(cells=[cell])).cells[0].metadata
+    {'tags': ['parameters']}
+    """
     kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
     notebook.metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
     for cell in notebook.cells:

@@ -78,7 +78,16 @@ class SourceOptions:
 def source_options(
     client_options: str = "{}", symbols: str = "", inputs: str = "", challengers: str = "", behind: str = "", **values
 ) -> SourceOptions:
-    """The options as a command line gives them: names comma separated, the client's options as JSON."""
+    """The options as a command line gives them: names comma separated, the client's options as JSON.
+
+    Examples
+    --------
+    >>> source_options('{"retries": 3}', symbols="ETH-USD, BTC-USD", source="fixture").keys
+    ('ETH-USD', 'BTC-USD')
+    >>> source_options("retries=3")
+    Traceback (most recent call last):
+    ValueError: --client-options must be a JSON object, got 'retries=3': Expecting value: line 1 column 1 (char 0)
+    """
     values["behind"] = run_folder(behind) if behind else None
     try:
         options = json.loads(client_options)
@@ -110,7 +119,7 @@ def opened(folder: Path, what: SourceOptions) -> tuple[RunConfig, Open]:
     begun = Run(folder if path.exists() or what.behind is None else what.behind)
     known = RunConfig.read(begun.need("recipe.json", "01_ingest")) if path.exists() or what.behind else None
     if known is not None:
-        what = _told(what, known)
+        what = _configured(what, known)
     source = what.open()
     config = what.config(source)
     if known is not None:
@@ -126,7 +135,7 @@ def opened(folder: Path, what: SourceOptions) -> tuple[RunConfig, Open]:
     return config, what.open if live else lambda after: source
 
 
-def _told(what: SourceOptions, known: RunConfig) -> SourceOptions:
+def _configured(what: SourceOptions, known: RunConfig) -> SourceOptions:
     """What to follow, where the run says the rest: its use case if another is gone on from, and what may be posted."""
     if what.behind is not None:
         what = replace(what, use_case=known.use_case)
@@ -152,8 +161,8 @@ def _same(known: RunConfig, config: RunConfig, folder: Path) -> RunConfig:
 def _copy(run: Run, folder: Path) -> None:
     """Begin a folder with the events, the training and the registry of a finished run, all of them files."""
     if urls := [path for place in (run.folder, folder) for path in sorted(place.glob("*.url"))]:
-        says = f"{shown(urls[0])} says that a server keeps part of it, which is not copied"
-        raise ValueError(f"{says}: go on from a run of files in a new RUN, without --log and --stores")
+        message = f"{shown(urls[0])} says that a server keeps part of it, which is not copied"
+        raise ValueError(f"{message}: go on from a run of files in a new RUN, without --log and --stores")
     for name, made_by in _KEPT.items():
         run.need(name, made_by)
         run.fork(name, str(folder.absolute() / name))

@@ -27,7 +27,15 @@ _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0"
 
 @dataclass(frozen=True)
 class Parameter:
-    """One line of a notebook's parameters cell."""
+    """One line of a notebook's parameters cell.
+
+    Examples
+    --------
+    >>> Parameter("EVERY", "str", "1h", "between versions").spans
+    True
+    >>> Parameter("MODEL", "str", "rls", "of the learner").spans
+    False
+    """
 
     name: str
     type: str
@@ -41,12 +49,30 @@ class Parameter:
 
 
 def tagged(cell: Mapping) -> bool:
-    """Whether a notebook cell is the one of the parameters."""
+    """Whether a notebook cell is the one of the parameters.
+
+    Examples
+    --------
+    >>> tagged({"cell_type": "code", "metadata": {"tags": ["parameters"]}}), tagged({"cell_type": "markdown"})
+    (True, False)
+    """
     return cell["cell_type"] == "code" and "parameters" in cell.get("metadata", {}).get("tags", [])
 
 
 def declared(notebook: Path) -> dict[str, Parameter]:
-    """Parameters of a notebook by name, from its one tagged cell."""
+    """Parameters of a notebook by name, from its one tagged cell.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> source = ["SEED: int = 7  # random seed"]
+    >>> cell = {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": source}
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "03_backtest.ipynb"
+    ...     _ = path.write_text(json.dumps({"cells": [cell]}))
+    ...     print(declared(path)["SEED"].default)
+    7
+    """
     cells = [c for c in json.loads(notebook.read_text(encoding="utf-8"))["cells"] if tagged(c)]
     if len(cells) != 1:
         raise ValueError(f"{notebook.name} needs one code cell with the tag 'parameters', got {len(cells)}")
@@ -93,7 +119,16 @@ def from_text(parameter: Parameter, text: str):
 
 
 def checked(parameter: Parameter, value):
-    """Value of a parameter that has a type already, as in a profile; a whole number will do for a float."""
+    """Value of a parameter that has a type already, as in a profile; a whole number will do for a float.
+
+    Examples
+    --------
+    >>> checked(Parameter("RATE", "float", 0.5, "learning rate"), 1)
+    1.0
+    >>> checked(Parameter("SEED", "int", 7, "random seed"), 1.5)
+    Traceback (most recent call last):
+    ValueError: SEED must be int, got 1.5: random seed; its default is 7
+    """
     if parameter.type == "float" and type(value) is int:
         return float(value)
     if type(value) is not TYPES[parameter.type] or (parameter.spans and not all(map(is_span, value.split(",")))):
@@ -102,7 +137,13 @@ def checked(parameter: Parameter, value):
 
 
 def wrong(parameter: Parameter, value) -> str:
-    """Sentence about a value of the wrong type."""
+    """Sentence about a value of the wrong type.
+
+    Examples
+    --------
+    >>> wrong(Parameter("SEED", "int", 7, "random seed"), "x")
+    "SEED must be int, got 'x': random seed; its default is 7"
+    """
     kind = {"bool": "bool (true or false)", "dict": "dict in JSON", "list": "list (a,b or JSON)"}
     kind |= {"str": "a length of time such as 250ms, 10s, 5m, 24h or 7d"} if parameter.spans else {}
     return (
@@ -117,6 +158,12 @@ def chosen(
     """Values to hand to each notebook: those of the profile, and over them those given, wherever they are declared.
 
     A name that no notebook declares is refused, because a misspelt parameter that is ignored is worse than an error.
+
+    Examples
+    --------
+    >>> seed, rate = Parameter("SEED", "int", 7, "random seed"), Parameter("RATE", "float", 0.5, "learning rate")
+    >>> chosen({"03": {"SEED": seed, "RATE": rate}, "04": {"SEED": seed}}, {"SEED": 1, "RATE": 2}, {"SEED": "9"})
+    {'03': {'SEED': 9, 'RATE': 2.0}, '04': {'SEED': 9}}
     """
     known = {name for parameters in notebooks.values() for name in parameters}
     for name in [*profile, *given]:
@@ -130,7 +177,13 @@ def chosen(
 
 
 def unknown(name: str, known: Iterable[str]) -> str:
-    """Sentence about a parameter that no notebook declares."""
+    """Sentence about a parameter that no notebook declares.
+
+    Examples
+    --------
+    >>> unknown("SEEDS", ["SEED", "RATE"])
+    "no notebook to be run has a parameter 'SEEDS' (did you mean SEED?); declared: RATE, SEED"
+    """
     close = difflib.get_close_matches(name.upper(), sorted(known), n=1)
     hint = f" (did you mean {close[0]}?)" if close else ""
     return f"no notebook to be run has a parameter {name!r}{hint}; declared: {', '.join(sorted(known))}"

@@ -32,13 +32,22 @@ RUN: dict[str, Any] = {
     "libraries": {},
     "notebooks": {},
 }
-SAID = ("verdict", "worth")  # notes that stand at the top: above the headline numbers, and below them
+NOTES = ("verdict", "worth")  # notes that stand at the top: above the headline numbers, and below them
 STEP = {"state": "", "seconds": None, "cell": None, "error": ""}
 TITLE = re.compile(r"^#\s+(.+?)\s*$", re.MULTILINE)
 
 
 def write(folder: Path) -> Path:
-    """Write ``report.html`` into a run folder from what the run left there, whole or in part."""
+    """Write ``report.html`` into a run folder from what the run left there, whole or in part.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     page = write(Path(folder))
+    ...     print(page.name, "<html" in page.read_text(encoding="utf-8"))
+    report.html True
+    """
     template = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
@@ -50,7 +59,18 @@ def write(folder: Path) -> Path:
 
 
 def contents(folder: Path) -> dict:
-    """What the page shows: the state of the run, its headline, and a section for each notebook."""
+    """What the page shows: the state of the run, its headline, and a section for each notebook.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> note = {"kind": "note", "name": "verdict", "text": "Served: better."}
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / "contents.json").write_text(json.dumps({"04_online_train": [note]}))
+    ...     found = contents(Path(folder))
+    >>> found["sections"][0]["title"], found["said"]["verdict"]
+    ('online train', ['Served: better.'])
+    """
     status = RUN | read(folder, "status.json")
     steps = {name: STEP | step for name, step in status["notebooks"].items()}
     contents, parameters = read(folder, "contents.json"), read(folder, "parameters.json")
@@ -61,19 +81,27 @@ def contents(folder: Path) -> dict:
         each["status"] = steps.get(each["name"], STEP)
     every = [item for each in sections for item in each["items"]]
     numbers = [pair for i in every if i["kind"] == "numbers" and i["name"] == "headline" for pair in i["pairs"]]
-    said = {name: [i["text"] for i in every if i["kind"] == "note" and i["name"] == name] for name in SAID}
+    notes = {name: [i["text"] for i in every if i["kind"] == "note" and i["name"] == name] for name in NOTES}
     return {
         "run": folder.name,
         "status": status,
         "steps": steps,
         "sections": sections,
         "headline": sorted(numbers, key=lambda pair: not pair["label"].startswith("served")),  # then the backtest's
-        "said": {name: sorted(texts, key=lambda text: not text.startswith("Served")) for name, texts in said.items()},
+        "said": {name: sorted(texts, key=lambda text: not text.startswith("Served")) for name, texts in notes.items()},
     }
 
 
 def section(folder: Path, name: str, items: list[dict], parameters: dict) -> dict:
-    """One notebook's part of the page."""
+    """One notebook's part of the page.
+
+    Examples
+    --------
+    >>> note = {"kind": "note", "name": "verdict", "text": "It does."}
+    >>> made = section(Path("nowhere"), "03_backtest", [note], {"SEED": 7})
+    >>> made["title"], made["items"][0]["caption"], made["parameters"]
+    ('backtest', '', {'SEED': 7})
+    """
     title, question = heading(folder / "notebooks" / f"{name}.ipynb")
     metrics = read(folder, "metrics.json").get(name, {})
     return {
@@ -87,7 +115,13 @@ def section(folder: Path, name: str, items: list[dict], parameters: dict) -> dic
 
 
 def extra(name: str, title: str, question: str, items: list[dict]) -> dict:
-    """A part of the page that no notebook wrote."""
+    """A part of the page that no notebook wrote.
+
+    Examples
+    --------
+    >>> extra("before", "Beside the run before", "What changed?", [{"kind": "note", "text": "Nothing."}])["items"]
+    [{'caption': '', 'name': 'before', 'kind': 'note', 'text': 'Nothing.'}]
+    """
     about = {"name": name, "title": title, "question": question, "parameters": {}, "notebook": ""}
     return about | {"items": [{"caption": "", "name": name} | item for item in items]}
 
@@ -120,7 +154,13 @@ def beside(folder: Path, status: dict) -> dict:
 
 
 def loaded(folder: Path, item: dict, metrics: dict) -> dict:
-    """What an item of the contents shows: a figure's bytes, a table's cells, the numbers of a record."""
+    """What an item of the contents shows: a figure's bytes, a table's cells, the numbers of a record.
+
+    Examples
+    --------
+    >>> loaded(Path("runs/dev"), {"kind": "numbers", "name": "headline"}, {"headline": {"latency_p99_ms": 4.25}})
+    {'pairs': [{'label': 'latency p99', 'value': '4.25', 'unit': 'ms'}]}
+    """
     if item["kind"] == "figure":
         picture = base64.b64encode((folder / item["file"]).read_bytes()).decode()
         return {"source": f"data:image/png;base64,{picture}"}
@@ -132,7 +172,14 @@ def loaded(folder: Path, item: dict, metrics: dict) -> dict:
 
 
 def cells(table: dict) -> dict:
-    """Cells of a table as text, how each column leans, and how many rows are left out."""
+    """Cells of a table as text, how each column leans, and how many rows are left out.
+
+    Examples
+    --------
+    >>> table = cells({"columns": ["model", "mse"], "rows": [["rls", 0.51239], ["blend", 0.5]]})
+    >>> table["columns"], table["rows"][1], table["left_out"]
+    ([('model', ''), ('mse', 'n')], [('blend', ''), ('0.5000', 'n')], 0)
+    """
     columns = [list(column) for column in zip(*table["rows"], strict=True)] or [[] for _ in table["columns"]]
     shown = zip(*(aligned(column[:ROWS]) for column in columns), strict=True)
     leans = ["n" if numeric(column) else "t" if all(map(moment, column)) else "" for column in columns]
@@ -144,7 +191,13 @@ def cells(table: dict) -> dict:
 
 
 def numeric(column: list) -> bool:
-    """Whether a column holds numbers only, some perhaps missing."""
+    """Whether a column holds numbers only, some perhaps missing.
+
+    Examples
+    --------
+    >>> numeric([1, 2.5, None]), numeric([1, "two"]), numeric([None])
+    (True, False, False)
+    """
     kinds = {type(value) for value in column}
     return bool(kinds & {int, float}) and kinds <= {int, float, type(None)}
 
@@ -178,7 +231,13 @@ def spoken(key: str, value) -> dict:
 
 
 def words(name: str) -> str:
-    """Name as words: ``03_backtest_progressive_eval`` without its number and underscores."""
+    """Name as words: ``03_backtest_progressive_eval`` without its number and underscores.
+
+    Examples
+    --------
+    >>> words("03_backtest_progressive_eval")
+    'backtest progressive eval'
+    """
     return re.sub(r"^\d+_", "", name).replace("_", " ")
 
 
@@ -205,12 +264,29 @@ def number(value) -> str:
 
 
 def moment(value) -> re.Match | None:
-    """Parts of a moment in ISO text."""
+    """Parts of a moment in ISO text.
+
+    Examples
+    --------
+    >>> moment("2026-01-05T00:00:00+00:00")[2], moment("noon")
+    ('00:00:00', None)
+    """
     return MOMENT.fullmatch(value) if isinstance(value, str) else None
 
 
 def heading(notebook: Path) -> tuple[str, str]:
-    """Title of an executed notebook and the question below it; empty where there is none."""
+    r"""Title of an executed notebook and the question below it; empty where there is none.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> cell = {"cell_type": "markdown", "source": ["# 3 · Backtest\n\n", "Does it predict **anything**?"]}
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "03_backtest.ipynb"
+    ...     _ = path.write_text(json.dumps({"cells": [cell]}), encoding="utf-8")
+    ...     print(heading(path))
+    ('3 · Backtest', 'Does it predict anything?')
+    """
     if not notebook.exists():
         return "", ""
     every = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
@@ -234,7 +310,13 @@ def plain_text(markdown: str) -> str:
 
 
 def rewrite(run: Path) -> int:
-    """Write the report of a run again and print where it is; the exit code of ``rtml report RUN``."""
+    """Write the report of a run again and print where it is; the exit code of ``rtml report RUN``.
+
+    Examples
+    --------
+    >>> rewrite(Path("nowhere"))
+    2
+    """
     if not (run / "status.json").exists():
         print(f"{shown(run)} holds no run: make one first (make run-all RUN={run.name})", file=sys.stderr)
         return 2

@@ -53,6 +53,11 @@ def routed(run: Path) -> dict:
     """What a run's routes came to, for its report: ``now`` in words, ``entries`` and ``arms`` as tables.
 
     The arms are those of the newest test. Empty where no route was ever entered.
+
+    Examples
+    --------
+    >>> routed(Path("nowhere"))
+    {}
     """
     place = run / "live" if (run / "live" / "registry").exists() else run
     if not ((place / "registry").exists() and (run / "recipe.json").exists()):

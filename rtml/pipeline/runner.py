@@ -33,7 +33,14 @@ _QUOTED = re.compile(r"""^(["'])([\s\S]*)\1$""")
 
 
 def profile(name: str, file: Path = CHECKOUT / "profiles.yml") -> dict:
-    """Parameters of a named profile."""
+    """Parameters of a named profile.
+
+    Examples
+    --------
+    >>> profile("fast")
+    Traceback (most recent call last):
+    LookupError: no profile 'fast' in profiles.yml; there are: demo, small, huobi, fraud-small, sessions-small
+    """
     profiles = yaml.safe_load(file.read_text(encoding="utf-8"))
     if name not in profiles:
         raise LookupError(f"no profile {name!r} in {file.name}; there are: {', '.join(profiles)}")
@@ -44,6 +51,16 @@ def steps(notebooks: Path, only: str = "") -> list[Path]:
     """Notebooks to run, in order; ``only`` is a name or its number, such as ``03``.
 
     The generic ones take from the top what fits every use case as it is.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     for name in ("02_features.ipynb", "01_ingest.ipynb", "notes.ipynb"):
+    ...         (Path(folder) / name).touch()
+    ...     every, one = steps(Path(folder)), steps(Path(folder), only="02")
+    >>> [path.stem for path in every], [path.stem for path in one]
+    (['01_ingest', '02_features'], ['02_features'])
     """
     places = (notebooks.parent, notebooks) if notebooks.name == GENERIC else (notebooks,)
     every = list({path.stem: path for place in places for path in sorted(place.glob("[0-9][0-9]_*.ipynb"))}.values())
@@ -194,7 +211,13 @@ class Plan:
 
 
 def missing(source: str) -> list[str]:
-    """Files that a source names by an ordinary path and that are neither here nor in the folder of runs."""
+    """Files that a source names by an ordinary path and that are neither here nor in the folder of runs.
+
+    Examples
+    --------
+    >>> missing("no/such/rides.csv"), missing("kafka://localhost/rides"), missing("fixture")
+    (['no/such/rides.csv'], [], [])
+    """
     named = [found[1] for piece in source.split(",") if (found := _FILE.fullmatch(piece.strip()))]
     roots = Path.cwd(), Path(os.environ.get("RTML_HOME", CHECKOUT))
     return [path for path in named if not any((root / Path(path).expanduser()).exists() for root in roots)]
@@ -286,7 +309,16 @@ def split(text: str) -> list[tuple[str, str]]:
 
 
 def pair(text: str) -> tuple[str, str]:
-    """Name and value of one ``KEY=VALUE``, the value as it stands."""
+    """Name and value of one ``KEY=VALUE``, the value as it stands.
+
+    Examples
+    --------
+    >>> pair("SEED=7")
+    ('SEED', '7')
+    >>> pair("SEED 7")
+    Traceback (most recent call last):
+    ValueError: a parameter is given as KEY=VALUE, got 'SEED 7'
+    """
     name, equals, value = text.partition("=")
     if not equals or not name.strip().isidentifier():
         raise ValueError(f"a parameter is given as KEY=VALUE, got {text!r}")

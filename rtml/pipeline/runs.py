@@ -23,18 +23,49 @@ MORE = ("events", "first", "last", "code")  # columns that a condition may name:
 
 
 def folders() -> list[Path]:
-    """Folders of all runs below ``runs/``, by name."""
+    """Folders of all runs below ``runs/``, by name.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from unittest.mock import patch
+    >>> with TemporaryDirectory() as top, patch.dict("os.environ", RTML_HOME=top):
+    ...     for name in ("dev", "half_made"):
+    ...         (Path(top) / "runs" / name).mkdir(parents=True)
+    ...     (Path(top) / "runs" / "dev" / "status.json").touch()
+    ...     [found] = folders()
+    >>> found.name
+    'dev'
+    """
     return sorted(path.parent for path in (home() / "runs").glob("*/status.json") if not path.parent.is_symlink())
 
 
 def newest_finished() -> Path | None:
-    """Folder of the run that finished last; None where none has."""
+    """Folder of the run that finished last; None where none has.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from unittest.mock import patch
+    >>> with TemporaryDirectory() as top, patch.dict("os.environ", RTML_HOME=top):
+    ...     for name, status in {"old": "done", "new": "running"}.items():
+    ...         (folder := Path(top) / "runs" / name).mkdir(parents=True)
+    ...         _ = (folder / "status.json").write_text(json.dumps({"state": status}))
+    ...     print(newest_finished().name)
+    old
+    """
     done = [folder for folder in folders() if state(folder) == "done"]
     return max(done, key=lambda folder: read(folder, "status.json").get("finished") or "", default=None)
 
 
 def state(folder: Path) -> str:
-    """State of a run: done, failed, interrupted or running; empty where there is no run."""
+    """State of a run: done, failed, interrupted or running; empty where there is no run.
+
+    Examples
+    --------
+    >>> state(Path("nowhere"))
+    ''
+    """
     return read(folder, "status.json").get("state", "")
 
 
@@ -72,7 +103,18 @@ def runs(where: str = "", sort: str = "") -> pd.DataFrame:
 
 
 def result(folder: Path) -> dict[str, Any] | None:
-    """What a finished run came to, in headline numbers, and of which use case; None where it did not finish."""
+    """What a finished run came to, in headline numbers, and of which use case; None where it did not finish.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> status = {"state": "done", "finished": "2026-01-05T00:00:00+00:00"}
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / "status.json").write_text(json.dumps(status))
+    ...     _ = (Path(folder) / "metrics.json").write_text('{"03_backtest": {"headline": {"auc": 0.61}}}')
+    ...     print(result(Path(folder))["numbers"], result(Path(folder) / "other"))
+    {'auc': 0.61} None
+    """
     status = read(folder, "status.json")
     if status.get("state") != "done":
         return None
@@ -82,7 +124,18 @@ def result(folder: Path) -> dict[str, Any] | None:
 
 
 def before(folder: Path) -> dict[str, Any] | None:
-    """What the run before came to, of the same use case: another one, or this one as it was before; None without."""
+    """What the run before came to, of the same use case: another one, or this one as it was before; None without.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> earlier = {"run": "dev", "use_case": "", "finished": "2026-01-05", "numbers": {"auc": 0.61}}
+    >>> status = {"started": "2026-01-06", "before": earlier}
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / "status.json").write_text(json.dumps(status))
+    ...     print(before(Path(folder))["numbers"])
+    {'auc': 0.61}
+    """
     status, use_case = read(folder, "status.json"), read(folder, "recipe.json").get("use_case", "")
     every = [status.get("before"), *(result(other) for other in folders() if other.name != folder.name)]
     earlier = [one for one in every if one and one["use_case"] == use_case and one["finished"] <= status["started"]]
@@ -101,6 +154,18 @@ def compare_runs(*names: str | Path) -> pd.DataFrame:
     -------
     One row per value, indexed by (kind, name), one column per run; for two runs also their difference, second minus
     first.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as top:
+    ...     for name, auc in {"first": 0.61, "second": 0.64}.items():
+    ...         (folder := Path(top) / name).mkdir()
+    ...         _ = (folder / "status.json").write_text("{}")
+    ...         _ = (folder / "metrics.json").write_text(json.dumps({"03_backtest": {"auc": auc}}))
+    ...     found = compare_runs(Path(top) / "first", Path(top) / "second")
+    >>> found["difference"].round(2).to_dict()
+    {('metric', '03_backtest.auc'): 0.03}
     """
     import pandas as pd
 
@@ -146,7 +211,13 @@ def _row(folder: Path) -> dict[str, Any]:
 
 
 def headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Numbers of all headlines of a run, each under its own name."""
+    """Numbers of all headlines of a run, each under its own name.
+
+    Examples
+    --------
+    >>> headline({"03_backtest": {"headline": {"auc": 0.61, "model": "rls"}, "detail": {"mse": 0.5}}})
+    {'auc': 0.61}
+    """
     found = [groups.get("headline", {}) for _, groups in sorted(metrics.items())]
     return {name: value for numbers in found for name, value in numbers.items() if _is_number(value)}
 
@@ -181,6 +252,12 @@ def _is_number(value: object) -> bool:
 
 
 def read(folder: Path, name: str) -> dict[str, Any]:
-    """JSON of a run, empty where the run did not get that far."""
+    """JSON of a run, empty where the run did not get that far.
+
+    Examples
+    --------
+    >>> read(Path("nowhere"), "metrics.json")
+    {}
+    """
     path = folder / name
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

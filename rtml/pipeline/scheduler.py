@@ -23,7 +23,17 @@ _PAUSE_S = 1.0  # between two looks at what is due
 
 @dataclass(frozen=True)
 class Job:
-    """A command of ``rtml`` without its run, such as ``advise --few``, and the interval at which it is carried out."""
+    """A command of ``rtml`` without its run, such as ``advise --few``, and the interval at which it is carried out.
+
+    Examples
+    --------
+    >>> job = Job.of("1d check --few")
+    >>> job.name, job.every // 10**9
+    ('check --few', 86400)
+    >>> Job.of("1d")
+    Traceback (most recent call last):
+    ValueError: a job is an interval and a command such as '1d check', got '1d'
+    """
 
     words: tuple[str, ...]
     every: int  # ns
@@ -61,6 +71,16 @@ class Scheduler:
         The moment, ns: of the wall clock or of the stream.
     carry_out
         Does a job; raises where it fails. A job that failed is tried again at its next tick.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> done = []
+    >>> with TemporaryDirectory() as folder:
+    ...     scheduler = Scheduler(Path(folder), [Job.of("1h check")], lambda: span("90m"), done.append)
+    ...     report = scheduler.run()
+    >>> done[0].name
+    'check'
     """
 
     def __init__(

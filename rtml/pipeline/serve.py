@@ -56,7 +56,7 @@ def serve(
     """
     run_stores(run, stores)
     if workers > 1:
-        return serve_by(run, workers, port=port, host=host, told=partial(print, flush=True), grpc=grpc)
+        return serve_by(run, workers, port=port, host=host, report=partial(print, flush=True), grpc=grpc)
     access = Access.from_environment(host=host)
     check_host(host, access.guarded)
     if follow:
@@ -112,7 +112,7 @@ def published(run: Run, service: Service) -> dict:
         service.clock = StreamClock()
     publisher = Publisher(service, registry, config, store)
     publisher.begin()
-    publisher.tell("over", "this run is over; what it learned goes on answering")
+    publisher.report("over", "this run is over; what it learned goes on answering")
     keys = ", ".join(config.keys)
     print(f"rtml: {shown(run.folder)}: {publisher.version} serves {keys}", file=sys.stderr)
     promotions = Promotions(publisher, ask=True)

@@ -16,7 +16,17 @@ from rtml.pipeline.runs import newest_finished, result
 
 @dataclass
 class Status:
-    """``status.json`` of a run: what is running, what is done, what failed where."""
+    """``status.json`` of a run: what is running, what is done, what failed where.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     status = Status(Run(Path(folder), notebook="pipeline"), {"notebooks": {}})
+    ...     status.step("01_ingest", "done", seconds=1.5)
+    ...     print(status.finished(["01_ingest"]), status.finished(["01_ingest", "02_features"]))
+    True False
+    """
 
     run: Run
     values: dict
@@ -46,7 +56,15 @@ class Status:
 
 
 def alone(folder: Path) -> AbstractContextManager[None]:
-    """Keep a second pipeline out of a run folder."""
+    """Keep a second pipeline out of a run folder.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder, alone(Path(folder)):
+    ...     print(sorted(path.name for path in Path(folder).iterdir()) == [MARK])
+    True
+    """
     return process.alone(
         folder / MARK, f"another pipeline is at work in {shown(folder)}: wait for it, or name another RUN"
     )
@@ -65,6 +83,16 @@ def begin(folder: Path, names: list[str], whole: bool, values: Mapping) -> Statu
         Whether it starts from the first notebook.
     values
         Further values of the status.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from unittest.mock import patch
+    >>> with TemporaryDirectory() as top, patch.dict("os.environ", RTML_HOME=top):
+    ...     (folder := Path(top) / "runs" / "dev").mkdir(parents=True)
+    ...     status = begin(folder, ["01_ingest"], whole=True, values={"profile": "demo"})
+    >>> status.values["state"], status.values["notebooks"], status.values["profile"]
+    ('running', {'01_ingest': {'state': 'waiting'}}, 'demo')
     """
     run = Run(folder, notebook="pipeline")
     last = result(folder) if whole else run.read_json("status.json", {}).get("before")
@@ -86,7 +114,13 @@ def made_by() -> dict:
 
 
 def data_range(folder: Path) -> dict[str, int | str]:
-    """How many events a run has logged, and the event times of the first and the last that arrived; empty without."""
+    """How many events a run has logged, and the event times of the first and the last that arrived; empty without.
+
+    Examples
+    --------
+    >>> data_range(Path("nowhere"))
+    {}
+    """
     from rtml.store.event_log import EventLog
     from rtml.training.run_config import PART
 
@@ -101,12 +135,33 @@ def data_range(folder: Path) -> dict[str, int | str]:
 
 
 def latest() -> Path:
-    """The link to the newest run that finished."""
+    """The link to the newest run that finished.
+
+    Examples
+    --------
+    >>> from unittest.mock import patch
+    >>> with patch.dict("os.environ", RTML_HOME="/srv/models"):
+    ...     print(latest())
+    /srv/models/runs/latest
+    """
     return home() / "runs" / "latest"
 
 
 def point(folder: Path | None) -> None:
-    """Let ``runs/latest`` point to a run that finished; None: there is none, and no link."""
+    """Let ``runs/latest`` point to a run that finished; None: there is none, and no link.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from unittest.mock import patch
+    >>> with TemporaryDirectory() as top, patch.dict("os.environ", RTML_HOME=top):
+    ...     point(Path(top) / "runs" / "dev")
+    ...     print(os.readlink(latest()))
+    ...     point(None)
+    ...     print(latest().is_symlink())
+    dev
+    False
+    """
     link = latest()
     if folder is None:
         link.unlink(missing_ok=True)

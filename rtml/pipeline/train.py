@@ -83,4 +83,4 @@ def _config(recipe: Path, challengers: str) -> RunConfig:
 
 def _follow(stop: Event, retention: Retention, events: EventLog, registry: Registry, *work: Callable) -> None:
     """Do the work again and again as events arrive, and let go of what need not be kept, until told to stop."""
-    insist(lambda: ([step() for step in work], retention.due(events, registry, say=tell)), stop, 0.05)
+    insist(lambda: ([step() for step in work], retention.due(events, registry, report=tell)), stop, 0.05)

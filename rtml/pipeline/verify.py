@@ -18,13 +18,24 @@ def verify(run: Path) -> int:
     wrong, looked = damages(run)
     for path, what in wrong:
         print(f"{path}: {what}")
-    told = f"{len(wrong)} are not what was written" if wrong else "all are what was written"
-    print(f"{shown(run)}: {looked} files looked at, {told}")
+    result = f"{len(wrong)} are not what was written" if wrong else "all are what was written"
+    print(f"{shown(run)}: {looked} files looked at, {result}")
     return int(bool(wrong))
 
 
 def damages(run: Path) -> tuple[list[tuple[str, str]], int]:
-    """File and what is wrong with it, of everything below a folder that is not what was written; files looked at."""
+    """File and what is wrong with it, of everything below a folder that is not what was written; files looked at.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     (Path(folder) / "blobs").mkdir()
+    ...     _ = (Path(folder) / "blobs" / digest(b"model")).write_bytes(b"another")
+    ...     [(path, what)], looked = damages(Path(folder))
+    >>> what, looked
+    ('its content does not hash to its name', 1)
+    """
     wrong, looked = [], 0
     for path in sorted([run, *run.rglob("*")]):
         if path.is_symlink() or path.suffix in (".db-wal", ".db-shm"):

@@ -55,7 +55,7 @@ class Band:
         self._threshold += _STEP * self._size * (1 - FLAGGED if above else -FLAGGED)
         return (bound,)
 
-    def tell(self, id: int, y: float) -> None:
+    def learn(self, id: int, y: float) -> None:
         """Learn the answer of a question; one that was never asked here teaches nothing."""
         if id in self._open:
             self._open.remove(id)
@@ -92,8 +92,8 @@ def answer_of(target: Target, prediction, bounds: tuple[float, ...] = ()) -> dic
     """
     bounded = bool(bounds) and isfinite(bounds[0])
     if target.kind == NUMBER:
-        said = {"value": prediction if prediction.__class__ is float else float(prediction), "unit": target.unit}
-        return said | dict(zip(("low", "high"), map(float, bounds), strict=True)) if bounded else said
+        answer = {"value": prediction if prediction.__class__ is float else float(prediction), "unit": target.unit}
+        return answer | dict(zip(("low", "high"), map(float, bounds), strict=True)) if bounded else answer
     if target.kind == PROBABILITY:
         return {"probability": float(prediction)}
     if target.kind == CLASSES:
@@ -109,7 +109,13 @@ def answer_of(target: Target, prediction, bounds: tuple[float, ...] = ()) -> dic
 
 
 def columns(prediction: np.ndarray, outputs: int) -> float | np.ndarray:
-    """The numbers of one prediction, without what a model keeps behind them for itself."""
+    """The numbers of one prediction, without what a model keeps behind them for itself.
+
+    Examples
+    --------
+    >>> columns(np.array([0.2, 0.5, 9.0]), outputs=2), columns(np.array([0.25]), outputs=1)
+    (array([0.2, 0.5]), 0.25)
+    """
     if prediction.__class__ is float:
         return prediction
     return float(np.atleast_1d(prediction)[0]) if outputs == 1 else np.asarray(prediction, float)[:outputs]
@@ -128,5 +134,11 @@ def by_target(cells: np.ndarray, outputs: Iterable[tuple[str, int]]) -> dict[str
 
 
 def finite(prediction: float | np.ndarray) -> bool:
-    """Whether every number of a prediction is finite."""
+    """Whether every number of a prediction is finite.
+
+    Examples
+    --------
+    >>> finite(0.5), finite(np.array([1.0, np.inf]))
+    (True, False)
+    """
     return isfinite(prediction) if prediction.__class__ is float else bool(np.isfinite(prediction).all())

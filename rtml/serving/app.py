@@ -186,11 +186,11 @@ class App(FastAPI):
         """Status and body, now; what :func:`rtml.serving.fast_route.through` answers."""
         started, (path, _, query) = _elapsed(), url.partition(b"?")
         try:
-            status, said = 200, reply(query, body)
+            status, answer = 200, reply(query, body)
         except Exception as ex:
-            status, said = failed(ex, method.decode(), path.decode())
+            status, answer = failed(ex, method.decode(), path.decode())
         self.counters.request(path.decode(), status, (_elapsed() - started) * 1e-9)
-        return status, said
+        return status, answer
 
     async def _routed(self, scope: dict, receive: Callable, send: Callable) -> int:
         status = 500
@@ -233,9 +233,9 @@ class App(FastAPI):
 
     async def _post_answers(self, query: bytes, body: bytes) -> bytes:
         request = messages.read(messages.AnswerRequest, body)
-        told = await asyncio.wrap_future(self._service.tell(request.prediction_id, request.y))
-        self.counters.answer(told if isinstance(told, str) else "contradicting")
-        status = verdict(request.prediction_id, request.y, told)
+        result = await asyncio.wrap_future(self._service.tell(request.prediction_id, request.y))
+        self.counters.answer(result if isinstance(result, str) else "contradicting")
+        status = verdict(request.prediction_id, request.y, result)
         return encode(messages.AnswerReply(request.prediction_id, status))
 
     async def _post_events(self, query: bytes, body: bytes) -> tuple[int, bytes]:
@@ -264,12 +264,12 @@ async def _carried_out(do: Callable, read: Callable[[bytes, bytes], list], query
 def _last(send: Callable) -> Callable:
     """A ``send`` that tells the client to connect again for its next request."""
 
-    async def told(message: dict) -> None:
+    async def received(message: dict) -> None:
         if message["type"] == "http.response.start":
             message = message | {"headers": [*message.get("headers", ()), (b"connection", b"close")]}
         await send(message)
 
-    return told
+    return received
 
 
 def _add_state(app: App, service: Service, lineage: Callable[[str], list[dict]]) -> None:
@@ -363,8 +363,8 @@ async def _refused(request: Request, ex: messages.Refused) -> Response:
 
 async def _http_error(request: Request, ex: HTTPException) -> Response:
     asked = f"{request.method} {request.url.path}"
-    says = {404: f"{asked} is nothing here: see /docs", 405: f"{asked} is not allowed: see /docs for the method"}
-    refusal = messages.Refusal(says.get(ex.status_code, str(ex.detail)))
+    texts = {404: f"{asked} is nothing here: see /docs", 405: f"{asked} is not allowed: see /docs for the method"}
+    refusal = messages.Refusal(texts.get(ex.status_code, str(ex.detail)))
     return Response(encode(refusal), ex.status_code, headers=ex.headers, media_type="application/json")
 
 

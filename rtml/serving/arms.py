@@ -87,6 +87,11 @@ def metrics(target: Target, rows: list[tuple]) -> dict[str, float]:
         Its kind decides, and what is learned of an answer.
     rows
         Prediction as the log holds it, ``y`` (None: no answer), and whatever follows.
+
+    Examples
+    --------
+    >>> metrics(Target("price"), [(1.0, 2.0), (2.0, 4.0), (3.0, None)])["mse"]
+    2.5
     """
     if not rows:
         return {}

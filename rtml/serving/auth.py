@@ -58,7 +58,7 @@ class Access:
 
     def check(self, scope: dict) -> None:
         """Refuse a request that may not change anything."""
-        if self._expected and not self._told(dict(scope["headers"])):
+        if self._expected and not self._authorized(dict(scope["headers"])):
             raise Refused(401, NEEDED)
 
     def admit(self, scope: dict) -> None:
@@ -74,10 +74,10 @@ class Access:
             raise Refused(403, STRANGE)
         page = headers.get(b"sec-fetch-mode") == b"navigate" and scope["method"] == "GET" and scope["path"] in _PAGES
         foreign = site in (b"cross-site", b"same-site") and not page
-        if (foreign or (origin and not _same(origin, host))) and not self._told(headers):
+        if (foreign or (origin and not _same(origin, host))) and not self._authorized(headers):
             raise Refused(403, FOREIGN)
 
-    def _told(self, headers: Mapping[bytes, bytes]) -> bool:
+    def _authorized(self, headers: Mapping[bytes, bytes]) -> bool:
         """Whether a request brings the token."""
         sent = _scheme_lowered(headers.get(b"authorization", b""))
         return bool(self._expected) and hmac.compare_digest(sent, self._expected)
@@ -108,7 +108,15 @@ def is_local(host: str) -> bool:
 
 
 def check_host(host: str, guarded: bool) -> None:
-    """Refuse to listen for other machines without a token."""
+    """Refuse to listen for other machines without a token.
+
+    Examples
+    --------
+    >>> check_host("127.0.0.1", guarded=False)
+    >>> check_host("0.0.0.0", guarded=False)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: host '0.0.0.0' can be reached from other machines...
+    """
     if not is_local(host) and not guarded:
         raise ValueError(
             f"host {host!r} can be reached from other machines, and anyone there could change what serves: "

@@ -12,7 +12,7 @@ from rtml.serving.schemas import BODY_LIMIT, Refusal, encode
 
 HEAD_LIMIT = 64 * 1024  # bytes of a request's line and headers
 WHOLE_S = 10.0  # seconds in which a request has to be there, from the connection or its first byte on
-_SAYS = {
+_REASONS = {
     408: b"Request Timeout",
     431: b"Request Header Fields Too Large",
     503: b"Service Unavailable",
@@ -211,7 +211,7 @@ class Connection(HttpToolsProtocol):
         self._refused = True
         body = encode(Refusal(why))
         head = b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-        self.transport.write(head % (status, _SAYS[status], len(body)) + body)
+        self.transport.write(head % (status, _REASONS[status], len(body)) + body)
         self._leave()
         self.transport.close()
 

@@ -50,8 +50,8 @@ class Continuation:
         self.publisher = Publisher(self.service, self.registry, config, self.store)
         places = (log, PART, self.store, self.registry, title(config.use_case), span(so_far["every"]))
         how = {"after": so_far["after"], "chunk": so_far.get("chunk", chunk), "publish": "learner"}
-        told = (lambda outcome: None) if takes_events else self.publisher.outcome
-        self.trainer = Trainer(config.flow(), *places, **how, on_outcome=told)
+        on_outcome = (lambda outcome: None) if takes_events else self.publisher.outcome
+        self.trainer = Trainer(config.flow(), *places, **how, on_outcome=on_outcome)
         self.publisher.begin()
         self.events, self.writer = None, None
         if takes_events:
@@ -93,10 +93,10 @@ class Continuation:
                 self.publisher.committed()
                 if step // _STEPS_A_SECOND > looked:
                     looked = step // _STEPS_A_SECOND
-                    self.publisher.tell("replay")
+                    self.publisher.report("replay")
                 pause.wait(max(0.0, start / 1e9 + seconds * step / steps - clock.elapsed() / 1e9))
-            self.publisher.tell("over", "the recording is over; what it learned goes on answering")
+            self.publisher.report("over", "the recording is over; what it learned goes on answering")
         except BaseException as ex:
             what = f"training failed, what was published goes on serving: {type(ex).__name__}: {ex}"
-            self.publisher.tell("stopped", what, alarms=(what,))
+            self.publisher.report("stopped", what, alarms=(what,))
             raise

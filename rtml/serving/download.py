@@ -36,14 +36,16 @@ def served(publisher: Publisher, n: int = MOST) -> pa.Table:
     asked = [one for one in outcomes if len(one.id)]
     id, key, moment = (_all([getattr(one, name) for one in asked], np.int64) for name in ("id", "key", "moment"))
     version = [learner_version(publisher.model, one.lineage) for one in asked for _ in range(len(one.id))]
-    said = {t.name: _all([one.predictions[t.name] for one in asked], float).reshape(-1, t.outputs) for t in targets}
+    predictions = {
+        t.name: _all([one.predictions[t.name] for one in asked], float).reshape(-1, t.outputs) for t in targets
+    }
     place = {id: i for i, id in enumerate(id.tolist())}
-    _replace(publisher, place, said, version)
+    _replace(publisher, place, predictions, version)
     keys = pa.array([publisher.config.keys[k] for k in key.tolist()], pa.string())
     columns = {"question": id, "at": pa.array(moment, pa.timestamp("ns", "UTC")), "key": keys}
     columns["version"] = pa.array(version, pa.string())
     for number, target in enumerate(targets):
-        columns |= dict(zip(columns_of(target), said[target.name].T, strict=True))
+        columns |= dict(zip(columns_of(target), predictions[target.name].T, strict=True))
         y, known = _answers(outcomes, number, place)
         columns[f"{target.name}.y"] = pa.array(y, mask=known == 0)
         columns[f"{target.name}.known"] = pa.array(known, pa.timestamp("ns", "UTC"), mask=known == 0)
@@ -61,7 +63,7 @@ def _answers(outcomes: list, number: int, place: dict[int, int]) -> tuple[np.nda
     return y, known
 
 
-def _replace(publisher: Publisher, place: dict[int, int], said: dict, version: list[str]) -> None:
+def _replace(publisher: Publisher, place: dict[int, int], predictions: dict, version: list[str]) -> None:
     """Put what frozen versions answered in the place of what the learner predicted."""
     for id, (name, cells) in publisher.service.log.served().items():
         if (i := place.get(id)) is None:
@@ -69,7 +71,7 @@ def _replace(publisher: Publisher, place: dict[int, int], said: dict, version: l
         version[i] = name
         outputs = [(target.name, target.outputs) for target in publisher.scores.targets]
         for target, prediction in by_target(np.frombuffer(cells), outputs).items():
-            said[target][i] = prediction
+            predictions[target][i] = prediction
 
 
 def _all(arrays: list[np.ndarray], kind: type) -> np.ndarray:

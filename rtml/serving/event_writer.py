@@ -169,15 +169,15 @@ class EventWriter:
 def _fresh(post: _Post, own: range, reasons: dict[int, str], known: dict[str, bytes]) -> list[int]:
     """Places of a request's events that are not there yet, whose ids then are; a fault of one refuses them all."""
     fresh, added = [], {}
-    for place, (id, said) in zip(own, post.clients, strict=True):
+    for place, (id, content) in zip(own, post.clients, strict=True):
         name = f"events[{place - own.start}]"
         if place in reasons:
             raise Refused(422, f"{name}: {reasons[place]}; nothing was written", field=name, rule=reasons[place])
         before = None if id is None else added.get(id) or known.get(id)
         if before is None:
             fresh.append(place)
-            added |= {id: said} if id is not None else {}
-        elif before != said:
+            added |= {id: content} if id is not None else {}
+        elif before != content:
             raise Refused(409, f"{name}: event {shown(id)!r} was sent before with another content: nothing was written")
     known |= added
     return fresh

@@ -72,7 +72,7 @@ class Events:
         arrived = self._clock.elapsed()
         with self._lock:
             if isinstance(self.service.clock, StreamClock):  # a replayed stream has its own time
-                self.service.clock.tell(int(events["time"][-1]))
+                self.service.clock.advance(int(events["time"][-1]))
             if clients is None:
                 self._log.append(PART, events, durable=self._durable)
             else:

@@ -35,6 +35,12 @@ class Explanation:
     ``given`` is the row of the prediction log with names; ``recomputed`` the predictions by target, empty where the log
     does not hold the question; ``windows`` the events inside the features' windows; ``learned`` what the state that
     answered had learned; ``answers`` what came true by target, and when that was known.
+
+    Examples
+    --------
+    >>> given = {"prediction_id": "ab-1", "predictions": {"rise": 0.6}}
+    >>> Explanation(given, {"rise": 0.6}, True, "", None).same, Explanation(given, {"rise": 0.7}, True, "", None).same
+    (True, False)
     """
 
     given: dict
@@ -57,10 +63,10 @@ class Explanation:
             f"question {given['question']}, {self.learned}",
             f"computed again from the log: {verdict}",
         ]
-        for name, said in given["predictions"].items():
+        for name, prediction in given["predictions"].items():
             came = self.answers.get(name)
             known = f", came {came['y']} (known {came['known']})" if came else ", not known yet"
-            lines.append(f"  {name}: {said}, again {self.recomputed.get(name)}{known}")
+            lines.append(f"  {name}: {prediction}, again {self.recomputed.get(name)}{known}")
         lines += ["features:"] + [f"  {name} = {value!r}" for name, value in given["features"].items()]
         if len(self.windows):
             lines += ["events inside their windows:", self.windows.to_string(index=False, max_rows=40)]
@@ -91,9 +97,9 @@ def explain(folder: Path, prediction_id: str) -> Explanation:
     config = RunConfig.read(folder / "recipe.json")
     with run_log(below if (below / "events.db").exists() else folder) as log:
         flow, outcome = _again(config.flow(), log, row)
-    said, x, learned = _recomputed(below, config, flow, outcome, row)
+    predictions, x, learned = _recomputed(below, config, flow, outcome, row)
     windows, answers = _windows(config, flow, outcome, row), _answers(below, row["question"])
-    return Explanation(logged(prediction_id, row), said, x == row["x"], learned, windows, answers)
+    return Explanation(logged(prediction_id, row), predictions, x == row["x"], learned, windows, answers)
 
 
 def _again(flow: Flow, log: EventLog, row: dict) -> tuple[Flow, Outcome | None]:
@@ -134,17 +140,17 @@ def _recomputed(folder: Path, config: RunConfig, flow: Flow, outcome: Outcome | 
             version = registry.get(row["version"])
             kept = models_of_version(registry, version)
             learned = f"frozen at {utc(version.at).isoformat()}, " + _lineage(registry.lineage(version))
-        said = {t.name: columns(kept[t.name].predict(x), t.outputs) for t in targets}
+        predictions = {t.name: columns(kept[t.name].predict(x), t.outputs) for t in targets}
     elif row["question"] is None:
         models = {t.name: restore(flow.lineages.learner(lineage, t.name).model.state) for t in targets}
-        said = {t.name: columns(models[t.name].predict(x), t.outputs) for t in targets}
+        predictions = {t.name: columns(models[t.name].predict(x), t.outputs) for t in targets}
         learned = f"the learner's state behind event {row['offset']:,} of the log"
     else:
         by = {} if outcome is None else {outcome.lineage: outcome.predictions} | outcome.challengers
-        said = {t.name: by[lineage][t.name][place] for t in targets if by}
+        predictions = {t.name: by[lineage][t.name][place] for t in targets if by}
         learner = flow.lineages.learner(lineage, targets[0].name)
         learned = f"the learner had {learner.answered:,} answers of {learner.asked:,} questions"
-    plain = {name: value.tolist() if np.ndim(value) else float(value) for name, value in said.items()}
+    plain = {name: value.tolist() if np.ndim(value) else float(value) for name, value in predictions.items()}
     return plain, np.asarray(x).tobytes(), learned
 
 

@@ -18,8 +18,8 @@ _ARROW = (b"content-type", b"application/vnd.apache.arrow.stream")
 _HINTS = {401: [(b"www-authenticate", b"Bearer")], 429: [(b"retry-after", b"1")]}
 
 # Query and body in, body out, at once, or awaited with its status where that is not 200; refuses by raising Refused.
-Said = bytes | tuple[int, bytes]
-Reply = Callable[[bytes, bytes], bytes | Awaitable[Said]]
+Content = bytes | tuple[int, bytes]
+Reply = Callable[[bytes, bytes], bytes | Awaitable[Content]]
 Check = Callable[[dict], None]  # looks at the scope of a request before its body is read
 
 
@@ -46,8 +46,8 @@ async def through(reply: Reply, check: Check | None, scope: dict, receive: Calla
             body = await _rest(message, receive, _limit(body, scope["path"]))
         body = reply(scope["query_string"], body)
         if body.__class__ is not bytes:
-            said = await body
-            status, body = (200, said) if said.__class__ is bytes else said
+            content = await body
+            status, body = (200, content) if content.__class__ is bytes else content
     except Exception as ex:
         status, body = failed(ex, scope["method"], scope["path"])
     await _answer(status, body, send)
@@ -55,7 +55,13 @@ async def through(reply: Reply, check: Check | None, scope: dict, receive: Calla
 
 
 def failed(ex: Exception, method: str, path: str) -> tuple[int, bytes]:
-    """Status and body for a request that was refused, or that failed here: then the log has the reason."""
+    """Status and body for a request that was refused, or that failed here: then the log has the reason.
+
+    Examples
+    --------
+    >>> failed(Refused(404, "no such key"), "GET", "/predict")
+    (404, b'{"error":"no such key"}')
+    """
     if isinstance(ex, Refused):
         return ex.status, encode(ex.refusal)
     if isinstance(ex, LogUnavailable):
@@ -65,7 +71,18 @@ def failed(ex: Exception, method: str, path: str) -> tuple[int, bytes]:
 
 
 async def refuse(ex: Refused, send: Callable) -> None:
-    """Answer a request that is not looked at any further."""
+    """Answer a request that is not looked at any further.
+
+    Examples
+    --------
+    >>> import asyncio
+    >>> sent = []
+    >>> async def send(message):
+    ...     sent.append(message)
+    >>> asyncio.run(refuse(Refused(413, "the body is too long"), send))
+    >>> sent[0]["status"], sent[1]["body"]
+    (413, b'{"error":"the body is too long"}')
+    """
     await _answer(ex.status, encode(ex.refusal), send)
 
 
@@ -75,13 +92,25 @@ async def _answer(status: int, body: bytes, send: Callable) -> None:
 
 
 def headers(status: int, body: bytes) -> list[tuple[bytes, bytes]]:
-    """The headers of an answer."""
+    """The headers of an answer.
+
+    Examples
+    --------
+    >>> headers(200, b'{"ready":true}')
+    [(b'content-type', b'application/json'), (b'content-length', b'14')]
+    """
     kind = _ARROW if body[:4] == ARROW else _JSON
     return [kind, (b"content-length", b"%d" % len(body)), *_HINTS.get(status, ())]
 
 
 def is_many(body: bytes | bytearray) -> bool:
-    """Whether a body that begins so is of many rows."""
+    """Whether a body that begins so is of many rows.
+
+    Examples
+    --------
+    >>> is_many(b'[{"key": "a"}]'), is_many(b'{"key": "a"}')
+    (True, False)
+    """
     return body[:1] in (b"[", ARROW[:1])
 
 

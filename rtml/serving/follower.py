@@ -86,8 +86,8 @@ class Follower(Promotions):
         for name, path in folders(self.folder).items():
             failed = (path / FAILURE).read_text(encoding="utf-8") if (path / FAILURE).exists() else ""
             learned = path != served and not failed and exists(path / "training.db")
-            told = verdicts(served, path) if learned else []
-            found.append(Candidate(name, path == served, failed.strip(), told))
+            answers = verdicts(served, path) if learned else []
+            found.append(Candidate(name, path == served, failed.strip(), answers))
         return found
 
     def _swap(self, name: str, request: PromoteRequest) -> str:
@@ -157,19 +157,19 @@ class Follower(Promotions):
                 self.publisher.router.close()
 
     def _run(self) -> None:
-        trouble = ""
+        message = ""
         while not self._stop.wait(PAUSE_S):
             try:
                 with self._changing:
                     if self._ready():
                         self.publisher.follow()
-                        trouble = ""
+                        message = ""
                 if self._clock.elapsed() - self._looked > LOOK_S * 1e9:
-                    self._look(trouble)
+                    self._look(message)
             except Exception as error:
-                if not trouble:
+                if not message:
                     _LOG.exception("following %s failed", self.folder.name)
-                trouble = f"following failed: {type(error).__name__}: {error}"
+                message = f"following failed: {type(error).__name__}: {error}"
 
     def _ready(self) -> bool:
         """Open what is there by now; whether all is."""
@@ -183,12 +183,12 @@ class Follower(Promotions):
             self.publisher = Publisher(self.service, self._registry, config, folder / "training.db")
         return self.publisher is not None
 
-    def _look(self, trouble: str) -> None:
+    def _look(self, message: str) -> None:
         """Tell the page how it stands; an act of the ledger may have come without a commit."""
         self._looked = self._clock.elapsed()
         if self.publisher is None:
             about = dict.fromkeys(("source", "version"), "") | {"state": "starting", "since": 0, "trained_up_to": 0}
-            about |= {"message": trouble, "alarms": [trouble] if trouble else []}
+            about |= {"message": message, "alarms": [message] if message else []}
             self.service.stream.publish(self._clock.now() // 10**6, "status", about)
             return
         self.publisher.refresh(ask=not self._live)
@@ -197,5 +197,5 @@ class Follower(Promotions):
         state = "starting" if not moment else "live" if self._live else "replay"
         if self._live and quiet > _QUIET_S:
             state = "reconnecting"
-            trouble = trouble or f"no question for {quiet:.0f} s: are ingest and training running?"
-        self.publisher.tell(state, trouble, alarms=(trouble,) if trouble else ())
+            message = message or f"no question for {quiet:.0f} s: are ingest and training running?"
+        self.publisher.report(state, message, alarms=(message,) if message else ())

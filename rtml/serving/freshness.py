@@ -13,7 +13,13 @@ from rtml.features.formulas import kind_of, parts
 
 
 class Served(NamedTuple):
-    """What a response says of its features: age of each group in seconds, the stale ones, those filled in."""
+    """What a response says of its features: age of each group in seconds, the stale ones, those filled in.
+
+    Examples
+    --------
+    >>> Served({"batch 1d": 7200.0}, stale=("spend",)).stale
+    ('spend',)
+    """
 
     ages_s: dict[str, float]
     stale: tuple[str, ...] = ()

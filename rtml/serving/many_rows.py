@@ -35,15 +35,15 @@ async def predict_list(service: Service, body: bytes) -> bytes:
         raise invalid("body", f"must be a JSON list of requests: {ex}", body[:80].decode("utf-8", "replace")) from ex
     if not items:
         return encode(service.ask_json(body))  # which says that nothing was asked
-    told = []
+    answers = []
     for k, item in enumerate(items):
         if k % 256 == 255:
             await asyncio.sleep(0)
         try:
-            told.append(encode(service.ask_json(bytes(item))))
+            answers.append(encode(service.ask_json(bytes(item))))
         except Refused as ex:
-            told.append(encode(ex.refusal))
-    return b"[" + b",".join(told) + b"]"
+            answers.append(encode(ex.refusal))
+    return b"[" + b",".join(answers) + b"]"
 
 
 async def predict_table(service: Service, body: bytes) -> bytes:
@@ -64,12 +64,12 @@ async def predict_table(service: Service, body: bytes) -> bytes:
     X = _rows(serving, table)
     snapshot, pieces = serving.snapshot, []
     for start in range(0, len(X), _AT_ONCE):
-        pieces.append(_said(snapshot, X[start : start + _AT_ONCE], start))
+        pieces.append(_predicted(snapshot, X[start : start + _AT_ONCE], start))
         await asyncio.sleep(0)
     names = [name for target in snapshot.targets for name in columns_of(target)]
-    said = np.concatenate(pieces, axis=1) if pieces else np.empty((len(names), 0))
+    values = np.concatenate(pieces, axis=1) if pieces else np.empty((len(names), 0))
     about = {"version": snapshot.version, "offset": str(snapshot.learned[0])}
-    answer = pa.table(dict(zip(names, said, strict=True))).replace_schema_metadata(about)
+    answer = pa.table(dict(zip(names, values, strict=True))).replace_schema_metadata(about)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, answer.schema) as writer:
         writer.write_table(answer)
@@ -116,18 +116,24 @@ def _places(serving: Serving, table: pa.Table) -> np.ndarray:
 
 
 def columns_of(target: Target) -> list[str]:
-    """Columns of a target: its name, or that with the class or place behind it."""
+    """Columns of a target: its name, or that with the class or place behind it.
+
+    Examples
+    --------
+    >>> columns_of(Target("sky", "classes", classes=("sun", "rain"))), columns_of(Target("price", "number"))
+    (['sky.sun', 'sky.rain'], ['price'])
+    """
     if target.outputs == 1:
         return [target.name]
     return [f"{target.name}.{each}" for each in target.classes or range(target.outputs)]
 
 
-def _said(snapshot: Snapshot, X: np.ndarray, start: int) -> np.ndarray:
+def _predicted(snapshot: Snapshot, X: np.ndarray, start: int) -> np.ndarray:
     """Predictions of rows, shape (numbers of all targets, rows)."""
     columns = []
     for target in snapshot.targets:
-        said = predictions(snapshot.learned[1][target.name], X)
-        columns.append(np.asarray(said, float).reshape(len(X), -1)[:, : target.outputs].T)
+        values = predictions(snapshot.learned[1][target.name], X)
+        columns.append(np.asarray(values, float).reshape(len(X), -1)[:, : target.outputs].T)
     found = np.concatenate(columns)
     if not np.isfinite(found).all():
         row = int(np.argmax(~np.isfinite(found).all(axis=0)))

@@ -69,8 +69,8 @@ class Committed:
         """An outcome cut where another lineage began to serve."""
         ends = [at for at, _ in self._swaps[1:]]
         places = np.searchsorted(outcome.moment, ends, side="right").tolist()
-        told = np.searchsorted(outcome.known, ends, side="right").tolist()
-        starts, stops = ((0, *places), (0, *told)), ((*places, len(outcome.id)), (*told, len(outcome.answered)))
+        learned = np.searchsorted(outcome.known, ends, side="right").tolist()
+        starts, stops = ((0, *places), (0, *learned)), ((*places, len(outcome.id)), (*learned, len(outcome.answered)))
         for (_, lineage), a, b, c, d in zip(self._swaps, starts[0], stops[0], starts[1], stops[1], strict=True):
             if a < b or c < d:
                 yield replace(outcome.part(slice(a, b), slice(c, d)), lineage=lineage)
@@ -95,14 +95,14 @@ class Committed:
     def _outcome(self, asked: list, answers: list, closed: list) -> Outcome:
         """Rows of the store as an outcome with an answer for each target."""
         X = np.frombuffer(b"".join(one.x for one in asked)).reshape(-1, self._width)
-        said = {target.name: _predictions(asked, target) for target in self._targets}
+        predictions = {target.name: _predictions(asked, target) for target in self._targets}
         place = {target.name: number for number, target in enumerate(self._targets)}
         columns = [[getattr(one, name) for one in asked] for name in ("id", "key", "moment")]
         id, key, moment = (np.array(column, np.int64) for column in columns)
         y = np.array([np.nan if one.y is None else one.y for one in answers])
-        told, known = (np.array([getattr(one, name) for one in answers], np.int64) for name in ("id", "known"))
+        ids, known = (np.array([getattr(one, name) for one in answers], np.int64) for name in ("id", "known"))
         label = np.array([place[one.target] for one in answers], np.int8)
-        return Outcome(self._records(closed), id, key, moment, X, said, told, y, known, label)
+        return Outcome(self._records(closed), id, key, moment, X, predictions, ids, y, known, label)
 
     def _records(self, closed: list[tuple[int, bytes]]) -> np.ndarray:
         """Records as the operator closed them."""
@@ -125,7 +125,17 @@ def _up_to(read: Callable, seen: int, time: Callable, last: int, more: bool) -> 
 
 
 def slices(outcome: Outcome) -> Iterator[Outcome]:
-    """An outcome moment by moment: the questions of each, and the answers known up to it; then the answers left."""
+    """An outcome moment by moment: the questions of each, and the answers known up to it; then the answers left.
+
+    Examples
+    --------
+    >>> from rtml.training.flow import Outcome
+    >>> none, asked = np.empty(0, np.int64), np.array([1, 2])
+    >>> about = ({"price": np.array([0.5, 0.6])}, np.array([1]), np.array([3.0]), np.array([15]), np.array([0]))
+    >>> outcome = Outcome(none, asked, 0 * asked, np.array([10, 20]), np.ones((2, 1)), *about)
+    >>> [(part.id.tolist(), part.y.tolist()) for part in slices(outcome)]
+    [([1], []), ([2], [3.0])]
+    """
     moments, first = np.unique(outcome.moment, return_index=True)
     starts, done = [*first.tolist(), len(outcome.moment)], 0
     ends = _ends(outcome.closed)
@@ -139,7 +149,16 @@ def slices(outcome: Outcome) -> Iterator[Outcome]:
 
 
 def newest(outcomes: list[Outcome], n: int) -> Iterator[tuple[Outcome, bool]]:
-    """Outcomes with the newest ``n`` questions moment by moment, and what came before in few parts; which it is."""
+    """Outcomes with the newest ``n`` questions moment by moment, and what came before in few parts; which it is.
+
+    Examples
+    --------
+    >>> from rtml.training.flow import Outcome
+    >>> none, asked = np.empty(0, np.int64), np.array([1, 2, 3])
+    >>> outcome = Outcome(none, asked, 0 * asked, 10 * asked, np.ones((3, 1)), {}, none, none, none, none)
+    >>> [(part.id.tolist(), new) for part, new in newest([outcome], 1)]
+    [([1, 2], False), ([3], True)]
+    """
     left = sum(len(outcome.id) for outcome in outcomes)
     for outcome in outcomes:
         m, left = len(outcome.id), left - len(outcome.id)
@@ -150,7 +169,13 @@ def newest(outcomes: list[Outcome], n: int) -> Iterator[tuple[Outcome, bool]]:
 
 
 def ends_of(closed: np.ndarray) -> dict[int, int]:
-    """Place of each record by its end."""
+    """Place of each record by its end.
+
+    Examples
+    --------
+    >>> ends_of(np.array([(10,), (20,)], dtype=[("end", "i8")]))
+    {10: 0, 20: 1}
+    """
     return {end: i for i, end in enumerate(_ends(closed).tolist())}
 
 

@@ -40,7 +40,13 @@ def live(panel: str = "", ledger: bool = True) -> tuple[str, dict[str, str]]:
 
 
 def shut(page: str) -> dict[str, str]:
-    """Headers of a page that let its own script run and nothing else."""
+    """Headers of a page that let its own script run and nothing else.
+
+    Examples
+    --------
+    >>> shut("<script>draw()</script>")["content-security-policy"].rpartition("; ")[2]
+    "script-src 'sha256-jm3FkV4tNIdBUr8jRVVl5n9PUixlaxTWD0pdpFiSH5A='"
+    """
     script = hashlib.sha256(re.search(r"<script>(.*?)</script>", page, re.DOTALL)[1].encode()).digest()
     policy = f"{SHUT['content-security-policy']}; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     policy += f"script-src 'sha256-{base64.b64encode(script).decode()}'"
@@ -68,6 +74,8 @@ _TYPES = (
     + (stream.CandidateRequest, stream.CandidateAdded, stream.Candidate)
 )
 _REFERENCES, SCHEMAS = msgspec.json.schema_components(_TYPES, ref_template="#/components/schemas/{name}")
+for _schema in SCHEMAS.values():  # an example is for those who read the code
+    _schema["description"] = _schema["description"].partition("\n\nExamples")[0]
 _REF = {kind.__name__: reference for kind, reference in zip(_TYPES, _REFERENCES, strict=True)}
 
 _REF["Candidates"] = {"type": "array", "items": _REF["Candidate"]}
@@ -184,7 +192,15 @@ _ROUTES: dict[tuple[str, str], dict[str, Any]] = {
 
 
 def described(method: str, path: str, secret: bool = False) -> dict[str, Any]:
-    """How a route is described in OpenAPI; one that needs the token says so."""
+    """How a route is described in OpenAPI; one that needs the token says so.
+
+    Examples
+    --------
+    >>> described("GET", "/health")["operation_id"]
+    'get_health'
+    >>> described("POST", "/promote", secret=True)["openapi_extra"]["security"]
+    [{'bearer': []}]
+    """
     about = _ROUTES[method, path]
     media = about.get("media", "application/json")
     schema = _REF.get(about.get("schema", ""), {"type": "string"})

@@ -62,7 +62,7 @@ class Promotions:
 
     def routes(self) -> Routed:
         """Which versions answer whom, and how well."""
-        return Routed(**self.at_work.router.told())
+        return Routed(**self.at_work.router.as_dict())
 
     def ledger(self, at_ms: int | None = None) -> Acts:
         """What served, since when and why; of one event time (ms) what was in force then, nothing before the first."""

@@ -169,9 +169,9 @@ class Publisher:
                 self._again()
             self.router.refresh()
 
-    def extend(self, question: Question, told: dict[str, dict], key: str, closed=None) -> None:
+    def extend(self, question: Question, predictions: dict[str, dict], key: str, closed=None) -> None:
         """Add to a question's answer what the use case adds to it."""
-        if extra := self.view.extend(told, self.config.keys.index(key), closed):
+        if extra := self.view.extend(predictions, self.config.keys.index(key), closed):
             question.extra = Raw(encode(extra))
 
     def snapshot_of(self, name: str) -> Snapshot:
@@ -200,32 +200,32 @@ class Publisher:
             alarms = (*alarms, *self._history.read())
             now = self.service.clock.now()
             serving = self._history.serving or self._history.learner(self.version, self.since)
-            told = {"serving": serving, "happened": self._history.newest(), "headline": self.scores.headline()}
+            newest = {"serving": serving, "happened": self._history.newest(), "headline": self.scores.headline()}
             about = {"state": state, "source": source or self.config.source, "message": message}
             about |= {"alarms": [*alarms, *self._history.alarms(now)], "version": self.version, "offset": self._offset}
             about |= {"since": self.since // 10**6, "trained_up_to": self.moment // 10**6}
-            about |= {"question": self.config.question, "keys": self.config.keys, "scores": self.scores.told()}
-            return about | msgspec.to_builtins(told)
+            about |= {"question": self.config.question, "keys": self.config.keys, "scores": self.scores.as_dict()}
+            return about | msgspec.to_builtins(newest)
 
-    def tell(self, state: str, message: str = "", **about) -> dict:
+    def report(self, state: str, message: str = "", **about) -> dict:
         """Tell the page how it stands."""
         about["alarms"] = tuple(without_paths(text) for text in about.get("alarms", ()))
         status = self.status(state, message=without_paths(message), **about)
         self.service.stream.publish(self._clock.now() // 10**6, "status", status)
         return status
 
-    def line(self, state: str, offset: int, waiting: int = 0, trouble: str = "") -> str:
+    def line(self, state: str, offset: int, waiting: int = 0, message: str = "") -> str:
         """One line of progress for a console."""
         events = f"{offset:,} events{f' ({waiting:,} wait)' if waiting else ''}"
         lag = "-" if (s := self.lag_s) is None else f"{s:.1f} s" if s < 1e5 else f"{s / 86400:,.0f} days"
         parts = [state, events, f"{self.questions:,} questions", f"lag {lag}", self.scores.headline().text]
-        return " | ".join([*parts, self.version, *([trouble] if trouble else [])])
+        return " | ".join([*parts, self.version, *([message] if message else [])])
 
     def _quality(self) -> dict:
         """Accuracy of what was served, and the quality of its features."""
         counts = self._freshness.counts if self._freshness else {}
         with self._lock:
-            return {"scores": self.scores.told(), **self._features.told(counts)}
+            return {"scores": self.scores.as_dict(), **self._features.as_dict(counts)}
 
     @property
     def changing(self) -> threading.RLock:
@@ -236,7 +236,7 @@ class Publisher:
         """Serve and score what one moment led to, or, with nothing to show, many of them."""
         self._lineage, learned = outcome.lineage, self._asked_here(outcome)
         self._features.take(outcome.X)
-        served, frozen = self._said(learned, kept or {})
+        served, frozen = self._as_served(learned, kept or {})
         self.scores.take(served, learned, frozen)
         if show:
             self.service.headline = self.scores.headline()
@@ -249,7 +249,7 @@ class Publisher:
             self.moment = int(outcome.moment[-1])
             self.since = self.since or int(outcome.moment[0])
             if isinstance(self.service.clock, StreamClock):  # a replayed stream has its own time
-                self.service.clock.tell(self.moment)
+                self.service.clock.advance(self.moment)
         self._answer(served, bounds, answers if show else None, arrived)
         self.view.served(served, self.version)
 
@@ -260,12 +260,12 @@ class Publisher:
         mine = np.array([id in now or (place, id) in self._open for place, id in rows], bool)
         return outcome if mine.all() else outcome.part(answered=mine)
 
-    def _said(self, outcome: Outcome, kept: dict[int, tuple[str, bytes]]) -> tuple[Outcome, np.ndarray]:
+    def _as_served(self, outcome: Outcome, kept: dict[int, tuple[str, bytes]]) -> tuple[Outcome, np.ndarray]:
         """The outcome with the predictions that are served, and which of them a frozen version gave: those are kept."""
         frozen = np.zeros(len(outcome.id), bool)
         if self._frozen is None and not kept:
             return outcome, frozen
-        said, rows = {name: p.copy() for name, p in outcome.predictions.items()}, []
+        predictions, rows = {name: p.copy() for name, p in outcome.predictions.items()}, []
         for i, (id, x) in enumerate(zip(outcome.id.tolist(), outcome.X, strict=True)):
             if id in kept:
                 found = by_target(np.frombuffer(kept[id][1]), self._outputs)
@@ -276,9 +276,9 @@ class Publisher:
                 continue
             frozen[i] = True
             for name, prediction in found.items():
-                said[name][i] = prediction
+                predictions[name][i] = prediction
         self.service.log.keep_served(rows)
-        return replace(outcome, predictions=said), frozen
+        return replace(outcome, predictions=predictions), frozen
 
     def _steer(self, outcome: Outcome) -> tuple[list[tuple], list[dict]]:
         """What was answered (key, target, y, prediction), and the bounds around each question's predictions.
@@ -308,7 +308,7 @@ class Publisher:
             if (place, id) in self._open:
                 key, prediction = self._open.pop((place, id))
                 target = self.scores.targets[place]
-                self._bands[target.name, key].tell(id, y)
+                self._bands[target.name, key].learn(id, y)
                 answered.append((key, target.name, y, prediction))
         return max(start, stop)
 
@@ -321,21 +321,26 @@ class Publisher:
             closed = outcome.closed[ends[moment]] if moment in ends else None
             x, name = outcome.X[i].tobytes(), self.config.keys[key]
             question = Question(self.version, self._offset, id, name, moment, x, self.flow.horizon)
-            said = {target.name: _cells(outcome.predictions[target.name][i]) for target in self.scores.targets}
-            told = question.answered(self.scores.targets, said, bounds[i])
-            self.extend(question, told, name, closed)
+            cells = {target.name: _cells(outcome.predictions[target.name][i]) for target in self.scores.targets}
+            predictions = question.answered(self.scores.targets, cells, bounds[i])
+            self.extend(question, predictions, name, closed)
             if self.service.snapshot is None:
                 self.service.publish(self._frozen or self._learner(), check=False)
             self.service.answered(question)
             if answers is not None:
-                self._show(question, key, told, closed, [row for row in answers if row[0] == key], arrived)
+                self._show(question, key, predictions, closed, [row for row in answers if row[0] == key], arrived)
 
-    def _show(self, question: Question, key: int, told: dict, closed, answers: list[tuple], arrived) -> None:
+    def _show(self, question: Question, key: int, predictions: dict, closed, answers: list[tuple], arrived) -> None:
         """Tell the page of a question with its predictions, the answers that came to its key, and the score."""
         live = not isinstance(self.service.clock, StreamClock)
         self.lag_s = (self._clock.now() - question.moment) / 1e9 if live else None
         latency = None if arrived is None else (self._clock.elapsed() - arrived) / 1e9
-        about = {"at": question.moment // 10**6, "key": question.key, "version": question.version, "predictions": told}
+        about = {
+            "at": question.moment // 10**6,
+            "key": question.key,
+            "version": question.version,
+            "predictions": predictions,
+        }
         about["answers"] = {t: {"y": _plain(y), "predicted": _plain(p)} for _, t, y, p in answers}
         about |= {"score": self.service.headline, "lag_s": self.lag_s}
         about["latency_ms"] = None if latency is None else latency * 1e3
@@ -356,8 +361,8 @@ class Publisher:
                 continue
             about = (self.service.snapshot.version, self.service.snapshot.offset, before.id, key)
             question = Question(*about, before.moment, before.x, self.flow.horizon)
-            told = question.answered(self.scores.targets, self.service.snapshot.predict(np.frombuffer(before.x)))
-            self.extend(question, told, key)
+            predictions = question.answered(self.scores.targets, self.service.snapshot.predict(np.frombuffer(before.x)))
+            self.extend(question, predictions, key)
             self.service.answered(question)
 
     def _opened(self) -> Committed:

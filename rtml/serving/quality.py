@@ -26,7 +26,7 @@ class FeatureQuality:
     >>> quality, rng = FeatureQuality(["spread"]), np.random.default_rng(7)
     >>> quality.take(rng.normal(0, 1, (500, 1)))
     >>> quality.take(rng.normal(2, 1, (500, 1)))
-    >>> [(one["name"], one["drifted"], one["missing"]) for one in quality.told({})["features"]]
+    >>> [(one["name"], one["drifted"], one["missing"]) for one in quality.as_dict({})["features"]]
     [('spread', True, 0.0)]
     """
 
@@ -48,7 +48,7 @@ class FeatureQuality:
             self._window.extend(whole)
             self._whole += len(whole)
 
-    def told(self, counts: Mapping[tuple[str, str], int]) -> dict:
+    def as_dict(self, counts: Mapping[tuple[str, str], int]) -> dict:
         """By feature: share missing, mean then and now, drift; ``counts`` says how often each was served stale.
 
         There is no drift before ``needed`` questions without a missing value; until then ``reference`` is 0.

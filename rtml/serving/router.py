@@ -34,7 +34,14 @@ def enter_first(registry: Registry, publisher) -> None:
 
 @dataclass(slots=True)
 class Choice:
-    """An arm that answers one request; without a ``snapshot`` it is what serves."""
+    """An arm that answers one request; without a ``snapshot`` it is what serves.
+
+    Examples
+    --------
+    >>> route = Route()
+    >>> Choice(None, route, "champion", "user 7", 1.0, None).answer(17, "ETH-USD", 10, b"") is None
+    True
+    """
 
     router: Router
     route: Route
@@ -97,7 +104,7 @@ class Router:
         self._service = publisher.service
         self.routes = Routes(registry, publisher.model)
         self.advice = ""
-        self.trouble = ""
+        self.error = ""
         self._active, self.experiment = _Active(), None
         self._places = [0, 0, 0]  # in the log: of requests, failures and answers
         self._asked: dict[tuple[str, str], Question] = {}
@@ -194,11 +201,11 @@ class Router:
         kept = self._asked.get((snapshot.version, key))
         if id is not None and kept is not None and (kept.id, kept.moment) == (id, moment):
             return kept
-        said = snapshot.predict(np.frombuffer(x))
-        if not all(map(finite, said.values())):
-            raise ValueError(f"a prediction is not finite: {said}")
+        predictions = snapshot.predict(np.frombuffer(x))
+        if not all(map(finite, predictions.values())):
+            raise ValueError(f"a prediction is not finite: {predictions}")
         question = Question(snapshot.version, snapshot.learned[0], id, key, moment, x, snapshot.horizon)
-        self._publisher.extend(question, question.answered(snapshot.targets, said), key)
+        self._publisher.extend(question, question.answered(snapshot.targets, predictions), key)
         if id is not None:
             self._asked[snapshot.version, key] = question
         return question
@@ -207,11 +214,11 @@ class Router:
         """Keep a failure in the log."""
         self._service.log.fail(*routed, propensity, why[:400], self._service.clock.now())
 
-    def told(self) -> dict:
+    def as_dict(self) -> dict:
         """The route, its arms with what they answered and how well, and the last entries of the ledger."""
         route, experiment = self.route, self.experiment
         about = {"kind": route.kind, "route": route.sentence(), "test": route.test, "coverage": route.coverage}
-        about |= {"by": route.by, "steps": list(route.steps), "advice": self.trouble or self.advice}
+        about |= {"by": route.by, "steps": list(route.steps), "advice": self.error or self.advice}
         about["mismatch"] = 0.0 if experiment is None else min(experiment.mismatch, 700.0)
         rows = []
         if experiment is not None:
@@ -287,8 +294,8 @@ class Router:
             try:
                 self.refresh()
                 self.learn()
-                self.trouble = ""
+                self.error = ""
             except Exception as error:
-                if not self.trouble:
+                if not self.error:
                     _LOG.exception("the router failed")
-                self.trouble = f"the router failed, what serves answers on: {type(error).__name__}: {error}"
+                self.error = f"the router failed, what serves answers on: {type(error).__name__}: {error}"

@@ -18,7 +18,7 @@ SHOWN = 80  # characters of a refused value that are sent back
 Key = Annotated[str, Meta(max_length=64, description="one of the run's keys", examples=["ETH-USD"])]
 
 
-def _said(description: str) -> Meta:
+def _meta(description: str) -> Meta:
     return Meta(description=description)
 
 
@@ -26,31 +26,46 @@ class PredictRequest(Struct, forbid_unknown_fields=True):
     """Ask by key for what was predicted at its newest question, or with features of your own.
 
     Where a run has one key it may be left out.
+
+    Examples
+    --------
+    >>> read(PredictRequest, b'{"features": {"spread": 1.5}, "unit": "user 7"}').features
+    {'spread': 1.5}
+    >>> read(PredictRequest, b'{"kee": "ETH-USD"}')
+    Traceback (most recent call last):
+    rtml.serving.schemas.Refused: kee: is not a field of this request
     """
 
     key: Key | None = None
-    symbol: Annotated[Key | None, _said("another name for key")] = None
-    features: Annotated[dict[str, float] | None, _said("all that the models take, by name: see /models")] = None
-    unit: Annotated[Key | None, _said("who or what it is for, such as a user: says which arm of a test answers")] = None
+    symbol: Annotated[Key | None, _meta("another name for key")] = None
+    features: Annotated[dict[str, float] | None, _meta("all that the models take, by name: see /models")] = None
+    unit: Annotated[Key | None, _meta("who or what it is for, such as a user: says which arm of a test answers")] = None
 
 
 class Prediction(Struct, frozen=True, gc=False):
-    """What is expected, from which features, said by whom, and when the truth will be known."""
+    """What is expected, from which features, said by whom, and when the truth will be known.
 
-    prediction_id: Annotated[str, _said("to tell the answer with")]
+    Examples
+    --------
+    >>> rest = ("run@3", 1200, 17, "2026-01-05T00:00:00+00:00", 12.5, 10.0, None)
+    >>> Prediction("ab-1", "ETH-USD", Raw(b'{"rise":{"probability":0.6}}'), *rest).answers()
+    {'rise': {'probability': 0.6}}
+    """
+
+    prediction_id: Annotated[str, _meta("to tell the answer with")]
     key: str
-    predictions: Annotated[Raw, _said("by target, the headline first: what follows from its kind")]
-    version: Annotated[str, _said("what answered")]
-    offset: Annotated[int, _said("events of the log that it had learned from")]
-    question: Annotated[int | None, _said("id of the stream's question; null for features of your own")]
-    features_at: Annotated[str, _said("event time of the features, ISO, UTC")]
-    age_ms: Annotated[float, _said("age of the features, milliseconds")]
-    horizon_s: Annotated[float, _said("seconds; 0 where answers come at a time of their own")]
-    due_at: Annotated[str | None, _said("when the truth is known, ISO, UTC; null where that is not known")]
-    extra: Annotated[Raw | UnsetType, _said("what the use case adds")] = UNSET
-    ages_s: Annotated[dict[str, float] | UnsetType, _said("age of each group of features, seconds")] = UNSET
-    stale: Annotated[tuple[str, ...] | UnsetType, _said("features older than their TTL")] = UNSET
-    filled: Annotated[tuple[str, ...] | UnsetType, _said("features in whose place a default or the last is")] = UNSET
+    predictions: Annotated[Raw, _meta("by target, the headline first: what follows from its kind")]
+    version: Annotated[str, _meta("what answered")]
+    offset: Annotated[int, _meta("events of the log that it had learned from")]
+    question: Annotated[int | None, _meta("id of the stream's question; null for features of your own")]
+    features_at: Annotated[str, _meta("event time of the features, ISO, UTC")]
+    age_ms: Annotated[float, _meta("age of the features, milliseconds")]
+    horizon_s: Annotated[float, _meta("seconds; 0 where answers come at a time of their own")]
+    due_at: Annotated[str | None, _meta("when the truth is known, ISO, UTC; null where that is not known")]
+    extra: Annotated[Raw | UnsetType, _meta("what the use case adds")] = UNSET
+    ages_s: Annotated[dict[str, float] | UnsetType, _meta("age of each group of features, seconds")] = UNSET
+    stale: Annotated[tuple[str, ...] | UnsetType, _meta("features older than their TTL")] = UNSET
+    filled: Annotated[tuple[str, ...] | UnsetType, _meta("features in whose place a default or the last is")] = UNSET
 
     def answers(self) -> dict[str, dict]:
         """The predictions by target, decoded."""
@@ -65,21 +80,30 @@ class GivenPrediction(Struct, frozen=True):
     version: str
     offset: int
     question: int | None
-    y: Annotated[float | None, _said("the answer that was told; null while there is none")]
+    y: Annotated[float | None, _meta("the answer that was told; null while there is none")]
     propensity: float
     latency_ns: int
     asked_at: str
     moment: str
     answered_at: str | None
-    predictions: Annotated[dict[str, float | list[float]], _said("by target")]
+    predictions: Annotated[dict[str, float | list[float]], _meta("by target")]
     features: dict[str, float]
 
 
 class AnswerRequest(Struct, forbid_unknown_fields=True):
-    """The true value of a prediction, once it is known."""
+    """The true value of a prediction, once it is known.
+
+    Examples
+    --------
+    >>> read(AnswerRequest, b'{"prediction_id": "ab-1", "y": 0.5}').y
+    0.5
+    >>> read(AnswerRequest, b'{"prediction_id": "ab-1"}')
+    Traceback (most recent call last):
+    rtml.serving.schemas.Refused: y: is required
+    """
 
     prediction_id: Annotated[str, Meta(min_length=1, max_length=64, description="as /predict gave it")]
-    y: Annotated[float, _said("what came true, in the unit of the prediction")]
+    y: Annotated[float, _meta("what came true, in the unit of the prediction")]
 
 
 class AnswerReply(Struct, frozen=True):
@@ -92,10 +116,10 @@ class AnswerReply(Struct, frozen=True):
 class EventsReply(Struct, frozen=True):
     """What became of posted events: on the disk, unless that was not asked for."""
 
-    accepted: Annotated[int, _said("events written")]
-    repeated: Annotated[int, _said("events whose event_id was there already, with the same content")]
-    time: Annotated[str | None, _said("event time of the newest one written, ISO, UTC")]
-    durable: Annotated[bool, _said("whether they survive a power cut")]
+    accepted: Annotated[int, _meta("events written")]
+    repeated: Annotated[int, _meta("events whose event_id was there already, with the same content")]
+    time: Annotated[str | None, _meta("event time of the newest one written, ISO, UTC")]
+    durable: Annotated[bool, _meta("whether they survive a power cut")]
 
 
 class Headline(Struct, frozen=True):
@@ -114,34 +138,42 @@ class Health(Struct, frozen=True):
     """Ready, or the reason why not."""
 
     ready: bool
-    reason: Annotated[str, _said("empty when ready")]
+    reason: Annotated[str, _meta("empty when ready")]
     uptime_s: float
-    version: Annotated[str | None, _said("that serves")]
-    offset: Annotated[int, _said("events of the log that it has learned from")]
-    features_age_s: Annotated[dict[str, float], _said("age of the newest features by key, seconds")]
-    score: Annotated[Headline | None, _said("of what was served")]
-    waiting: Annotated[int, _said("predictions not yet on disk")]
+    version: Annotated[str | None, _meta("that serves")]
+    offset: Annotated[int, _meta("events of the log that it has learned from")]
+    features_age_s: Annotated[dict[str, float], _meta("age of the newest features by key, seconds")]
+    score: Annotated[Headline | None, _meta("of what was served")]
+    waiting: Annotated[int, _meta("predictions not yet on disk")]
 
 
 class TargetAbout(Struct, frozen=True):
     """What is predicted."""
 
     name: str
-    kind: Annotated[str, _said("number, probability, classes, ranking or anomaly")]
+    kind: Annotated[str, _meta("number, probability, classes, ranking or anomaly")]
     unit: str
     classes: tuple[str, ...]
 
 
 class Version(Struct, frozen=True):
-    """What serves: the learner, or a version of it."""
+    """What serves: the learner, or a version of it.
+
+    Examples
+    --------
+    >>> target = TargetAbout("price", "number", "USD", ())
+    >>> about = (("ETH-USD",), ("spread",), 10.0, "2026-01-05T00:00:00+00:00")
+    >>> encode(Models(Version("run@3", 9, [target], *about), [])).endswith(b'"lineage":[]}')
+    True
+    """
 
     version: str
-    offset: Annotated[int, _said("events of the log that it has learned from")]
-    targets: Annotated[list[TargetAbout], _said("what is predicted, the headline first")]
-    keys: Annotated[tuple[str, ...], _said("that can be asked for")]
-    features: Annotated[tuple[str, ...], _said("names, in the order of the models")]
+    offset: Annotated[int, _meta("events of the log that it has learned from")]
+    targets: Annotated[list[TargetAbout], _meta("what is predicted, the headline first")]
+    keys: Annotated[tuple[str, ...], _meta("that can be asked for")]
+    features: Annotated[tuple[str, ...], _meta("names, in the order of the models")]
     horizon_s: float
-    trained_up_to: Annotated[str, _said("event time, ISO, UTC")]
+    trained_up_to: Annotated[str, _meta("event time, ISO, UTC")]
 
 
 class Models(Struct, frozen=True):
@@ -152,7 +184,15 @@ class Models(Struct, frozen=True):
 
 
 class Refusal(Struct, frozen=True):
-    """Why a request was not served: a sentence; for bad input also the field, its rule and what was got."""
+    """Why a request was not served: a sentence; for bad input also the field, its rule and what was got.
+
+    Examples
+    --------
+    >>> encode(Refusal("key: is required", field="key"))
+    b'{"error":"key: is required","field":"key"}'
+    >>> encode(Refusal("/srv/runs/live/events.db is missing"))
+    b'{"error":"events.db is missing"}'
+    """
 
     error: str
     field: str | UnsetType = UNSET
@@ -175,7 +215,13 @@ def without_paths(text: str) -> str:
 
 
 class Refused(Exception):
-    """A request that is answered with a status and a :class:`Refusal`."""
+    """A request that is answered with a status and a :class:`Refusal`.
+
+    Examples
+    --------
+    >>> Refused(422, "key: is required", field="key").refusal.field
+    'key'
+    """
 
     def __init__(self, status: int, error: str, **about: Any) -> None:
         super().__init__(error)
@@ -184,7 +230,16 @@ class Refused(Exception):
 
 
 def invalid(field: str, rule: str, got: Any) -> Refused:
-    """Refusal of a field that breaks a rule."""
+    """Refusal of a field that breaks a rule.
+
+    Examples
+    --------
+    >>> raise invalid("y", "must be finite", "x" * 500)
+    Traceback (most recent call last):
+    rtml.serving.schemas.Refused: y: must be finite
+    >>> len(invalid("y", "must be finite", "x" * 500).refusal.got) <= SHOWN + 1
+    True
+    """
     return Refused(422, f"{field}: {rule}", field=field, rule=rule, got=shown(got))
 
 
@@ -259,7 +314,13 @@ def read_query(query: bytes) -> PredictRequest:
 
 
 def query_fields(query: bytes, name: str) -> list[tuple[str, str]]:
-    """Names and values of a query that should hold a field of this name."""
+    """Names and values of a query that should hold a field of this name.
+
+    Examples
+    --------
+    >>> query_fields(b"key=ETH-USD&unit=", "key")
+    [('key', 'ETH-USD'), ('unit', '')]
+    """
     try:
         return parse_qsl(query.decode(), keep_blank_values=True, errors="strict", max_num_fields=8)
     except ValueError as ex:
@@ -267,7 +328,13 @@ def query_fields(query: bytes, name: str) -> list[tuple[str, str]]:
 
 
 def shown(value: Any) -> Any:
-    """A value short enough to send back."""
+    """A value short enough to send back.
+
+    Examples
+    --------
+    >>> shown(7), shown([1, 2]), len(shown("x" * 10_000)) == SHOWN + 1
+    (7, '[1, 2]', True)
+    """
     if value is None or isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**53):
         return value
     text = value if isinstance(value, str) else repr(value)

@@ -71,7 +71,7 @@ class Scores:
             about = (served.answered, served.y, served.known, served.key, served.label)
             self.baseline.take(self._baseline.push(Asked(NOTHING, served.id, served.moment, served.X, *about)))
 
-    def told(self) -> dict[str, dict]:
+    def as_dict(self) -> dict[str, dict]:
         """Every score by name and target: ``served`` always, the others where they differ; figures as JSON has them."""
         boards = {"served": self.served, "learner": self.learner, "frozen": self.frozen, "baseline": self.baseline}
         return {

@@ -52,6 +52,15 @@ class Service:
     clock
         Read for the age of features and for when something was asked; a replay passes a
         :class:`rtml.serving.snapshot.StreamClock`, so that ages are those of event time.
+
+    Examples
+    --------
+    >>> service = Service(":memory:")
+    >>> service.predict("ETH-USD")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    rtml.serving.schemas.Refused: nothing serves yet: run 04_online_train first...
+    >>> service.health().ready
+    False
     """
 
     def __init__(self, path: str | Path = ":memory:", clock: Clock | None = None) -> None:
@@ -236,8 +245,8 @@ class Service:
             choice.took(took)
             text = self.log.append(now, moment, *logged, took, propensity=choice.propensity, routed=choice.routed)
         age_ms, horizon_s = (now - moment) / 1e6, self._serving.snapshot.horizon / 1e9
-        said = (asked.key, asked.predictions, asked.version, asked.offset, asked.id, asked.features_at)
-        return Prediction(text, *said, age_ms, horizon_s, asked.due_at, asked.extra, *(about or ()))
+        common = (asked.key, asked.predictions, asked.version, asked.offset, asked.id, asked.features_at)
+        return Prediction(text, *common, age_ms, horizon_s, asked.due_at, asked.extra, *(about or ()))
 
     def tell(self, prediction_id: str, y: float) -> Future:
         """Hand over an answer; the future gives the verdict of the log once it is on disk."""
@@ -284,12 +293,12 @@ class Service:
 
 def _asked(snapshot: Snapshot, key: str, now: int, x: bytes) -> Question:
     """A request's own features, answered by a snapshot."""
-    said = snapshot.predict(np.frombuffer(x))  # of read-only bytes: no model can change what is logged
-    for value in said.values():
+    predictions = snapshot.predict(np.frombuffer(x))  # of read-only bytes: no model can change what is logged
+    for value in predictions.values():
         if not finite(value):
             raise invalid("features", "must be of a size for which the prediction is finite", np.frombuffer(x).tolist())
     question = Question(snapshot.version, snapshot.learned[0], None, key, now, x, snapshot.horizon)
-    question.answered(snapshot.targets, said)
+    question.answered(snapshot.targets, predictions)
     return question
 
 
@@ -304,20 +313,29 @@ def logged(prediction_id: str, row: dict) -> dict:
         Of :func:`rtml.store.prediction_tables.found`.
     """
     cells = np.hstack([numbers(row["prediction"]), np.frombuffer(row["others"] or b"")])
-    said = {name: np.asarray(value).tolist() for name, value in by_target(cells, loads(row["targets"])).items()}
+    predictions = {name: np.asarray(value).tolist() for name, value in by_target(cells, loads(row["targets"])).items()}
     times = {name: row[name] and utc(row[name]).isoformat() for name in ("asked_at", "moment", "answered_at")}
     about = {name: row[name] for name in ("key", "version", "offset", "question", "y", "propensity", "latency_ns")}
     features = dict(zip(loads(row["names"]), np.frombuffer(row["x"]).tolist(), strict=True))
-    return {"prediction_id": prediction_id, **about, **times, "predictions": said, "features": features}
+    return {"prediction_id": prediction_id, **about, **times, "predictions": predictions, "features": features}
 
 
-def verdict(prediction_id: str, y: float, told: str | float) -> str:
-    """The verdict of the log, or the refusal that it stands for."""
-    if told == "unknown":
+def verdict(prediction_id: str, y: float, result: str | float) -> str:
+    """The verdict of the log, or the refusal that it stands for.
+
+    Examples
+    --------
+    >>> verdict("ab-1", 0.5, "joined")
+    'joined'
+    >>> verdict("ab-1", 0.5, 0.25)
+    Traceback (most recent call last):
+    rtml.serving.schemas.Refused: ab-1 was answered with 0.25 before, got 0.5: the first answer stands
+    """
+    if result == "unknown":
         raise Refused(404, f"no prediction {shown(prediction_id)!r}: tell the prediction_id that /predict gave")
-    if isinstance(told, float):
-        raise Refused(409, f"{prediction_id} was answered with {told!r} before, got {y!r}: the first answer stands")
-    return told
+    if isinstance(result, float):
+        raise Refused(409, f"{prediction_id} was answered with {result!r} before, got {y!r}: the first answer stands")
+    return result
 
 
 def _wrong_names(names: tuple[str, ...], features: dict[str, float]) -> Refused:

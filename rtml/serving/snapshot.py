@@ -51,6 +51,16 @@ class Snapshot:
         Hash of the features' definition.
     freshness
         Ages and policies of the features, where they declare any.
+
+    Examples
+    --------
+    >>> from rtml.models.rls import RecursiveLeastSquares
+    >>> from rtml.training.learner import Learner
+    >>> learner = Learner(RecursiveLeastSquares(ridge=1.0), ["x"])
+    >>> _ = learner.ask(1, moment=10, x=[2.0]), learner.tell(1, y=3.0, known=20)
+    >>> about = ("run@learner", lambda: (1, {"price": learner.model}), ("x",), ("ETH-USD",), (Target("price"),), 10, 20)
+    >>> Snapshot(*about).predict(np.array([2.0]))
+    {'price': 2.9997001499250375}
     """
 
     version: str
@@ -95,12 +105,31 @@ class _Checkpoint(msgspec.Struct):
 
 
 def serving_of(blob: bytes) -> str:
-    """Lineage that serves in a training's checkpoint."""
+    """Lineage that serves in a training's checkpoint.
+
+    Examples
+    --------
+    >>> from rtml.core.state import dumps
+    >>> serving_of(dumps({"flow": {"learners": {}, "lineages": {"serves": "wide", "shadows": {}}}}))
+    'wide'
+    >>> serving_of(dumps({"flow": {"learners": {}}}))
+    'learner'
+    """
     return msgspec.msgpack.decode(blob, type=_Checkpoint).flow.lineages.serves
 
 
 def models_of(blob: bytes, lineage: str = LEARNER) -> dict[str, Model]:
-    """The models of a lineage in a training's checkpoint by target; the rest of it is passed over unread."""
+    """The models of a lineage in a training's checkpoint by target; the rest of it is passed over unread.
+
+    Examples
+    --------
+    >>> from rtml.core.state import dumps
+    >>> from rtml.models.rls import RecursiveLeastSquares
+    >>> from rtml.models.compiled import compile
+    >>> model = compile(RecursiveLeastSquares(ridge=1.0), ["x"])
+    >>> list(models_of(dumps({"flow": {"learners": {"price": {"model": model.state}}}})))
+    ['price']
+    """
     flow = msgspec.msgpack.decode(blob, type=_Checkpoint).flow
     own = {} if lineage == flow.lineages.serves else flow.lineages.shadows.get(lineage, {})
     learners = flow.learners | {target: msgspec.msgpack.decode(one, type=_Learner) for target, one in own.items()}
@@ -108,12 +137,28 @@ def models_of(blob: bytes, lineage: str = LEARNER) -> dict[str, Model]:
 
 
 def scoreboard_of(blob: bytes) -> dict:
-    """State of the scoreboard in a training's checkpoint."""
+    """State of the scoreboard in a training's checkpoint.
+
+    Examples
+    --------
+    >>> from rtml.core.state import dumps
+    >>> scoreboard_of(dumps({"flow": {"learners": {}}, "scoreboard": {"answered": 7}}))
+    {'answered': 7}
+    """
     return loads(bytes(msgspec.msgpack.decode(blob, type=_Checkpoint).scoreboard))
 
 
 class Question:
-    """A question of the stream as it was answered: what ``/predict`` by key gives until the next one of its key."""
+    """A question of the stream as it was answered: what ``/predict`` by key gives until the next one of its key.
+
+    Examples
+    --------
+    >>> question = Question("run@3", 1200, 17, "ETH-USD", 1_700_000_000 * 10**9, b"", horizon=10 * 10**9)
+    >>> question.features_at, question.due_at
+    ('2023-11-14T22:13:20.000000+00:00', '2023-11-14T22:13:30.000000+00:00')
+    >>> question.answered((Target("price"),), {"price": 2.5})
+    {'price': {'value': 2.5, 'unit': ''}}
+    """
 
     __slots__ = (
         *("cell", "due_at", "extra", "features_at", "id", "key", "moment", "offset", "others"),
@@ -134,16 +179,18 @@ class Question:
         self.extra: Raw | UnsetType = UNSET
 
     def answered(
-        self, targets: tuple[Target, ...], said: Mapping[str, float | np.ndarray], bounds: Mapping = {}
+        self, targets: tuple[Target, ...], predictions: Mapping[str, float | np.ndarray], bounds: Mapping = {}
     ) -> dict[str, dict]:
         """Keep the predictions as they are logged and as they are told; the latter."""
-        first = said[targets[0].name]
+        first = predictions[targets[0].name]
         self.cell = first if first.__class__ is float else np.asarray(first, float).tobytes()
-        others = [np.asarray(said[target.name], float).tobytes() for target in targets[1:]]
+        others = [np.asarray(predictions[target.name], float).tobytes() for target in targets[1:]]
         self.others = b"".join(others) if others else None
-        told = {target.name: answer_of(target, said[target.name], bounds.get(target.name, ())) for target in targets}
-        self.predictions = Raw(encode(told))
-        return told
+        answers = {
+            target.name: answer_of(target, predictions[target.name], bounds.get(target.name, ())) for target in targets
+        }
+        self.predictions = Raw(encode(answers))
+        return answers
 
 
 class Serving:
@@ -151,6 +198,13 @@ class Serving:
 
     ``read`` gives a request of features by name, all of them and no other, as a struct of numbers in the models' order.
     The column ``key`` is filled in from the key that is asked for.
+
+    Examples
+    --------
+    >>> about = ("run@3", dict, ("spread", "key"), ("ETH-USD", "BTC-USD"), (Target("price"),), 10, 20)
+    >>> serving = Serving(Snapshot(*about))
+    >>> serving.asked, serving.places
+    (('spread', 'key'), {'ETH-USD': (), 'BTC-USD': ()})
     """
 
     __slots__ = ("asked", "pack", "places", "read", "snapshot")
@@ -208,18 +262,18 @@ class StreamClock(Clock):
     Examples
     --------
     >>> clock = StreamClock()
-    >>> clock.tell(1_700_000_000_000_000_000)
+    >>> clock.advance(1_700_000_000_000_000_000)
     >>> 0 <= clock.now() - 1_700_000_000_000_000_000 < 10**9
     True
     """
 
     def __init__(self) -> None:
-        self._told = (0, self.elapsed())
+        self._last = (0, self.elapsed())
 
-    def tell(self, moment: int) -> None:
+    def advance(self, moment: int) -> None:
         """The stream has come to this moment."""
-        self._told = (moment, self.elapsed())
+        self._last = (moment, self.elapsed())
 
     def now(self) -> int:
-        moment, at = self._told
+        moment, at = self._last
         return moment + self.elapsed() - at

@@ -21,7 +21,13 @@ _encode = msgspec.json.Encoder(enc_hook=lambda value: value.item()).encode  # nu
 
 
 class Event(NamedTuple):
-    """One event as it is kept: its id, its kind and its data in JSON."""
+    r"""One event as it is kept: its id, its kind and its data in JSON.
+
+    Examples
+    --------
+    >>> Event(7, "question", b'{"at":7}').text(), Event(8, "status", b"{}").text()
+    (b'id: 7\nevent: question\ndata: {"at":7}\n\n', b'event: status\ndata: {}\n\n')
+    """
 
     id: int
     kind: str
@@ -114,7 +120,18 @@ class Stream:
 
 
 class Client:
-    """One open stream: what waits to be sent to it."""
+    """One open stream: what waits to be sent to it.
+
+    Examples
+    --------
+    >>> import asyncio
+    >>> async def two_events():
+    ...     client = Client(b"first ", backlog=1)
+    ...     taken = client.offer(b"second"), client.offer(b"third: too many wait")
+    ...     return taken, await client.next(1.0)
+    >>> asyncio.run(two_events())
+    ((True, False), b'first second')
+    """
 
     def __init__(self, first: bytes, backlog: int) -> None:
         self._loop = asyncio.get_running_loop()

@@ -102,7 +102,17 @@ class Quality(Struct, frozen=True):
 
 
 class PromoteRequest(Struct, forbid_unknown_fields=True):
-    """Let a version serve, or the learner; who and why go into the ledger."""
+    """Let a version serve, or the learner; who and why go into the ledger.
+
+    Examples
+    --------
+    >>> from rtml.serving.schemas import read
+    >>> read(PromoteRequest, b'{"version": "run@3", "who": "ann", "why": "better"}').version
+    'run@3'
+    >>> read(PromoteRequest, b'{"version": "run@3", "who": "ann"}')
+    Traceback (most recent call last):
+    rtml.serving.schemas.Refused: why: is required
+    """
 
     version: Annotated[str, Meta(min_length=1, max_length=64, description="such as crypto@3, or crypto@learner")]
     who: Word
@@ -110,7 +120,14 @@ class PromoteRequest(Struct, forbid_unknown_fields=True):
 
 
 class CandidateRequest(Struct, forbid_unknown_fields=True):
-    """Let a pipeline with other features learn in shadow."""
+    """Let a pipeline with other features learn in shadow.
+
+    Examples
+    --------
+    >>> from rtml.serving.schemas import read
+    >>> read(CandidateRequest, b'{"name": "wide", "case": "wide_case", "who": "ann", "why": "more features"}').case
+    'wide_case'
+    """
 
     name: Annotated[str, Meta(min_length=1, max_length=32)]
     case: Annotated[str, Meta(pattern=r"^[A-Za-z_]\w*$", description="use case of this name, in the run's own module")]
@@ -135,14 +152,28 @@ class Candidate(Struct, frozen=True):
 
 
 class RollbackRequest(Struct, forbid_unknown_fields=True):
-    """Let what served before serve again; who and why go into the ledger."""
+    """Let what served before serve again; who and why go into the ledger.
+
+    Examples
+    --------
+    >>> from rtml.serving.schemas import read
+    >>> read(RollbackRequest, b'{"who": "ann", "why": "no"}')
+    Traceback (most recent call last):
+    rtml.serving.schemas.Refused: why: expected a text of length >= 3
+    """
 
     who: Word
     why: Why
 
 
 class RouteRequest(Struct, forbid_unknown_fields=True):
-    """Say which versions answer whom; what is left out stays as it is, or as it usually is."""
+    """Say which versions answer whom; what is left out stays as it is, or as it usually is.
+
+    Examples
+    --------
+    >>> RouteRequest("canary", "ann", "try it", {"run@3": 0.05}, steps=[0.2, 0.5]).about()
+    {'steps': (0.2, 0.5)}
+    """
 
     kind: Annotated[str, Meta(description="ab, canary or bandit; next step of a canary; stop an arm, or all")]
     who: Word
@@ -225,17 +256,38 @@ def read_number(query: bytes, name: str, default: int | None, highest: int) -> i
 
 
 def read_count(query: bytes) -> int:
-    """How many questions are asked for."""
+    """How many questions are asked for.
+
+    Examples
+    --------
+    >>> read_count(b"n=20"), read_count(b"")
+    (20, 300)
+    >>> read_count(b"n=-1")
+    Traceback (most recent call last):
+    rtml.serving.schemas.Refused: n: must be a whole number from 0 to 1000
+    """
     return read_number(query, "n", 300, KEPT)
 
 
 def read_moment(query: bytes) -> int | None:
-    """The event time in ms that is asked about, if any."""
+    """The event time in ms that is asked about, if any.
+
+    Examples
+    --------
+    >>> read_moment(b"at=1700000000000"), read_moment(b"")
+    (1700000000000, None)
+    """
     return read_number(query, "at", None, 2**43)
 
 
 def read_after(query: bytes, last_event_id: bytes) -> int | None:
-    """The question that a client saw last: as its browser tells it, or as its query does; a strange id is none."""
+    """The question that a client saw last: as its browser tells it, or as its query does; a strange id is none.
+
+    Examples
+    --------
+    >>> read_after(b"after=16", b"17"), read_after(b"after=16", b"strange"), read_after(b"", b"")
+    (17, 16, None)
+    """
     if last_event_id.isdigit() and len(last_event_id) <= 19:
         return int(last_event_id)
     return read_number(query, "after", None, 2**63 - 1)

@@ -20,7 +20,7 @@ SHOWN = 8  # entries on the page
 RECENT = span("1h")  # event time for which an alert that does harm is an alarm
 _KEPT = 64  # alerts and decisions that are remembered
 _DONE = {"promote": "promoted", "rollback": "rolled back"}
-_SAID = ("refused", "given up", "recommended", "trigger")  # what the ledger does not know
+_EVENTS = ("refused", "given up", "recommended", "trigger")  # what the ledger does not know
 _NUMBERS = ("gain", "gain_low", "gain_high", "share", "answers", "evidence", "needed")
 _MS = 10**6
 
@@ -41,7 +41,7 @@ class History:
         self._model = model
         self._journal = journal
         self._acts: deque = deque(maxlen=SHOWN + 1)
-        self._said: deque[tuple[int, str, dict]] = deque(maxlen=_KEPT)  # at, kind, detail
+        self._events: deque[tuple[int, str, dict]] = deque(maxlen=_KEPT)  # at, kind, detail
         self._act_seq = 0
         self._seq = 0
         self._held = ""
@@ -61,19 +61,19 @@ class History:
         if fresh:
             self._acts.extend(fresh)
             self._act_seq, self._held = fresh[-1].seq, self._registry.held(self._model)
-            self.serving = self._told_of(self._acts[-1])
+            self.serving = self._serving_of(self._acts[-1])
         if self._journal is not None and exists(self._journal):
             with closing(CheckpointReader(self._journal)) as reading:
-                said = reading.history(self._seq)
-            for seq, at, _, _, kind, detail in said:
+                rows = reading.history(self._seq)
+            for seq, at, _, _, kind, detail in rows:
                 self._seq = seq
                 self._take(at, kind, loads(detail))
 
     def newest(self) -> list[Happened]:
         """The newest entries of both in one list, newest first."""
-        told = [Happened(at // _MS, kind, "", d.get("version") or "", _text(kind, d)) for at, kind, d in self._said]
+        events = [Happened(at // _MS, kind, "", d.get("version") or "", _text(kind, d)) for at, kind, d in self._events]
         acts = [self._entry(act) for act in list(self._acts)[-SHOWN:]]
-        return sorted([*told, *acts], key=lambda entry: entry.at)[::-1][:SHOWN]
+        return sorted([*events, *acts], key=lambda entry: entry.at)[::-1][:SHOWN]
 
     def learner(self, version: str, since: int) -> Serving:
         """What serves where the ledger is empty: the learner of the run."""
@@ -81,30 +81,30 @@ class History:
 
     def alarms(self, now: int) -> list[str]:
         """Alerts that do harm and are recent at an event time, newest first."""
-        recent = [(at, d) for at, kind, d in self._said if kind == "alert" and at > now - RECENT and does_harm(d)]
+        recent = [(at, d) for at, kind, d in self._events if kind == "alert" and at > now - RECENT and does_harm(d)]
         return [f"{utc(at):%H:%M} {_text('alert', d)}" for at, d in reversed(recent)]
 
     def _take(self, at: int, kind: str, detail: dict) -> None:
         """Remember what the page tells: of alerts at one time the one of most harm, and what was measured since."""
-        if kind in _SAID:
-            self._said.append((at, kind, detail))
+        if kind in _EVENTS:
+            self._events.append((at, kind, detail))
         if kind not in ("alert", "assessed"):
             return
-        for before, what, known in self._said:
+        for before, what, known in self._events:
             if what == "alert" and known.get("number") == detail.get("number"):
                 return known.update(detail)
             if (before, what) == (at, "alert"):
                 worse = kind == "alert" and (detail.get("harm") or 0.0) > (known.get("harm") or 0.0)
                 return known.update(detail) if worse else None
         if kind == "alert":
-            self._said.append((at, kind, detail))
+            self._events.append((at, kind, detail))
 
     def _entry(self, act) -> Happened:
         by = decided_by(act)
         why = act.why.removeprefix(f"{by}: ")
         return Happened(act.at // _MS, _DONE.get(act.action, act.action), by, self._name(act.version), why)
 
-    def _told_of(self, act) -> Serving:
+    def _serving_of(self, act) -> Serving:
         """The entry in force, with what was measured for it and what its version was learned from."""
         entry, acts = self._entry(act), list(self._acts)
         before = self._name(acts[-2].version) if len(acts) > 1 else ""

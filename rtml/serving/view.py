@@ -27,6 +27,15 @@ class View:
 
     A use case names its view as ``UseCase.view``, ``module:attribute`` or ``file.py:attribute``; it is made with the
     run's configuration.
+
+    Examples
+    --------
+    >>> from rtml.training.run_config import RunConfig
+    >>> class Wide(View):
+    ...     def extend(self, answer, key, closed):
+    ...         return {"width": answer["price"]["high"] - answer["price"]["low"]}
+    >>> Wide(RunConfig.of("crypto", ("ETH-USD",))).extend({"price": {"low": 1.0, "high": 3.5}}, 0, None)
+    {'width': 2.5}
     """
 
     schema: Schema | None = None  #: what a row that is posted must hold; the fields of the event unless given

@@ -51,7 +51,7 @@ def listening(host: str, port: int, n: int) -> list[socket.socket]:
 
 
 def serve_by(
-    run: Path, workers: int, *, port: int, host: str, told: Callable[[str], None] = print, grpc: int = -1
+    run: Path, workers: int, *, port: int, host: str, report: Callable[[str], None] = print, grpc: int = -1
 ) -> None:
     """Keep so many processes serving a run until Ctrl-C or SIGTERM; SIGHUP replaces them one by one.
 
@@ -75,7 +75,7 @@ def serve_by(
         slots = [Slot(run, one, Path(counts), host, grpc) for one in sockets]
         try:
             _all_up(slots, stop)
-            told(
+            report(
                 f"serving on http://{host}:{sockets[0].getsockname()[1]} with {workers} processes; SIGHUP replaces them"
             )
             while not stop.wait(0.2):
@@ -83,7 +83,7 @@ def serve_by(
                     slot.watch(stop)
                 if again.is_set():
                     again.clear()
-                    _replace(slots, told)
+                    _replace(slots, report)
         finally:
             _ended(slots)
             signal.signal(signal.SIGHUP, before)
@@ -129,10 +129,10 @@ class Slot:
         old.communicate()
 
 
-def _replace(slots: list[Slot], told: Callable[[str], None]) -> None:
+def _replace(slots: list[Slot], report: Callable[[str], None]) -> None:
     for slot in slots:
         slot.replace()
-    told("all processes were replaced")
+    report("all processes were replaced")
 
 
 def _ended(slots: list[Slot]) -> None:
@@ -150,6 +150,14 @@ def _all_up(slots: list[Slot], stop: threading.Event) -> None:
 
 
 def inherited(listen: int) -> socket.socket:
-    """The listening socket that :func:`serve_by` handed to this process."""
+    """The listening socket that :func:`serve_by` handed to this process.
+
+    Examples
+    --------
+    >>> with socket.create_server(("127.0.0.1", 0)) as given:
+    ...     with inherited(os.dup(given.fileno())) as taken:
+    ...         print(taken.getsockname() == given.getsockname())
+    True
+    """
     os.set_inheritable(listen, False)
     return socket.socket(fileno=listen)

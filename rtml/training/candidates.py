@@ -19,12 +19,35 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
 def folders(run: Path) -> dict[str, Path]:
-    """Folders of a run's candidates by name, each a run of its own without a log."""
+    """Folders of a run's candidates by name, each a run of its own without a log.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as run:
+    ...     for name in ("wide", "half_made"):
+    ...         (Path(run) / "candidates" / name).mkdir(parents=True)
+    ...     (Path(run) / "candidates" / "wide" / "recipe.json").touch()
+    ...     print(list(folders(Path(run))))
+    ['wide']
+    """
     return {path.parent.name: path.parent for path in sorted((run / "candidates").glob("*/recipe.json"))}
 
 
 def serving(run: Path) -> Path:
-    """Folder of the pipeline that serves: the run's own, or that of a candidate that was promoted."""
+    """Folder of the pipeline that serves: the run's own, or that of a candidate that was promoted.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as run:
+    ...     (wide := Path(run) / "candidates" / "wide").mkdir(parents=True)
+    ...     (wide / "recipe.json").touch()
+    ...     before = serving(Path(run)) == Path(run)
+    ...     _ = (Path(run) / "candidates" / "serves").write_text("wide")
+    ...     print(before, serving(Path(run)).name)
+    True wide
+    """
     kept = run / "candidates" / "serves"
     name = kept.read_text(encoding="utf-8").strip() if kept.exists() else ""
     return folders(run)[name] if name else run
@@ -69,11 +92,11 @@ class Candidates:
         Is told what failed.
     """
 
-    def __init__(self, run: Path, log: EventLog, every: int, say: Callable[[str], object] = print) -> None:
+    def __init__(self, run: Path, log: EventLog, every: int, report: Callable[[str], object] = print) -> None:
         self._run = run
         self._log = log
         self._every = every
-        self._say = say
+        self._report = report
         self._trainers: dict[str, Trainer] = {}
         self._stack = ExitStack()
 
@@ -88,7 +111,7 @@ class Candidates:
                 self._trainers[name].run()
             except Exception as ex:
                 (path / FAILURE).write_text(f"{type(ex).__name__}: {ex}\n", encoding="utf-8")
-                self._say(f"candidate {name} failed: {ex}")
+                self._report(f"candidate {name} failed: {ex}")
 
     def close(self) -> None:
         """Close what was opened."""

@@ -23,6 +23,15 @@ class Outcome:
     ``key`` is the key of each question, ``label`` the number of each answer's label. A prediction is a number, shape
     (m,), or several, shape (m, outputs). ``lineage`` gave the predictions; ``challengers`` are those of the lineages in
     shadow, by name and target.
+
+    Examples
+    --------
+    >>> none, asked = np.empty(0, np.int64), np.array([1, 2])
+    >>> about = ({"price": np.array([0.5, 0.6])}, none, none, none, none)
+    >>> outcome = Outcome(none, asked, 0 * asked, np.array([10, 20]), np.ones((2, 3)), *about)
+    >>> last = outcome.part(asked=slice(1, None))
+    >>> last.id, last.X.shape, last.predictions["price"]
+    (array([2]), (1, 3), array([0.6]))
     """
 
     closed: np.ndarray
@@ -124,8 +133,8 @@ class Flow:
         left = {}
         for name, learner in self.learners.items():
             answers = self._learned(name, outcome)
-            said, left[name] = learner.ask_all(outcome.id, outcome.moment, outcome.X, answers)
-            outcome.predictions[name] = said
+            predictions, left[name] = learner.ask_all(outcome.id, outcome.moment, outcome.X, answers)
+            outcome.predictions[name] = predictions
         if on_outcome is not None:
             on_outcome(outcome)
         for name, answers in left.items():

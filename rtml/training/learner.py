@@ -56,7 +56,9 @@ class Learner:
         self._unsupervised = bool(getattr(self.model, "unsupervised", False))  # learns a row when it was asked about
         self.outputs = int(getattr(self.model, "outputs", 1))
         self._kept = self.outputs + int(getattr(self.model, "memory", 0))
-        self.asked = self.answered = self.unanswered = 0
+        self.asked = 0
+        self.answered = 0
+        self.unanswered = 0
         self.last_moment = self.last_learned = _NEVER_YET
         self._open = OpenQuestions(len(self.names), self._kept)
         self._row = packer(self.names)
@@ -170,8 +172,8 @@ class Learner:
         new = self._open.extend(questions.id, questions.moment, questions.X, questions.y, questions.known)
         start = self._open.start
         order = _by_time(self._open.known[start : new.stop])
-        predictions, told = self._pass(new, questions.moment, order, until)
-        self._book(questions, order[:told], new.start - start)
+        predictions, learned = self._pass(new, questions.moment, order, until)
+        self._book(questions, order[:learned], new.start - start)
         return predictions
 
     @property
@@ -191,16 +193,18 @@ class Learner:
         """Ask the questions in new rows and learn answers, by their places in time; predictions, and answers taken."""
         store = self._open
         part, before = slice(store.start, new.stop), store.kept[store.start : new.start]
-        X, y, known = store.X[part], store.y[part], store.known[part]
+        X = store.X[part]
+        y = store.y[part]
+        known = store.known[part]
         if hasattr(self.model, "replay_at"):
             before = np.ascontiguousarray(before[:, 0]) if self._kept == 1 else before
-            kept, told = self.model.replay_at(X, y, before, store.moment[part], known, order, until)
+            kept, learned = self.model.replay_at(X, y, before, store.moment[part], known, order, until)
         else:
-            kept, told = self.model.replay(X, y, np.ascontiguousarray(moment), known, order, until)
+            kept, learned = self.model.replay(X, y, np.ascontiguousarray(moment), known, order, until)
         store.kept[new] = kept[:, None] if kept.ndim == 1 else kept
         if kept.ndim == 1:
-            return kept, told
-        return (kept[:, 0].copy() if self.outputs == 1 else kept[:, : self.outputs].copy()), told
+            return kept, learned
+        return (kept[:, 0].copy() if self.outputs == 1 else kept[:, : self.outputs].copy()), learned
 
     def _due(self, id: np.ndarray, moment: np.ndarray, answers: Sequence[Answer]) -> list[Answer] | None:
         """Answers that come before the last question of a chunk; None where something in it is out of order."""
@@ -278,7 +282,17 @@ def _open_already(id: int) -> ValueError:
 def one_by_one(
     learner, id: np.ndarray, moment: np.ndarray, X: np.ndarray, answers: Sequence[Answer]
 ) -> tuple[np.ndarray, Sequence[Answer]]:
-    """Ask questions and tell answers singly, see :meth:`Learner.ask_all`; at equal times the question comes first."""
+    """Ask questions and tell answers singly, see :meth:`Learner.ask_all`; at equal times the question comes first.
+
+    Examples
+    --------
+    >>> from rtml.models.rls import RecursiveLeastSquares
+    >>> learner = Learner(RecursiveLeastSquares(ridge=1.0), ["x"])
+    >>> questions = (np.array([1, 2, 3]), np.array([10, 20, 30]), np.full((3, 1), 2.0))
+    >>> predictions, left = one_by_one(learner, *questions, [(1, 3.0, 20), (2, 3.0, 90)])
+    >>> predictions.round(2), left
+    (array([0., 0., 3.]), [(2, 3.0, 90)])
+    """
     columns = () if learner.outputs == 1 else (learner.outputs,)
     predictions, done = np.empty((len(id), *columns)), 0
     for i, (question, at) in enumerate(zip(id.tolist(), moment.tolist(), strict=True)):

@@ -15,6 +15,13 @@ class Shadowed:
 
     From then on its predictions are NaN. An answer to a question that it was never asked, before it began, is passed
     over.
+
+    Examples
+    --------
+    >>> from rtml.models.rls import RecursiveLeastSquares
+    >>> shadow = Shadowed(Learner(RecursiveLeastSquares(ridge=1.0), ["x"]))
+    >>> shadow.ask(1, moment=10, x=[2.0]), shadow.ask(1, moment=5, x=[2.0]), shadow.failure[:10]
+    (0.0, nan, 'ValueError')
     """
 
     def __init__(self, learner: Learner) -> None:
@@ -24,8 +31,8 @@ class Shadowed:
 
     def ask(self, id: int, moment: int, x) -> float | np.ndarray:
         """What the learner predicts, NaN once it has failed."""
-        said = self._try(lambda: self.learner.ask(id, moment, x))
-        return np.nan if said is None else said
+        prediction = self._try(lambda: self.learner.ask(id, moment, x))
+        return np.nan if prediction is None else prediction
 
     def tell(self, id: int, y: float, known: int) -> None:
         """Let it learn an answer."""
@@ -125,12 +132,12 @@ class Lineages:
         """Ask every challenger what was asked and let it learn what is known; its predictions, and those served."""
         found = {}
         for name, own in self.shadows.items():
-            said = dict(outcome.predictions)
+            predictions = dict(outcome.predictions)
             for target, shadow in own.items():
-                said[target], left = one_by_one(shadow, outcome.id, outcome.moment, outcome.X, learned(target))
+                predictions[target], left = one_by_one(shadow, outcome.id, outcome.moment, outcome.X, learned(target))
                 for answer in left:
                     shadow.tell(*answer)
-            found[name] = said
+            found[name] = predictions
         return found | ({FORMER: found[self.before]} if self.before in found else {})
 
     @property

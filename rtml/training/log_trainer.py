@@ -67,12 +67,12 @@ class LogTrainer:
     def learn(self, n: int = 1000) -> int:
         """Learn all answers that came since, at most ``n`` a transaction; how many they were."""
         learned = 0
-        while told := tables.answers(self._db, self._place, n):
-            X = picked([a.x for a in told], [json.dumps(a.names) for a in told], self.names)
-            for x, answer in zip(X, told, strict=True):
+        while answers := tables.answers(self._db, self._place, n):
+            X = picked([a.x for a in answers], [json.dumps(a.names) for a in answers], self.names)
+            for x, answer in zip(X, answers, strict=True):
                 self._learn(x, answer)
-            self._commit(told[-1].place)
-            learned += len(told)
+            self._commit(answers[-1].place)
+            learned += len(answers)
         if self._retention is not None:
             self._commit(self._place)
             self._db.execute("pragma wal_checkpoint(truncate)").fetchone()
@@ -82,11 +82,12 @@ class LogTrainer:
         """Close the log; what was learned is in it."""
         self._db.close()
 
-    def _learn(self, x: np.ndarray, told: Answered) -> None:
+    def _learn(self, x: np.ndarray, answer: Answered) -> None:
         if hasattr(self.model, "learn_at"):
-            self.model.learn_at(x, told.y, told.prediction, told.asked_at, max(told.answered_at, told.asked_at + 1))
+            known = max(answer.answered_at, answer.asked_at + 1)
+            self.model.learn_at(x, answer.y, answer.prediction, answer.asked_at, known)
         else:
-            self.model.learn(x, told.y)
+            self.model.learn(x, answer.y)
 
     def _commit(self, place: int) -> None:
         state = checkpoint.dumps(self.model.state)
@@ -124,7 +125,13 @@ class LogTrainer:
 
 @dataclass(frozen=True)
 class Kept:
-    """What a log still holds of what was served: predictions with a label, without one yet, and traces in its files."""
+    """What a log still holds of what was served: predictions with a label, without one yet, and traces in its files.
+
+    Examples
+    --------
+    >>> Kept(answered=0, waiting=3, traces=()).nothing, Kept(0, 3, (("log.db", 41.5),)).nothing
+    (True, False)
+    """
 
     answered: int
     waiting: int

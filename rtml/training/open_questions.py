@@ -18,6 +18,11 @@ class Asked(NamedTuple):
 
     ``kept`` is what the model said and wants back with the answer: a number, or ``outputs`` numbers of the prediction
     and behind them ``memory`` numbers of the model's own.
+
+    Examples
+    --------
+    >>> Asked(np.array([0.6, 7.0]), np.ones(2), moment=10).prediction
+    0.6
     """
 
     kept: float | np.ndarray
@@ -55,7 +60,9 @@ class OpenQuestions:
     def __init__(self, features: int, kept: int) -> None:
         self._features, self._kept = features, kept
         self._allocate(_FIRST)
-        self.start = self.end = self.closed = 0
+        self.start = 0
+        self.end = 0
+        self.closed = 0
         self._row_of: dict[int, int] | None = {}
         self._late: dict[int, Asked] = {}
 
@@ -195,7 +202,9 @@ class OpenQuestions:
         """Forget closed rows at the front; all of them where nothing is open."""
         if self.closed == self.end - self.start:
             self.alive[self.start : self.end] = True
-            self.start = self.end = self.closed = 0
+            self.start = 0
+            self.end = 0
+            self.closed = 0
             return
         gone = int(np.argmax(self.alive[self.start : self.end]))
         self.alive[self.start : self.start + gone] = True

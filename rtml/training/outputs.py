@@ -9,7 +9,13 @@ from rtml.training.flow import Outcome
 
 @dataclass(frozen=True)
 class Status:
-    """Where the training stands: events done and there, the newest version, and the scores so far by target."""
+    """Where the training stands: events done and there, the newest version, and the scores so far by target.
+
+    Examples
+    --------
+    >>> print(Status(1200, 5000, "run@3", {"rise": {"log loss": 0.6543}}))
+    1,200 of 5,000 events, newest version run@3, rise log loss 0.654
+    """
 
     offset: int
     last: int
@@ -17,8 +23,8 @@ class Status:
     scores: dict[str, dict[str, float]]
 
     def __str__(self) -> str:
-        told = ", ".join(f"{target} {first(score)}" for target, score in self.scores.items())
-        return f"{self.offset:,} of {self.last:,} events, newest version {self.version or 'none'}, {told}"
+        scores = ", ".join(f"{target} {first(score)}" for target, score in self.scores.items())
+        return f"{self.offset:,} of {self.last:,} events, newest version {self.version or 'none'}, {scores}"
 
 
 def first(score: dict[str, float]) -> str:
@@ -34,7 +40,16 @@ def first(score: dict[str, float]) -> str:
 
 
 def question_rows(outcome: Outcome) -> list[tuple[int, int, int, bytes]]:
-    """Every question: its id, key and moment, and the features it was asked with."""
+    """Every question: its id, key and moment, and the features it was asked with.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> none, one = np.empty(0, np.int64), np.array([7])
+    >>> outcome = Outcome(none, one, 0 * one, 10 * one, np.ones((1, 2)), {}, none, none, none, none)
+    >>> [(id, key, at, len(x)) for id, key, at, x in question_rows(outcome)]
+    [(7, 0, 70, 16)]
+    """
     columns = (outcome.id.tolist(), outcome.key.tolist(), outcome.moment.tolist(), outcome.X)
     return [(id, key, at, x.tobytes()) for id, key, at, x in zip(*columns, strict=True)]
 

@@ -21,7 +21,17 @@ _AT_ONCE = 20_000  # events
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """A version, the state that the log led to again, and whether that is the same."""
+    """A version, the state that the log led to again, and whether that is the same.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> version = SimpleNamespace(name="run@3", data={"last_offset": 1200}, format="flat", fingerprint="ab12")
+    >>> print(Rebuilt(version, b"", "ab12", same_bytes=True, same_code=True))
+    run@3 built again from 1,200 events: the same bytes, fingerprint ab12
+    >>> Rebuilt(version, b"", "ab12", same_bytes=False, same_code=True).same
+    False
+    """
 
     version: Version
     state: bytes

@@ -24,6 +24,14 @@ class Retention:
     What is in ``retention.json`` of a run takes the place of the defaults; ``forever`` keeps all of a kind, which is so
     for events and questions unless a rule is written: everything else is built again from them. Events that no training
     has committed yet are kept however old. Versions beyond the newest so many go, unless they ever served.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as run:
+    ...     _ = (Path(run) / NAME).write_text('{"predictions": "7d"}')
+    ...     print(Retention.of(Path(run)))
+    predictions 7d, questions forever, events forever, versions 200, every 10m
     """
 
     folder: Path
@@ -51,14 +59,14 @@ class Retention:
             path.write_text(json.dumps({name: getattr(rules, name) for name in own}, indent=1) + "\n", encoding="utf-8")
         return rules
 
-    def due(self, log: EventLog, registry: Registry, say: Callable[[str], object]) -> None:
+    def due(self, log: EventLog, registry: Registry, report: Callable[[str], object]) -> None:
         """Let go of what is older, once in ``every`` of the machine's time; what went is said."""
         now = self._clock.elapsed()
         if now - self._looked >= span(self.every):
             self._looked = now
             gone = {name: number for name, number in self.apply(log, registry).items() if number}
             if gone:
-                say("retention let go of " + ", ".join(f"{number:,} {name}" for name, number in gone.items()))
+                report("retention let go of " + ", ".join(f"{number:,} {name}" for name, number in gone.items()))
 
     def apply(self, log: EventLog, registry: Registry) -> dict[str, int]:
         """Let go of what is older than the rules say; how many rows of each kind."""

@@ -266,8 +266,8 @@ class Trainer:
 
     def _enter(self, acts: Sequence[tuple]) -> None:
         """Enter what the guard did into the ledger, where it is the learner that serves."""
-        unless_told = learner_version(self._model) if self._publish == "learner" else ""  # what an empty ledger means
-        if is_learner(self._registry.acts.serving(self._model) or unless_told):
+        default = learner_version(self._model) if self._publish == "learner" else ""  # what an empty ledger means
+        if is_learner(self._registry.acts.serving(self._model) or default):
             for at, _, _, kind, detail in acts:
                 about = json.loads(detail)
                 self._registry.acts.note(self._model, kind, at, about.pop("why"), {"by": GUARD} | about)

@@ -111,7 +111,7 @@ MUTANTS = [
            "q = 0.5 * (first + second)", "q = first", "registry/promotion/test_sequential_test.py"),
     # serving and around it
     Mutant("What changes something needs the token", "serving/auth.py",
-           'if self._expected and not self._told(dict(scope["headers"])):', "if False:", "serving/test_auth.py"),
+           'if self._expected and not self._authorized(dict(scope["headers"])):', "if False:", "serving/test_auth.py"),
     Mutant("A strange host is refused", "serving/auth.py",
            "if host and not self._known(host):", "if False:", "serving/test_auth.py"),
     Mutant("A value beyond its time to live is flagged", "serving/freshness.py",

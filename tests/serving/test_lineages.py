@@ -55,7 +55,7 @@ def run(tmp_path_factory):
         with pytest.raises(LookupError, match="no lineage 'laet'; there are: learner, shadowed:Late"):
             promotions.promote(PromoteRequest(version="crypto@learner:laet", who="ada", why="a typo"))
         assert [act.version for act in promotions.ledger().acts] == ["crypto@learner", NAMED, "crypto@learner"]
-        return folder, given, publisher.scores.told()
+        return folder, given, publisher.scores.as_dict()
 
 
 def test_every_answer_names_the_lineage_that_gave_it(run):
@@ -84,4 +84,4 @@ def test_who_follows_the_store_names_and_scores_the_same(run):
         service.answered = lambda one: (named.update({one.id: one.version}), take(one))[1]
         assert publisher.follow() and publisher.version == "crypto@learner"
     told = {one.question: one.version for one in given if one.question is not None}
-    assert told.items() <= named.items() and publisher.scores.told() == scores
+    assert told.items() <= named.items() and publisher.scores.as_dict() == scores

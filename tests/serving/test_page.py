@@ -278,7 +278,7 @@ def test_accuracy_drift_latency_and_features_are_on_one_page(browser, service, u
     features.take(rng.normal(0, 1, (500, 2)))
     features.take(rng.normal([3, 0], 1, (500, 2)))
     features.take(np.where([[False, True]], np.nan, rng.normal(3, 1, (50, 2))))
-    service.quality = lambda: features.told({("spread", "stale"): 4})
+    service.quality = lambda: features.as_dict({("spread", "stale"): 4})
     service.headline = Headline(**SCORE)
     tell(service, "live", range(5), scores={"baseline": {"return": dict(r2_zero=0.0)}})
     for _ in range(3):

@@ -122,7 +122,7 @@ def test_another_process_that_follows_the_store_serves_and_scores_the_same(world
             assert following.follow() and not following.follow()
             assert other.predict(world.key).answers() == service.predict(world.key).answers()
             assert bytes(other.predict(world.key).extra) == bytes(service.predict(world.key).extra)
-        assert following.scores.told() == publisher.scores.told() and following.questions == publisher.questions
+        assert following.scores.as_dict() == publisher.scores.as_dict() and following.questions == publisher.questions
         assert other.stream.questions(50) == service.stream.questions(50)
 
 
@@ -146,7 +146,7 @@ def test_a_frozen_version_serves_what_it_says_is_kept_and_each_score_says_whose_
         assert given.answers()["return"]["value"] == said[given.question]
         kept = {id: np.frombuffer(cells)[0] for id, (version, cells) in service.log.served().items()}
         assert kept == said
-        scores = publisher.scores.told()
+        scores = publisher.scores.as_dict()
         served = committed(world.folder) | said
         errors = [(y - served[id]) ** 2 for id, y in answers.items() if y is not None]
         assert scores["served"]["return"]["mse"] == pytest.approx(np.mean(errors), rel=1e-12)
@@ -158,7 +158,7 @@ def test_a_frozen_version_serves_what_it_says_is_kept_and_each_score_says_whose_
     with closing(Service(tmp_path / "predictions.db", clock=StreamClock())) as service:
         again = world.publisher(service)
         again.begin()
-        assert again.scores.told() == scores and again.version == "crypto@1", "a restart knows what was served"
+        assert again.scores.as_dict() == scores and again.version == "crypto@1", "a restart knows what was served"
         world.registry.promote("crypto", "crypto@learner", "ada: back", service.clock.now(), {"who": "ada"})
         again.refresh(ask=True)
         assert service.predict(world.key).version == again.version == "crypto@learner"

@@ -207,7 +207,7 @@ def test_an_ab_test_advises_what_is_better_and_stops_what_is_worse_from_served_a
             if router.advice:
                 break
         assert router.advice.startswith("crypto@2 is better than crypto@1: loss -") and "promote it" in router.advice
-        rows = {row["arm"]: row for row in router.told()["arms"]}
+        rows = {row["arm"]: row for row in router.as_dict()["arms"]}
         assert rows["crypto@2"]["gain_low"] > 0 > rows["crypto@3"]["gain_high"]
         assert {"precision", "recall", "f1", "fpr", "capture_rate", "log_loss"} <= rows["crypto@1"]["metrics"].keys()
         assert rows["crypto@1"]["coverage"] == 1.0 and rows["crypto@1"]["delay_s"] > 0

@@ -398,6 +398,6 @@ def test_a_replayed_stream_has_ages_of_event_time():
     clock = StreamClock()
     with closing(Service(clock=clock)) as service:
         service.publish(snapshot())
-        clock.tell(T0 + 2 * S)
+        clock.advance(T0 + 2 * S)
         ask_at(service, T0, [1.0, 1.0])
         assert 2000.0 <= service.predict("ETH-USD").age_ms < 3000.0

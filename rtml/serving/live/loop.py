@@ -50,12 +50,12 @@ class Loop:
         *,
         seconds: float = 0.0,
         once: bool = False,
-        say: Callable[..., object] = lambda event, **about: None,
+        report: Callable[..., object] = lambda event, **about: None,
         out: Callable[[str], object] = print,
     ) -> None:
         """Go on until ``stop``, for so many seconds of a stream (0: for ever), or ``once`` through a recording."""
-        self._stop, self._say = stop, say
-        self._out, self._told = out, news(out, _SAME_S)
+        self._stop, self._report = stop, report
+        self._out, self._out_changed = out, news(out, _SAME_S)
         self._ingestor.start()
         try:
             while not (stop.is_set() or self._over(seconds, once)):
@@ -93,10 +93,10 @@ class Loop:
             pause = min(2 ** (self._tries - 1), _LONGEST)
             self._error = f"training failed, what was published goes on serving: {type(error).__name__}: {error}"
             self._again = self._clock.elapsed() + pause * _SECOND
-            self._say("training failed", error=str(error), again_in_s=pause)
+            self._report("training failed", error=str(error), again_in_s=pause)
             return False
         if self._error:
-            self._say("training goes on", offset=self._status.offset)
+            self._report("training goes on", offset=self._status.offset)
         self._error, self._tries = "", 0
         return self._status.offset < self._status.last
 
@@ -108,7 +108,7 @@ class Loop:
         self.publisher.committed()
         self.trained()
         if fresh:
-            self._say("version", version=status.version, offset=status.offset)
+            self._report("version", version=status.version, offset=status.offset)
             self.publisher.refresh()
 
     def _look(self, last: bool = False) -> None:
@@ -124,17 +124,17 @@ class Loop:
             disk = ""
         except Exception as error:
             disk = f"what is served goes on, but was not kept or renewed: {type(error).__name__}: {error}"
-            self._say("refresh failed", error=str(error))
-        state, trouble = self._ingestor.state, self._ingestor.problem or disk
+            self._report("refresh failed", error=str(error))
+        state, failure = self._ingestor.state, self._ingestor.problem or disk
         wrong = self._clocks()
-        message = self._error or trouble or wrong or ("the recording is over" if self._ingestor.over else "")
+        message = self._error or failure or wrong or ("the recording is over" if self._ingestor.over else "")
         source = self._ingestor.source.name if self._ingestor.source else ""
-        about = {"source": source, "alarms": tuple(text for text in (self._error, trouble, wrong) if text)}
+        about = {"source": source, "alarms": tuple(text for text in (self._error, failure, wrong) if text)}
         state, message = ("stopped", "stopped") if last else (state, message)
-        self.publisher.tell(state, message, **about)
+        self.publisher.report(state, message, **about)
         behind = self._status.last - self._status.offset
-        line = self.publisher.line(state, self._status.offset, behind, self._error or trouble)
-        (self._out if last else self._told)(line)
+        line = self.publisher.line(state, self._status.offset, behind, self._error or failure)
+        (self._out if last else self._out_changed)(line)
 
     def _clocks(self) -> str:
         """What is wrong with the clocks of events, where in the last minute too many came late or far ahead."""

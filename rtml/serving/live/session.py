@@ -72,7 +72,7 @@ class Live:
         out: Callable[[str], object] = print,
     ) -> None:
         self.config, opens = opened(folder, what)
-        self.folder, self._out, self._say = folder, out, Logbook(folder / "live.log").say
+        self.folder, self._out, self._report = folder, out, Logbook(folder / "live.log").say
         with ExitStack() as stack:
             stack.enter_context(alone(folder, "ingest"))
             self.log = stack.enter_context(run_log(folder, log))
@@ -89,10 +89,10 @@ class Live:
         """Go on until ``stop``, for so many seconds of a stream (0: for ever), or ``once`` through a recording."""
         if self.url:
             self._out(f"{self.config.question} {self.url}")
-        self._say("started", source=self.config.source, keys=self.config.keys, folder=shown(self.folder))
+        self._report("started", source=self.config.source, keys=self.config.keys, folder=shown(self.folder))
         with _prompt():
-            self.loop.run(stop, seconds=seconds, once=once, say=self._say, out=self._out)
-        self._say("stopped", **self.publisher.status("stopped"))
+            self.loop.run(stop, seconds=seconds, once=once, report=self._report, out=self._out)
+        self._report("stopped", **self.publisher.status("stopped"))
 
     def close(self) -> None:
         """Close the endpoint, then the stores."""
@@ -109,10 +109,8 @@ class Live:
         return None if self.config.live else StreamClock()
 
     def _ingestor(self, opens: Open, speed: float) -> Ingestor:
-        inputs = tuple(self.config.options.get("inputs", ()))
-        return Ingestor(
-            opens, self.log, PART, (*self.config.keys, *inputs), speed=speed, durable=False, on_event=self._say
-        )
+        keys = (*self.config.keys, *self.config.options.get("inputs", ()))
+        return Ingestor(opens, self.log, PART, keys, speed=speed, durable=False, on_event=self._report)
 
     @property
     def _posted(self) -> bool:
@@ -127,8 +125,8 @@ class Live:
         places = (self.log, PART, self.folder / "training.db", self.registry, model, span(before.get("every", every)))
         how = {"publish": publish, "callbacks": monitoring_callbacks(flow)}
         how |= {name: before[name] for name in ("after", "chunk") if name in before}
-        told = (lambda outcome: None) if self._posted else (lambda outcome: self.loop.take(outcome))
-        return Trainer(flow, *places, **how, on_outcome=told)
+        on_outcome = (lambda outcome: None) if self._posted else (lambda outcome: self.loop.take(outcome))
+        return Trainer(flow, *places, **how, on_outcome=on_outcome)
 
     def _publisher(self, store: Path) -> Publisher:
         publisher = Publisher(self.service, self.registry, self.config, store)
@@ -138,11 +136,11 @@ class Live:
 
     def _loop(self, rules: Retention) -> Loop:
         loop = Loop(self.ingestor, self.trainer, self.publisher)
-        loop.retain = lambda: rules.due(self.log, self.registry, say=self._out)
+        loop.retain = lambda: rules.due(self.log, self.registry, report=self._out)
         if self.events is not None:
             loop.trained = lambda: self.events.follow(self.trainer)
         self.service.ignored = self.trainer.ignored
-        self._say("retention", rules=str(rules))
+        self._report("retention", rules=str(rules))
         return loop
 
     def _endpoint(self, port: int, host: str, stack: ExitStack) -> Endpoint:

@@ -27,12 +27,12 @@ class RetrainingCallback(Stateful):
 
     def push(self, outcome) -> list[TrainingEvent]:
         """Every training since the last outcome, with its cause, in order of time."""
-        told = [
+        events = [
             TrainingEvent(made.at, "trained" if _timed(made.cause) else "trigger", _detail(target, made))
             for target, learner in self._learners.items()
             for made in publications(learner.model)
         ]
-        return sorted(told, key=lambda event: event.at)
+        return sorted(events, key=lambda event: event.at)
 
 
 class GuardCallback(Stateful):
@@ -73,7 +73,18 @@ class Silenced(Stateful):
 
 
 def publications(model) -> list:
-    """What a model with a schedule published since the last look; nothing of any other."""
+    """What a model with a schedule published since the last look; nothing of any other.
+
+    Examples
+    --------
+    >>> from rtml.training.learner import Learner
+    >>> from rtml.training.retraining.strategy import build
+    >>> learner = Learner(build("rls: stateful every 10s", ["x"]), ["x"])
+    >>> for at in range(3):
+    ...     _ = learner.ask(at, 6 * at * 10**9, [1.0]), learner.tell(at, 3.0, (6 * at + 1) * 10**9)
+    >>> [(made.cause, made.samples) for made in publications(learner.model)], publications(learner.model)
+    ([('every 10s', 2)], [])
+    """
     return model.publications() if hasattr(model, "publications") else []
 
 

@@ -40,6 +40,11 @@ class Schedule:
 
     ``learning`` is continual (answer by answer), stateless (from scratch, over ``window``) or stateful (on from what is
     known). ``triggers`` say when; a continual model has none, but may ``publish`` less often than it learns.
+
+    Examples
+    --------
+    >>> Schedule("stateful", ("every 1h",)).strategy, Schedule("continual").strategy
+    ('stateful cadence', 'continual')
     """
 
     learning: str

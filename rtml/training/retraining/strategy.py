@@ -21,7 +21,7 @@ from rtml.models.compiled import compile, restore
 from rtml.models.per_key import KEY, PerKey, Pooled
 from rtml.registry.promotion.guard import Guarded
 from rtml.training.retraining.schedule import Schedule, read
-from rtml.training.retraining.updater import Updater, said
+from rtml.training.retraining.updater import Updater, predicted
 
 _SMALL, _LARGE = 16, 2048  # questions answered ahead of a training that may come: few after one, ever more without
 _MOST = 10_000  # publications kept until somebody takes them
@@ -156,11 +156,11 @@ class Strategy:
         """
         waits, n = len(earlier), len(moment) - len(earlier)
         asked = np.ascontiguousarray(moment[waits:])
-        told = int(np.searchsorted(known[order], max(int(asked[-1]) - 1, until) if n else until, side="right"))
-        rows = order[:told][~np.isnan(y[order[:told]])]
+        learned = int(np.searchsorted(known[order], max(int(asked[-1]) - 1, until) if n else until, side="right"))
+        rows = order[:learned][~np.isnan(y[order[:learned]])]
         if self._directly:
             self.version += len(rows)
-            return self.updater.stream(X, y, asked, known, rows), told
+            return self.updater.stream(X, y, asked, known, rows), learned
         predictions = np.concatenate([earlier, np.empty(n)])
         at = known[rows]
         before = np.searchsorted(at, asked, side="left")  # answers known before each question
@@ -170,11 +170,11 @@ class Strategy:
             self._pass(int(at[a] if answer_first else asked[q]))
             q_end, a_end = self._stretch(q, a, asked, at, before)
             part, taken = slice(waits + q, waits + q_end), rows[a:a_end]
-            predictions[part] = said(self._served, X[part], asked[q:q_end])
+            predictions[part] = predicted(self._served, X[part], asked[q:q_end])
             done, fired = self._answers(X[taken], y[taken], predictions[taken], moment[taken], at[a:a_end])
             a += done
             q = q + int(np.searchsorted(before[q:q_end], a - 1, side="right")) if fired else q_end
-        return predictions[waits:], told
+        return predictions[waits:], learned
 
     def retrain(self, at: int) -> Publication | None:
         """Train and publish now, at an event time; None where nothing is new."""
@@ -244,13 +244,13 @@ class Strategy:
             return q_end, int(before[q_end])
         return q_end, int(np.searchsorted(at, due, side="right"))
 
-    def _answers(self, X, y, said, moment, known) -> tuple[int, bool]:
+    def _answers(self, X, y, predictions, moment, known) -> tuple[int, bool]:
         """Take answers up to the first at which something fires, and train there; how many were taken, and whether."""
         if self._directly or not len(y):
             self.updater.take(X, y, known)
             self.version += len(y)
             return len(y), False
-        place, cause = self.triggers.first(X, y, said, moment, known)
+        place, cause = self.triggers.first(X, y, predictions, moment, known)
         taken = min(place + 1, len(y))
         self.updater.take(X[:taken], y[:taken], known[:taken])
         if cause:

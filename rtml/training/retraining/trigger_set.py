@@ -44,7 +44,7 @@ class TriggerSet(Stateful):
         due = [(when, trigger.text) for trigger in self.triggers if (when := trigger.tick(at)) is not None]
         return max(due, key=lambda d: d[0]) if due else None
 
-    def first(self, X, y, said, moment, known) -> tuple[int, str]:
+    def first(self, X, y, predictions, moment, known) -> tuple[int, str]:
         """Place of the first answer at which something fires, and why; answers behind it are not counted."""
         n = len(y)
         number = self.number + 1 + np.arange(n)
@@ -52,7 +52,7 @@ class TriggerSet(Stateful):
         trained = self.trained_at > _BEFORE  # a condition judges a version that was trained
         age = known - self.trained_at if trained else np.zeros(n, np.int64)
         loud = (since > self._quiet_answers) & (age >= self._quiet_span) & trained
-        answers = Answers(X, y, said, known, number, since, loud, own, age)
+        answers = Answers(X, y, predictions, known, number, since, loud, own, age)
         place, cause = min((trigger.first(answers) for trigger in self.triggers), key=lambda hit: hit[0])
         self.number += min(place + 1, n)
         return place, cause

@@ -33,7 +33,7 @@ class Answers(NamedTuple):
 
     X: np.ndarray
     y: np.ndarray
-    said: np.ndarray
+    predictions: np.ndarray
     known: np.ndarray
     number: np.ndarray
     since: np.ndarray
@@ -43,7 +43,15 @@ class Answers(NamedTuple):
 
 
 class Trigger(Stateful):
-    """What every trigger can do; this one never fires: somebody tells the model when to train."""
+    """What every trigger can do; this one never fires: somebody tells the model when to train.
+
+    Examples
+    --------
+    >>> from rtml.training.retraining.trigger_set import TriggerSet
+    >>> never = TriggerSet([Trigger()])
+    >>> never.tick(10**18), never.due == NEVER
+    (None, True)
+    """
 
     text = ""
     due = NEVER  #: the event time up to which time alone does not fire, ns
@@ -144,7 +152,7 @@ class Rule(Trigger):
         own = np.flatnonzero(answers.own)
         sums = np.empty((len(own), segments.WIDTH))
         before = self._seen
-        given = (answers.y[own], answers.said[own], self.classifier, before, self._ring, self._sums, sums)
+        given = (answers.y[own], answers.predictions[own], self.classifier, before, self._ring, self._sums, sums)
         self._seen = segments.scores(*given)
         seen = before + 1 + np.arange(len(own))
         if before < self.over <= self._seen:
@@ -157,11 +165,11 @@ class Rule(Trigger):
         return int(own[hit[0]]), f"{self.text}: {numbers}"
 
     def _values(self, sums: np.ndarray, answers: Answers, own: np.ndarray) -> dict:
-        right, loss, error, y, said, caught, flagged, positive = sums.T
+        right, loss, error, y, prediction, caught, flagged, positive = sums.T
         with np.errstate(invalid="ignore", divide="ignore"):
             scores = {"recall": caught / positive, "precision": caught / flagged, "reference": self._reference}
         scores |= {"accuracy": right / self.over, "loss": loss / self.over, "error": error / self.over}
-        scores |= {"bias": (said - y) / self.over, "rate": y / self.over, "said": said / self.over}
+        scores |= {"bias": (prediction - y) / self.over, "rate": y / self.over, "said": prediction / self.over}
         return scores | {"answers": answers.since[own], "age_s": answers.age[own] / 1e9}
 
 
@@ -205,12 +213,12 @@ class Drift(Trigger):
         """Places of the answers a detector is told of, and what."""
         if self.column >= 0:
             return own, answers.X[own, self.column]
-        y, said = answers.y[own], answers.said[own]
+        y, prediction = answers.y[own], answers.predictions[own]
         if self.of == "predictions":
-            return own, said
+            return own, prediction
         if self.classifier:
-            return own, ((y > 0.5) != (said > 0.5)).astype(float)
-        errors = np.abs(y - said)
+            return own, ((y > 0.5) != (prediction > 0.5)).astype(float)
+        errors = np.abs(y - prediction)
         scaling = errors[: max(SCALED - self._scaled, 0)].tolist()
         self._scaled += len(scaling)
         for error in scaling:

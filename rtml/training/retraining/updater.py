@@ -83,8 +83,18 @@ class Updater(Stateful):
         self.new_samples += samples
 
 
-def said(model, X: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """Predictions of a model that stays as it is."""
+def predicted(model, X: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Predictions of a model that stays as it is.
+
+    Examples
+    --------
+    >>> from rtml.models.compiled import compile
+    >>> from rtml.models.rls import RecursiveLeastSquares
+    >>> model = compile(RecursiveLeastSquares(ridge=1.0), ["x"])
+    >>> model.learn(np.array([2.0]), 3.0)
+    >>> predicted(model, np.array([[1.0], [2.0]]), np.array([10, 20])).round(2)
+    array([3., 3.])
+    """
     return model.replay(X, np.zeros(len(asked)), asked, np.full(len(asked), NEVER), _NOBODY, NEVER)[0]
 
 

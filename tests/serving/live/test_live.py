@@ -487,5 +487,5 @@ def test_promotions_and_rollbacks_while_it_is_live_serve_from_the_next_question_
         assert ledger["action"].tolist() == ["promote", "promote", "rollback", "promote", "promote"]
         assert ledger["number"].tolist() == [0, 1, 0, 2, 0] and ledger["by"].tolist()[:2] == ["run", "me"]
         assert not thread.is_alive()
-        scores = session.publisher.scores.told()
+        scores = session.publisher.scores.as_dict()
         assert scores["frozen"]["return"]["answered"] > 0 and set(scores) == {"served", "learner", "frozen", "baseline"}

@@ -174,7 +174,7 @@ def test_an_ab_test_judges_each_card_by_one_version_and_scores_its_arms(endpoint
     assert all(len(versions) == 1 for versions in judged.values())
     assert set.union(*judged.values()) == {"fraud@learner", old}
     router.learn()
-    first, second = router.told()["arms"]
+    first, second = router.as_dict()["arms"]
     assert first["units"] + second["units"] == len(judged) and first["answered"] > 20 < second["answered"]
     assert {"precision", "recall", "f1", "fpr", "capture_rate"} <= second["metrics"].keys()
     assert 0 < second["coverage"] < 1 and second["delay_s"] > 3600, "labels come later, in time of the stream"
