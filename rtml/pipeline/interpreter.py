@@ -69,6 +69,8 @@ def be_kernel(options: list[str], environment: dict[str, str], cwd: str) -> None
     os.environ.update({"MPLBACKEND": _INLINE} | environment)
     if drawing := sys.modules.get("matplotlib"):  # as if it were imported here
         drawing.rcParams["backend"] = os.environ["MPLBACKEND"]
+    if frames := sys.modules.get("pandas"):
+        frames.set_option("display.max_columns", 20)  # what it is in a kernel, 0 where it was imported
     try:
         launch_new_instance([*options, f"--IPKernelApp.parent_handle={os.getppid()}"])
     finally:

@@ -90,7 +90,7 @@ def metrics(target: Target, rows: list[tuple]) -> dict[str, float]:
 
     Examples
     --------
-    >>> metrics(Target("price"), [(1.0, 2.0), (2.0, 4.0), (3.0, None)])["mse"]
+    >>> metrics(Target("demand"), [(1.0, 2.0), (2.0, 4.0), (3.0, None)])["mse"]
     2.5
     """
     if not rows:

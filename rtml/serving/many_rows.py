@@ -120,8 +120,8 @@ def columns_of(target: Target) -> list[str]:
 
     Examples
     --------
-    >>> columns_of(Target("sky", "classes", classes=("sun", "rain"))), columns_of(Target("price", "number"))
-    (['sky.sun', 'sky.rain'], ['price'])
+    >>> columns_of(Target("sky", "classes", classes=("sun", "rain"))), columns_of(Target("demand", "number"))
+    (['sky.sun', 'sky.rain'], ['demand'])
     """
     if target.outputs == 1:
         return [target.name]

@@ -131,7 +131,7 @@ def slices(outcome: Outcome) -> Iterator[Outcome]:
     --------
     >>> from rtml.training.flow import Outcome
     >>> none, asked = np.empty(0, np.int64), np.array([1, 2])
-    >>> about = ({"price": np.array([0.5, 0.6])}, np.array([1]), np.array([3.0]), np.array([15]), np.array([0]))
+    >>> about = ({"demand": np.array([0.5, 0.6])}, np.array([1]), np.array([3.0]), np.array([15]), np.array([0]))
     >>> outcome = Outcome(none, asked, 0 * asked, np.array([10, 20]), np.ones((2, 1)), *about)
     >>> [(part.id.tolist(), part.y.tolist()) for part in slices(outcome)]
     [([1], []), ([2], [3.0])]

@@ -161,7 +161,7 @@ class Version(Struct, frozen=True):
 
     Examples
     --------
-    >>> target = TargetAbout("price", "number", "USD", ())
+    >>> target = TargetAbout("demand", "number", "USD", ())
     >>> about = (("ETH-USD",), ("spread",), 10.0, "2026-01-05T00:00:00+00:00")
     >>> encode(Models(Version("run@3", 9, [target], *about), [])).endswith(b'"lineage":[]}')
     True

@@ -58,9 +58,9 @@ class Snapshot:
     >>> from rtml.training.learner import Learner
     >>> learner = Learner(RecursiveLeastSquares(ridge=1.0), ["x"])
     >>> _ = learner.ask(1, moment=10, x=[2.0]), learner.tell(1, y=3.0, known=20)
-    >>> about = ("run@learner", lambda: (1, {"price": learner.model}), ("x",), ("ETH-USD",), (Target("price"),), 10, 20)
+    >>> about = ("run@learner", lambda: (1, {"demand": learner.model}), ("x",), ("ETH-USD",), (Target("demand"),), 10, 20)
     >>> Snapshot(*about).predict(np.array([2.0]))
-    {'price': 2.9997001499250375}
+    {'demand': 2.9997001499250375}
     """
 
     version: str
@@ -127,8 +127,8 @@ def models_of(blob: bytes, lineage: str = LEARNER) -> dict[str, Model]:
     >>> from rtml.models.rls import RecursiveLeastSquares
     >>> from rtml.models.compiled import compile
     >>> model = compile(RecursiveLeastSquares(ridge=1.0), ["x"])
-    >>> list(models_of(dumps({"flow": {"learners": {"price": {"model": model.state}}}})))
-    ['price']
+    >>> list(models_of(dumps({"flow": {"learners": {"demand": {"model": model.state}}}})))
+    ['demand']
     """
     flow = msgspec.msgpack.decode(blob, type=_Checkpoint).flow
     own = {} if lineage == flow.lineages.serves else flow.lineages.shadows.get(lineage, {})
@@ -156,8 +156,8 @@ class Question:
     >>> question = Question("run@3", 1200, 17, "ETH-USD", 1_700_000_000 * 10**9, b"", horizon=10 * 10**9)
     >>> question.features_at, question.due_at
     ('2023-11-14T22:13:20.000000+00:00', '2023-11-14T22:13:30.000000+00:00')
-    >>> question.answered((Target("price"),), {"price": 2.5})
-    {'price': {'value': 2.5, 'unit': ''}}
+    >>> question.answered((Target("demand"),), {"demand": 2.5})
+    {'demand': {'value': 2.5, 'unit': ''}}
     """
 
     __slots__ = (
@@ -201,7 +201,7 @@ class Serving:
 
     Examples
     --------
-    >>> about = ("run@3", dict, ("spread", "key"), ("ETH-USD", "BTC-USD"), (Target("price"),), 10, 20)
+    >>> about = ("run@3", dict, ("spread", "key"), ("ETH-USD", "BTC-USD"), (Target("demand"),), 10, 20)
     >>> serving = Serving(Snapshot(*about))
     >>> serving.asked, serving.places
     (('spread', 'key'), {'ETH-USD': (), 'BTC-USD': ()})

@@ -33,8 +33,8 @@ class View:
     >>> from rtml.training.run_config import RunConfig
     >>> class Wide(View):
     ...     def extend(self, answer, key, closed):
-    ...         return {"width": answer["price"]["high"] - answer["price"]["low"]}
-    >>> Wide(RunConfig.of("crypto", ("ETH-USD",))).extend({"price": {"low": 1.0, "high": 3.5}}, 0, None)
+    ...         return {"width": answer["demand"]["high"] - answer["demand"]["low"]}
+    >>> Wide(RunConfig.of("crypto", ("ETH-USD",))).extend({"demand": {"low": 1.0, "high": 3.5}}, 0, None)
     {'width': 2.5}
     """
 

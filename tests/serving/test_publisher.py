@@ -395,6 +395,7 @@ def test_a_case_of_ones_own_is_served_by_the_same_command(tmp_path):
 
 
 def test_make_serve_without_a_run_says_which_command_makes_one(tmp_path):
+    (tmp_path / "nothing").mkdir()
     process, url, said = served(tmp_path / "nothing")
     try:
         refused = httpx.post(f"{url}/predict", json={"key": "ETH-USD"}, timeout=20)

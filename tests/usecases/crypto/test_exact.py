@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rtml.kernels import exact
+from rtml.usecases.crypto import exact
 
 SMALLEST = Fraction(1, 2**192)
 LARGEST = 2.0**128
