@@ -58,7 +58,8 @@ class Snapshot:
     >>> from rtml.training.learner import Learner
     >>> learner = Learner(RecursiveLeastSquares(ridge=1.0), ["x"])
     >>> _ = learner.ask(1, moment=10, x=[2.0]), learner.tell(1, y=3.0, known=20)
-    >>> about = ("run@learner", lambda: (1, {"demand": learner.model}), ("x",), ("ETH-USD",), (Target("demand"),), 10, 20)
+    >>> made = lambda: (1, {"demand": learner.model})
+    >>> about = ("run@learner", made, ("x",), ("north",), (Target("demand"),), 10, 20)
     >>> Snapshot(*about).predict(np.array([2.0]))
     {'demand': 2.9997001499250375}
     """
