@@ -9,6 +9,7 @@ import pandas as pd
 from rtml.core.target import Target
 from rtml.core.use_case import UseCase
 from rtml.features.feature_set import Feature, column, moment
+from rtml.sources.protocol import pieces
 from rtml.sources.records import Records, schema_of
 from rtml.usecases.lookahead import Lookahead
 
@@ -47,8 +48,7 @@ class City:
             counted = np.clip(np.round(20 + wave + drift - drift.mean()), 0, 60)
             parts.append(pd.DataFrame({"time": time, "key": station, "bikes": counted}))
         table = pd.concat(parts).sort_values("time", kind="stable").reset_index(drop=True)
-        for start in range(0, len(table), n):
-            yield table.iloc[start : start + n].reset_index(drop=True)
+        yield from pieces(table, n)
 
 
 def source(name: str = "", *, symbols=(), columns=None, seed: int = 7, **_):

@@ -9,6 +9,7 @@ import pandas as pd
 from rtml.core.target import Target
 from rtml.core.use_case import UseCase
 from rtml.features.feature_set import Feature, column, moment
+from rtml.sources.protocol import pieces
 from rtml.sources.records import Records, schema_of
 from rtml.usecases.by_id import ById
 
@@ -52,8 +53,7 @@ class Kitchen:
         asked = pd.DataFrame({"time": time, **about, "minutes": np.nan})
         there = asked.assign(time=time + (took * MINUTE).astype(np.int64), minutes=took)
         table = pd.concat([asked, there]).sort_values("time", kind="stable").reset_index(drop=True)
-        for start in range(0, len(table), n):
-            yield table.iloc[start : start + n].reset_index(drop=True)
+        yield from pieces(table, n)
 
 
 def source(name: str = "", *, symbols=(), columns=None, seed: int = 7, **_):

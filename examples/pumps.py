@@ -9,6 +9,7 @@ import pandas as pd
 from rtml.core.target import Target
 from rtml.core.use_case import UseCase
 from rtml.features.feature_set import Feature, column
+from rtml.sources.protocol import pieces
 from rtml.sources.records import Records, schema_of
 from rtml.usecases.lookahead import Lookahead
 
@@ -42,8 +43,7 @@ class Plant:
         found = np.concatenate([np.full(DELAY, np.nan), fault[:-DELAY].astype(float)])
         time = 1_735_689_600 * 10**9 + half_hour * 1800 * 10**9
         table = pd.DataFrame({"time": time, "vibration": shake, "heat": warm, "found": found})
-        for start in range(0, len(table), n):
-            yield table.iloc[start : start + n].reset_index(drop=True)
+        yield from pieces(table, n)
 
 
 def source(name: str = "", *, symbols=(), columns=None, seed: int = 7, **_):

@@ -10,6 +10,7 @@ from rtml.core.target import Target
 from rtml.core.use_case import UseCase
 from rtml.features.feature_set import Feature, column
 from rtml.integrations.text import Text, hashed_words
+from rtml.sources.protocol import pieces
 from rtml.sources.records import Records, schema_of
 from rtml.usecases.by_id import ById
 
@@ -50,8 +51,8 @@ class Mailbox:
         arrived = pd.DataFrame(message).assign(spam=np.nan)
         told = arrived.assign(time=time + r.integers(1, 30, number) * HOUR, spam=spam.astype(float))
         table = pd.concat([arrived, told[r.random(number) < 0.8]]).sort_values("time", kind="stable")
-        for start in range(0, len(table), n):
-            yield pd.DataFrame(TEXT.expand(table.iloc[start : start + n].reset_index(drop=True)))
+        for piece in pieces(table, n):
+            yield pd.DataFrame(TEXT.expand(piece))
 
 
 class Messages(Records):

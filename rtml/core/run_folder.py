@@ -207,9 +207,8 @@ class Run:
     def fresh(self, name: str) -> Path:
         """Path of an artefact that this notebook writes from nothing: what stood there is removed."""
         path = self.path(name)
-        for old in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
-            remove(old)
-        remove(path.with_name(path.name + ".names"))
+        for ending in ("", "-wal", "-shm", ".names"):  # a database's log, and the texts of the ids in it
+            remove(path.with_name(path.name + ending))
         return path
 
     def fork(self, name: str, to: str) -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from rtml.models.rows import RowModel, predictions
+from rtml.models.rows import RowModel, predictions, replay
 
 #: The last feature of a stream of several keys: the key's place in the run's keys.
 KEY = "key_number"
@@ -89,7 +89,7 @@ class PerKey:
             last = int(known[own[-1]]) if len(own) else -(2**63)
             about = (np.ascontiguousarray(X[rows, :-1]), y[rows], np.ascontiguousarray(kept[rows[rows < waits]]))
             times = (moment[rows], known[rows], place[own], last)
-            predicted[asked - waits] = _replay(self._model(int(key)), *about, *times)[0]
+            predicted[asked - waits] = replay(self._model(int(key)), *about, *times)[0]
         return predicted, taken
 
     def replay(self, X, y, moment, known, order, until) -> tuple[np.ndarray, int]:
@@ -129,7 +129,7 @@ class PerKey:
         return model
 
     def describe(self) -> str:
-        """The model within, predicted to be one per key."""
+        """The model within, and that there is one per key."""
         return f"per key: {self._fresh.describe()}"
 
     def _of(self, x: np.ndarray):
@@ -237,7 +237,7 @@ class Pooled(Columns):
 
     def replay_at(self, X, y, kept, *times) -> tuple[np.ndarray, int]:
         """Ask and learn a chunk; ``kept`` are the rows of those asked before."""
-        return _replay(self.model, np.ascontiguousarray(X[:, :-1]), y, kept, *times)
+        return replay(self.model, np.ascontiguousarray(X[:, :-1]), y, kept, *times)
 
     def replay(self, X, y, *times) -> tuple[np.ndarray, int]:
         """A chunk of questions of which none was asked before: what is kept of each, answers learned."""
@@ -259,13 +259,6 @@ def _learn(model, x: np.ndarray, y: float, kept, moment: int, known: int) -> Non
         model.learn_at(x, y, kept, moment, known)
     else:
         model.learn(x, y)
-
-
-def _replay(model, X, y, kept, moment, known, order, until) -> tuple[np.ndarray, int]:
-    """Ask and learn a chunk; ``kept`` is of the rows asked before, which few models need."""
-    if hasattr(model, "replay_at"):
-        return model.replay_at(X, y, kept, moment, known, order, until)
-    return model.replay(X, y, np.ascontiguousarray(moment[len(kept) :]), known, order, until)
 
 
 def _count_known(moment: np.ndarray, waits: int, known: np.ndarray, order: np.ndarray, until: int) -> int:

@@ -122,6 +122,19 @@ def predictions(model: Any, X: np.ndarray) -> np.ndarray:
     return np.array([model.predict(row) for row in X])
 
 
+def replay(model: Any, X, y, kept, moment, known, order, until: int) -> tuple[np.ndarray, int]:
+    """Ask a model a chunk and let it learn, with what was kept and the moments of all rows where it needs them.
+
+    Parameters
+    ----------
+    kept
+        What was kept of the first rows, which were asked before; ``moment`` is that of these too.
+    """
+    if hasattr(model, "replay_at"):
+        return model.replay_at(X, y, kept, moment, known, order, until)
+    return model.replay(X, y, np.ascontiguousarray(moment[len(kept) :]), known, order, until)
+
+
 class RememberingModel(RowModel):
     """A row model that learns from what it said when it was asked, which is kept with the open question.
 

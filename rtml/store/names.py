@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 ENDING = ".names"  # behind the name of the log's file
@@ -63,14 +63,3 @@ class Names:
             except ValueError:  # cut off by a crash: its event was not written either
                 continue
             self._held[number] = text
-
-
-def names_beside(folders: Iterable[Path]) -> list[Names]:
-    """The names of the logs of runs' folders.
-
-    Examples
-    --------
-    >>> [names.path.name for names in names_beside([Path("runs/mine")])]
-    ['events.db.names']
-    """
-    return [Names(folder / f"events.db{ENDING}") for folder in folders]

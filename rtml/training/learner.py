@@ -10,7 +10,7 @@ import numpy as np
 from rtml.core.clock import NEVER, utc
 from rtml.core.questions import Questions
 from rtml.models.compiled import compile
-from rtml.models.rows import check_label, packer
+from rtml.models.rows import check_label, packer, replay
 from rtml.training.open_questions import Asked, OpenQuestions
 
 Answer = tuple[int, float, int]  # id of a question, y, known
@@ -148,7 +148,7 @@ class Learner:
         store, never = self._open, np.full(len(id), NEVER)
         new = store.extend(id, moment, X, np.full(len(id), nan), never)
         order = store.schedule(due)
-        predictions, _ = self._pass(new, moment, order, int(moment[-1]) - 1)
+        predictions, _ = self._pass(new, order, int(moment[-1]) - 1)
         learned = [known for _, y, known in due if y == y]
         store.close_rows(order)
         self.asked += len(id)
@@ -172,7 +172,7 @@ class Learner:
         new = self._open.extend(questions.id, questions.moment, questions.X, questions.y, questions.known)
         start = self._open.start
         order = _by_time(self._open.known[start : new.stop])
-        predictions, learned = self._pass(new, questions.moment, order, until)
+        predictions, learned = self._pass(new, order, until)
         self._book(questions, order[:learned], new.start - start)
         return predictions
 
@@ -189,18 +189,15 @@ class Learner:
             setattr(self, name, state[name])
         self._open.load(state["open"])
 
-    def _pass(self, new: slice, moment: np.ndarray, order: np.ndarray, until: int) -> tuple[np.ndarray, int]:
+    def _pass(self, new: slice, order: np.ndarray, until: int) -> tuple[np.ndarray, int]:
         """Ask the questions in new rows and learn answers, by their places in time; predictions, and answers taken."""
         store = self._open
         part, before = slice(store.start, new.stop), store.kept[store.start : new.start]
         X = store.X[part]
         y = store.y[part]
         known = store.known[part]
-        if hasattr(self.model, "replay_at"):
-            before = np.ascontiguousarray(before[:, 0]) if self._kept == 1 else before
-            kept, learned = self.model.replay_at(X, y, before, store.moment[part], known, order, until)
-        else:
-            kept, learned = self.model.replay(X, y, np.ascontiguousarray(moment), known, order, until)
+        before = np.ascontiguousarray(before[:, 0]) if self._kept == 1 else before
+        kept, learned = replay(self.model, X, y, before, store.moment[part], known, order, until)
         store.kept[new] = kept[:, None] if kept.ndim == 1 else kept
         if kept.ndim == 1:
             return kept, learned

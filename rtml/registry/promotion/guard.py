@@ -18,7 +18,7 @@ from rtml.core.state import dumps, loads
 from rtml.kernels import guard as kernels
 from rtml.models.compiled import compile, restore
 from rtml.models.constant import Constant
-from rtml.models.rows import check_state, predictions
+from rtml.models.rows import check_state, predictions, replay
 
 _NAMES = ("learner", "checkpoint", "baseline")
 _OWN = slice(kernels.HEAD - 1, None)  # columns of a kept row that are the learner's
@@ -334,13 +334,9 @@ class Guarded:
 
     def _replayed(self, X, y, earlier, moment, known, learned) -> np.ndarray:
         """What the learner predicts, and keeps, for the last rows, (m, columns); it learns."""
-        asked = np.ascontiguousarray(moment[len(earlier) :])
-        if not hasattr(self.model, "replay_at"):
-            predicted, _ = self.model.replay(X, y, asked, known, learned, NEVER)
-        else:
-            kept = np.ascontiguousarray(earlier if hasattr(self.model, "memory") else earlier[:, 0])
-            predicted, _ = self.model.replay_at(X, y, kept, moment, known, learned, NEVER)
-        return predicted.reshape(len(asked), self._inner)
+        kept = np.ascontiguousarray(earlier if hasattr(self.model, "memory") else earlier[:, 0])
+        predicted, _ = replay(self.model, X, y, kept, moment, known, learned, NEVER)
+        return predicted.reshape(len(moment) - len(earlier), self._inner)
 
     def _record(self, at: int, code: int, kept: np.ndarray | None = None) -> None:
         """Keep what happened, in a sentence, until somebody takes it."""

@@ -41,7 +41,7 @@ COLUMNS = {
     "action": "view (also when missing), cart or purchase",
 }
 
-_WORDS = 1 << 52  # numbers from here on stand for ids that are no whole numbers
+WORDS = 1 << 52  # numbers from here on stand for ids that are no whole numbers
 
 
 def clicks(time, *, session=-1, visitor=-1, item=0, category=-1, price=np.nan, action=VIEW) -> np.ndarray:
@@ -75,13 +75,13 @@ def number_of(id: object) -> int:
         return -1
     if isinstance(id, float | np.floating) and float(id).is_integer():
         id = int(id)
-    if isinstance(id, int | np.integer) and _WORDS <= id < 2 * _WORDS:
+    if isinstance(id, int | np.integer) and WORDS <= id < 2 * WORDS:
         return int(id)
     text = str(id).strip()
-    if text.isascii() and text.isdigit() and str(int(text)) == text and int(text) < _WORDS:
+    if text.isascii() and text.isdigit() and str(int(text)) == text and int(text) < WORDS:
         return int(text)
-    hashed = int.from_bytes(blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest()) & (_WORDS - 1)
-    return _WORDS + hashed if text else -1
+    hashed = int.from_bytes(blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest()) & (WORDS - 1)
+    return WORDS + hashed if text else -1
 
 
 def numbers_of(column: pd.Series | None, n: int) -> np.ndarray:
@@ -94,7 +94,7 @@ def numbers_of(column: pd.Series | None, n: int) -> np.ndarray:
     """
     if column is None:
         return np.full(n, -1, np.int64)
-    if column.dtype.kind == "i" and len(column) and column.min() >= 0 and column.max() < _WORDS:
+    if column.dtype.kind == "i" and len(column) and column.min() >= 0 and column.max() < WORDS:
         return column.to_numpy(np.int64)
     try:
         places, ids = pd.factorize(column)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -24,8 +25,8 @@ from rtml.serving.service import NO_MODEL, Service
 from rtml.serving.snapshot import Question
 from rtml.serving.view import View, script
 from rtml.store.event_log import EventLog
-from rtml.store.names import Names, names_beside
-from rtml.usecases.sessions.events import CLICKS, number_of
+from rtml.store.names import ENDING, Names
+from rtml.usecases.sessions.events import CLICKS, WORDS, number_of
 from rtml.usecases.sessions.lists import Catalogue, Lists, Newest, merged
 
 if TYPE_CHECKING:
@@ -77,18 +78,22 @@ class ShopView(View):
     @cached_property
     def catalogue(self) -> Catalogue | None:
         """Items of the run's log, which lies beside its training or, for one that goes on from copies, above it."""
-        folder = self.publisher.folder if self.publisher else None
-        places = [place / "events.db" for place in (folder, folder.parent)] if folder else []
-        found = next((place for place in places if place.exists()), None)
+        found = next((log for log in self._logs if log.exists()), None)
         return Catalogue(EventLog(found)) if found else None
 
     @cached_property
-    def _names(self) -> list[Names]:
+    def _logs(self) -> list[Path]:
         folder = self.publisher.folder if self.publisher else None
-        return names_beside([folder, folder.parent]) if folder else []
+        return [place / "events.db" for place in (folder, folder.parent)] if folder else []
+
+    @cached_property
+    def _names(self) -> list[Names]:
+        return [Names(f"{log}{ENDING}") for log in self._logs]
 
     def text(self, id: int) -> int | str:
         """An item or a category as it was given: a text, or a whole number that stands for itself."""
+        if id < WORDS:
+            return id
         return next((text for names in self._names if (text := names.get(id)) is not None), id)
 
     def open(self, publisher: Publisher) -> None:
